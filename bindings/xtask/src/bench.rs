@@ -1,0 +1,55 @@
+//! `cargo xtask bench NAME`: numbers held against goals.
+
+mod demo;
+mod report;
+
+use crate::failure::{Failure, Result};
+use crate::machine;
+use crate::project::Project;
+use report::Measure;
+
+/// One thing that can be measured: the command a person could run by hand, and the numbers it gives.
+struct Bench {
+    name: &'static str,
+    command: &'static str,
+    run: fn(&Project, u16) -> Result<Vec<Measure>>,
+}
+
+const BENCHES: &[Bench] = &[Bench {
+    name: "demo",
+    command: demo::COMMAND,
+    run: demo::run,
+}];
+
+/// The names of all benches.
+pub fn names() -> Vec<&'static str> {
+    BENCHES.iter().map(|bench| bench.name).collect()
+}
+
+/// Measures, prints the table and writes it down; fails if a goal was missed.
+pub fn run(project: &Project, name: &str, runs: u16) -> Result {
+    let bench = BENCHES.iter().find(|bench| bench.name == name);
+    let bench = bench.ok_or_else(|| {
+        Failure::new(format!(
+            "there is no bench {name}; choose one of {}",
+            names().join(", ")
+        ))
+    })?;
+    let measures = (bench.run)(project, runs)?;
+    println!("\n{}", report::table(&measures));
+    println!(
+        "machine: {}\ncommand: {}, median of {runs}",
+        machine::describe(),
+        bench.command
+    );
+    let file = report::write(project, name, &measures)?;
+    println!("written: {}", file.display());
+    match measures
+        .iter()
+        .filter(|measure| measure.met() == Some(false))
+        .count()
+    {
+        0 => Ok(()),
+        missed => Err(Failure::new(format!("{missed} of the goals above not met"))),
+    }
+}

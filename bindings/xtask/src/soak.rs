@@ -1,0 +1,102 @@
+//! `cargo xtask soak`: what is too long for every commit.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use crate::failure::{Failure, Result};
+use crate::process;
+use crate::project::{Project, cargo};
+
+/// How long to run: until the seeds are used up or the time is, whichever comes first.
+#[derive(Args)]
+pub struct Length {
+    /// How many seeds to run.
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// The first seed.
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    from: u64,
+    /// Stop after this many minutes.
+    #[arg(long, value_name = "M")]
+    minutes: Option<u64>,
+}
+
+/// Something that takes a range of seeds: built once, then run chunk by chunk.
+struct Soak {
+    name: &'static str,
+    build: &'static [&'static str],
+    program: &'static str,
+    /// Seeds run between two looks at the clock.
+    chunk: u64,
+}
+
+const SOAKS: &[Soak] = &[
+    // Several devices with cut, slow and reordering links, in virtual time.
+    Soak {
+        name: "sim",
+        build: &[
+            "build",
+            "--locked",
+            "--release",
+            "--package",
+            "twin-tests",
+            "--bin",
+            "sim",
+            "--features",
+            "sim",
+        ],
+        program: "{target}/release/sim",
+        chunk: 200,
+    },
+];
+
+/// The names of all soaks.
+pub fn names() -> Vec<&'static str> {
+    SOAKS.iter().map(|soak| soak.name).collect()
+}
+
+/// Runs the named soak, or each of them for the length given.
+pub fn run(project: &Project, name: Option<&str>, length: &Length) -> Result {
+    SOAKS
+        .iter()
+        .filter(|soak| name.is_none_or(|name| name == soak.name))
+        .try_for_each(|soak| soak.run(project, length))
+}
+
+impl Soak {
+    fn run(&self, project: &Project, length: &Length) -> Result {
+        process::succeed(project.command(cargo()).args(self.build))?;
+        let start = Instant::now();
+        let limit = length
+            .minutes
+            .map(|minutes| Duration::from_secs(minutes * 60));
+        let mut done = 0;
+        while done < length.seeds && limit.is_none_or(|limit| start.elapsed() < limit) {
+            let next = (done + self.chunk).min(length.seeds);
+            let mut command = self.seeds(project, length.from + done, length.from + next);
+            if !process::stream(&mut command, |_| {})?.success() {
+                let words = process::words(&command);
+                return Err(Failure::new(format!(
+                    "{} found a fault; see above, and run it again by `{words}`",
+                    self.name
+                )));
+            }
+            done = next;
+            println!(
+                "{}: {done} of {} seeds held, {} s",
+                self.name,
+                length.seeds,
+                start.elapsed().as_secs()
+            );
+        }
+        Ok(())
+    }
+
+    fn seeds(&self, project: &Project, from: u64, to: u64) -> Command {
+        let mut command = project.command(project.fill(self.program));
+        command.arg("--seeds").arg(format!("{from}..{to}"));
+        command
+    }
+}
