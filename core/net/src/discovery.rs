@@ -1,0 +1,154 @@
+//! Finding devices on the local network by mDNS, as libp2p does it.
+//!
+//! libp2p's mDNS behaviour leaves its per-interface tasks running, and answering, when it is dropped, and keeps
+//! every peer it is told of. So it runs its tasks on a small runtime of its own, which ends with it, and it is
+//! started afresh when it has heard of too many peers or when the network has changed.
+
+use std::{
+    io,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use libp2p::{
+    Multiaddr, PeerId,
+    core::{
+        Endpoint,
+        transport::{ListenerId, PortUse},
+    },
+    mdns,
+    swarm::{
+        ConnectionDenied, ConnectionId, FromSwarm, ListenAddresses, NetworkBehaviour,
+        NewListenAddr, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm, dummy,
+    },
+};
+use tokio::runtime::{Builder, Runtime};
+
+/// How often to ask who is there, at most (another's question on the same network counts): a device that was
+/// plugged in again is found within this time.
+const ASK_EVERY: Duration = Duration::from_secs(15);
+
+/// How long an answer is good for; a device that left is forgotten after this time.
+const VALID_FOR: Duration = Duration::from_secs(60);
+
+/// How many (peer, address) pairs are remembered before starting afresh.
+const MAX_KNOWN: usize = 1024;
+
+/// mDNS with a beginning and an end.
+pub(crate) struct Discovery {
+    me: PeerId,
+    listening: ListenAddresses,
+    mdns: mdns::tokio::Behaviour,
+    /// Where the tasks of `mdns` live; `Some` until dropped.
+    tasks: Option<Runtime>,
+}
+
+impl Discovery {
+    pub(crate) fn new(me: PeerId) -> io::Result<Self> {
+        let (mdns, tasks) = start(me)?;
+        Ok(Self {
+            me,
+            listening: ListenAddresses::default(),
+            mdns,
+            tasks: Some(tasks),
+        })
+    }
+
+    /// Asks anew on every interface, as at the start.
+    pub(crate) fn restart(&mut self) {
+        match start(self.me) {
+            Ok((mdns, tasks)) => {
+                self.mdns = mdns;
+                if let Some(old) = self.tasks.replace(tasks) {
+                    old.shutdown_background();
+                }
+                for addr in self.listening.iter() {
+                    let listener_id = ListenerId::next();
+                    self.mdns
+                        .on_swarm_event(FromSwarm::NewListenAddr(NewListenAddr {
+                            listener_id,
+                            addr,
+                        }));
+                }
+            }
+            Err(error) => log::warn!("discovery on the local network goes on as it was: {error}"),
+        }
+    }
+}
+
+fn start(me: PeerId) -> io::Result<(mdns::tokio::Behaviour, Runtime)> {
+    let tasks = Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("twin-mdns")
+        .enable_all()
+        .build()?;
+    let _inside = tasks.enter();
+    let config = mdns::Config {
+        ttl: VALID_FOR,
+        query_interval: ASK_EVERY,
+        enable_ipv6: false,
+    };
+    let mdns = mdns::tokio::Behaviour::new(config, me)?;
+    drop(_inside);
+    Ok((mdns, tasks))
+}
+
+impl Drop for Discovery {
+    fn drop(&mut self) {
+        if let Some(tasks) = self.tasks.take() {
+            tasks.shutdown_background();
+        }
+    }
+}
+
+impl NetworkBehaviour for Discovery {
+    type ConnectionHandler = dummy::ConnectionHandler;
+    type ToSwarm = mdns::Event;
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        _: ConnectionId,
+        _: PeerId,
+        _: &Multiaddr,
+        _: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        Ok(dummy::ConnectionHandler)
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        _: ConnectionId,
+        _: PeerId,
+        _: &Multiaddr,
+        _: Endpoint,
+        _: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        Ok(dummy::ConnectionHandler)
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        self.listening.on_swarm_event(&event);
+        self.mdns.on_swarm_event(event);
+    }
+
+    fn on_connection_handler_event(
+        &mut self,
+        _: PeerId,
+        _: ConnectionId,
+        event: THandlerOutEvent<Self>,
+    ) {
+        match event {}
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        if self.mdns.discovered_nodes().len() > MAX_KNOWN {
+            self.restart();
+        }
+        // New interfaces get their tasks from inside this call.
+        let _inside = self.tasks.as_ref().map(Runtime::enter);
+        self.mdns.poll(cx)
+    }
+}

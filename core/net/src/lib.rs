@@ -1,0 +1,38 @@
+//! The only room with sockets: libp2p, LAN discovery and the HTTPS client.
+//!
+//! - [`node`]: one running end of the network: [`Node`] makes connections, [`Events`] tells what happens
+//! - [`session`]: runs a [`twin_sync::machine::Machine`] over a stream of frames
+//! - [`frames`]: length-delimited frames over one stream, and the policy against slow and lying peers
+//! - [`address`]: an address in text, in bytes (for QR codes) and as libp2p writes it
+//! - [`links`]: this machine's own networks, and what is on the same link
+//! - [`traffic`]: how many bytes a node has sent and received
+//! - [`error`]: what can go wrong, in words for a person
+//!
+//! Inside: `worker` drives the libp2p swarm; `transport` is TCP, TLS 1.3 and yamux under a watch for dead links
+//! (`silence`); `streams`, `gate` and `discovery` are its behaviours; `keys` makes the key that lives for one start.
+
+pub mod address;
+mod dial;
+mod discovery;
+pub mod error;
+pub mod frames;
+mod gate;
+mod keys;
+pub mod links;
+pub mod node;
+pub mod session;
+mod silence;
+mod streams;
+pub mod traffic;
+mod transport;
+mod worker;
+
+pub use address::Address;
+pub use error::Error;
+pub use frames::{FrameError, FrameReader, FrameWriter, Frames};
+pub use links::Reach;
+pub use node::{Config, Event, Events, Node};
+pub use session::{SessionError, drive};
+pub use streams::Protocol;
+pub use traffic::Traffic;
+pub use twin_sync::TransportKey;
