@@ -61,9 +61,9 @@ pub fn install(project: &Project) -> Result {
             "--config",
             "profile.release.lto=false",
             "--config",
-            "profile.release.opt-level=1",
+            "profile.release.opt-level=0",
         ])
-        .args(["--config", "profile.release.codegen-units=16"])
+        .args(["--config", "profile.release.codegen-units=64"])
         .env_remove("RUSTFLAGS");
     process::succeed(&mut command)?;
     std::fs::remove_dir_all(&build).could_not(format!("remove {}", build.display()))

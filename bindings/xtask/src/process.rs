@@ -1,6 +1,6 @@
 //! Running a program while a person watches.
 
-use std::io::{self, BufRead, BufReader, IsTerminal, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal};
 use std::process::{Command, ExitStatus, Stdio};
 
 use crate::failure::{Context, Failure, Result};
@@ -24,9 +24,9 @@ pub fn stream(command: &mut Command, mut each: impl FnMut(&str)) -> Result<ExitS
             .could_not(format!("read what {name} printed"))?
             > 0
         {
-            // A closed pipe (`| head`) must not stop the tests half-way.
-            let _ = io::stdout().write_all(&line);
-            each(String::from_utf8_lossy(&line).trim_end());
+            let text = String::from_utf8_lossy(&line);
+            print!("{text}");
+            each(text.trim_end());
             line.clear();
         }
     }

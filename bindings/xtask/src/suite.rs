@@ -119,7 +119,7 @@ pub const SUITES: &[Suite] = &[
         needs: &[Tool::CargoDeny, Tool::AdvisoryDb],
         steps: &[Step {
             program: deny::PROGRAM,
-            args: &["--locked", "check", "--disable-fetch", "advisories"],
+            args: &["--locked", "check", "advisories"],
             count: Count::Deny,
             ..CARGO
         }],

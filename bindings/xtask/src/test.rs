@@ -65,7 +65,7 @@ fn run_suite(project: &Project, suite: &'static Suite) -> Outcome {
     let start = Instant::now();
     let (tally, note) = match missing(project, suite) {
         Some((tally, note)) => (tally, Some(note)),
-        None => run_steps(project, suite),
+        None => run_steps(project, suite.steps),
     };
     Outcome {
         name: suite.name,
@@ -88,9 +88,9 @@ fn missing(project: &Project, suite: &Suite) -> Option<(Tally, String)> {
     })
 }
 
-fn run_steps(project: &Project, suite: &Suite) -> (Tally, Option<String>) {
+fn run_steps(project: &Project, steps: &[Step]) -> (Tally, Option<String>) {
     let mut sum = Tally::default();
-    for step in suite.steps {
+    for step in steps {
         let mut command = command(project, step);
         let mut tally = Tally::default();
         let ended = process::stream(&mut command, |line| tally += step.count.read(line));
@@ -133,4 +133,70 @@ fn command(project: &Project, step: &Step) -> Command {
                 .map(|(name, value)| (name, project.fill(value))),
         );
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSES: &str = "echo 'test result: ok. 2 passed; 0 failed; 1 ignored'";
+
+    /// What becomes of a suite whose steps are the shell's.
+    fn ran(steps: &[(&'static str, Count)]) -> Result<(Tally, Option<String>)> {
+        let step = |&(script, count): &(&'static str, Count)| Step {
+            program: "sh",
+            args: Vec::leak(vec!["-c", script]),
+            folder: "",
+            env: &[],
+            count,
+        };
+        let steps: Vec<Step> = steps.iter().map(step).collect();
+        Ok(run_steps(&Project::find()?, &steps))
+    }
+
+    fn tally(passed: u64, failed: u64, skipped: u64) -> Tally {
+        Tally {
+            passed,
+            failed,
+            skipped,
+        }
+    }
+
+    #[test]
+    fn steps_are_added_up() -> Result {
+        let steps = [
+            ("true", Count::Nothing),
+            (PASSES, Count::Cargo),
+            (PASSES, Count::Cargo),
+        ];
+        assert_eq!(ran(&steps)?, (tally(4, 0, 2), None));
+        Ok(())
+    }
+
+    #[test]
+    fn a_failed_test_is_counted_once() -> Result {
+        let fails = "echo 'test result: FAILED. 1 passed; 1 failed; 0 ignored'; exit 101";
+        let (sum, problem) = ran(&[(fails, Count::Cargo), (PASSES, Count::Cargo)])?;
+        assert_eq!((sum, problem.is_some()), (tally(1, 1, 0), true));
+        Ok(())
+    }
+
+    #[test]
+    fn what_breaks_before_it_tests_is_a_failure() -> Result {
+        for steps in [
+            [("exit 1", Count::Nothing), (PASSES, Count::Cargo)],
+            [("kill -9 $$", Count::Cargo), (PASSES, Count::Cargo)],
+            [("echo hello", Count::Cargo), (PASSES, Count::Cargo)],
+        ] {
+            assert_eq!(ran(&steps)?.0, Tally::ONE_FAILED);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn only_a_run_that_tested_something_and_failed_nothing_is_good() {
+        assert!(verdict(tally(1, 0, 5)).is_ok());
+        assert!(verdict(tally(9, 1, 0)).is_err());
+        assert!(verdict(tally(0, 0, 5)).is_err());
+    }
 }
