@@ -4,6 +4,7 @@ use std::io::{self, BufRead, BufReader, IsTerminal};
 use std::process::{Command, ExitStatus, Stdio};
 
 use crate::failure::{Context, Failure, Result};
+use crate::project::cargo;
 
 /// Runs `command`, shows its output as it comes and hands each line of standard output to `each`.
 pub fn stream(command: &mut Command, mut each: impl FnMut(&str)) -> Result<ExitStatus> {
@@ -58,9 +59,15 @@ pub fn quietly(command: &mut Command) -> bool {
 
 /// The command as a person would type it.
 pub fn words(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
-    words.join(" ")
+    let program = command.get_program().to_string_lossy();
+    let program = if program == cargo() {
+        "cargo".into()
+    } else {
+        program
+    };
+    let words =
+        std::iter::once(program).chain(command.get_args().map(|word| word.to_string_lossy()));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn announce(command: &Command) {
