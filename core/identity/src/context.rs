@@ -1,0 +1,137 @@
+//! Every use of the hash, one context string each, all of them here.
+//!
+//! BLAKE3 in `derive_key` mode (BLAKE3 paper, section 2.3) keeps the uses apart: the same bytes hashed for two uses
+//! give unrelated results. Inputs are concatenated, so a use feeds fixed-length fields and at most one field of
+//! variable length, the last one.
+
+use std::sync::OnceLock;
+
+use blake3::hazmat::{HasherExt, hash_derive_key_context};
+
+/// Length of every hash in this project, in bytes.
+pub const HASH_LEN: usize = 32;
+
+/// One use of the hash.
+pub struct Context {
+    name: &'static str,
+    // Hashing the context string costs as much as hashing a short message, so it is done once.
+    key: OnceLock<[u8; 32]>,
+}
+
+impl Context {
+    const fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            key: OnceLock::new(),
+        }
+    }
+
+    /// The BLAKE3 context string.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Hashes the concatenation of `fields`; 32 bytes.
+    pub fn hash<'a>(&self, fields: impl IntoIterator<Item = &'a [u8]>) -> [u8; HASH_LEN] {
+        let key = self.key.get_or_init(|| hash_derive_key_context(self.name));
+        let mut hasher = blake3::Hasher::new_from_context_key(key);
+        for field in fields {
+            hasher.update(field);
+        }
+        *hasher.finalize().as_bytes()
+    }
+}
+
+macro_rules! contexts {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        $($(#[$doc])* pub static $name: Context = Context::new(concat!("digital-twin v1 ", $text));)*
+
+        /// Every context, for the golden vectors.
+        pub static ALL: &[&Context] = &[$(&$name),*];
+    };
+}
+
+contexts! {
+    /// Twin id: the genesis, CBOR.
+    GENESIS = "genesis";
+    /// Entry id: the unsigned entry, CBOR.
+    ENTRY = "entry";
+    /// Commitment to an authority key: Ed25519 key ‖ ML-DSA-65 key.
+    AUTHORITY = "authority";
+    /// What a new device key signs: Ed25519 key ‖ X-Wing key.
+    DEVICE = "device";
+    /// Digest of an identity log: the sorted entry ids.
+    LOG_DIGEST = "identity log digest";
+    /// Ed25519 seed of authority key i: recovery secret ‖ i (u32, big-endian).
+    AUTHORITY_ED25519 = "authority ed25519";
+    /// ML-DSA-65 seed of authority key i: recovery secret ‖ i (u32, big-endian).
+    AUTHORITY_ML_DSA = "authority ml-dsa-65";
+    /// Input key material of the recovery sealing key: recovery secret.
+    RECOVERY_SEALING = "recovery sealing";
+    /// Pseudonym root: recovery secret ‖ generation (u32, big-endian).
+    PSEUDONYM_ROOT = "pseudonym root";
+    /// Backup root: recovery secret.
+    BACKUP_ROOT = "backup root";
+    /// Key of the nonce PRF: data key.
+    NONCE = "nonce";
+    /// Space id: twin id ‖ name.
+    SPACE = "space";
+    /// Epoch id: epoch key.
+    EPOCH = "epoch";
+    /// Key that seals the parts of ops: epoch key.
+    PART_KEY = "part key";
+    /// Key that seals the key of the epoch before: epoch key.
+    PREDECESSOR_KEY = "predecessor key";
+    /// Discovery key: epoch key of the members space.
+    DISCOVERY = "discovery";
+    /// Log id: space id ‖ twin id ‖ device id ‖ incarnation.
+    LOG = "log";
+    /// Op id: header, CBOR.
+    OP = "op";
+    /// Link to the op before: header ‖ signature.
+    LINK = "link";
+    /// Part hash: sealed part.
+    PART = "part";
+    /// Parts hash: salt ‖ part hashes.
+    PARTS = "parts";
+    /// Associated data of a part: log id ‖ seq ‖ epoch id ‖ part index.
+    PART_AAD = "part aad";
+    /// Grant id: unsigned grant, CBOR.
+    GRANT = "grant";
+    /// Digest of a set of grants: the sorted grant ids.
+    GRANTS_DIGEST = "grants digest";
+    /// Digest over all (log, height, head): sorted by log.
+    HEIGHTS_DIGEST = "heights digest";
+    /// What both sides sign to prove their device in a session: transcript.
+    SESSION = "session";
+    /// Hash of a transport key in a linking QR code.
+    TRANSPORT = "transport key";
+    /// Key of the linking proofs: one-time secret of the QR code.
+    LINK_MAC = "link mac";
+    /// Commitment to the new device's nonce: nonce.
+    LINK_COMMITMENT = "link commitment";
+    /// Linking transcript, of which the six digits are made.
+    LINK_TRANSCRIPT = "link transcript";
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn is_blake3_derive_key() {
+        assert_eq!(
+            SPACE.hash([b"ab".as_slice(), b"c"]),
+            blake3::derive_key("digital-twin v1 space", b"abc")
+        );
+    }
+
+    #[test]
+    fn no_two_uses_share_a_context() {
+        let names: BTreeSet<_> = ALL.iter().map(|context| context.name()).collect();
+        assert_eq!(names.len(), ALL.len());
+    }
+}

@@ -1,0 +1,26 @@
+//! Who a person is: keys, secrets, the identity log, pseudonyms and sealing. No I/O, no clock, no async.
+//!
+//! Read top-down:
+//! - [`context`], [`secret`], [`cbor`], [`id`]: hashing, secrets, encoding and names
+//! - [`sign`], [`seal`], [`aead`]: signatures, sealing to a key, sealing of data
+//! - [`words`], [`authority`]: the 24 words and the key that overrules devices
+//! - [`device`]: a device's keys
+//! - [`entry`], [`log`], [`birth`]: the identity log and its beginning
+//! - [`pseudonym`]: what a site knows a person by
+
+pub mod aead;
+pub mod authority;
+pub mod birth;
+#[cfg(twin_break)]
+pub mod broken;
+pub mod cbor;
+pub mod context;
+pub mod device;
+pub mod entry;
+pub mod id;
+pub mod log;
+pub mod pseudonym;
+pub mod seal;
+pub mod secret;
+pub mod sign;
+pub mod words;

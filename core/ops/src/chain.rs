@@ -1,0 +1,52 @@
+//! Chains: every op names the one before it, so one signature check on the newest op of a run proves them all.
+
+use twin_identity::id::TwinId;
+
+use crate::op::{Link, Op, OpError, Origin};
+
+/// How far a log goes and the link of its newest op: what replicas compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Head {
+    /// Number of ops.
+    pub height: u64,
+    /// Link of the last one.
+    pub link: Link,
+}
+
+/// A run of ops does not continue a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ChainError {
+    /// An op of another log, a hole in the sequence, or a link to something else.
+    #[error("operations are missing or out of order: sync again")]
+    Broken,
+    /// One of the ops cannot be accepted.
+    #[error(transparent)]
+    Op(#[from] OpError),
+}
+
+/// Verifies that `run` continues the log of `origin` from `head` (`None`: from nothing) and returns its new head.
+///
+/// Every header holds the hash of the header *and signature* before it, so the newest signature vouches for exactly
+/// the bytes of all others.
+pub fn verify_run(
+    twin: &TwinId,
+    origin: &Origin,
+    head: Option<Head>,
+    run: &[Op],
+) -> Result<Option<Head>, ChainError> {
+    let log = origin.log_id(twin);
+    let mut height = head.map_or(0, |head| head.height);
+    let mut link = head.map(|head| head.link);
+    for op in run {
+        let header = op.header();
+        height = height.checked_add(1).ok_or(ChainError::Broken)?;
+        if header.log != log || header.seq != height || header.prev != link {
+            return Err(ChainError::Broken);
+        }
+        link = Some(op.link());
+    }
+    if let Some(newest) = run.last() {
+        newest.verify(&origin.device, twin)?;
+    }
+    Ok(link.map(|link| Head { height, link }))
+}

@@ -1,0 +1,366 @@
+//! Grants: how epoch keys reach devices, and the recovery words.
+//!
+//! One grant seals the keys of several spaces to several devices at once. The keys are sealed once under a section
+//! key, and each device gets the section keys sealed to itself: about 1.2 kB a device, however many the spaces.
+
+use minicbor::{Decode, Encode};
+use rand_core::CryptoRng;
+use twin_identity::aead::{AeadError, DataKey};
+use twin_identity::cbor::{self, CborError};
+use twin_identity::context;
+use twin_identity::device::{DeviceKeys, Role};
+use twin_identity::entry::{MAX_PREVS, SUITE, VERSION};
+use twin_identity::id::{DeviceId, EntryId, TwinId};
+use twin_identity::id_type;
+use twin_identity::log::{IdentityLog, MAX_DEVICES};
+use twin_identity::seal::{SealError, SealingKey};
+use twin_identity::secret::Secret;
+use twin_identity::sign::{self, Signature, SignatureError, Use};
+use zeroize::Zeroizing;
+
+use crate::epoch::EpochKey;
+use crate::space::{Audience, SpaceName};
+
+/// The most bytes of a signed grant.
+pub const MAX_GRANT_LEN: usize = 256 << 10;
+/// The most epoch keys in one grant.
+pub const MAX_GRANTED_KEYS: usize = 1024;
+
+const GRANT_TYPE: u8 = 1;
+const INFO: &[u8] = b"digital-twin v1 grant";
+
+id_type! {
+    /// A grant: hash of the unsigned grant.
+    GrantId
+}
+
+/// An epoch key with the space that it is for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct GrantedKey {
+    /// The space.
+    pub space: SpaceName,
+    /// The key.
+    pub key: EpochKey,
+    /// The key of the epoch before, sealed under this one; `None` for a space's first epoch.
+    pub predecessor: Option<Vec<u8>>,
+}
+
+/// A signed grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// Its id.
+    pub id: GrantId,
+    body: RawGrant,
+    signature: Signature,
+    bytes: Vec<u8>,
+}
+
+/// A grant cannot be made or accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum GrantError {
+    /// Not in the expected format, or made by a newer version.
+    #[error("a grant of keys is damaged or made by a newer version of the app")]
+    Format(#[from] CborError),
+    /// The signature does not verify.
+    #[error("a grant of keys is forged or damaged and was refused")]
+    Signature(#[from] SignatureError),
+    /// The signer is no device of the twin, or may not grant what it grants.
+    #[error("a grant of keys comes from a device that may not give it")]
+    NotAllowed,
+    /// A key could not be sealed or opened.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// A section could not be sealed or opened.
+    #[error(transparent)]
+    Section(#[from] AeadError),
+    /// More keys or devices than one grant may have.
+    #[error("too many spaces or devices for one grant of keys")]
+    TooLarge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+struct RawGrant {
+    #[n(0)]
+    version: u8,
+    #[n(1)]
+    suite: u8,
+    #[n(2)]
+    kind: u8,
+    /// Heads of the identity log that the granter knew: the set of devices that it meant.
+    #[n(3)]
+    heads: Vec<EntryId>,
+    #[n(4)]
+    signer: DeviceId,
+    /// Keys for all devices, sealed under the members' section key.
+    #[cbor(n(5), with = "minicbor::bytes")]
+    members: Vec<u8>,
+    /// Keys for admins only, sealed under the admins' section key.
+    #[cbor(n(6), with = "minicbor::bytes")]
+    admins: Vec<u8>,
+    #[n(7)]
+    wraps: Vec<Wrap>,
+}
+
+/// The section keys sealed to one recipient: 32 bytes for members, 64 for admins.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+struct Wrap {
+    /// The device; absent for the recovery sealing key.
+    #[n(0)]
+    device: Option<DeviceId>,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    sealed: Vec<u8>,
+}
+
+#[derive(Encode, Decode)]
+#[cbor(map)]
+struct RawKey {
+    #[n(0)]
+    space: SpaceName,
+    #[cbor(n(1), with = "cbor::fixed")]
+    key: [u8; 32],
+    #[cbor(n(2), with = "minicbor::bytes")]
+    predecessor: Option<Vec<u8>>,
+}
+
+impl Drop for RawKey {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.key);
+    }
+}
+
+#[derive(Encode, Decode)]
+#[cbor(array)]
+struct SignedGrant {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    grant: Vec<u8>,
+    #[cbor(n(1), with = "cbor::fixed")]
+    signature: Signature,
+}
+
+/// Whom a grant is for.
+pub enum Recipients<'a> {
+    /// Every device in the log, and the recovery words.
+    All,
+    /// One device that has just been added.
+    One(&'a DeviceId),
+}
+
+impl Grant {
+    /// Grants `keys` to `recipients` of `log`; each key goes to the audience of its space.
+    pub fn new(
+        log: &IdentityLog,
+        keys: &[GrantedKey],
+        recipients: &Recipients<'_>,
+        signer: &DeviceKeys,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Self, GrantError> {
+        if keys.len() > MAX_GRANTED_KEYS {
+            return Err(GrantError::TooLarge);
+        }
+        let twin = log.twin();
+        let (for_members, for_admins) = (DataKey::random(rng), DataKey::random(rng));
+        let members = seal_section(&for_members, Audience::Members, twin, keys, rng)?;
+        let admins = seal_section(&for_admins, Audience::Admins, twin, keys, rng)?;
+        let aad = wrap_aad(twin, &members, &admins);
+        let mut both = Zeroizing::new(for_members.secret().expose().to_vec());
+        both.extend_from_slice(for_admins.secret().expose());
+        let mut wraps = Vec::new();
+        for device in log.devices().values() {
+            if matches!(recipients, Recipients::One(id) if **id != device.public.id) {
+                continue;
+            }
+            let section_keys = match device.role {
+                Role::Admin => both.as_slice(),
+                Role::Member => for_members.secret().expose(),
+            };
+            let sealed = device.public.sealing.seal(INFO, &aad, section_keys, rng)?;
+            wraps.push(Wrap {
+                device: Some(device.public.id),
+                sealed,
+            });
+        }
+        if let (Recipients::All, Some(recovery)) = (recipients, log.recovery()) {
+            let sealed = recovery.seal(INFO, &aad, &both, rng)?;
+            wraps.push(Wrap {
+                device: None,
+                sealed,
+            });
+        }
+        let body = RawGrant {
+            version: VERSION,
+            suite: SUITE,
+            kind: GRANT_TYPE,
+            heads: log.heads(),
+            signer: signer.id(),
+            members,
+            admins,
+            wraps,
+        };
+        let grant = cbor::encode(&body);
+        let id = context::GRANT.hash([grant.as_slice()]);
+        let signature = signer.sign(Use::Grant, twin, &id);
+        Self::from_bytes(&cbor::encode(&SignedGrant { grant, signature }))
+    }
+
+    /// Reads a grant; at most [`MAX_GRANT_LEN`] bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, GrantError> {
+        let signed: SignedGrant = cbor::decode(bytes, MAX_GRANT_LEN)?;
+        let body: RawGrant = cbor::decode(&signed.grant, MAX_GRANT_LEN)?;
+        if (body.version, body.suite, body.kind) != (VERSION, SUITE, GRANT_TYPE) {
+            return Err(GrantError::Format(CborError::Malformed));
+        }
+        if body.heads.len() > MAX_PREVS || body.wraps.len() > MAX_DEVICES + 1 {
+            return Err(GrantError::TooLarge);
+        }
+        Ok(Self {
+            id: GrantId::from_bytes(context::GRANT.hash([signed.grant.as_slice()])),
+            body,
+            signature: signed.signature,
+            bytes: bytes.to_vec(),
+        })
+    }
+
+    /// The signed grant as it is stored and sent.
+    pub fn to_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The device that signed it.
+    pub const fn signer(&self) -> DeviceId {
+        self.body.signer
+    }
+
+    /// Heads of the identity log that the granter knew.
+    pub fn heads(&self) -> &[EntryId] {
+        &self.body.heads
+    }
+
+    /// Verifies that a device of the twin signed it.
+    pub fn verify(&self, log: &IdentityLog) -> Result<(), GrantError> {
+        let signer = self.signer();
+        if log.device(&signer).is_none() {
+            return Err(GrantError::NotAllowed);
+        }
+        let id = self.id.as_bytes();
+        Ok(sign::verify(
+            &signer,
+            Use::Grant,
+            log.twin(),
+            id,
+            &self.signature,
+        )?)
+    }
+
+    /// The keys that this grant gives to a device: none if it is not meant for it. [`Grant::verify`] comes first.
+    pub fn open(
+        &self,
+        log: &IdentityLog,
+        device: &DeviceKeys,
+    ) -> Result<Vec<GrantedKey>, GrantError> {
+        self.open_wrap(log, Some(device.id()), |aad, sealed| {
+            device.open(INFO, aad, sealed)
+        })
+    }
+
+    /// The keys that this grant gives to the recovery words.
+    pub fn open_with_words(
+        &self,
+        log: &IdentityLog,
+        recovery: &SealingKey,
+    ) -> Result<Vec<GrantedKey>, GrantError> {
+        self.open_wrap(log, None, |aad, sealed| recovery.open(INFO, aad, sealed))
+    }
+
+    fn open_wrap(
+        &self,
+        log: &IdentityLog,
+        recipient: Option<DeviceId>,
+        open: impl FnOnce(&[u8], &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError>,
+    ) -> Result<Vec<GrantedKey>, GrantError> {
+        let Some(wrap) = self.body.wraps.iter().find(|wrap| wrap.device == recipient) else {
+            return Ok(Vec::new());
+        };
+        let twin = log.twin();
+        let aad = wrap_aad(twin, &self.body.members, &self.body.admins);
+        let section_keys = open(&aad, &wrap.sealed)?;
+        let (for_members, for_admins) = section_keys
+            .split_at_checked(32)
+            .ok_or(GrantError::Section(AeadError::Open))?;
+        let mut keys = open_section(for_members, Audience::Members, twin, &self.body.members)?;
+        if !for_admins.is_empty() {
+            // What a member says about the admins' space counts for nothing.
+            if !log.is_admin(&self.signer()) && !self.body.admins.is_empty() {
+                return Ok(keys);
+            }
+            keys.extend(open_section(
+                for_admins,
+                Audience::Admins,
+                twin,
+                &self.body.admins,
+            )?);
+        }
+        Ok(keys)
+    }
+}
+
+/// Ties a wrap to its twin and sections, so that it cannot be moved into another grant.
+fn wrap_aad(twin: &TwinId, members: &[u8], admins: &[u8]) -> [u8; 32] {
+    let len = (members.len() as u64).to_be_bytes();
+    context::GRANT.hash([twin.as_bytes().as_slice(), &len, members, admins])
+}
+
+fn section_aad(audience: Audience, twin: &TwinId) -> Vec<u8> {
+    let mut aad = twin.as_bytes().to_vec();
+    aad.push(match audience {
+        Audience::Members => 0,
+        Audience::Admins => 1,
+    });
+    aad
+}
+
+fn seal_section(
+    section: &DataKey,
+    audience: Audience,
+    twin: &TwinId,
+    keys: &[GrantedKey],
+    rng: &mut impl CryptoRng,
+) -> Result<Vec<u8>, GrantError> {
+    let raw: Vec<RawKey> = keys
+        .iter()
+        .filter(|granted| granted.space.audience() == audience)
+        .map(|granted| RawKey {
+            space: granted.space.clone(),
+            key: *granted.key.secret().expose(),
+            predecessor: granted.predecessor.clone(),
+        })
+        .collect();
+    let plaintext = Zeroizing::new(cbor::encode(&raw));
+    Ok(section.seal(&section_aad(audience, twin), &plaintext, rng)?)
+}
+
+fn open_section(
+    section: &[u8],
+    audience: Audience,
+    twin: &TwinId,
+    sealed: &[u8],
+) -> Result<Vec<GrantedKey>, GrantError> {
+    let key = DataKey::new(Secret::from_slice(section).ok_or(AeadError::Open)?);
+    let plaintext = key.open(&section_aad(audience, twin), sealed)?;
+    let raw: Vec<RawKey> = cbor::decode(&plaintext, MAX_GRANT_LEN)?;
+    if raw.len() > MAX_GRANTED_KEYS {
+        return Err(GrantError::TooLarge);
+    }
+    if raw.iter().any(|raw| raw.space.audience() != audience) {
+        return Err(GrantError::NotAllowed);
+    }
+    Ok(raw
+        .iter()
+        .map(|raw| GrantedKey {
+            space: raw.space.clone(),
+            key: EpochKey::new(Secret::new(raw.key)),
+            predecessor: raw.predecessor.clone(),
+        })
+        .collect())
+}

@@ -1,0 +1,90 @@
+//! What sync needs from a device's store, without knowing how it stores.
+
+use twin_identity::id::EntryId;
+use twin_identity::log::IdentityLog;
+use twin_identity::sign::Signature;
+
+use crate::chain::Head;
+use crate::epoch::DiscoveryKey;
+use crate::grant::GrantId;
+use crate::op::{LogId, Origin};
+
+/// One row of the table that replicas compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LogHead {
+    /// The log.
+    pub log: LogId,
+    /// Its height and newest link.
+    pub head: Head,
+}
+
+/// What was done with things that a peer sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// How many were new.
+    pub new: usize,
+    /// How many could not be judged yet, for lack of something that they refer to; they were not kept.
+    pub early: usize,
+}
+
+/// A device's replica of a twin: identity log, grants and ops.
+///
+/// Whatever is given to it is verified by the store itself, in one transaction a call: all of it is taken over or
+/// nothing, and an error leaves the store as it was.
+pub trait OpStore {
+    /// Why the store cannot answer, or refuses.
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// The identity log as this replica has it.
+    fn identity(&self) -> &IdentityLog;
+
+    /// The discovery keys of this device, the current one first. Never empty.
+    fn discovery_keys(&self) -> &[DiscoveryKey];
+
+    /// Signs the transcript of a session with the device's key ([`twin_identity::sign::Use::Session`]).
+    fn sign_session(&self, transcript: &[u8; 32]) -> Signature;
+
+    /// This device.
+    fn device(&self) -> twin_identity::id::DeviceId;
+
+    /// Takes over signed identity log entries, in any order.
+    fn add_entries(&mut self, entries: &[Vec<u8>]) -> Result<Taken, Self::Error>;
+
+    /// The signed bytes of an identity log entry.
+    fn entry(&self, id: &EntryId) -> Option<Vec<u8>> {
+        let entry = self.identity().entries().get(id)?;
+        Some(entry.to_bytes().to_vec())
+    }
+
+    /// The ids of all grants held, sorted.
+    fn grants(&self) -> Result<Vec<GrantId>, Self::Error>;
+
+    /// The signed bytes of a grant.
+    fn grant(&self, id: &GrantId) -> Result<Option<Vec<u8>>, Self::Error>;
+
+    /// Takes over signed grants.
+    fn add_grants(&mut self, grants: &[Vec<u8>]) -> Result<Taken, Self::Error>;
+
+    /// All logs with their heads, sorted by log.
+    fn heads(&self) -> Result<Vec<LogHead>, Self::Error>;
+
+    /// Who writes a log.
+    fn origin(&self, log: &LogId) -> Result<Option<Origin>, Self::Error>;
+
+    /// The link of the op at `seq` in a log, if there is one.
+    fn link_at(&self, log: &LogId, seq: u64) -> Result<Option<crate::op::Link>, Self::Error>;
+
+    /// The ops of a log after the first `after`, oldest first, as many as fit into `budget` bytes but at least one if
+    /// there is one.
+    fn read_run(&self, log: &LogId, after: u64, budget: usize)
+    -> Result<Vec<Vec<u8>>, Self::Error>;
+
+    /// Verifies and takes over ops that continue a log, and merges them. Ops that are there already are passed over.
+    /// `now`: milliseconds since the Unix epoch.
+    fn append_run(
+        &mut self,
+        now: u64,
+        origin: &Origin,
+        run: &[Vec<u8>],
+    ) -> Result<Taken, Self::Error>;
+}
