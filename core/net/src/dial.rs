@@ -1,18 +1,15 @@
 //! Trying several addresses of one device, and saying clearly why none of them worked.
 
-use std::{error, io, time::Duration};
+use std::{io, time::Duration};
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use libp2p::{
-    Multiaddr,
-    connection_limits::Exceeded,
-    core::transport::{TransportError, timeout::TransportTimeoutError},
-    swarm::DialError,
+    Multiaddr, connection_limits::Exceeded, core::transport::TransportError, swarm::DialError,
 };
 use tokio::time::sleep;
 use twin_sync::TransportKey;
 
-use crate::{Address, Error, gate::Closed};
+use crate::{Address, Error, gate::Closed, transport::kind_of};
 
 /// How long one address may stay without an answer before the next is tried beside it.
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -55,7 +52,7 @@ fn telling(error: &Error) -> u8 {
     match error {
         Error::WrongKey(_) => 6,
         Error::TooMany => 5,
-        Error::NotATwin(_) => 4,
+        Error::NotATwin(_) | Error::HungUp(_) => 4,
         Error::Refused(_) => 3,
         Error::TimedOut => 2,
         Error::Unreachable(_) => 1,
@@ -67,7 +64,8 @@ fn telling(error: &Error) -> u8 {
 pub(crate) fn reason(error: &DialError, address: Address) -> Error {
     match error {
         DialError::WrongPeerId { .. } => Error::WrongKey(address),
-        DialError::LocalPeerId { .. } => Error::OwnAddress(address),
+        // The swarm strikes out its own listening addresses, and then has none left of the one given.
+        DialError::LocalPeerId { .. } | DialError::NoAddresses => Error::OwnAddress(address),
         DialError::Denied { cause } => match cause.downcast_ref::<Closed>() {
             Some(Closed::OffLink) => Error::NotOnLink,
             Some(Closed::ForeignKey) => Error::NotATwin(address),
@@ -75,7 +73,6 @@ pub(crate) fn reason(error: &DialError, address: Address) -> Error {
             None => Error::Unreachable(address),
         },
         DialError::Transport(failures) => transport_reason(failures, address),
-        DialError::NoAddresses => Error::NoAddress,
         DialError::DialPeerConditionFalse(_) | DialError::Aborted => Error::NotConnected,
     }
 }
@@ -85,40 +82,15 @@ fn transport_reason(
     address: Address,
 ) -> Error {
     use io::ErrorKind as Kind;
-    let kind = failures.iter().find_map(|(_, failure)| match failure {
-        TransportError::MultiaddrNotSupported(_) => Some(Kind::Unsupported),
-        TransportError::Other(error) => Some(root_kind(error)),
+    let kind = failures.iter().map(|(_, failure)| match failure {
+        TransportError::MultiaddrNotSupported(_) => Kind::Unsupported,
+        TransportError::Other(error) => kind_of(error),
     });
-    match kind {
+    match kind.last() {
         Some(Kind::ConnectionRefused) => Error::Refused(address),
         Some(Kind::TimedOut) => Error::TimedOut,
-        // The handshake itself failed, or the other end hung up during it.
-        Some(
-            Kind::Other
-            | Kind::InvalidData
-            | Kind::UnexpectedEof
-            | Kind::ConnectionReset
-            | Kind::BrokenPipe,
-        ) => Error::NotATwin(address),
+        Some(Kind::ConnectionAborted | Kind::ConnectionReset) => Error::HungUp(address),
+        Some(Kind::InvalidData) => Error::NotATwin(address),
         _ => Error::Unreachable(address),
     }
-}
-
-/// The kind of the innermost I/O error: libp2p wraps the system's in several of its own.
-fn root_kind(error: &io::Error) -> io::ErrorKind {
-    let mut kind = error.kind();
-    let mut next: Option<&(dyn error::Error + 'static)> = error.get_ref().map(|inner| inner as _);
-    while let Some(inner) = next {
-        if let Some(TransportTimeoutError::<io::Error>::Timeout) = inner.downcast_ref() {
-            return io::ErrorKind::TimedOut;
-        }
-        next = match inner.downcast_ref::<io::Error>() {
-            Some(io) => {
-                kind = io.kind();
-                io.get_ref().map(|inner| inner as _)
-            }
-            None => inner.source(),
-        };
-    }
-    kind
 }

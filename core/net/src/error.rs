@@ -63,6 +63,12 @@ pub enum Error {
     /// Somebody answered who does not speak this transport.
     #[error("What answers at {0} is not a twin; check the address.")]
     NotATwin(Address),
+    /// The connection was accepted and closed again before the handshake was done: the other end has a limit, or
+    /// does not accept callers from here.
+    #[error(
+        "The device at {0} hung up; it may be busy or accept only its own network, so try again nearby."
+    )]
+    HungUp(Address),
     /// The address leads back to this very node.
     #[error("{0} is this device's own address; give the other device's.")]
     OwnAddress(Address),

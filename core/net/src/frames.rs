@@ -254,3 +254,22 @@ impl std::fmt::Debug for FrameWriter {
         f.debug_struct("FrameWriter").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_announced_length_costs_no_memory() {
+        let head = u32::try_from(MAX_FRAME).unwrap().to_be_bytes();
+        let mut frames = Frames::over(futures::io::Cursor::new([&head[..], &[1; 10]].concat()));
+        assert!(matches!(frames.recv().await, Err(FrameError::Truncated)));
+        assert!(frames.reader.body.capacity() <= 2 * CHUNK);
+    }
+}

@@ -177,7 +177,11 @@ where
     async fn run(mut self) -> Result<(), SessionError<M::Error>> {
         let (mut input, mut ended) = (Input::default(), None);
         loop {
-            let room = self.outbox.capacity();
+            let room = if self.outbox.is_closed() {
+                0
+            } else {
+                self.outbox.capacity()
+            };
             let turn = self.turn(input, room).await?;
             // Everything that was asked for was taken: there may be more.
             let more_to_say = turn.frames.len() == room;

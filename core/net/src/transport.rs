@@ -1,7 +1,7 @@
 //! TCP, TLS 1.3 with libp2p's certificates, yamux. No Noise: it has no post-quantum key exchange.
 
 use std::{
-    io,
+    error, io,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -12,10 +12,14 @@ use libp2p::{
     Multiaddr, PeerId, Transport as _,
     core::{
         muxing::StreamMuxerBox,
-        transport::{Boxed, DialOpts, ListenerId, TransportError, TransportEvent},
+        transport::{
+            Boxed, DialOpts, ListenerId, TransportError, TransportEvent,
+            timeout::TransportTimeoutError,
+        },
         upgrade::Version,
     },
     identity::Keypair,
+    swarm::derive_prelude::Either,
     tcp, tls, yamux,
 };
 
@@ -49,7 +53,43 @@ pub(crate) fn build(
         .authenticate(tls::Config::new(key)?)
         .multiplex(muxer)
         .timeout(HANDSHAKE_TIME)
+        .map_err(|error| match error {
+            TransportTimeoutError::Other(Either::Left(Either::Left(tcp))) => tcp,
+            TransportTimeoutError::Other(Either::Left(Either::Right(tls))) => handshake_error(tls),
+            TransportTimeoutError::Other(Either::Right(muxer)) => handshake_error(muxer),
+            TransportTimeoutError::Timeout | TransportTimeoutError::TimerError(_) => {
+                io::ErrorKind::TimedOut.into()
+            }
+        })
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
         .boxed())
+}
+
+/// A failure after TCP has connected: `ConnectionAborted` if the other end hung up, else `InvalidData`.
+fn handshake_error(error: impl error::Error + Send + Sync + 'static) -> io::Error {
+    use io::ErrorKind as Kind;
+    let mut cause: Option<&(dyn error::Error + 'static)> = Some(&error);
+    while let Some(inner) = cause {
+        match inner.downcast_ref::<io::Error>().map(io::Error::kind) {
+            Some(Kind::TimedOut) => return Kind::TimedOut.into(),
+            Some(
+                Kind::UnexpectedEof
+                | Kind::ConnectionReset
+                | Kind::ConnectionAborted
+                | Kind::BrokenPipe,
+            ) => return Kind::ConnectionAborted.into(),
+            _ => cause = inner.source(),
+        }
+    }
+    io::Error::new(Kind::InvalidData, error)
+}
+
+/// The kind of error that [`build`]'s transport gave, out of the box that libp2p puts it in.
+pub(crate) fn kind_of(error: &io::Error) -> io::ErrorKind {
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<io::Error>());
+    inner.unwrap_or(error).kind()
 }
 
 /// libp2p's TCP, and dialling of `/ip6zone/<index>/ip6/fe80::…`, whose scope libp2p's TCP would lose.
