@@ -69,19 +69,17 @@ impl DataKey {
         fields: impl IntoIterator<Item = &'a [u8]>,
         rng: &mut impl CryptoRng,
     ) -> Salt {
-        self.nonce::<SALT_LEN>(fields, rng)
+        self.nonce::<SALT_LEN>(fields, &fresh(rng))
     }
 
     fn nonce<'a, const N: usize>(
         &self,
         fields: impl IntoIterator<Item = &'a [u8]>,
-        rng: &mut impl CryptoRng,
+        fresh: &[u8; 32],
     ) -> [u8; N] {
         let key = Zeroizing::new(context::NONCE.hash([self.0.expose().as_slice()]));
         let mut hasher = blake3::Hasher::new_keyed(&key);
-        let mut fresh = [0; 32];
-        rng.fill_bytes(&mut fresh);
-        hasher.update(&fresh);
+        hasher.update(fresh);
         for field in fields {
             hasher.update(&(field.len() as u64).to_be_bytes());
             hasher.update(field);
@@ -108,20 +106,42 @@ impl DataKey {
         plaintext: &[u8],
         rng: &mut impl CryptoRng,
     ) -> Result<Vec<u8>, AeadError> {
-        let nonce: [u8; NONCE_LEN] = self.nonce([aad, plaintext], rng);
+        self.seal_under(self.nonce([aad, plaintext], &fresh(rng)), aad, plaintext)
+    }
+
+    /// Seals one message as [`DataKey::seal`] does, but with a nonce made of the message alone (a synthetic nonce, as
+    /// in RFC 5297): needs no randomness, and tells only whether the same message was sealed before in the same place.
+    pub fn seal_synthetic(&self, aad: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, AeadError> {
+        self.seal_under(self.nonce([aad, plaintext], &[0; 32]), aad, plaintext)
+    }
+
+    fn seal_under(
+        &self,
+        nonce: [u8; NONCE_LEN],
+        aad: &[u8],
+        plaintext: &[u8],
+    ) -> Result<Vec<u8>, AeadError> {
+        let (salt, index) = split(&nonce);
+        let mut message = Vec::with_capacity(plaintext.len() + TAG_LEN);
+        message.extend_from_slice(plaintext);
         let mut sealed = Vec::with_capacity(plaintext.len() + DATA_OVERHEAD);
         sealed.extend_from_slice(&nonce);
-        let (salt, index) = split(&nonce);
-        sealed.extend(self.salted(&salt)?.seal(index, aad, plaintext.to_vec())?);
+        sealed.extend(self.salted(&salt)?.seal(index, aad, message)?);
         Ok(sealed)
     }
 
-    /// Opens what [`DataKey::seal`] made.
+    /// Opens what [`DataKey::seal`] or [`DataKey::seal_synthetic`] made.
     pub fn open(&self, aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, AeadError> {
         let (nonce, sealed) = sealed.split_first_chunk().ok_or(AeadError::Open)?;
         let (salt, index) = split(nonce);
         self.salted(&salt)?.open(index, aad, sealed)
     }
+}
+
+fn fresh(rng: &mut impl CryptoRng) -> [u8; 32] {
+    let mut fresh = [0; 32];
+    rng.fill_bytes(&mut fresh);
+    fresh
 }
 
 fn split(nonce: &[u8; NONCE_LEN]) -> (Salt, u64) {

@@ -102,8 +102,20 @@ contexts! {
     GRANTS_DIGEST = "grants digest";
     /// Digest over all (log, height, head): sorted by log.
     HEIGHTS_DIGEST = "heights digest";
+    /// Digest of a replica: identity log digest ‖ grants digest ‖ heights digest.
+    SYNC_DIGEST = "sync digest";
     /// What both sides sign to prove their device in a session: transcript.
     SESSION = "session";
+    /// Key that seals the vault's rows: vault key.
+    VAULT_ROWS = "vault rows";
+    /// Key of the PRF that hides the vault's row keys: vault key.
+    VAULT_NAMES = "vault names";
+    /// Key of the PRF that places records in the vault's index: vault key.
+    VAULT_PLACES = "vault places";
+    /// Key of the MAC over the rows of the vault's index: vault key.
+    VAULT_INDEX = "vault index";
+    /// Checksum of a key slot, so that a damaged one is not taken for a wrong password: slot.
+    VAULT_SLOT = "vault slot";
     /// Hash of a transport key in a linking QR code.
     TRANSPORT = "transport key";
     /// Key of the linking proofs: one-time secret of the QR code.

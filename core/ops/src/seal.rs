@@ -57,12 +57,7 @@ pub fn open_part(
 ) -> Result<Zeroizing<Vec<u8>>, AeadError> {
     let aad = aad(place.log, place.seq, place.epoch, place.index);
     let mut padded = key.salted(place.salt)?.open(place.index, &aad, sealed)?;
-    let end = padded
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .filter(|end| padded.get(*end) == Some(&PAD))
-        .ok_or(AeadError::Open)?;
-    padded.truncate(end);
+    unpad(&mut padded)?;
     Ok(padded)
 }
 
@@ -78,7 +73,8 @@ fn aad(log: &LogId, seq: u64, epoch: &EpochId, index: u64) -> [u8; 32] {
 /// ISO/IEC 7816-4 padding: this byte, then zeros.
 const PAD: u8 = 0x80;
 
-fn pad(plaintext: &[u8]) -> Vec<u8> {
+/// Appends the padding that hides a plaintext's length.
+pub fn pad(plaintext: &[u8]) -> Vec<u8> {
     let len = padded_len(plaintext.len() + 1);
     // The tag is appended in place: room for it saves a copy that would stay in freed memory.
     let mut padded = Vec::with_capacity(len + twin_identity::aead::TAG_LEN);
@@ -86,6 +82,17 @@ fn pad(plaintext: &[u8]) -> Vec<u8> {
     padded.push(PAD);
     padded.resize(len, 0);
     padded
+}
+
+/// Takes off what [`pad`] appended.
+pub fn unpad(padded: &mut Vec<u8>) -> Result<(), AeadError> {
+    let end = padded
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .filter(|end| padded.get(*end) == Some(&PAD))
+        .ok_or(AeadError::Open)?;
+    padded.truncate(end);
+    Ok(())
 }
 
 /// Padmé (Nikitin et al., PURBs, PoPETs 2019): at most 12 % more, and a length tells O(log log n) bits.

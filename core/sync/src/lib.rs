@@ -1,9 +1,13 @@
 //! Linking and sync as state machines: bytes and `now` in, bytes and events out. No sockets, no SQLite.
 //!
-//! - [`machine`]: the shape every protocol here has
+//! - [`machine`]: the shape a long-lived protocol has here
 //! - [`transport`]: who is at the other end
+//! - [`link`]: how a new device joins a twin
+//! - [`session`]: how two replicas become equal
 
+pub mod link;
 pub mod machine;
+pub mod session;
 pub mod transport;
 
 pub use transport::TransportKey;

@@ -1,0 +1,254 @@
+//! The new device's side of a link.
+
+use rand_core::CryptoRng;
+use subtle::ConstantTimeEq;
+use twin_identity::context;
+use twin_identity::device::{DeviceKeys, Role};
+use twin_identity::entry::{Entry, Genesis};
+use twin_identity::id::TwinId;
+use twin_identity::log::{IdentityLog, MAX_ENTRIES};
+use twin_ops::grant::Grant;
+
+use super::code::Code;
+use super::message::{Abort, Hello, Keys, MAX_TWIN_NAME, Message};
+use super::offer::{Offer, Side};
+use super::phone::{keys_context, proof_context};
+use super::{LINK_VERSION, LinkError};
+use crate::machine::Millis;
+use crate::transport::TransportKey;
+
+/// A new device that shows its offer and waits.
+pub struct Waiting {
+    offer: Offer,
+    keys: DeviceKeys,
+    me: TransportKey,
+}
+
+/// Somebody came who cannot prove to have seen the QR code. The offer still stands.
+pub struct Refused {
+    /// The device, as it was.
+    pub waiting: Waiting,
+    /// Why.
+    pub error: LinkError,
+}
+
+/// The new device has given its keys and the commitment to its nonce.
+pub struct Committed {
+    keys: DeviceKeys,
+    hello: Hello,
+    nonce: [u8; 32],
+    context: Vec<u8>,
+    hello_frame: Vec<u8>,
+    keys_frame: Vec<u8>,
+}
+
+/// The new device shows code and twin, and waits to be admitted.
+pub struct Joining {
+    keys: DeviceKeys,
+    hello: Hello,
+    code: Code,
+    entries: Vec<Entry>,
+}
+
+/// What a new device begins its life with.
+pub struct Admitted {
+    /// Its keys.
+    pub keys: DeviceKeys,
+    /// The identity log, verified, in which it stands.
+    pub log: IdentityLog,
+    /// The grant of keys to it.
+    pub grant: Grant,
+}
+
+/// What came of a frame while joining.
+pub enum Progress {
+    /// There is more to come.
+    More(Box<Joining>),
+    /// All is there and verified.
+    Admitted(Box<Admitted>),
+}
+
+impl Waiting {
+    /// A device with fresh keys that listens as `me` and shows `offer`.
+    pub const fn new(offer: Offer, keys: DeviceKeys, me: TransportKey) -> Self {
+        Self { offer, keys, me }
+    }
+
+    /// The offer to show.
+    pub const fn offer(&self) -> &Offer {
+        &self.offer
+    }
+
+    /// Takes the first frame of whoever has connected. With a valid proof the offer is used up; returns the frame to
+    /// send.
+    pub fn receive_hello(
+        self,
+        now: Millis,
+        peer: &TransportKey,
+        frame: &[u8],
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Vec<u8>, Committed), Box<Refused>> {
+        let hello = match self.check_hello(now, peer, frame) {
+            Ok(hello) => hello,
+            Err(error) => {
+                return Err(Box::new(Refused {
+                    waiting: self,
+                    error,
+                }));
+            }
+        };
+        let mut nonce = [0; 32];
+        rng.fill_bytes(&mut nonce);
+        let context = proof_context(peer, &self.me, &hello.twin, &hello.phone, &hello.name);
+        let mut keys = Keys {
+            device: self.keys.public().clone(),
+            statement: self.keys.statement(&hello.twin, Role::Member).proof,
+            commitment: context::LINK_COMMITMENT.hash([nonce.as_slice()]),
+            proof: [0; 32],
+        };
+        let proof = self
+            .offer
+            .prove(Side::New, &[&context, &keys_context(&keys)]);
+        keys.proof = *proof.expose();
+        let keys_frame = Message::Keys(Box::new(keys)).to_frame();
+        let committed = Committed {
+            keys: self.keys,
+            hello,
+            nonce,
+            context,
+            hello_frame: frame.to_vec(),
+            keys_frame: keys_frame.clone(),
+        };
+        Ok((keys_frame, committed))
+    }
+
+    fn check_hello(
+        &self,
+        now: Millis,
+        peer: &TransportKey,
+        frame: &[u8],
+    ) -> Result<Hello, LinkError> {
+        let Message::Hello(hello) = Message::from_frame(frame)? else {
+            return Err(LinkError::Unexpected);
+        };
+        #[cfg(twin_break)]
+        let now = if twin_identity::broken::is("link_never_expires") {
+            0
+        } else {
+            now
+        };
+        if now > self.offer.expires() {
+            return Err(LinkError::Expired);
+        }
+        if hello.version != LINK_VERSION || hello.name.len() > MAX_TWIN_NAME {
+            return Err(LinkError::Unexpected);
+        }
+        let context = proof_context(peer, &self.me, &hello.twin, &hello.phone, &hello.name);
+        let proof = self.offer.prove(Side::Phone, &[&context]);
+        #[cfg(twin_break)]
+        if twin_identity::broken::is("link_proof_unchecked") {
+            return Ok(hello);
+        }
+        if bool::from(proof.expose().ct_eq(&hello.proof)) {
+            Ok(hello)
+        } else {
+            Err(LinkError::NotProven)
+        }
+    }
+}
+
+impl Committed {
+    /// Takes the phone's nonce and returns the frame to send and the code to show.
+    pub fn receive_nonce(self, frame: &[u8]) -> Result<(Vec<u8>, Joining), LinkError> {
+        let Message::PhoneNonce(_) = Message::from_frame(frame)? else {
+            return Err(LinkError::Unexpected);
+        };
+        let nonce_frame = Message::NewNonce(self.nonce).to_frame();
+        let code = Code::of(&[
+            &self.context,
+            &self.hello_frame,
+            &self.keys_frame,
+            frame,
+            &nonce_frame,
+        ]);
+        let joining = Joining {
+            keys: self.keys,
+            hello: self.hello,
+            code,
+            entries: Vec::new(),
+        };
+        Ok((nonce_frame, joining))
+    }
+}
+
+impl Joining {
+    /// The code to show.
+    pub const fn code(&self) -> &Code {
+        &self.code
+    }
+
+    /// The twin that this device is about to join.
+    pub const fn twin(&self) -> &TwinId {
+        &self.hello.twin
+    }
+
+    /// The twin's name, as the phone gives it.
+    pub fn twin_name(&self) -> &str {
+        &self.hello.name
+    }
+
+    /// The frame that ends the link because the person said no.
+    pub fn decline(self) -> Vec<u8> {
+        Message::Abort(Abort::Declined).to_frame()
+    }
+
+    /// Takes a frame of the phone's after it has got the right code.
+    pub fn receive(mut self, frame: &[u8]) -> Result<Progress, LinkError> {
+        match Message::from_frame(frame)? {
+            Message::Entries(entries) => {
+                if self.entries.len() + entries.len() > MAX_ENTRIES {
+                    return Err(LinkError::Unexpected);
+                }
+                for entry in entries {
+                    self.entries.push(Entry::from_bytes(&entry)?);
+                }
+                Ok(Progress::More(Box::new(self)))
+            }
+            Message::Admit(admit) => {
+                let log = self.verify_log(&admit.genesis)?;
+                let grant = Grant::from_bytes(&admit.grant)?;
+                grant.verify(&log)?;
+                Ok(Progress::Admitted(Box::new(Admitted {
+                    keys: self.keys,
+                    log,
+                    grant,
+                })))
+            }
+            _ => Err(LinkError::Unexpected),
+        }
+    }
+
+    fn verify_log(&mut self, genesis: &[u8]) -> Result<IdentityLog, LinkError> {
+        let mut log = IdentityLog::new(Genesis::from_bytes(genesis)?);
+        if log.twin() != self.twin() {
+            return Err(LinkError::OtherTwin);
+        }
+        for entry in self.entries.drain(..) {
+            log.insert(entry)?;
+        }
+        let phone_is_admin = log.is_admin(&self.hello.phone);
+        let here = log.device(&self.keys.id()).map(|device| &device.public);
+        if here == Some(self.keys.public()) && phone_is_admin {
+            Ok(log)
+        } else {
+            Err(LinkError::NotAdmitted)
+        }
+    }
+}
+
+impl Admitted {
+    /// The frame that tells the phone that everything is stored.
+    pub fn done(&self) -> Vec<u8> {
+        Message::Done.to_frame()
+    }
+}

@@ -1,0 +1,247 @@
+//! The QR code that a new device shows.
+
+use data_encoding::BASE32_NOPAD;
+use minicbor::{Decode, Encode};
+use rand_core::CryptoRng;
+use twin_identity::cbor;
+use twin_identity::context;
+use twin_identity::secret::Secret;
+
+use crate::machine::Millis;
+use crate::transport::TransportKey;
+
+/// How long an offer lives, in milliseconds, by the timer of the device that made it.
+pub const OFFER_LIFE: Millis = 120_000;
+/// The most addresses in an offer.
+pub const MAX_ADDRESSES: usize = 8;
+
+const PREFIX: &str = "TWIN:LINK:";
+const VERSION: u8 = 1;
+const MAX_OFFER_LEN: usize = 400;
+const MAX_ADDRESS_LEN: usize = 24;
+const CHECKSUM_LEN: usize = 4;
+
+/// An offer to be linked: where the new device listens, who it is there, and a one-time secret.
+#[derive(Debug)]
+pub struct Offer {
+    transport: [u8; 32],
+    secret: Secret<32>,
+    addresses: Vec<Vec<u8>>,
+    expires: Millis,
+    /// The payload as it was read or written: what the proofs are made over.
+    bytes: Vec<u8>,
+}
+
+/// A text is no offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OfferError {
+    /// Something else altogether.
+    #[error("this is not a linking code: show one on the new device with `twin link offer`")]
+    Foreign,
+    /// Not all of it is there, or a character is wrong.
+    #[error("the linking code is incomplete or misread: scan it again, or copy it whole")]
+    Cut,
+    /// Of a later version.
+    #[error("the linking code was made by a newer version: update the app on this device")]
+    Newer,
+}
+
+#[derive(Encode, Decode)]
+#[cbor(map)]
+struct RawOffer {
+    #[n(0)]
+    version: u8,
+    #[cbor(n(3), with = "cbor::fixed")]
+    transport: [u8; 32],
+    #[cbor(n(4), with = "cbor::fixed")]
+    secret: [u8; 32],
+    #[n(5)]
+    addresses: Vec<minicbor::bytes::ByteVec>,
+    /// Seconds since the Unix epoch by the clock of the new device: it words an error, it decides nothing.
+    #[n(6)]
+    expires: u64,
+}
+
+impl Offer {
+    /// A new offer by the device that listens at `addresses` (opaque bytes of the transport) under `transport`.
+    pub fn new(
+        transport: &TransportKey,
+        addresses: impl IntoIterator<Item = Vec<u8>>,
+        now: Millis,
+        rng: &mut impl CryptoRng,
+    ) -> Self {
+        let secret = Secret::random(rng);
+        let mut raw = RawOffer {
+            version: VERSION,
+            transport: transport_hash(transport),
+            secret: *secret.expose(),
+            addresses: addresses
+                .into_iter()
+                .filter(|address| address.len() <= MAX_ADDRESS_LEN)
+                .take(MAX_ADDRESSES)
+                .map(Into::into)
+                .collect(),
+            expires: (now + OFFER_LIFE) / 1000,
+        };
+        let bytes = cbor::encode(&raw);
+        zeroize::Zeroize::zeroize(&mut raw.secret);
+        Self {
+            transport: raw.transport,
+            secret,
+            addresses: raw.addresses.into_iter().map(Into::into).collect(),
+            expires: now + OFFER_LIFE,
+            bytes,
+        }
+    }
+
+    /// The text in the QR code: upper case and digits, so that the QR code is a small one.
+    pub fn to_text(&self) -> String {
+        let mut payload = self.bytes.clone();
+        payload.extend(checksum(&self.bytes));
+        format!("{PREFIX}{}", BASE32_NOPAD.encode(&payload))
+    }
+
+    /// Reads the text of a QR code, in upper or lower case.
+    pub fn parse(text: &str) -> Result<Self, OfferError> {
+        let text = text.trim();
+        let prefix = text.get(..PREFIX.len()).unwrap_or_default();
+        if !prefix.eq_ignore_ascii_case(PREFIX) {
+            return Err(OfferError::Foreign);
+        }
+        let rest = text.get(PREFIX.len()..).unwrap_or_default();
+        if rest.len() > MAX_OFFER_LEN * 2 {
+            return Err(OfferError::Cut);
+        }
+        let payload = BASE32_NOPAD
+            .decode(rest.to_ascii_uppercase().as_bytes())
+            .map_err(|_| OfferError::Cut)?;
+        let (bytes, sum) = payload
+            .split_last_chunk::<CHECKSUM_LEN>()
+            .ok_or(OfferError::Cut)?;
+        if checksum(bytes) != *sum {
+            return Err(OfferError::Cut);
+        }
+        let mut raw: RawOffer =
+            cbor::decode(bytes, MAX_OFFER_LEN).map_err(|_| OfferError::Newer)?;
+        let fits = raw.addresses.len() <= MAX_ADDRESSES
+            && raw.addresses.iter().all(|a| a.len() <= MAX_ADDRESS_LEN);
+        if raw.version != VERSION || !fits {
+            return Err(OfferError::Newer);
+        }
+        let secret = Secret::new(raw.secret);
+        zeroize::Zeroize::zeroize(&mut raw.secret);
+        Ok(Self {
+            transport: raw.transport,
+            secret,
+            addresses: raw.addresses.into_iter().map(Into::into).collect(),
+            expires: raw.expires.saturating_mul(1000),
+            bytes: bytes.to_vec(),
+        })
+    }
+
+    /// Where the new device listens.
+    pub fn addresses(&self) -> &[Vec<u8>] {
+        &self.addresses
+    }
+
+    /// When the offer ends, by the clock of the device that made it.
+    pub const fn expires(&self) -> Millis {
+        self.expires
+    }
+
+    /// Whether the peer at the other end is the device that shows this offer.
+    pub fn is_from(&self, peer: &TransportKey) -> bool {
+        transport_hash(peer) == self.transport
+    }
+
+    /// Proof of having seen this offer: keyed BLAKE3 over the offer and `fields` (each preceded by its length).
+    pub(super) fn prove(&self, side: Side, fields: &[&[u8]]) -> Secret<32> {
+        let key =
+            zeroize::Zeroizing::new(context::LINK_MAC.hash([self.secret.expose().as_slice()]));
+        let mut hasher = blake3::Hasher::new_keyed(&key);
+        hasher.update(&[side as u8]);
+        for field in std::iter::once(&self.bytes.as_slice()).chain(fields) {
+            hasher.update(&(field.len() as u64).to_be_bytes());
+            hasher.update(field);
+        }
+        Secret::new(*hasher.finalize().as_bytes())
+    }
+}
+
+/// Which side a proof is by, so that one cannot be sent back.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Side {
+    Phone = 0,
+    New = 1,
+}
+
+fn transport_hash(key: &TransportKey) -> [u8; 32] {
+    context::TRANSPORT.hash([key.as_bytes().as_slice()])
+}
+
+fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_LEN] {
+    let [a, b, c, d, ..] = *blake3::hash(bytes).as_bytes();
+    [a, b, c, d]
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use chacha20_rng::ChaCha20Rng;
+    use chacha20_rng::rand_core::SeedableRng;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn offer() -> Offer {
+        let key = TransportKey::from_bytes([1; 32]);
+        let addresses = [vec![192, 168, 1, 2, 0x1f, 0x90], vec![9; 18]];
+        Offer::new(&key, addresses, 5_000, &mut ChaCha20Rng::seed_from_u64(1))
+    }
+
+    #[test]
+    fn text_round_trip() {
+        let offer = offer();
+        let text = offer.to_text();
+        assert!(
+            text.len() < 260,
+            "a QR code of moderate size: {}",
+            text.len()
+        );
+        for text in [text.clone(), text.to_lowercase(), format!(" {text}\n")] {
+            let read = Offer::parse(&text).unwrap();
+            assert_eq!(read.addresses(), offer.addresses());
+            assert_eq!(read.secret, offer.secret);
+            assert_eq!(read.expires(), 125_000);
+            assert!(read.is_from(&TransportKey::from_bytes([1; 32])));
+            assert!(!read.is_from(&TransportKey::from_bytes([2; 32])));
+        }
+    }
+
+    #[test]
+    fn foreign_and_cut_codes_are_told_apart() {
+        let text = offer().to_text();
+        assert_eq!(
+            Offer::parse("https://example.com").unwrap_err(),
+            OfferError::Foreign
+        );
+        assert_eq!(Offer::parse("").unwrap_err(), OfferError::Foreign);
+        for end in PREFIX.len()..text.len() {
+            assert_eq!(Offer::parse(&text[..end]).unwrap_err(), OfferError::Cut);
+        }
+        let wrong = text.replacen(
+            &text[40..41],
+            if &text[40..41] == "A" { "B" } else { "A" },
+            1,
+        );
+        assert_eq!(Offer::parse(&wrong).unwrap_err(), OfferError::Cut);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gets_an_answer(text: String) {
+            let _ = Offer::parse(&text);
+            let _ = Offer::parse(&format!("{PREFIX}{text}"));
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The phone's side of a link: each step consumes the one before.
+
+use rand_core::CryptoRng;
+use subtle::ConstantTimeEq;
+use twin_identity::context;
+use twin_identity::device::{DeviceStatement, Role};
+use twin_identity::id::{DeviceId, TwinId};
+use twin_identity::log::IdentityLog;
+use twin_ops::grant::Grant;
+
+use super::code::Code;
+use super::message::{Abort, Admit, Hello, Keys, MAX_TWIN_NAME, Message};
+use super::offer::{Offer, Side};
+use super::{LINK_VERSION, LinkError, MAX_ENTRIES_FRAME};
+use crate::transport::TransportKey;
+
+/// Who invites.
+pub struct Inviter {
+    /// The twin to be joined.
+    pub twin: TwinId,
+    /// Its name, which the new device shows; cut to [`MAX_TWIN_NAME`] bytes.
+    pub name: String,
+    /// The phone.
+    pub device: DeviceId,
+}
+
+/// The phone has said who invites and waits for the new device's keys.
+pub struct Greeted {
+    offer: Offer,
+    twin: TwinId,
+    context: Vec<u8>,
+    hello: Vec<u8>,
+}
+
+/// The phone knows the new device's keys and its commitment, and has sent its nonce.
+pub struct Committed {
+    greeted: Greeted,
+    keys: Box<Keys>,
+    keys_frame: Vec<u8>,
+    nonce_frame: Vec<u8>,
+}
+
+/// A link that nobody has confirmed: nothing can be sent over it but the end.
+pub struct Unconfirmed {
+    keys: Box<Keys>,
+    code: Code,
+}
+
+/// The person has typed the code that the new device shows.
+pub struct Confirmed {
+    keys: Box<Keys>,
+}
+
+/// Begins a link over a connection from `me` to `peer`. Returns the first frame to send.
+pub fn invite(
+    offer: Offer,
+    me: &TransportKey,
+    peer: &TransportKey,
+    inviter: Inviter,
+) -> Result<(Vec<u8>, Greeted), LinkError> {
+    if !offer.is_from(peer) {
+        return Err(LinkError::OtherDevice);
+    }
+    let mut name = inviter.name;
+    while name.len() > MAX_TWIN_NAME {
+        name.pop();
+    }
+    let context = proof_context(me, peer, &inviter.twin, &inviter.device, &name);
+    let proof = offer.prove(Side::Phone, &[&context]);
+    let hello = Message::Hello(Hello {
+        version: LINK_VERSION,
+        twin: inviter.twin,
+        name,
+        phone: inviter.device,
+        proof: *proof.expose(),
+    })
+    .to_frame();
+    let greeted = Greeted {
+        offer,
+        twin: inviter.twin,
+        context,
+        hello: hello.clone(),
+    };
+    Ok((hello, greeted))
+}
+
+/// What both proofs cover besides the offer.
+pub(super) fn proof_context(
+    phone: &TransportKey,
+    new: &TransportKey,
+    twin: &TwinId,
+    device: &DeviceId,
+    name: &str,
+) -> Vec<u8> {
+    let fields = [
+        phone.as_bytes().as_slice(),
+        new.as_bytes(),
+        twin.as_bytes(),
+        device.as_bytes(),
+        name.as_bytes(),
+    ];
+    fields.concat()
+}
+
+/// What the new device's proof covers besides that.
+pub(super) fn keys_context(keys: &Keys) -> Vec<u8> {
+    let fields = [
+        keys.device.id.as_bytes().as_slice(),
+        keys.device.sealing.as_bytes(),
+        &keys.commitment,
+    ];
+    fields.concat()
+}
+
+impl Greeted {
+    /// Takes the new device's keys and returns the phone's nonce to send.
+    pub fn receive_keys(
+        self,
+        frame: &[u8],
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Vec<u8>, Committed), LinkError> {
+        let Message::Keys(keys) = Message::from_frame(frame)? else {
+            return Err(LinkError::Unexpected);
+        };
+        let proof = self
+            .offer
+            .prove(Side::New, &[&self.context, &keys_context(&keys)]);
+        if !bool::from(proof.expose().ct_eq(&keys.proof)) {
+            return Err(LinkError::NotProven);
+        }
+        statement(&keys, Role::Member)
+            .verify(&self.twin)
+            .map_err(|_| LinkError::NotProven)?;
+        let mut nonce = [0; 32];
+        rng.fill_bytes(&mut nonce);
+        let nonce_frame = Message::PhoneNonce(nonce).to_frame();
+        let committed = Committed {
+            greeted: self,
+            keys,
+            keys_frame: frame.to_vec(),
+            nonce_frame: nonce_frame.clone(),
+        };
+        Ok((nonce_frame, committed))
+    }
+}
+
+impl Committed {
+    /// Takes the nonce that the new device had committed to.
+    pub fn receive_nonce(self, frame: &[u8]) -> Result<Unconfirmed, LinkError> {
+        let Message::NewNonce(nonce) = Message::from_frame(frame)? else {
+            return Err(LinkError::Unexpected);
+        };
+        let commitment = context::LINK_COMMITMENT.hash([nonce.as_slice()]);
+        #[cfg(twin_break)]
+        let commitment = if twin_identity::broken::is("link_commitment_unchecked") {
+            self.keys.commitment
+        } else {
+            commitment
+        };
+        if commitment != self.keys.commitment {
+            return Err(LinkError::NotProven);
+        }
+        let code = Code::of(&[
+            &self.greeted.context,
+            &self.greeted.hello,
+            &self.keys_frame,
+            &self.nonce_frame,
+            frame,
+        ]);
+        Ok(Unconfirmed {
+            keys: self.keys,
+            code,
+        })
+    }
+}
+
+impl Unconfirmed {
+    /// Compares what the person typed with the code. There is one attempt: a wrong code gives back the last frame to
+    /// send, and the link is over.
+    pub fn confirm(self, typed: &str) -> Result<Confirmed, Vec<u8>> {
+        #[cfg(twin_break)]
+        if twin_identity::broken::is("link_code_unchecked") {
+            return Ok(Confirmed { keys: self.keys });
+        }
+        if self.code.matches(typed) {
+            Ok(Confirmed { keys: self.keys })
+        } else {
+            Err(Message::Abort(Abort::WrongCode).to_frame())
+        }
+    }
+}
+
+impl Confirmed {
+    /// The statement to put into the identity log, with the role that the person chose.
+    pub fn statement(&self, role: Role) -> DeviceStatement {
+        statement(&self.keys, role)
+    }
+
+    /// The frames that admit the new device: a log that names it, and a grant to it.
+    pub fn admit(&self, log: &IdentityLog, grant: &Grant) -> Vec<Vec<u8>> {
+        let mut entries: Vec<_> = log.entries().values().collect();
+        entries.sort_by_key(|entry| (entry.seq, entry.id));
+        let mut frames = Vec::new();
+        let mut batch = Vec::new();
+        let mut len = 0;
+        for entry in entries {
+            len += entry.to_bytes().len();
+            batch.push(entry.to_bytes().to_vec().into());
+            if len > MAX_ENTRIES_FRAME {
+                frames.push(Message::Entries(std::mem::take(&mut batch)).to_frame());
+                len = 0;
+            }
+        }
+        frames.push(Message::Entries(batch).to_frame());
+        let admit = Admit {
+            genesis: log.genesis().to_bytes(),
+            grant: grant.to_bytes().to_vec(),
+        };
+        frames.push(Message::Admit(admit).to_frame());
+        frames
+    }
+
+    /// Takes the new device's word that it has stored everything.
+    pub fn receive_done(self, frame: &[u8]) -> Result<(), LinkError> {
+        match Message::from_frame(frame)? {
+            Message::Done => Ok(()),
+            _ => Err(LinkError::Unexpected),
+        }
+    }
+}
+
+fn statement(keys: &Keys, role: Role) -> DeviceStatement {
+    DeviceStatement {
+        device: keys.device.clone(),
+        role,
+        proof: keys.statement,
+    }
+}
