@@ -39,6 +39,12 @@ pub fn verify_run(
     let mut link = head.map(|head| head.link);
     for op in run {
         let header = op.header();
+        #[cfg(twin_break)]
+        if twin_identity::broken::is("chain_unchecked") {
+            height = header.seq;
+            link = Some(op.link());
+            continue;
+        }
         height = height.checked_add(1).ok_or(ChainError::Broken)?;
         if header.log != log || header.seq != height || header.prev != link {
             return Err(ChainError::Broken);
