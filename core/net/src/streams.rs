@@ -211,13 +211,10 @@ impl ConnectionHandler for Handler {
 
     fn on_connection_event(&mut self, event: ConnectionEvent<'_, Offer, Offer, (), Reply>) {
         match event {
+            // One too many is dropped, and so closed.
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
                 protocol, ..
-            }) => {
-                if self.incoming.len() < MAX_WAITING {
-                    self.incoming.push_back(protocol);
-                }
-            }
+            }) if self.incoming.len() < MAX_WAITING => self.incoming.push_back(protocol),
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
                 protocol,
                 info,

@@ -1,7 +1,8 @@
 //! TCP, TLS 1.3 with libp2p's certificates, yamux. No Noise: it has no post-quantum key exchange.
 
 use std::{
-    error, io,
+    error::Error,
+    io,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -65,23 +66,30 @@ pub(crate) fn build(
         .boxed())
 }
 
-/// A failure after TCP has connected: `ConnectionAborted` if the other end hung up, else `InvalidData`.
-fn handshake_error(error: impl error::Error + Send + Sync + 'static) -> io::Error {
+/// A failure after TCP has connected: `ConnectionAborted` if the other end hung up, `TimedOut` if it fell silent, else
+/// `InvalidData`.
+fn handshake_error(error: impl Error + Send + Sync + 'static) -> io::Error {
     use io::ErrorKind as Kind;
-    let mut cause: Option<&(dyn error::Error + 'static)> = Some(&error);
-    while let Some(inner) = cause {
-        match inner.downcast_ref::<io::Error>().map(io::Error::kind) {
-            Some(Kind::TimedOut) => return Kind::TimedOut.into(),
-            Some(
-                Kind::UnexpectedEof
-                | Kind::ConnectionReset
-                | Kind::ConnectionAborted
-                | Kind::BrokenPipe,
-            ) => return Kind::ConnectionAborted.into(),
-            _ => cause = inner.source(),
-        }
+    let kind = match io_cause(&error).map(io::Error::kind) {
+        Some(Kind::TimedOut) => Kind::TimedOut,
+        Some(
+            Kind::UnexpectedEof
+            | Kind::ConnectionReset
+            | Kind::ConnectionAborted
+            | Kind::BrokenPipe,
+        ) => Kind::ConnectionAborted,
+        _ => Kind::InvalidData,
+    };
+    io::Error::new(kind, error)
+}
+
+/// The I/O error behind an error; libp2p's TLS does not give it as its source.
+fn io_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
+    use tls::UpgradeError::{ClientUpgrade, ServerUpgrade};
+    if let Some(ClientUpgrade(cause) | ServerUpgrade(cause)) = error.downcast_ref() {
+        return Some(cause);
     }
-    io::Error::new(Kind::InvalidData, error)
+    error.downcast_ref().or_else(|| io_cause(error.source()?))
 }
 
 /// The kind of error that [`build`]'s transport gave, out of the box that libp2p puts it in.

@@ -1,7 +1,7 @@
 //! The one task that drives a node's libp2p swarm.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -378,9 +378,8 @@ impl Worker {
     fn connected(&mut self, peer: PeerId, connection: ConnectionId) {
         // The gate lets nobody in without a key.
         let Some(key) = key_of(&peer) else { return };
-        if !self.slots.contains_key(&peer) {
-            self.slots
-                .insert(peer, Arc::new(Semaphore::new(MAX_STREAMS_PER_PEER)));
+        if let Entry::Vacant(slots) = self.slots.entry(peer) {
+            slots.insert(Arc::new(Semaphore::new(MAX_STREAMS_PER_PEER)));
             self.shared.state().connected.insert(key);
             self.tell(Event::Connected { peer: key });
         }

@@ -204,13 +204,13 @@ async fn failures_to_connect_are_told_apart() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let address: Address = server.local_addr().unwrap().into();
     let answering = std::thread::spawn(move || {
-        use std::io::Write as _;
-        server
-            .accept()
-            .unwrap()
-            .0
+        use std::io::{Read as _, Write as _};
+        let (mut caller, _) = server.accept().unwrap();
+        caller
             .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
             .unwrap();
+        // Until the caller has had enough.
+        caller.read_to_end(&mut Vec::new()).ok();
     });
     let foreign = a.connect(&[address], None).await;
     assert!(matches!(foreign, Err(Error::NotATwin(_))), "{foreign:?}");
