@@ -7,8 +7,11 @@ use serde_json::Value;
 use crate::failure::{Failure, Result};
 use crate::project::{Project, metadata};
 
-/// Each crate of the workspace and the ones it may name in its Cargo.toml, tests included.
-const ARROWS: &[(&str, &[&str])] = &[
+/// A crate and other crates, row by row.
+type Rules<'a> = &'a [(&'a str, &'a [&'a str])];
+
+/// Each crate of the workspace and the ones it may name in its Cargo.toml.
+const ARROWS: Rules = &[
     ("twin-identity", &[]),
     ("twin-ops", &["twin-identity"]),
     ("twin-vault", &["twin-ops", "twin-identity"]),
@@ -32,6 +35,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("twin-tests", ALL),
 ];
 
+/// What a crate may name besides, for its own tests only.
+const FOR_TESTS: Rules = &[
+    // a site is tested with the HTTPS client that a phone uses
+    ("twin-site", &["twin-net"]),
+];
+
 /// The tests look into every room.
 const ALL: &[&str] = &[
     "twin-identity",
@@ -46,7 +55,7 @@ const ALL: &[&str] = &[
 
 /// Each crate and what must not be in it, at any depth (tests aside): rooms without sockets, files or a runtime stay so,
 /// and a site that only verifies logins is spared the network stack and the database.
-const FREE_OF: &[(&str, &[&str])] = &[
+const FREE_OF: Rules = &[
     ("twin-identity", &["libp2p-core", "libsqlite3-sys", "tokio"]),
     ("twin-ops", &["libp2p-core", "libsqlite3-sys", "tokio"]),
     ("twin-sync", &["libp2p-core", "libsqlite3-sys", "tokio"]),
@@ -60,7 +69,7 @@ const FREE_OF: &[(&str, &[&str])] = &[
 pub fn check(project: &Project) -> Result {
     let graph = Graph::read(&metadata(&project.root, &["--locked"])?);
     let broken: Vec<String> = graph
-        .forbidden_edges(ARROWS)
+        .forbidden_edges(ARROWS, FOR_TESTS)
         .into_iter()
         .chain(graph.forbidden_reach(FREE_OF))
         .collect();
@@ -128,24 +137,39 @@ impl Graph {
         }
     }
 
-    fn forbidden_edges(&self, arrows: &[(&str, &[&str])]) -> Vec<String> {
+    fn forbidden_edges(&self, arrows: Rules, for_tests: Rules) -> Vec<String> {
         let arrows: BTreeMap<&str, &[&str]> = arrows.iter().copied().collect();
+        let for_tests: BTreeMap<&str, &[&str]> = for_tests.iter().copied().collect();
         let mut broken = Vec::new();
         for from in &self.ours {
             let Some(allowed) = arrows.get(from.as_str()) else {
                 broken.push(format!("{from} is not in the table of rooms; add it to ARROWS in bindings/xtask/src/rooms.rs"));
                 continue;
             };
-            for to in self.all.get(from).into_iter().flatten() {
-                if self.ours.contains(to) && !allowed.contains(&to.as_str()) {
-                    broken.push(format!("{from} must not depend on {to}: the design has no arrow from one to the other"));
+            let for_tests = for_tests.get(from.as_str()).copied().unwrap_or_default();
+            for to in self
+                .all
+                .get(from)
+                .into_iter()
+                .flatten()
+                .filter(|to| self.ours.contains(*to))
+            {
+                let shipped = self
+                    .shipped
+                    .get(from)
+                    .is_some_and(|shipped| shipped.contains(to));
+                let has = |rule: &[&str]| rule.contains(&to.as_str());
+                if !has(allowed) && (shipped || !has(for_tests)) {
+                    broken.push(format!(
+                        "{from} must not depend on {to}: the design has no arrow from one to the other"
+                    ));
                 }
             }
         }
         broken
     }
 
-    fn forbidden_reach(&self, rules: &[(&str, &[&str])]) -> Vec<String> {
+    fn forbidden_reach(&self, rules: Rules) -> Vec<String> {
         let mut broken = Vec::new();
         for (from, banned) in rules {
             let reached = self.reach(from);
@@ -185,7 +209,7 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
 mod tests {
     use super::*;
 
-    const RULES: &[(&str, &[&str])] = &[("low", &[]), ("high", &["low"])];
+    const RULES: Rules = &[("low", &[]), ("high", &["low"])];
 
     fn graph(edges: &[(&str, &str, bool)]) -> Graph {
         let mut graph = Graph {
@@ -207,10 +231,10 @@ mod tests {
     fn an_arrow_against_the_design_is_named() {
         assert!(
             graph(&[("high", "low", true), ("low", "serde", true)])
-                .forbidden_edges(RULES)
+                .forbidden_edges(RULES, &[])
                 .is_empty()
         );
-        let broken = graph(&[("low", "high", false)]).forbidden_edges(RULES);
+        let broken = graph(&[("low", "high", false)]).forbidden_edges(RULES, &[]);
         assert_eq!(
             broken,
             ["low must not depend on high: the design has no arrow from one to the other"]
@@ -218,8 +242,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_for_tests_is_for_tests_only() {
+        let for_tests: Rules = &[("low", &["high"])];
+        let edges = |shipped| graph(&[("low", "high", shipped)]).forbidden_edges(RULES, for_tests);
+        assert!(edges(false).is_empty() && edges(true).len() == 1);
+    }
+
+    #[test]
     fn a_crate_that_is_in_no_row_is_named() {
-        let broken = graph(&[]).forbidden_edges(&[("low", &[])]);
+        let broken = graph(&[]).forbidden_edges(&[("low", &[])], &[]);
         assert!(
             broken.len() == 1
                 && broken
@@ -230,7 +261,7 @@ mod tests {
 
     #[test]
     fn what_must_stay_out_is_found_at_any_depth_but_not_in_tests() {
-        let rules: &[(&str, &[&str])] = &[("low", &["libp2p-core"])];
+        let rules: Rules = &[("low", &["libp2p-core"])];
         let deep = graph(&[
             ("low", "a", true),
             ("a", "b", true),
@@ -258,7 +289,7 @@ mod tests {
             ]},
         });
         let graph = Graph::read(&metadata);
-        assert_eq!(graph.forbidden_edges(RULES).len(), 1);
+        assert_eq!(graph.forbidden_edges(RULES, &[]).len(), 1);
         assert!(
             graph.reach("high").contains_key("low") && !graph.reach("low").contains_key("high")
         );
