@@ -206,9 +206,8 @@ async fn failures_to_connect_are_told_apart() {
     let answering = std::thread::spawn(move || {
         use std::io::{Read as _, Write as _};
         let (mut caller, _) = server.accept().unwrap();
-        caller
-            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            .unwrap();
+        let page = "HTTP/1.1 400 Bad Request\r\n".to_owned() + &"x".repeat(200);
+        caller.write_all(page.as_bytes()).unwrap();
         // Until the caller has had enough.
         caller.read_to_end(&mut Vec::new()).ok();
     });
@@ -489,7 +488,8 @@ async fn with_a_key_log_file() {
         .await
         .err()
         .expect("started with a key log");
-    println!("{refused}");
+    use std::io::Write as _;
+    writeln!(std::io::stdout(), "{refused}").unwrap();
 }
 
 #[test]
