@@ -71,7 +71,7 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             eprintln!("xtask: {failure}");
             ExitCode::FAILURE
@@ -79,12 +79,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result {
+fn run(command: Command) -> Result<ExitCode> {
     let project = Project::find()?;
     match command {
-        Command::Test { suites } => test::run(&project, &suites),
-        Command::Soak { name, length } => soak::run(&project, name.as_deref(), &length),
-        Command::Bench { name, runs } => bench::run(&project, &name, runs),
-        Command::Deny => deny::run(&project),
+        // Its closing line stays the last one, also when something failed.
+        Command::Test { suites } if !test::run(&project, &suites) => return Ok(ExitCode::FAILURE),
+        Command::Test { .. } => {}
+        Command::Soak { name, length } => soak::run(&project, name.as_deref(), &length)?,
+        Command::Bench { name, runs } => bench::run(&project, &name, runs)?,
+        Command::Deny => deny::run(&project)?,
     }
+    Ok(ExitCode::SUCCESS)
 }
