@@ -1,0 +1,150 @@
+//! Making a vault: beside its place, then moved there whole, so that a half-made one is never found.
+
+use std::fs;
+use std::path::Path;
+
+use rand_core::CryptoRng;
+use twin_identity::birth::Birth;
+use twin_identity::device::DeviceKeys;
+use twin_identity::log::IdentityLog;
+use twin_identity::secret::Secret;
+use twin_ops::op::INCARNATION_LEN;
+use twin_ops::space::SpaceName;
+
+use crate::error::{Result, VaultError};
+use crate::keys::VaultKeys;
+use crate::rows::{DeviceRow, EntryRow, GenesisRow};
+use crate::slots::{self, Unlock};
+use crate::store::{self, Sealed, Store};
+use crate::vault::{FILE_NAME, Vault};
+
+const NEW: &str = "vault.db.new";
+const LOCK: &str = "vault.lock";
+
+impl Vault {
+    /// Makes the vault of a new twin's first device in the folder `dir`, with the twin's own two spaces.
+    pub fn create(
+        dir: &Path,
+        unlock: Unlock<'_>,
+        birth: &Birth,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Self> {
+        let mut identity = IdentityLog::new(birth.genesis.clone());
+        identity.insert(birth.entry.clone())?;
+        build(dir, unlock, &birth.device, &identity, rng, |vault, rng| {
+            vault.write(|vault| {
+                let spaces = [SpaceName::members(), SpaceName::keys()];
+                vault.found_spaces(&spaces, rng)
+            })
+        })
+    }
+
+    /// Makes the vault of a device that was linked to a twin in the folder `dir`: `identity` is the log that names
+    /// `device`, `grants` are the signed grants that were sent with it.
+    pub fn create_linked(
+        dir: &Path,
+        unlock: Unlock<'_>,
+        device: &DeviceKeys,
+        identity: &IdentityLog,
+        grants: &[Vec<u8>],
+        rng: &mut impl CryptoRng,
+    ) -> Result<Self> {
+        if identity.device(&device.id()).is_none() {
+            return Err(VaultError::NotAllowed);
+        }
+        build(dir, unlock, device, identity, rng, |vault, _| {
+            let taken = vault.write(|vault| vault.take_grants(grants))?;
+            // Without the members' key the device could not even find the others.
+            if taken.early > 0 || vault.state.discovery.is_empty() {
+                return Err(VaultError::NoKey);
+            }
+            Ok(())
+        })
+    }
+}
+
+fn build<R: CryptoRng>(
+    dir: &Path,
+    unlock: Unlock<'_>,
+    device: &DeviceKeys,
+    identity: &IdentityLog,
+    rng: &mut R,
+    fill: impl FnOnce(&mut Vault, &mut R) -> Result<()>,
+) -> Result<Vault> {
+    if matches!(unlock, Unlock::Password("")) {
+        return Err(VaultError::EmptyPassword);
+    }
+    store::make_folder(dir)?;
+    let _lock = store::lock(&dir.join(LOCK))?;
+    let path = dir.join(FILE_NAME);
+    if path.try_exists()? {
+        return Err(VaultError::Exists);
+    }
+    let new = dir.join(NEW);
+    remove(&new)?;
+    let key = Secret::random(rng);
+    let made = begin(&new, unlock, &key, device, identity, rng)
+        .and_then(|()| {
+            let mut vault = Vault::load(Store::open(&new)?, &key)?;
+            fill(&mut vault, rng)?;
+            vault.file.store.close()
+        })
+        .and_then(|()| {
+            store::sync(dir, &new)?;
+            fs::rename(&new, &path)?;
+            store::sync(dir, &path)
+        });
+    if let Err(error) = made {
+        // The reason counts, not whether the remains could be cleared away: the next attempt does that first.
+        let _ = remove(&new);
+        return Err(error);
+    }
+    Vault::load(Store::open(&path)?, &key)
+}
+
+/// The file with everything that must be there before it can be loaded as a vault.
+fn begin(
+    path: &Path,
+    unlock: Unlock<'_>,
+    key: &Secret<32>,
+    device: &DeviceKeys,
+    identity: &IdentityLog,
+    rng: &mut impl CryptoRng,
+) -> Result<()> {
+    let file = Sealed {
+        store: Store::create(path)?,
+        keys: VaultKeys::new(key),
+    };
+    let mut incarnation = [0; INCARNATION_LEN];
+    rng.fill_bytes(&mut incarnation);
+    file.store.begin()?;
+    slots::add(&file.store, unlock, key, rng)?;
+    file.put(&DeviceRow {
+        keys: *device.to_secret().expose(),
+        incarnation,
+    })?;
+    file.put(&GenesisRow {
+        genesis: identity.genesis().to_bytes(),
+    })?;
+    for entry in identity.entries().values() {
+        file.put(&EntryRow {
+            id: entry.id,
+            entry: entry.to_bytes().to_vec(),
+        })?;
+    }
+    file.store.commit()?;
+    file.store.close()
+}
+
+/// Removes what an attempt to make a vault left behind. Never called on a vault.
+fn remove(new: &Path) -> Result<()> {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let mut path = new.as_os_str().to_owned();
+        path.push(suffix);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! Why the vault cannot do what it was asked.
+
+use std::io;
+
+use rusqlite::ErrorCode;
+use rusqlite::types::FromSqlError;
+use twin_identity::aead::AeadError;
+use twin_identity::cbor::CborError;
+use twin_identity::log::LogError;
+use twin_identity::seal::SealError;
+use twin_ops::chain::ChainError;
+use twin_ops::grant::GrantError;
+use twin_ops::op::OpError;
+
+use crate::slots::KeyStoreError;
+
+/// The vault cannot do what it was asked. Nothing was changed by the call that returns it.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// No vault in the folder.
+    #[error("there is no vault here: create a twin or link this device first")]
+    Missing,
+    /// The folder has a vault already.
+    #[error("there is a vault here already: unlock it, or choose another folder")]
+    Exists,
+    /// Another program holds the vault for longer than the vault waits.
+    #[error("another program is using the vault: close it or try again in a moment")]
+    Busy,
+    /// The password does not open the vault.
+    #[error("wrong password: try again")]
+    WrongPassword,
+    /// An empty password.
+    #[error("the password is empty: choose one")]
+    EmptyPassword,
+    /// The vault has no slot of the kind that it was to be unlocked with.
+    #[error("this vault cannot be unlocked in this way: use the way it was set up with")]
+    NoSlot,
+    /// A slot's parameters are weaker than allowed, or demand more than any device has.
+    #[error("the vault's unlock settings were tampered with: restore the vault from a copy")]
+    BadSlot,
+    /// The platform's key store failed or refused.
+    #[error(transparent)]
+    KeyStore(#[from] KeyStoreError),
+    /// The file was written by a later version. It was not touched.
+    #[error("this vault was made by a newer version of the app: update the app to open it")]
+    Newer,
+    /// The file is damaged. It is never deleted.
+    #[error(
+        "the vault is damaged ({0}): nothing was deleted; keep a copy of its folder and restore a backup"
+    )]
+    Damaged(&'static str),
+    /// A change has a name or an id that is empty or too long, or a delete has fields.
+    #[error("{0}")]
+    InvalidChange(&'static str),
+    /// This device has no key to the space.
+    #[error("this device has no key to that space: sync with a device that has, or ask for access")]
+    NoKey,
+    /// A peer sent something that its author may not write.
+    #[error("an operation comes from a device that may not write there and was refused")]
+    NotAllowed,
+    /// Only admins change who is in the twin.
+    #[error("this device may not add others: use your phone")]
+    NotAdmin,
+    /// A device has written two different histories in one log.
+    #[error("a device was copied or restored and has written two histories: link it again")]
+    Fork,
+    /// An op with erased parts, which nobody may send yet.
+    #[error("an operation came with parts missing and was refused")]
+    Incomplete,
+    /// One of the vault's limits is reached.
+    #[error("the vault is full: too many {0}")]
+    Limit(&'static str),
+    /// The disk is full.
+    #[error("the disk is full: free some space and try again; nothing that was saved is lost")]
+    DiskFull,
+    /// The file system refused.
+    #[error("the vault's folder cannot be read or written: check its permissions")]
+    Io(#[from] io::Error),
+    /// SQLite refused.
+    #[error("the vault's file cannot be read or written: check its permissions and the disk")]
+    Storage(#[source] rusqlite::Error),
+    /// An op cannot be made or accepted.
+    #[error(transparent)]
+    Op(#[from] OpError),
+    /// Ops do not continue their log.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// An identity log entry was refused.
+    #[error(transparent)]
+    Identity(#[from] LogError),
+    /// A grant was refused.
+    #[error(transparent)]
+    Grant(#[from] GrantError),
+    /// An identity log entry cannot be made.
+    #[error(transparent)]
+    Entry(#[from] CborError),
+    /// A key cannot be made or used.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// Data cannot be sealed.
+    #[error(transparent)]
+    Aead(#[from] AeadError),
+}
+
+/// What every call here returns.
+pub(crate) type Result<T> = std::result::Result<T, VaultError>;
+
+impl From<rusqlite::Error> for VaultError {
+    fn from(error: rusqlite::Error) -> Self {
+        match &error {
+            rusqlite::Error::SqliteFailure(failure, _) => match failure.code {
+                ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Busy,
+                ErrorCode::DiskFull => Self::DiskFull,
+                ErrorCode::DatabaseCorrupt => Self::Damaged("its pages"),
+                ErrorCode::NotADatabase => Self::Damaged("its header"),
+                // Rows that only this code writes break no constraint of the schema unless the file was altered.
+                ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch => {
+                    Self::Damaged("its tables")
+                }
+                _ => Self::Storage(error),
+            },
+            rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::QueryReturnedNoRows
+            | rusqlite::Error::Utf8Error(..) => Self::Damaged("its rows"),
+            _ => Self::Storage(error),
+        }
+    }
+}
+
+impl From<FromSqlError> for VaultError {
+    fn from(_: FromSqlError) -> Self {
+        Self::Damaged("its rows")
+    }
+}

@@ -1,0 +1,36 @@
+//! One sealed SQLite file per device: key slots, ops, records. Blocking; no network, no clock of its own.
+//!
+//! What is in the file, what protects it and what an observer still learns: `core/docs/vault.md`.
+//!
+//! Read top-down:
+//! - [`Vault`]: creating, opening and locking; its reading and writing halves are in [`read`] and [`write`]
+//! - [`slots`]: the ways to unlock, a password or the platform's [`KeyStore`]
+//! - [`replica`] and [`admit`]: what sync and linking need of it
+//! - `merge`, `stage`: which changes make up a record, and gathering them for the index
+//! - `state`: what is kept in memory
+//! - `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops and parts), `index` (records)
+
+pub mod admit;
+mod create;
+mod error;
+mod index;
+mod items;
+mod keys;
+mod merge;
+mod oplog;
+pub mod read;
+pub mod replica;
+mod rows;
+pub mod slots;
+mod stage;
+mod state;
+mod store;
+mod vault;
+pub mod write;
+
+pub use admit::Admission;
+pub use error::VaultError;
+pub use read::Record;
+pub use slots::{KeyStore, KeyStoreError, Unlock};
+pub use vault::{FILE_NAME, Vault};
+pub use write::WriteChange;

@@ -1,0 +1,273 @@
+//! The vault as sync sees it: what it holds for other devices, and how it takes over what they send.
+
+use twin_identity::entry::Entry;
+use twin_identity::id::DeviceId;
+use twin_identity::log::{IdentityLog, LogError};
+use twin_identity::sign::{Signature, Use};
+use twin_ops::chain::{ChainError, Head, verify_run};
+use twin_ops::epoch::DiscoveryKey;
+use twin_ops::grant::GrantId;
+use twin_ops::op::{Link, LogId, Op, Origin, Part};
+use twin_ops::space::SpaceName;
+use twin_ops::store::{LogHead, OpStore, Taken};
+
+use crate::error::{Result, VaultError};
+use crate::rows::{EntryRow, GrantRow, LogRow};
+use crate::stage::{Stage, horizon};
+use crate::state::Log;
+use crate::vault::Vault;
+
+/// The most logs of one device.
+const MAX_LOGS_PER_DEVICE: usize = 4096;
+
+impl OpStore for Vault {
+    type Error = VaultError;
+
+    fn identity(&self) -> &IdentityLog {
+        &self.state.identity
+    }
+
+    fn discovery_keys(&self) -> &[DiscoveryKey] {
+        &self.state.discovery
+    }
+
+    fn sign_session(&self, transcript: &[u8; 32]) -> Signature {
+        self.device.sign(Use::Session, self.twin(), transcript)
+    }
+
+    fn device(&self) -> DeviceId {
+        self.device.id()
+    }
+
+    fn add_entries(&mut self, entries: &[Vec<u8>]) -> Result<Taken> {
+        let mut waiting = entries
+            .iter()
+            .map(|bytes| Entry::from_bytes(bytes))
+            .collect::<std::result::Result<Vec<_>, _>>()?;
+        self.write(|vault| {
+            let mut taken = Taken::default();
+            // Entries may come before those that they build on: again, until nothing more fits.
+            loop {
+                let before = taken.new;
+                let mut early = Vec::new();
+                for entry in waiting {
+                    match vault.state.identity.insert(entry.clone()) {
+                        Ok(new) => {
+                            taken.new += usize::from(new);
+                            vault.file.put(&EntryRow {
+                                id: entry.id,
+                                entry: entry.to_bytes().to_vec(),
+                            })?;
+                        }
+                        Err(LogError::MissingPrev) => early.push(entry),
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                waiting = early;
+                if waiting.is_empty() || taken.new == before {
+                    break;
+                }
+            }
+            taken.early = waiting.len();
+            Ok(taken)
+        })
+    }
+
+    fn grants(&self) -> Result<Vec<GrantId>> {
+        let rows = self.file.items::<GrantRow>()?;
+        let mut ids: Vec<GrantId> = rows.iter().map(|row| row.id).collect();
+        ids.sort();
+        Ok(ids)
+    }
+
+    fn grant(&self, id: &GrantId) -> Result<Option<Vec<u8>>> {
+        let row: Option<GrantRow> = self.file.item(id.as_bytes())?;
+        Ok(row.map(|row| row.grant))
+    }
+
+    fn add_grants(&mut self, grants: &[Vec<u8>]) -> Result<Taken> {
+        self.write(|vault| vault.take_grants(grants))
+    }
+
+    fn heads(&self) -> Result<Vec<LogHead>> {
+        let rows = self.file.items::<LogRow>()?.into_iter();
+        let mut heads: Vec<LogHead> = rows
+            .map(|row| LogHead {
+                log: row.id,
+                head: Log::from(row).head,
+            })
+            .collect();
+        heads.sort();
+        Ok(heads)
+    }
+
+    fn origin(&self, log: &LogId) -> Result<Option<Origin>> {
+        Ok(self.log(log)?.map(|log| log.origin))
+    }
+
+    fn link_at(&self, log: &LogId, seq: u64) -> Result<Option<Link>> {
+        let Some(log) = self.log(log)? else {
+            return Ok(None);
+        };
+        match self.file.store.op_at(log.number, seq)? {
+            Some(op) => self.file.store.link(op).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn read_run(&self, log: &LogId, after: u64, budget: usize) -> Result<Vec<Vec<u8>>> {
+        const DAMAGED: VaultError = VaultError::Damaged("an operation");
+        let Some(known) = self.log(log)? else {
+            return Ok(Vec::new());
+        };
+        let mut run = Vec::new();
+        let (mut len, mut prev) = (0, None);
+        for seq in after.saturating_add(1)..=known.head.height {
+            let number = self.file.store.op_at(known.number, seq)?.ok_or(DAMAGED)?;
+            let op = self.file.store.op(number)?;
+            // The op that no longer fits still vouches for the last that does.
+            let header = op.header();
+            if (header.log, header.seq) != (*log, seq) || (prev.is_some() && header.prev != prev) {
+                return Err(DAMAGED);
+            }
+            let bytes = op.to_bytes();
+            len += bytes.len();
+            if len > budget && !run.is_empty() {
+                return Ok(run);
+            }
+            run.push(bytes);
+            prev = Some(op.link());
+        }
+        if prev.is_some_and(|link| link != known.head.link) {
+            return Err(DAMAGED);
+        }
+        Ok(run)
+    }
+
+    fn append_run(&mut self, now: u64, origin: &Origin, run: &[Vec<u8>]) -> Result<Taken> {
+        let ops = run
+            .iter()
+            .map(|bytes| Op::from_bytes(bytes))
+            .collect::<std::result::Result<Vec<_>, _>>()?;
+        self.now = now;
+        self.write(|vault| {
+            vault.merge_due_now()?;
+            if vault.state.identity.device(&origin.device).is_none() {
+                return Ok(Taken {
+                    new: 0,
+                    early: ops.len(),
+                });
+            }
+            vault.take_run(origin, &ops)
+        })
+    }
+}
+
+impl Vault {
+    /// A log as the file has it.
+    fn log(&self, id: &LogId) -> Result<Option<Log>> {
+        let row: Option<LogRow> = self.file.item(id.as_bytes())?;
+        Ok(row.map(Log::from))
+    }
+
+    /// Verifies ops against their log, stores those that are new and merges them. Inside a transaction.
+    fn take_run(&mut self, origin: &Origin, ops: &[Op]) -> Result<Taken> {
+        let keys = SpaceName::keys().id(self.twin());
+        if origin.space == keys && !self.state.identity.is_admin(&origin.device) {
+            return Err(VaultError::NotAllowed);
+        }
+        let id = origin.log_id(self.twin());
+        let head = self.state.logs.get(&id).map(|log| log.head);
+        let height = head.map_or(0, |head| head.height);
+        let (old, new) = ops.split_at(ops.partition_point(|op| op.header().seq <= height));
+        self.check_fork(origin, head, old, new)?;
+        verify_run(self.twin(), origin, head, new)?;
+        let sealed = |part: &Part| matches!(part, Part::Sealed(_));
+        if !new.iter().all(|op| op.parts().iter().all(sealed)) {
+            return Err(VaultError::Incomplete);
+        }
+        let mut stage = Stage::default();
+        for op in new {
+            let number = self.store_op(origin, op)?;
+            self.absorb(&mut stage, number, op, horizon(self.now))?;
+        }
+        if !new.is_empty() {
+            self.save_log(&id)?;
+            self.flush(stage)?;
+        }
+        Ok(Taken {
+            new: new.len(),
+            early: 0,
+        })
+    }
+
+    /// Tells a device that wrote two histories from one that sends nonsense: both histories are signed.
+    fn check_fork(
+        &self,
+        origin: &Origin,
+        head: Option<Head>,
+        old: &[Op],
+        new: &[Op],
+    ) -> Result<()> {
+        let id = origin.log_id(self.twin());
+        let forked = |op: &Op| match op.verify(&origin.device, self.twin()) {
+            Ok(()) if op.header().log == id => Err(VaultError::Fork),
+            Ok(()) => Err(ChainError::Broken.into()),
+            Err(error) => Err(error.into()),
+        };
+        if let Some(last) = old.last()
+            && self.link_at(&id, last.header().seq)? != Some(last.link())
+        {
+            return forked(last);
+        }
+        if let (Some(first), Some(head)) = (new.first(), head)
+            && first.header().seq == head.height + 1
+            && first.header().prev != Some(head.link)
+        {
+            return forked(first);
+        }
+        Ok(())
+    }
+
+    /// Stores an op that was verified or signed here, as the newest of its log, and returns its number; the log's own
+    /// row is left to [`Vault::save_log`].
+    pub(crate) fn store_op(&mut self, origin: &Origin, op: &Op) -> Result<i64> {
+        let header = op.header();
+        let log = match self.state.logs.get(&header.log) {
+            Some(log) => log.number,
+            None => self.next_log(&origin.device)?,
+        };
+        let number = self.file.store.next_op()?;
+        self.file.store.insert_op(number, log, op)?;
+        let head = Head {
+            height: header.seq,
+            link: op.link(),
+        };
+        let origin = *origin;
+        let grown = Log {
+            number: log,
+            origin,
+            head,
+        };
+        self.state.logs.insert(header.log, grown);
+        Ok(number)
+    }
+
+    fn next_log(&self, device: &DeviceId) -> Result<u32> {
+        let logs = self.state.logs.values();
+        let of_device = logs.filter(|log| log.origin.device == *device).count();
+        if of_device >= MAX_LOGS_PER_DEVICE {
+            return Err(VaultError::Limit("logs of one device"));
+        }
+        let highest = self.state.logs.values().map(|log| log.number).max();
+        Ok(highest.unwrap_or(0) + 1)
+    }
+
+    /// Writes the row of a log that has grown.
+    pub(crate) fn save_log(&self, id: &LogId) -> Result<Head> {
+        let log = self.state.logs.get(id);
+        let log = log.ok_or(VaultError::Damaged("the table of logs"))?;
+        self.file.put(&log.row(*id))?;
+        Ok(log.head)
+    }
+}

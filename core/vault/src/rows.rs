@@ -1,0 +1,210 @@
+//! What the sealed rows hold.
+
+use minicbor::{Decode, Encode};
+use twin_identity::cbor;
+use twin_identity::device::DEVICE_KEYS_LEN;
+use twin_identity::id::{DeviceId, EntryId};
+use twin_ops::change::{SeenHeight, Stamp};
+use twin_ops::epoch::EpochId;
+use twin_ops::grant::GrantId;
+use twin_ops::op::{INCARNATION_LEN, Link, LogId, Origin};
+use twin_ops::space::{SpaceId, SpaceName};
+use zeroize::Zeroize;
+
+use crate::items::Kind;
+
+/// A sealed row.
+pub(crate) trait Row: Encode<()> + for<'b> Decode<'b, ()> {
+    /// Its kind.
+    const KIND: Kind;
+
+    /// What distinguishes it from the others of its kind; empty if there is only one.
+    fn natural(&self) -> Vec<u8>;
+}
+
+/// This device's keys and the incarnation that it writes as.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct DeviceRow {
+    #[cbor(n(0), with = "cbor::fixed")]
+    pub keys: [u8; DEVICE_KEYS_LEN],
+    #[cbor(n(1), with = "cbor::fixed")]
+    pub incarnation: [u8; INCARNATION_LEN],
+}
+
+impl Drop for DeviceRow {
+    fn drop(&mut self) {
+        self.keys.zeroize();
+    }
+}
+
+/// The genesis.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct GenesisRow {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub genesis: Vec<u8>,
+}
+
+/// A signed entry of the identity log.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct EntryRow {
+    #[n(0)]
+    pub id: EntryId,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub entry: Vec<u8>,
+}
+
+/// A signed grant, and what it gave this device.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct GrantRow {
+    #[n(0)]
+    pub id: GrantId,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub grant: Vec<u8>,
+    #[n(2)]
+    pub epochs: Vec<EpochId>,
+}
+
+/// An epoch's key.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct EpochRow {
+    #[n(0)]
+    pub id: EpochId,
+    #[n(1)]
+    pub space: SpaceName,
+    #[cbor(n(2), with = "cbor::fixed")]
+    pub key: [u8; 32],
+    /// The epoch before, and its key sealed under this one.
+    #[n(3)]
+    pub predecessor: Option<Predecessor>,
+}
+
+/// The epoch before another.
+#[derive(Debug, Clone, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct Predecessor {
+    #[n(0)]
+    pub id: EpochId,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub sealed: Vec<u8>,
+}
+
+impl Drop for EpochRow {
+    fn drop(&mut self) {
+        self.key.zeroize();
+    }
+}
+
+/// The number that stands for a collection in the index.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct CollectionRow {
+    #[n(0)]
+    pub space: SpaceId,
+    #[n(1)]
+    pub name: String,
+    #[n(2)]
+    pub number: u16,
+}
+
+/// A log.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct LogRow {
+    /// The number that stands for it in the table of ops.
+    #[n(0)]
+    pub number: u32,
+    #[n(1)]
+    pub id: LogId,
+    #[n(2)]
+    pub origin: Origin,
+    #[n(3)]
+    pub height: u64,
+    #[n(4)]
+    pub link: Link,
+}
+
+/// The highest stamp that this device has given or merged.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct ClockRow {
+    #[n(0)]
+    pub last: Stamp,
+}
+
+/// What this device's ops in a space have told of what it has seen.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct ToldRow {
+    #[n(0)]
+    pub space: SpaceId,
+    #[n(1)]
+    pub heads: Vec<EntryId>,
+    #[n(2)]
+    pub heights: Vec<SeenHeight>,
+}
+
+/// An op whose epoch is not known yet.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct UnreadRow {
+    #[n(0)]
+    pub op: i64,
+}
+
+/// A part stamped too far ahead to be merged yet.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct AheadRow {
+    #[n(0)]
+    pub part: i64,
+    #[n(1)]
+    pub stamp: Stamp,
+}
+
+/// Where a device was reached, newest first.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct AddressRow {
+    #[n(0)]
+    pub device: DeviceId,
+    #[n(1)]
+    pub addresses: Vec<String>,
+}
+
+/// The natural key of a collection's row.
+pub(crate) fn collection_key(space: &SpaceId, name: &str) -> Vec<u8> {
+    [space.as_bytes().as_slice(), name.as_bytes()].concat()
+}
+
+macro_rules! rows {
+    ($($row:ty: $kind:ident, |$it:ident| $natural:expr;)*) => {
+        $(impl Row for $row {
+            const KIND: Kind = Kind::$kind;
+
+            fn natural(&self) -> Vec<u8> {
+                let $it = self;
+                $natural
+            }
+        })*
+    };
+}
+
+rows! {
+    DeviceRow: Device, |_row| Vec::new();
+    GenesisRow: Genesis, |_row| Vec::new();
+    EntryRow: Entry, |row| row.id.as_bytes().to_vec();
+    GrantRow: Grant, |row| row.id.as_bytes().to_vec();
+    EpochRow: Epoch, |row| row.id.as_bytes().to_vec();
+    CollectionRow: Collection, |row| collection_key(&row.space, &row.name);
+    LogRow: Log, |row| row.id.as_bytes().to_vec();
+    ClockRow: Clock, |_row| Vec::new();
+    ToldRow: Told, |row| row.space.as_bytes().to_vec();
+    UnreadRow: Unread, |row| row.op.to_be_bytes().to_vec();
+    AheadRow: Ahead, |row| row.part.to_be_bytes().to_vec();
+    AddressRow: Address, |row| row.device.as_bytes().to_vec();
+}

@@ -1,0 +1,280 @@
+//! Merging: the changes of a transaction are gathered record by record, then the index is written once, in its order.
+
+use std::collections::BTreeMap;
+
+use twin_ops::change::{Change, Stamp};
+use twin_ops::op::{Header, Op, Part};
+use twin_ops::seal::{PartPlace, open_part};
+use twin_ops::space::SpaceId;
+
+use crate::error::{Result, VaultError};
+use crate::index::next_place;
+use crate::merge::{Version, Write, settle};
+use crate::oplog::{PartNo, StoredPart};
+use crate::rows::{AheadRow, ClockRow, CollectionRow, UnreadRow};
+use crate::vault::Vault;
+
+/// How far ahead of the clock a stamp may be, in milliseconds, to be merged.
+const LEAD: u64 = 10 * 60 * 1000;
+/// How many records are gathered before they are written when there is no end of them.
+const BATCH: usize = 4096;
+
+/// The highest stamp that is merged at `now`.
+pub(crate) fn horizon(now: u64) -> Stamp {
+    Stamp::at(now.saturating_add(LEAD))
+}
+
+/// The records that a transaction changes, by place.
+#[derive(Default)]
+pub(crate) struct Stage {
+    records: BTreeMap<i64, Staged>,
+}
+
+/// A record as it will be.
+pub(crate) struct Staged {
+    id: String,
+    /// Settled.
+    pub versions: Vec<Version<PartNo>>,
+    changed: bool,
+}
+
+impl Staged {
+    /// Adds a change.
+    pub fn merge(&mut self, version: Version<PartNo>) {
+        self.versions.push(version);
+        if self.versions.len() > 1 {
+            settle(&mut self.versions);
+        }
+        self.changed = true;
+    }
+}
+
+impl Vault {
+    /// A record of the collection with this number, on the stage.
+    pub(crate) fn staged<'s>(
+        &self,
+        stage: &'s mut Stage,
+        collection: u16,
+        id: &str,
+    ) -> Result<&'s mut Staged> {
+        let mut place = self.file.keys.place(collection, id);
+        loop {
+            if !stage.records.contains_key(&place) {
+                let versions = self.versions_at(place)?;
+                let there = versions.first().map_or(id, |version| &version.change.id);
+                let record = Staged {
+                    id: there.to_owned(),
+                    versions,
+                    changed: false,
+                };
+                stage.records.insert(place, record);
+            }
+            match stage.records.get(&place) {
+                Some(record) if record.id != id => place = next_place(place),
+                _ => break,
+            }
+        }
+        stage
+            .records
+            .get_mut(&place)
+            .ok_or(VaultError::Damaged("the index of records"))
+    }
+
+    /// The settled changes of the record at `place`; none if the place is free.
+    fn versions_at(&self, place: i64) -> Result<Vec<Version<PartNo>>> {
+        let parts = self.file.parts_at(place)?.unwrap_or_default();
+        let open = |part| self.version(self.file.store.part(part)?);
+        parts.into_iter().map(open).collect()
+    }
+
+    /// The change to a record in a stored part that the index points to.
+    pub(crate) fn version(&self, part: StoredPart) -> Result<Version<PartNo>> {
+        const DAMAGED: VaultError = VaultError::Damaged("a record");
+        let index = part.number.index();
+        let change = self.open_change(&part.header, &part.salt, index, &part.sealed);
+        let Some(Change::Record(change)) = change else {
+            return Err(DAMAGED);
+        };
+        let at = self.write_at(&part.header, change.stamp, index);
+        Ok(Version {
+            at: at.ok_or(DAMAGED)?,
+            key: part.number,
+            change,
+        })
+    }
+
+    fn write_at(&self, header: &Header, stamp: Stamp, index: u64) -> Option<Write> {
+        Some(Write {
+            stamp,
+            device: self.state.logs.get(&header.log)?.origin.device,
+            log: header.log,
+            seq: header.seq,
+            index,
+        })
+    }
+
+    /// What a part says; `None` if it does not open with the key of its epoch, or cannot be read.
+    fn open_change(
+        &self,
+        header: &Header,
+        salt: &[u8; 16],
+        index: u64,
+        sealed: &[u8],
+    ) -> Option<Change> {
+        let place = PartPlace {
+            log: &header.log,
+            seq: header.seq,
+            epoch: &header.epoch,
+            salt,
+            index,
+        };
+        let epoch = self.state.epochs.get(&header.epoch)?;
+        let plaintext = open_part(&epoch.parts, place, sealed).ok()?;
+        Change::from_bytes(&plaintext).ok()
+    }
+
+    /// The number of a collection, a new one if it has none.
+    pub(crate) fn collection(&mut self, space: &SpaceId, name: &str) -> Result<u16> {
+        if let Some(number) = self.state.collection(space, name) {
+            return Ok(number);
+        }
+        let number = self.state.next_collection()?;
+        self.file.put(&CollectionRow {
+            space: *space,
+            name: name.to_owned(),
+            number,
+        })?;
+        let of_space = self.state.collections.entry(*space).or_default();
+        of_space.insert(name.to_owned(), number);
+        Ok(number)
+    }
+
+    /// Merges the parts of an op that is stored as number `op_no`. What cannot be merged yet waits: the whole op for the
+    /// key of its epoch, single parts for the clock. Parts that will never make sense (sealed wrongly by their author)
+    /// are passed over, on every device alike.
+    pub(crate) fn absorb(
+        &mut self,
+        stage: &mut Stage,
+        op_no: i64,
+        op: &Op,
+        horizon: Stamp,
+    ) -> Result<()> {
+        let header = op.header();
+        let space = match self.state.logs.get(&header.log) {
+            Some(log) => log.origin.space,
+            None => return Err(VaultError::Damaged("the table of logs")),
+        };
+        let Some(epoch) = self.state.epochs.get(&header.epoch) else {
+            return self.file.put(&UnreadRow { op: op_no });
+        };
+        if epoch.space_id != space {
+            return Ok(());
+        }
+        for (index, part) in (0..).zip(op.parts()) {
+            let Part::Sealed(sealed) = part else { continue };
+            let opened = self.open_change(header, op.salt(), index, sealed);
+            let Some(Change::Record(change)) = opened else {
+                continue;
+            };
+            let Some(at) = self.write_at(header, change.stamp, index) else {
+                continue;
+            };
+            let key = PartNo::new(op_no, index);
+            let version = Version { at, key, change };
+            if version.at.stamp > horizon {
+                self.put_off(&version)?;
+            } else if !self.state.ahead.contains(&(version.at.stamp, key)) {
+                self.merge(stage, &space, version)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn put_off(&mut self, version: &Version<PartNo>) -> Result<()> {
+        let (stamp, part) = (version.at.stamp, version.key);
+        self.state.ahead.insert((stamp, part));
+        self.file.put(&AheadRow {
+            part: part.0,
+            stamp,
+        })
+    }
+
+    fn merge(
+        &mut self,
+        stage: &mut Stage,
+        space: &SpaceId,
+        version: Version<PartNo>,
+    ) -> Result<()> {
+        let collection = self.collection(space, &version.change.collection)?;
+        self.state.clock = self.state.clock.max(version.at.stamp);
+        self.staged(stage, collection, &version.change.id)?
+            .merge(version);
+        Ok(())
+    }
+
+    /// Writes the gathered records into the index, and the clock.
+    pub(crate) fn flush(&mut self, stage: Stage) -> Result<()> {
+        for (place, record) in stage.records {
+            if record.changed {
+                let parts: Vec<PartNo> = record.versions.iter().map(|v| v.key).collect();
+                self.file.set_parts(place, &parts)?;
+            }
+        }
+        self.file.put(&ClockRow {
+            last: self.state.clock,
+        })
+    }
+
+    /// Merges the parts that are due. Inside a transaction.
+    pub(crate) fn merge_due_now(&mut self) -> Result<()> {
+        if self.next_due().is_none_or(|due| due > horizon(self.now)) {
+            return Ok(());
+        }
+        let mut stage = Stage::default();
+        while let Some((stamp, part)) = self.state.ahead.first().copied()
+            && stamp <= horizon(self.now)
+        {
+            let version = self.version(self.file.store.part(part)?)?;
+            let space = self.state.logs.get(&version.at.log).map(|l| l.origin.space);
+            self.merge(
+                &mut stage,
+                &space.ok_or(VaultError::Damaged("the table of logs"))?,
+                version,
+            )?;
+            self.file.remove::<AheadRow>(&part.0.to_be_bytes())?;
+            self.state.ahead.remove(&(stamp, part));
+        }
+        self.flush(stage)
+    }
+
+    /// Merges the ops whose epoch is known by now. Inside a transaction.
+    pub(crate) fn absorb_unread(&mut self) -> Result<()> {
+        let mut stage = Stage::default();
+        for UnreadRow { op: number } in self.file.items()? {
+            let op = self.file.store.op(number)?;
+            if self.state.epochs.contains_key(&op.header().epoch) {
+                self.file.remove::<UnreadRow>(&number.to_be_bytes())?;
+                self.absorb(&mut stage, number, &op, horizon(self.now))?;
+            }
+        }
+        self.flush(stage)
+    }
+
+    /// Makes the index of records anew from the ops. What waits for the clock goes on waiting.
+    pub fn rebuild_index(&mut self) -> Result<()> {
+        self.write(|vault| {
+            vault.file.store.clear_index()?;
+            let mut stage = Stage::default();
+            let mut last = 0;
+            while let Some(number) = vault.file.store.op_after(last)? {
+                let op = vault.file.store.op(number)?;
+                vault.absorb(&mut stage, number, &op, Stamp(u64::MAX))?;
+                if stage.records.len() >= BATCH {
+                    vault.flush(std::mem::take(&mut stage))?;
+                }
+                last = number;
+            }
+            vault.flush(stage)
+        })
+    }
+}

@@ -1,0 +1,207 @@
+//! What a vault keeps in memory: small, read at opening, and read again when another process has written.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use twin_identity::aead::DataKey;
+use twin_identity::entry::{Entry, Genesis};
+use twin_identity::log::{IdentityLog, LogError};
+use twin_identity::secret::Secret;
+use twin_ops::chain::Head;
+use twin_ops::change::Stamp;
+use twin_ops::epoch::{DiscoveryKey, EpochId, EpochKey};
+use twin_ops::op::{LogId, Origin};
+use twin_ops::space::{SpaceId, SpaceName};
+
+use crate::error::{Result, VaultError};
+use crate::oplog::PartNo;
+use crate::rows::{
+    AheadRow, ClockRow, CollectionRow, EntryRow, EpochRow, GenesisRow, LogRow, Predecessor,
+};
+use crate::store::Sealed;
+
+/// What is kept in memory.
+pub(crate) struct State {
+    pub identity: IdentityLog,
+    pub epochs: BTreeMap<EpochId, Epoch>,
+    /// Of the epochs of the members' space, the one to write in first.
+    pub discovery: Vec<DiscoveryKey>,
+    pub logs: BTreeMap<LogId, Log>,
+    pub collections: BTreeMap<SpaceId, BTreeMap<String, u16>>,
+    /// The highest stamp given or merged.
+    pub clock: Stamp,
+    /// Parts that wait for the clock.
+    pub ahead: BTreeSet<(Stamp, PartNo)>,
+    /// The file's version that all this is of.
+    pub data_version: i64,
+}
+
+/// An epoch that this device has the key of.
+pub(crate) struct Epoch {
+    pub space: SpaceName,
+    pub space_id: SpaceId,
+    pub key: EpochKey,
+    /// The key that seals parts, derived once.
+    pub parts: DataKey,
+    pub predecessor: Option<Predecessor>,
+}
+
+/// A log that this device has ops of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Log {
+    pub number: u32,
+    pub origin: Origin,
+    pub head: Head,
+}
+
+impl State {
+    /// Reads everything; `known` saves verifying the entries of an identity log again.
+    pub fn load(file: &Sealed, known: Option<IdentityLog>) -> Result<Self> {
+        file.store.snapshot(|store| {
+            let identity = load_identity(file, known)?;
+            let mut state = Self {
+                identity,
+                epochs: BTreeMap::new(),
+                discovery: Vec::new(),
+                logs: BTreeMap::new(),
+                collections: BTreeMap::new(),
+                clock: Stamp::default(),
+                ahead: BTreeSet::new(),
+                data_version: store.data_version()?,
+            };
+            for row in file.items::<EpochRow>()? {
+                let key = EpochKey::new(Secret::new(row.key));
+                state.add_epoch(row.id, row.space.clone(), key, row.predecessor.clone());
+            }
+            for row in file.items::<LogRow>()? {
+                state.logs.insert(row.id, row.into());
+            }
+            for row in file.items::<CollectionRow>()? {
+                let of_space = state.collections.entry(row.space).or_default();
+                of_space.insert(row.name, row.number);
+            }
+            for row in file.items::<AheadRow>()? {
+                state.ahead.insert((row.stamp, PartNo(row.part)));
+            }
+            if let Some(row) = file.item::<ClockRow>(&[])? {
+                state.clock = row.last;
+            }
+            Ok(state)
+        })
+    }
+
+    /// Takes in an epoch, or what is newly known of it.
+    pub fn add_epoch(
+        &mut self,
+        id: EpochId,
+        space: SpaceName,
+        key: EpochKey,
+        predecessor: Option<Predecessor>,
+    ) {
+        let epoch = Epoch {
+            space_id: space.id(self.identity.twin()),
+            space,
+            parts: key.part_key(),
+            key,
+            predecessor,
+        };
+        let members = epoch.space == SpaceName::members();
+        self.epochs.insert(id, epoch);
+        if members {
+            self.order_discovery();
+        }
+    }
+
+    fn order_discovery(&mut self) {
+        let members = SpaceName::members().id(self.identity.twin());
+        let current = self.writing_epoch(&members);
+        let mut epochs: Vec<_> = self.epochs_of(&members).collect();
+        epochs.sort_by_key(|(id, _)| (Some(**id) != current, **id));
+        self.discovery = epochs
+            .into_iter()
+            .map(|(_, epoch)| epoch.key.discovery())
+            .collect();
+    }
+
+    fn epochs_of(&self, space: &SpaceId) -> impl Iterator<Item = (&EpochId, &Epoch)> {
+        self.epochs
+            .iter()
+            .filter(move |(_, epoch)| epoch.space_id == *space)
+    }
+
+    /// The epoch to write in: of those that none came after, the one with the lowest id.
+    pub fn writing_epoch(&self, space: &SpaceId) -> Option<EpochId> {
+        let before: BTreeSet<EpochId> = self
+            .epochs_of(space)
+            .filter_map(|(_, epoch)| Some(epoch.predecessor.as_ref()?.id))
+            .collect();
+        self.epochs_of(space)
+            .map(|(id, _)| *id)
+            .find(|id| !before.contains(id))
+    }
+
+    /// The number of a collection.
+    pub fn collection(&self, space: &SpaceId, name: &str) -> Option<u16> {
+        self.collections.get(space)?.get(name).copied()
+    }
+
+    /// The number for the next collection; from 1 up.
+    pub fn next_collection(&self) -> Result<u16> {
+        let count = self.collections.values().map(BTreeMap::len).sum::<usize>() + 1;
+        u16::try_from(count).map_err(|_| VaultError::Limit("collections"))
+    }
+}
+
+impl Log {
+    /// The row that it is stored as.
+    pub fn row(&self, id: LogId) -> LogRow {
+        LogRow {
+            number: self.number,
+            id,
+            origin: self.origin,
+            height: self.head.height,
+            link: self.head.link,
+        }
+    }
+}
+
+impl From<LogRow> for Log {
+    fn from(row: LogRow) -> Self {
+        Self {
+            number: row.number,
+            origin: row.origin,
+            head: Head {
+                height: row.height,
+                link: row.link,
+            },
+        }
+    }
+}
+
+fn load_identity(file: &Sealed, known: Option<IdentityLog>) -> Result<IdentityLog> {
+    const DAMAGED: VaultError = VaultError::Damaged("the identity log");
+    let mut identity = match known {
+        Some(identity) => identity,
+        None => {
+            let row: GenesisRow = file.item(&[])?.ok_or(DAMAGED)?;
+            IdentityLog::new(Genesis::from_bytes(&row.genesis).map_err(|_| DAMAGED)?)
+        }
+    };
+    if file.count::<EntryRow>()? == identity.entries().len() {
+        return Ok(identity);
+    }
+    let mut entries = file
+        .items::<EntryRow>()?
+        .iter()
+        .map(|row| Entry::from_bytes(&row.entry))
+        .collect::<std::result::Result<Vec<_>, _>>()
+        .map_err(|_| DAMAGED)?;
+    // After all that it builds on.
+    entries.sort_by_key(|entry| entry.seq);
+    for entry in entries {
+        identity.insert(entry).map_err(|error| match error {
+            LogError::Limit => VaultError::Identity(error),
+            _ => DAMAGED,
+        })?;
+    }
+    Ok(identity)
+}

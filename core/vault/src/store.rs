@@ -1,0 +1,196 @@
+//! The SQLite file: how it is made, opened and written.
+
+use std::fs::{self, File, OpenOptions};
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{CachedStatement, Connection, OpenFlags};
+
+use crate::error::{Result, VaultError};
+use crate::keys::VaultKeys;
+
+/// "twin" in ASCII: tells `file` and us what this is.
+const APPLICATION_ID: i32 = 0x7477_696e;
+/// The version of the tables. A later version upgrades one step at a time, in one transaction.
+const SCHEMA_VERSION: i32 = 1;
+/// How long to wait for another process that is writing.
+const BUSY: Duration = Duration::from_secs(10);
+/// Page cache, in KiB.
+const CACHE_KIB: i32 = 8 << 10;
+/// More than there are different statements.
+const STATEMENTS: usize = 64;
+
+/// `n` of a part is `n` of its op, then 12 bits for its index there. `p` of a record is one part or, as a blob,
+/// several; `t` is the MAC over both columns before it.
+const SCHEMA: &str = "
+    CREATE TABLE slot (n INTEGER PRIMARY KEY, kind INTEGER NOT NULL, v BLOB NOT NULL, checksum BLOB NOT NULL) STRICT;
+    CREATE TABLE item (kind INTEGER NOT NULL, name BLOB NOT NULL, v BLOB NOT NULL, PRIMARY KEY (kind, name))
+        STRICT, WITHOUT ROWID;
+    CREATE TABLE op (n INTEGER PRIMARY KEY, log INTEGER NOT NULL, seq INTEGER NOT NULL,
+        header BLOB NOT NULL, signature BLOB NOT NULL, salt BLOB NOT NULL) STRICT;
+    CREATE UNIQUE INDEX op_place ON op (log, seq);
+    CREATE TABLE part (n INTEGER PRIMARY KEY, v BLOB NOT NULL) STRICT;
+    CREATE TABLE rec (k INTEGER PRIMARY KEY, p ANY NOT NULL, t INTEGER NOT NULL) STRICT;
+";
+
+/// The open file. What it says about people is sealed; see `items`, `oplog` and `index` for its tables.
+pub(crate) struct Store {
+    conn: Connection,
+}
+
+impl Store {
+    /// Makes a new file with empty tables.
+    pub fn create(path: &Path) -> Result<Self> {
+        private(OpenOptions::new().write(true).create_new(true)).open(path)?;
+        let store = Self::connect(path)?;
+        // Order matters: page size and vacuum mode are fixed by the first table.
+        store.conn.execute_batch(&format!(
+            "PRAGMA page_size = 4096;
+             PRAGMA auto_vacuum = INCREMENTAL;
+             PRAGMA journal_mode = WAL;
+             BEGIN IMMEDIATE; {SCHEMA}
+             PRAGMA application_id = {APPLICATION_ID};
+             PRAGMA user_version = {SCHEMA_VERSION};
+             COMMIT;"
+        ))?;
+        Ok(store)
+    }
+
+    /// Opens an existing file; refuses one of a later version before anything in it is touched.
+    pub fn open(path: &Path) -> Result<Self> {
+        if !path.try_exists()? {
+            return Err(VaultError::Missing);
+        }
+        let store = Self::connect(path)?;
+        // Closing the last connection writes the WAL into the file: not before we know that the file is ours.
+        let no_checkpoint = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+        store.conn.set_db_config(no_checkpoint, true)?;
+        if store.pragma("user_version")? > SCHEMA_VERSION {
+            return Err(VaultError::Newer);
+        }
+        let ours = store.pragma("application_id")? == APPLICATION_ID
+            && store.pragma("user_version")? == SCHEMA_VERSION;
+        if !ours {
+            return Err(VaultError::Damaged("its header"));
+        }
+        store.conn.set_db_config(no_checkpoint, false)?;
+        Ok(store)
+    }
+
+    fn connect(path: &Path) -> Result<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let conn = Connection::open_with_flags(path, flags)?;
+        conn.busy_timeout(BUSY)?;
+        conn.set_prepared_statement_cache_capacity(STATEMENTS);
+        conn.execute_batch(&format!(
+            "PRAGMA synchronous = FULL;
+             PRAGMA fullfsync = ON;
+             PRAGMA checkpoint_fullfsync = ON;
+             PRAGMA secure_delete = ON;
+             PRAGMA cell_size_check = ON;
+             PRAGMA trusted_schema = OFF;
+             PRAGMA temp_store = MEMORY;
+             PRAGMA cache_size = -{CACHE_KIB};"
+        ))?;
+        Ok(Self { conn })
+    }
+
+    fn pragma(&self, name: &str) -> Result<i32> {
+        Ok(self.conn.pragma_query_value(None, name, |row| row.get(0))?)
+    }
+
+    /// Closes the file; its WAL goes into it unless another process has it open.
+    pub fn close(self) -> Result<()> {
+        self.conn.close().map_err(|(_, error)| error.into())
+    }
+
+    /// A statement, prepared once.
+    pub fn sql(&self, sql: &str) -> Result<CachedStatement<'_>> {
+        Ok(self.conn.prepare_cached(sql)?)
+    }
+
+    /// Changes whenever another connection has written.
+    pub fn data_version(&self) -> Result<i64> {
+        Ok(self
+            .sql("PRAGMA data_version")?
+            .query_row([], |row| row.get(0))?)
+    }
+
+    /// Begins to write: nobody else writes, and what is read is the newest, until [`Store::commit`] or
+    /// [`Store::rollback`].
+    pub fn begin(&self) -> Result<()> {
+        self.sql("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(())
+    }
+
+    /// Makes what was written since [`Store::begin`] durable.
+    pub fn commit(&self) -> Result<()> {
+        self.sql("COMMIT")?.execute([])?;
+        Ok(())
+    }
+
+    /// Takes back what was written since [`Store::begin`].
+    pub fn rollback(&self) {
+        // After a full disk SQLite has rolled back by itself; any other failure shows at the next use.
+        if !self.conn.is_autocommit()
+            && let Err(error) = self.conn.execute_batch("ROLLBACK")
+        {
+            log::warn!("a transaction could not be rolled back: {error}");
+        }
+    }
+
+    /// Runs `work` on one snapshot of the file.
+    pub fn snapshot<T>(&self, work: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        if !self.conn.is_autocommit() {
+            return work(self);
+        }
+        self.sql("BEGIN")?.execute([])?;
+        let result = work(self);
+        self.rollback();
+        result
+    }
+}
+
+/// The file with the keys that its rows are sealed under.
+pub(crate) struct Sealed {
+    /// The file.
+    pub store: Store,
+    /// The keys.
+    pub keys: VaultKeys,
+}
+
+/// Makes the folder if it is not there, readable by its owner only.
+pub(crate) fn make_folder(dir: &Path) -> Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    Ok(builder.create(dir)?)
+}
+
+/// Whatever these options create is readable by its owner only. SQLite gives its WAL the permissions of the file.
+pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
+}
+
+/// Makes a file and its name durable.
+pub(crate) fn sync(dir: &Path, file: &Path) -> Result<()> {
+    OpenOptions::new().write(true).open(file)?.sync_all()?;
+    // Windows cannot open folders; its renames are durable once the file is.
+    #[cfg(unix)]
+    File::open(dir)?.sync_all()?;
+    Ok(())
+}
+
+/// A lock on `path` that ends with this process, for the moments in which there is no vault yet.
+pub(crate) fn lock(path: &Path) -> Result<File> {
+    let file = private(OpenOptions::new().write(true).create(true).truncate(false)).open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(VaultError::Busy),
+        Err(fs::TryLockError::Error(error)) => Err(error.into()),
+    }
+}

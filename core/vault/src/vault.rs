@@ -1,0 +1,208 @@
+//! The open vault.
+
+use std::path::Path;
+
+use twin_identity::device::DeviceKeys;
+use twin_identity::id::{DeviceId, TwinId};
+use twin_identity::log::IdentityLog;
+use twin_identity::secret::Secret;
+use twin_ops::change::Stamp;
+use twin_ops::op::INCARNATION_LEN;
+use twin_ops::space::SpaceName;
+
+use crate::error::{Result, VaultError};
+use crate::keys::VaultKeys;
+use crate::rows::{AddressRow, DeviceRow};
+use crate::slots::{self, Unlock};
+use crate::stage::horizon;
+use crate::state::State;
+use crate::store::{Sealed, Store};
+
+/// The name of the file in a vault's folder.
+pub const FILE_NAME: &str = "vault.db";
+
+/// The most addresses kept of a device.
+const MAX_ADDRESSES: usize = 8;
+/// The most bytes of an address.
+const MAX_ADDRESS_LEN: usize = 512;
+
+/// An open vault: one device's replica of a twin, and its keys. Dropping it locks it.
+///
+/// Several processes of one device may have one vault open, each with a `Vault` of its own.
+pub struct Vault {
+    pub(crate) file: Sealed,
+    pub(crate) device: DeviceKeys,
+    pub(crate) incarnation: [u8; INCARNATION_LEN],
+    pub(crate) state: State,
+    /// The latest `now` that a call has told.
+    pub(crate) now: u64,
+    /// Whether `state` may hold what was rolled back.
+    stale: bool,
+    generation: u64,
+}
+
+impl Vault {
+    /// Opens the vault in the folder `dir`.
+    ///
+    /// Nothing that waits for the clock is merged before the first call that tells the time: see
+    /// [`Vault::merge_due`].
+    pub fn open(dir: &Path, unlock: Unlock<'_>) -> Result<Self> {
+        let store = Store::open(&dir.join(FILE_NAME))?;
+        let key = slots::open(&store, unlock)?;
+        Self::load(store, &key)
+    }
+
+    /// Whether there is a vault in the folder `dir`.
+    pub fn exists(dir: &Path) -> bool {
+        dir.join(FILE_NAME).exists()
+    }
+
+    pub(crate) fn load(store: Store, key: &Secret<32>) -> Result<Self> {
+        const DAMAGED: VaultError = VaultError::Damaged("this device's keys");
+        let file = Sealed {
+            store,
+            keys: VaultKeys::new(key),
+        };
+        let row: DeviceRow = file.item(&[])?.ok_or(DAMAGED)?;
+        let device = DeviceKeys::from_secret(&Secret::new(row.keys)).map_err(|_| DAMAGED)?;
+        let state = State::load(&file, None)?;
+        Ok(Self {
+            file,
+            device,
+            incarnation: row.incarnation,
+            state,
+            now: 0,
+            stale: false,
+            generation: 0,
+        })
+    }
+
+    /// Runs `work` in one transaction: all of it becomes durable, or nothing has happened. Nobody else writes
+    /// meanwhile, and what others wrote before is seen.
+    pub(crate) fn write<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.file.store.begin()?;
+        let result = self
+            .catch_up()
+            .and_then(|_| work(self))
+            .and_then(|done| self.file.store.commit().map(|()| done));
+        match result {
+            Ok(done) => {
+                self.generation += 1;
+                Ok(done)
+            }
+            Err(error) => {
+                self.file.store.rollback();
+                self.stale = true;
+                // If this fails too, the next call tries again and says why.
+                let _ = self.catch_up();
+                Err(error)
+            }
+        }
+    }
+
+    /// Sees what other processes have written; `true` if there was something.
+    pub(crate) fn catch_up(&mut self) -> Result<bool> {
+        if !self.stale && self.file.store.data_version()? == self.state.data_version {
+            return Ok(false);
+        }
+        let known = (!self.stale).then(|| self.state.identity.clone());
+        self.state = State::load(&self.file, known)?;
+        self.stale = false;
+        self.generation += 1;
+        Ok(true)
+    }
+
+    /// Whether another process has written since this was last asked or anything was written here; what it wrote is
+    /// then seen. Cheap enough to ask several times a second.
+    pub fn changed_elsewhere(&mut self) -> Result<bool> {
+        self.catch_up()
+    }
+
+    /// Grows with every change of the vault that this `Vault` made or noticed.
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Merges what waited for the clock and is due at `now`, in milliseconds since the Unix epoch; `true` if anything
+    /// was.
+    pub fn merge_due(&mut self, now: u64) -> Result<bool> {
+        self.now = now;
+        self.catch_up()?;
+        if self.next_due().is_none_or(|due| due > horizon(now)) {
+            return Ok(false);
+        }
+        self.write(|vault| vault.merge_due_now()).map(|()| true)
+    }
+
+    /// The stamp of the part that is due next.
+    pub(crate) fn next_due(&self) -> Option<Stamp> {
+        self.state.ahead.first().map(|(stamp, _)| *stamp)
+    }
+
+    /// The twin.
+    pub fn twin(&self) -> &TwinId {
+        self.state.identity.twin()
+    }
+
+    /// The identity log.
+    pub const fn identity(&self) -> &IdentityLog {
+        &self.state.identity
+    }
+
+    /// This device's keys.
+    pub const fn device_keys(&self) -> &DeviceKeys {
+        &self.device
+    }
+
+    /// The names of all spaces that this device has keys to, sorted; the reserved ones, which begin with `~`, too.
+    pub fn spaces(&mut self) -> Result<Vec<SpaceName>> {
+        self.catch_up()?;
+        let epochs = self.state.epochs.values();
+        let mut names: Vec<SpaceName> = epochs.map(|epoch| epoch.space.clone()).collect();
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// The names of all collections of a space that ever had a record, sorted.
+    pub fn collections(&mut self, space: &SpaceName) -> Result<Vec<String>> {
+        self.catch_up()?;
+        let names = self.state.collections.get(&space.id(self.twin()));
+        Ok(names
+            .into_iter()
+            .flat_map(|names| names.keys().cloned())
+            .collect())
+    }
+
+    /// Notes that a device was reached at `address`; the newest 8 addresses of each device are kept.
+    pub fn remember_address(&mut self, device: DeviceId, address: &str) -> Result<()> {
+        if address.len() > MAX_ADDRESS_LEN {
+            return Err(VaultError::Limit("characters in an address"));
+        }
+        let mut known = self.addresses(&device)?;
+        if known.first().is_some_and(|newest| newest == address) {
+            return Ok(());
+        }
+        self.write(|vault| {
+            known.retain(|other| other != address);
+            known.insert(0, address.to_owned());
+            known.truncate(MAX_ADDRESSES);
+            vault.file.put(&AddressRow {
+                device,
+                addresses: known,
+            })
+        })
+    }
+
+    /// Where a device was reached, newest first.
+    pub fn addresses(&self, device: &DeviceId) -> Result<Vec<String>> {
+        let row: Option<AddressRow> = self.file.item(device.as_bytes())?;
+        Ok(row.map(|row| row.addresses).unwrap_or_default())
+    }
+}
+
+impl std::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Vault({:?})", self.device.id())
+    }
+}

@@ -1,0 +1,132 @@
+//! What the tests of the vault share. Each test file uses a part of it.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::path::Path;
+
+use chacha20_rng::ChaCha20Rng;
+use chacha20_rng::rand_core::SeedableRng;
+use twin_identity::aead::DataKey;
+use twin_identity::birth::Birth;
+use twin_identity::device::{DeviceKeys, Role};
+use twin_identity::log::IdentityLog;
+use twin_identity::secret::Secret;
+use twin_identity::words::RecoverySecret;
+use twin_ops::change::Kind;
+use twin_ops::space::SpaceName;
+use twin_ops::store::OpStore;
+use twin_ops::value::{Fields, Value};
+use twin_vault::{KeyStore, KeyStoreError, Unlock, Vault, VaultError, WriteChange};
+
+/// Noon, some day.
+pub const NOON: u64 = 1_700_000_000_000;
+pub const MINUTE: u64 = 60_000;
+
+pub fn rng(seed: u64) -> ChaCha20Rng {
+    ChaCha20Rng::seed_from_u64(seed)
+}
+
+/// A key store in software: what the platform's hardware is to an app, without its slowness and its safety.
+pub struct SoftKeyStore(DataKey);
+
+impl SoftKeyStore {
+    pub fn new(byte: u8) -> Self {
+        Self(DataKey::new(Secret::new([byte; 32])))
+    }
+}
+
+impl KeyStore for SoftKeyStore {
+    fn wrap(&self, key: &Secret<32>) -> Result<Vec<u8>, KeyStoreError> {
+        let sealed = self.0.seal_synthetic(b"vault", key.expose());
+        sealed.map_err(|_| KeyStoreError::Unavailable)
+    }
+
+    fn unwrap(&self, wrapped: &[u8]) -> Result<Secret<32>, KeyStoreError> {
+        let opened = self.0.open(b"vault", wrapped);
+        let opened = opened.map_err(|_| KeyStoreError::KeyLost)?;
+        Secret::from_slice(&opened).ok_or(KeyStoreError::KeyLost)
+    }
+}
+
+/// A new twin's first device.
+pub fn phone(dir: &Path) -> Vault {
+    let birth = Birth::new(&RecoverySecret::random(&mut rng(1)), &mut rng(2)).unwrap();
+    let store = SoftKeyStore::new(1);
+    Vault::create(dir, Unlock::KeyStore(&store), &birth, &mut rng(3)).unwrap()
+}
+
+/// Another device, admitted by `admin`.
+pub fn linked(dir: &Path, admin: &mut Vault, seed: u64, role: Role) -> Vault {
+    let device = DeviceKeys::random(&mut rng(seed)).unwrap();
+    let statement = device.statement(admin.twin(), role);
+    let admission = admin.admit(&statement, &mut rng(seed + 1)).unwrap();
+    let identity = IdentityLog::from_bytes(admin.twin(), &admission.identity).unwrap();
+    let store = SoftKeyStore::new(1);
+    let unlock = Unlock::KeyStore(&store);
+    let grants = &admission.grants;
+    Vault::create_linked(dir, unlock, &device, &identity, grants, &mut rng(seed + 2)).unwrap()
+}
+
+pub fn reopen(dir: &Path) -> Result<Vault, VaultError> {
+    Vault::open(dir, Unlock::KeyStore(&SoftKeyStore::new(1)))
+}
+
+pub fn space(name: &str) -> SpaceName {
+    SpaceName::any(name).unwrap()
+}
+
+pub fn fields(fields: &[(&str, &str)]) -> Fields {
+    let value = |(name, value): &(&str, &str)| ((*name).to_owned(), Value::from(*value));
+    Fields(fields.iter().map(value).collect())
+}
+
+pub fn change(kind: Kind, collection: &str, id: &str, values: &[(&str, &str)]) -> WriteChange {
+    WriteChange {
+        collection: collection.to_owned(),
+        id: id.to_owned(),
+        kind,
+        fields: fields(values),
+    }
+}
+
+/// Commits changes to the space `home`.
+pub fn commit(vault: &mut Vault, now: u64, changes: Vec<WriteChange>) {
+    vault
+        .commit(now, &mut rng(now), &space("home"), changes)
+        .unwrap();
+}
+
+/// Gives `to` everything that `from` has.
+pub fn send(from: &Vault, to: &mut Vault, now: u64) {
+    let entries = from.identity().entries().values();
+    let entries: Vec<_> = entries.map(|entry| entry.to_bytes().to_vec()).collect();
+    assert_eq!(to.add_entries(&entries).unwrap().early, 0);
+    let grants = from.grants().unwrap();
+    let grants: Vec<_> = grants
+        .iter()
+        .map(|id| from.grant(id).unwrap().unwrap())
+        .collect();
+    assert_eq!(to.add_grants(&grants).unwrap().early, 0);
+    for LogHead { log, .. } in from.heads().unwrap() {
+        let origin = from.origin(&log).unwrap().unwrap();
+        let run = from.read_run(&log, 0, usize::MAX).unwrap();
+        assert_eq!(to.append_run(now, &origin, &run).unwrap().early, 0);
+    }
+}
+
+use twin_ops::store::LogHead;
+
+/// All records of a collection of the space `home`, by id.
+pub fn records(vault: &mut Vault, collection: &str) -> Vec<(String, Fields)> {
+    let mut records = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let page = vault
+            .list(&space("home"), collection, after.as_deref(), 3)
+            .unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.id.clone());
+        records.extend(page.into_iter().map(|record| (record.id, record.fields)));
+    }
+    records.sort_by(|a, b| a.0.cmp(&b.0));
+    records
+}
