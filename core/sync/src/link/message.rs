@@ -29,14 +29,17 @@ pub(super) enum Message {
     /// Phone, after the right code: the identity log, in as many of these as it takes.
     #[n(4)]
     Entries(#[n(0)] Vec<minicbor::bytes::ByteVec>),
-    /// Phone, last: genesis and grant.
+    /// Phone: grants of keys to the new device, in as many of these as it takes.
     #[n(5)]
-    Admit(#[n(0)] Admit),
-    /// New device: everything is stored.
+    Grants(#[n(0)] Vec<minicbor::bytes::ByteVec>),
+    /// Phone, last: the genesis, with which the entries can be verified.
     #[n(6)]
+    Admit(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
+    /// New device: everything is stored.
+    #[n(7)]
     Done,
     /// Either: this link has ended.
-    #[n(7)]
+    #[n(8)]
     Abort(#[n(0)] Abort),
 }
 
@@ -67,15 +70,6 @@ pub(super) struct Keys {
     pub commitment: [u8; 32],
     #[cbor(n(6), with = "cbor::fixed")]
     pub proof: [u8; 32],
-}
-
-#[derive(Debug, Encode, Decode)]
-#[cbor(map)]
-pub(super) struct Admit {
-    #[cbor(n(3), with = "minicbor::bytes")]
-    pub genesis: Vec<u8>,
-    #[cbor(n(4), with = "minicbor::bytes")]
-    pub grant: Vec<u8>,
 }
 
 /// Why a side ended the link.

@@ -8,7 +8,7 @@
 //!                     ◀── nonce
 //!   nonce            ──▶                        checks the commitment
 //!   shows 123 456                               the person types 123 456 here
-//!                     ◀── identity log, grant   after the right code only
+//!                     ◀── identity log, grants  after the right code only
 //!   Done             ──▶
 //! ```
 //!
@@ -31,8 +31,10 @@ use twin_ops::grant::GrantError;
 pub use message::{Abort, MAX_TWIN_NAME};
 
 const LINK_VERSION: u8 = 1;
-/// How many bytes of entries go into one frame before the next is begun.
-const MAX_ENTRIES_FRAME: usize = 256 << 10;
+/// How many bytes of entries or grants go into one frame before the next is begun.
+const BATCH: usize = 256 << 10;
+/// The most grants that a new device takes.
+const MAX_GRANTS: usize = 1024;
 
 /// The link has ended without a linked device. Nothing has been stored; show a new code to try again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +49,9 @@ pub enum LinkError {
         "the other device cannot prove that it belongs to this code: show a new code and try again"
     )]
     NotProven,
+    /// Not the code that the new device shows.
+    #[error("wrong code: the link has ended on both devices, show a new code and try again")]
+    WrongCode,
     /// Later than the offer lives.
     #[error("the linking code has expired: show a new one")]
     Expired,

@@ -13,7 +13,7 @@ use super::code::Code;
 use super::message::{Abort, Hello, Keys, MAX_TWIN_NAME, Message};
 use super::offer::{Offer, Side};
 use super::phone::{keys_context, proof_context};
-use super::{LINK_VERSION, LinkError};
+use super::{LINK_VERSION, LinkError, MAX_GRANTS};
 use crate::machine::Millis;
 use crate::transport::TransportKey;
 
@@ -48,6 +48,7 @@ pub struct Joining {
     hello: Hello,
     code: Code,
     entries: Vec<Entry>,
+    grants: Vec<Grant>,
 }
 
 /// What a new device begins its life with.
@@ -56,8 +57,8 @@ pub struct Admitted {
     pub keys: DeviceKeys,
     /// The identity log, verified, in which it stands.
     pub log: IdentityLog,
-    /// The grant of keys to it.
-    pub grant: Grant,
+    /// The grants of keys to it, verified.
+    pub grants: Vec<Grant>,
 }
 
 /// What came of a frame while joining.
@@ -176,6 +177,7 @@ impl Committed {
             hello: self.hello,
             code,
             entries: Vec::new(),
+            grants: Vec::new(),
         };
         Ok((nonce_frame, joining))
     }
@@ -214,14 +216,24 @@ impl Joining {
                 }
                 Ok(Progress::More(Box::new(self)))
             }
-            Message::Admit(admit) => {
-                let log = self.verify_log(&admit.genesis)?;
-                let grant = Grant::from_bytes(&admit.grant)?;
-                grant.verify(&log)?;
+            Message::Grants(grants) => {
+                if self.grants.len() + grants.len() > MAX_GRANTS {
+                    return Err(LinkError::Unexpected);
+                }
+                for grant in grants {
+                    self.grants.push(Grant::from_bytes(&grant)?);
+                }
+                Ok(Progress::More(Box::new(self)))
+            }
+            Message::Admit(genesis) => {
+                let log = self.verify_log(&genesis)?;
+                for grant in &self.grants {
+                    grant.verify(&log)?;
+                }
                 Ok(Progress::Admitted(Box::new(Admitted {
                     keys: self.keys,
                     log,
-                    grant,
+                    grants: self.grants,
                 })))
             }
             _ => Err(LinkError::Unexpected),

@@ -180,7 +180,7 @@ fn transport_hash(key: &TransportKey) -> [u8; 32] {
 }
 
 fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_LEN] {
-    let [a, b, c, d, ..] = *blake3::hash(bytes).as_bytes();
+    let [a, b, c, d, ..] = context::LINK_CHECKSUM.hash([bytes]);
     [a, b, c, d]
 }
 

@@ -4,14 +4,14 @@ use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
 use twin_identity::context;
 use twin_identity::device::{DeviceStatement, Role};
+use twin_identity::entry::Entry;
 use twin_identity::id::{DeviceId, TwinId};
 use twin_identity::log::IdentityLog;
-use twin_ops::grant::Grant;
 
 use super::code::Code;
-use super::message::{Abort, Admit, Hello, Keys, MAX_TWIN_NAME, Message};
+use super::message::{Abort, Hello, Keys, MAX_TWIN_NAME, Message};
 use super::offer::{Offer, Side};
-use super::{LINK_VERSION, LinkError, MAX_ENTRIES_FRAME};
+use super::{BATCH, LINK_VERSION, LinkError};
 use crate::transport::TransportKey;
 
 /// Who invites.
@@ -196,28 +196,15 @@ impl Confirmed {
         statement(&self.keys, role)
     }
 
-    /// The frames that admit the new device: a log that names it, and a grant to it.
-    pub fn admit(&self, log: &IdentityLog, grant: &Grant) -> Vec<Vec<u8>> {
+    /// The frames that admit the new device: a log that names it, and grants to it.
+    pub fn admit(&self, log: &IdentityLog, grants: &[Vec<u8>]) -> Vec<Vec<u8>> {
         let mut entries: Vec<_> = log.entries().values().collect();
         entries.sort_by_key(|entry| (entry.seq, entry.id));
-        let mut frames = Vec::new();
-        let mut batch = Vec::new();
-        let mut len = 0;
-        for entry in entries {
-            len += entry.to_bytes().len();
-            batch.push(entry.to_bytes().to_vec().into());
-            if len > MAX_ENTRIES_FRAME {
-                frames.push(Message::Entries(std::mem::take(&mut batch)).to_frame());
-                len = 0;
-            }
-        }
-        frames.push(Message::Entries(batch).to_frame());
-        let admit = Admit {
-            genesis: log.genesis().to_bytes(),
-            grant: grant.to_bytes().to_vec(),
-        };
-        frames.push(Message::Admit(admit).to_frame());
-        frames
+        let entries = batches(entries.into_iter().map(Entry::to_bytes)).map(Message::Entries);
+        let grants = batches(grants.iter().map(Vec::as_slice)).map(Message::Grants);
+        let last = Message::Admit(log.genesis().to_bytes());
+        let messages = entries.chain(grants).chain([last]);
+        messages.map(|message| message.to_frame()).collect()
     }
 
     /// Takes the new device's word that it has stored everything.
@@ -235,4 +222,22 @@ fn statement(keys: &Keys, role: Role) -> DeviceStatement {
         role,
         proof: keys.statement,
     }
+}
+
+/// Cuts a list of byte strings so that each piece fits into a frame.
+fn batches<'a>(
+    items: impl Iterator<Item = &'a [u8]>,
+) -> impl Iterator<Item = Vec<minicbor::bytes::ByteVec>> {
+    let mut batches = Vec::new();
+    let (mut batch, mut len) = (Vec::new(), 0);
+    for item in items {
+        len += item.len();
+        batch.push(item.to_vec().into());
+        if len > BATCH {
+            batches.push(std::mem::take(&mut batch));
+            len = 0;
+        }
+    }
+    batches.push(batch);
+    batches.into_iter()
 }

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use chacha20_rng::ChaCha20Rng;
 use chacha20_rng::rand_core::SeedableRng;
@@ -68,7 +68,7 @@ fn meet(twin: &mut Twin) -> (Joining, Unconfirmed) {
     (joining, phone.receive_nonce(&new_nonce).unwrap())
 }
 
-fn grant_to(twin: &mut Twin, new: &twin_identity::device::DeviceStatement) -> Grant {
+fn grant_to(twin: &mut Twin, new: &twin_identity::device::DeviceStatement) -> Vec<Vec<u8>> {
     let entry = Entry::add_device(
         &twin.log.twin().clone(),
         &twin.log.heads(),
@@ -83,7 +83,8 @@ fn grant_to(twin: &mut Twin, new: &twin_identity::device::DeviceStatement) -> Gr
         predecessor: None,
     }];
     let to = Recipients::One(&new.device.id);
-    Grant::new(&twin.log, &keys, &to, &twin.device, &mut twin.rng).unwrap()
+    let grant = Grant::new(&twin.log, &keys, &to, &twin.device, &mut twin.rng).unwrap();
+    vec![grant.to_bytes().to_vec()]
 }
 
 #[test]
@@ -97,8 +98,8 @@ fn the_whole_way() {
         .ok()
         .unwrap();
     let statement = confirmed.statement(Role::Member);
-    let grant = grant_to(&mut twin, &statement);
-    let mut frames = confirmed.admit(&twin.log, &grant).into_iter();
+    let grants = grant_to(&mut twin, &statement);
+    let mut frames = confirmed.admit(&twin.log, &grants).into_iter();
     let admitted = loop {
         match joining.receive(&frames.next().unwrap()).unwrap() {
             Progress::More(next) => joining = *next,
@@ -106,7 +107,9 @@ fn the_whole_way() {
         }
     };
     assert_eq!(admitted.log.digest(), twin.log.digest());
-    let keys = admitted.grant.open(&admitted.log, &admitted.keys).unwrap();
+    let keys = admitted.grants[0]
+        .open(&admitted.log, &admitted.keys)
+        .unwrap();
     assert_eq!(keys.len(), 1);
     confirmed.receive_done(&admitted.done()).unwrap();
 }
@@ -187,9 +190,9 @@ fn a_log_without_this_device_or_of_another_twin_admits_nobody() {
         let stranger = DeviceKeys::random(&mut ours.rng).unwrap();
         let sender = if from_other { &mut other } else { &mut ours };
         let statement = stranger.statement(&sender.log.twin().clone(), Role::Member);
-        let grant = grant_to(sender, &statement);
+        let grants = grant_to(sender, &statement);
         let mut result = Ok(());
-        for frame in confirmed.admit(&sender.log, &grant) {
+        for frame in confirmed.admit(&sender.log, &grants) {
             match joining.receive(&frame) {
                 Ok(Progress::More(next)) => joining = *next,
                 Ok(Progress::Admitted(_)) => panic!("admitted"),
