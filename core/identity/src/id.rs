@@ -140,7 +140,13 @@ impl FromStr for TwinId {
             return Err(TwinIdError::Invalid);
         }
         let bytes: Vec<u8> = parsed.byte_iter().take(TWIN_ID_LEN + 1).collect();
-        Self::from_bytes(&bytes)
+        let id = Self::from_bytes(&bytes)?;
+        // The last character holds one bit more than the id: 0, so that an id has one text.
+        if text.trim().eq_ignore_ascii_case(&id.to_string()) {
+            Ok(id)
+        } else {
+            Err(TwinIdError::Invalid)
+        }
     }
 }
 

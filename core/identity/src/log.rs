@@ -4,6 +4,7 @@
 //! duplication, no clock. An entry joins only after everything it refers to, and only if its signer was allowed to
 //! say it given what it refers to.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use minicbor::{Decode, Encode};
@@ -12,7 +13,7 @@ use crate::authority::AuthorityHash;
 use crate::cbor::{self, CborError};
 use crate::context;
 use crate::device::{DevicePublic, DeviceStatement, Role};
-use crate::entry::{Body, Entry, Genesis, MAX_ENTRY_LEN};
+use crate::entry::{Body, Entry, Genesis, MAX_ENTRY_LEN, MAX_PREVS};
 use crate::id::{DeviceId, EntryId, TwinId};
 use crate::seal::SealingPublic;
 use crate::sign::{self, SignatureError, Use};
@@ -130,18 +131,27 @@ impl IdentityLog {
         &self.entries
     }
 
-    /// The entries that no other builds on, sorted; the genesis before entry 1. What a new entry names as its prevs.
+    /// What a new entry names as its prevs: the entries that no other builds on, sorted; the genesis before entry 1.
+    /// Of more than [`MAX_PREVS`] those with the highest seq, so that no number of branches can lock the log.
     pub fn heads(&self) -> Vec<EntryId> {
         if self.heads.is_empty() {
             return vec![self.genesis.entry_id()];
         }
-        self.heads.iter().copied().collect()
+        let mut heads: Vec<&Entry> = self.heads.iter().filter_map(|id| self.entry(id)).collect();
+        heads.sort_by_key(|entry| (Reverse(entry.seq), entry.id));
+        let mut heads: Vec<EntryId> = heads.iter().take(MAX_PREVS).map(|head| head.id).collect();
+        heads.sort_unstable();
+        heads
     }
 
-    /// The seq of an entry that builds on all heads.
+    /// The seq of an entry that builds on [`IdentityLog::heads`].
     pub fn next_seq(&self) -> u64 {
-        let highest = self.heads.iter().filter_map(|id| self.entries.get(id));
+        let highest = self.heads.iter().filter_map(|id| self.entry(id));
         1 + highest.map(|entry| entry.seq).max().unwrap_or(0)
+    }
+
+    fn entry(&self, id: &EntryId) -> Option<&Entry> {
+        self.entries.get(id)
     }
 
     /// Whether the log holds entries that this version cannot read. The app should ask for an update.
@@ -171,7 +181,11 @@ impl IdentityLog {
                 if entry.signer.is_some() || entry.seq != 1 || !self.entries.is_empty() {
                     return Err(LogError::Rule);
                 }
-                if rotate.authority.hash() != self.next_authority || rotate.devices.is_empty() {
+                let ids: BTreeSet<_> = rotate.devices.iter().map(|named| named.device.id).collect();
+                if rotate.authority.hash() != self.next_authority
+                    || ids.is_empty()
+                    || ids.len() != rotate.devices.len()
+                {
                     return Err(LogError::Rule);
                 }
                 let id = entry.id.as_bytes();
@@ -189,6 +203,10 @@ impl IdentityLog {
             }
             Body::AddDevice(statement) => {
                 self.check_signer(&entry)?;
+                // Only devices that do not know of each other's entries can name one twice.
+                if self.past_role(&entry, statement.device.id).is_some() {
+                    return Err(LogError::Rule);
+                }
                 self.check_device(statement)?;
                 self.add(statement, entry.id);
             }
@@ -224,7 +242,7 @@ impl IdentityLog {
 
     fn check_signer(&self, entry: &Entry) -> Result<(), LogError> {
         let signer = entry.signer.ok_or(LogError::NotAllowed)?;
-        if !self.past_names_admin(entry, signer) {
+        if !self.was_admin(entry, signer) {
             return Err(LogError::NotAllowed);
         }
         let of_signer = |other: &&Entry| other.signer == Some(signer);
@@ -241,33 +259,37 @@ impl IdentityLog {
         Ok(())
     }
 
-    /// Whether an entry in the causal past of `entry` names `device` as an admin. What arrived by other branches does
-    /// not count, so that every replica answers alike.
-    fn past_names_admin(&self, entry: &Entry, device: DeviceId) -> bool {
+    /// Whether `device` was an admin where `entry` was made.
+    fn was_admin(&self, entry: &Entry, device: DeviceId) -> bool {
         #[cfg(twin_break)]
         if crate::broken::is("any_device_may_add") {
             return self.devices.contains_key(&device);
         }
-        let names = |statement: &DeviceStatement| {
-            statement.device.id == device && statement.role == Role::Admin
-        };
+        self.past_role(entry, device) == Some(Role::Admin)
+    }
+
+    /// The role of `device` in the causal past of `entry`. What arrived by other branches does not count, so that
+    /// every replica answers alike.
+    fn past_role(&self, entry: &Entry, device: DeviceId) -> Option<Role> {
         let mut stack = entry.prevs.clone();
         let mut seen = BTreeSet::new();
+        let mut named: Option<(EntryId, Role)> = None;
         while let Some(id) = stack.pop() {
-            let Some(past) = self.entries.get(&id).filter(|_| seen.insert(id)) else {
+            let Some(past) = self.entry(&id).filter(|_| seen.insert(id)) else {
                 continue;
             };
-            let named = match &past.body {
-                Body::Rotate(rotate) => rotate.devices.iter().any(names),
-                Body::AddDevice(statement) => names(statement),
-                Body::Unknown { .. } => false,
+            let statements = match &past.body {
+                Body::Rotate(rotate) => rotate.devices.as_slice(),
+                Body::AddDevice(statement) => std::slice::from_ref(&**statement),
+                Body::Unknown { .. } => &[],
             };
-            if named {
-                return true;
+            let names = statements.iter().find(|names| names.device.id == device);
+            if let Some(names) = names.filter(|_| named.is_none_or(|(other, _)| id < other)) {
+                named = Some((id, names.role));
             }
             stack.extend(&past.prevs);
         }
-        false
+        named.map(|(_, role)| role)
     }
 
     fn check_device(&self, statement: &DeviceStatement) -> Result<(), LogError> {
