@@ -98,10 +98,15 @@ contexts! {
     PART_AAD = "part aad";
     /// Grant id: unsigned grant, CBOR.
     GRANT = "grant";
+    /// Associated data of a grant's wraps: twin id ‖ length of the members' section (u64, big-endian) ‖ members'
+    /// section ‖ admins' section.
+    GRANT_AAD = "grant aad";
     /// Digest of a set of grants: the sorted grant ids.
     GRANTS_DIGEST = "grants digest";
     /// Digest over all (log, height, head): sorted by log.
     HEIGHTS_DIGEST = "heights digest";
+    /// Name under which the persona of a site is kept: site id.
+    PERSONA = "persona";
     /// Digest of a replica: identity log digest ‖ grants digest ‖ heights digest.
     SYNC_DIGEST = "sync digest";
     /// What both sides sign to prove their device in a session: transcript.
@@ -118,6 +123,8 @@ contexts! {
     VAULT_SLOT = "vault slot";
     /// Hash of a transport key in a linking QR code.
     TRANSPORT = "transport key";
+    /// Checksum of a linking QR code, of which the first 4 bytes are used: offer, CBOR.
+    LINK_CHECKSUM = "link checksum";
     /// Key of the linking proofs: one-time secret of the QR code.
     LINK_MAC = "link mac";
     /// Commitment to the new device's nonce: nonce.

@@ -201,7 +201,11 @@ impl Grant {
         let grant = cbor::encode(&body);
         let id = context::GRANT.hash([grant.as_slice()]);
         let signature = signer.sign(Use::Grant, twin, &id);
-        Self::from_bytes(&cbor::encode(&SignedGrant { grant, signature }))
+        let bytes = cbor::encode(&SignedGrant { grant, signature });
+        if bytes.len() > MAX_GRANT_LEN {
+            return Err(GrantError::TooLarge);
+        }
+        Self::from_bytes(&bytes)
     }
 
     /// Reads a grant; at most [`MAX_GRANT_LEN`] bytes.
@@ -235,6 +239,11 @@ impl Grant {
     /// Heads of the identity log that the granter knew.
     pub fn heads(&self) -> &[EntryId] {
         &self.body.heads
+    }
+
+    /// Whom it is for; `None` is the recovery words.
+    pub fn recipients(&self) -> impl Iterator<Item = Option<DeviceId>> {
+        self.body.wraps.iter().map(|wrap| wrap.device)
     }
 
     /// Verifies that a device of the twin signed it.
@@ -289,11 +298,8 @@ impl Grant {
             .split_at_checked(32)
             .ok_or(GrantError::Section(AeadError::Open))?;
         let mut keys = open_section(for_members, Audience::Members, twin, &self.body.members)?;
-        if !for_admins.is_empty() {
-            // What a member says about the admins' space counts for nothing.
-            if !log.is_admin(&self.signer()) && !self.body.admins.is_empty() {
-                return Ok(keys);
-            }
+        // What a member says about the admins' space counts for nothing.
+        if !for_admins.is_empty() && log.is_admin(&self.signer()) {
             keys.extend(open_section(
                 for_admins,
                 Audience::Admins,
@@ -308,7 +314,7 @@ impl Grant {
 /// Ties a wrap to its twin and sections, so that it cannot be moved into another grant.
 fn wrap_aad(twin: &TwinId, members: &[u8], admins: &[u8]) -> [u8; 32] {
     let len = (members.len() as u64).to_be_bytes();
-    context::GRANT.hash([twin.as_bytes().as_slice(), &len, members, admins])
+    context::GRANT_AAD.hash([twin.as_bytes().as_slice(), &len, members, admins])
 }
 
 fn section_aad(audience: Audience, twin: &TwinId) -> Vec<u8> {
