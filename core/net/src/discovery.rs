@@ -2,10 +2,11 @@
 //!
 //! libp2p's mDNS behaviour leaves its per-interface tasks running, and answering, when it is dropped, and keeps
 //! every peer it is told of. So it runs its tasks on a small runtime of its own, which ends with it, and it is
-//! started afresh when it has heard of too many peers or when the network has changed.
+//! started afresh, which asks everybody anew, when an interface has come up and when it has heard of too many peers.
 
 use std::{
     io,
+    pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
@@ -22,7 +23,10 @@ use libp2p::{
         NewListenAddr, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm, dummy,
     },
 };
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    runtime::{Builder, Runtime},
+    time::{Instant, Sleep, sleep},
+};
 
 /// How often to ask who is there, at most (another's question on the same network counts): a device that was
 /// plugged in again is found within this time.
@@ -34,6 +38,20 @@ const VALID_FOR: Duration = Duration::from_secs(60);
 /// How many (peer, address) pairs are remembered before starting afresh.
 const MAX_KNOWN: usize = 1024;
 
+/// How long to wait for further addresses after one has come up.
+const SETTLING: Duration = Duration::from_secs(1);
+
+/// What has become known.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// These peers say they are there.
+    Found(Vec<(PeerId, Multiaddr)>),
+    /// These have not been heard of for [`VALID_FOR`].
+    Lost(Vec<(PeerId, Multiaddr)>),
+    /// All that was known is to be forgotten; who is there will be found again.
+    Restarted,
+}
+
 /// mDNS with a beginning and an end.
 pub(crate) struct Discovery {
     me: PeerId,
@@ -41,6 +59,10 @@ pub(crate) struct Discovery {
     mdns: mdns::tokio::Behaviour,
     /// Where the tasks of `mdns` live; `Some` until dropped.
     tasks: Option<Runtime>,
+    started: Instant,
+    /// Set when an interface has come up: when to ask anew.
+    restart_at: Option<Pin<Box<Sleep>>>,
+    restarted: bool,
 }
 
 impl Discovery {
@@ -51,11 +73,15 @@ impl Discovery {
             listening: ListenAddresses::default(),
             mdns,
             tasks: Some(tasks),
+            started: Instant::now(),
+            restart_at: None,
+            restarted: false,
         })
     }
 
-    /// Asks anew on every interface, as at the start.
+    /// Forgets everybody and asks anew on every interface, as at the start.
     pub(crate) fn restart(&mut self) {
+        self.restart_at = None;
         match start(self.me) {
             Ok((mdns, tasks)) => {
                 self.mdns = mdns;
@@ -64,15 +90,23 @@ impl Discovery {
                 }
                 for addr in self.listening.iter() {
                     let listener_id = ListenerId::next();
-                    self.mdns
-                        .on_swarm_event(FromSwarm::NewListenAddr(NewListenAddr {
-                            listener_id,
-                            addr,
-                        }));
+                    let event = FromSwarm::NewListenAddr(NewListenAddr { listener_id, addr });
+                    self.mdns.on_swarm_event(event);
                 }
+                self.started = Instant::now();
+                self.restarted = true;
             }
             Err(error) => log::warn!("discovery on the local network goes on as it was: {error}"),
         }
+    }
+
+    /// Whether it is time to start afresh.
+    fn poll_restart(&mut self, cx: &mut Context<'_>) -> bool {
+        let settled = self
+            .restart_at
+            .as_mut()
+            .is_some_and(|at| at.as_mut().poll(cx).is_ready());
+        settled || self.mdns.discovered_nodes().len() > MAX_KNOWN
     }
 }
 
@@ -82,14 +116,15 @@ fn start(me: PeerId) -> io::Result<(mdns::tokio::Behaviour, Runtime)> {
         .thread_name("twin-mdns")
         .enable_all()
         .build()?;
-    let _inside = tasks.enter();
     let config = mdns::Config {
         ttl: VALID_FOR,
         query_interval: ASK_EVERY,
         enable_ipv6: false,
     };
-    let mdns = mdns::tokio::Behaviour::new(config, me)?;
-    drop(_inside);
+    let mdns = {
+        let _inside = tasks.enter();
+        mdns::tokio::Behaviour::new(config, me)?
+    };
     Ok((mdns, tasks))
 }
 
@@ -103,7 +138,7 @@ impl Drop for Discovery {
 
 impl NetworkBehaviour for Discovery {
     type ConnectionHandler = dummy::ConnectionHandler;
-    type ToSwarm = mdns::Event;
+    type ToSwarm = Change;
 
     fn handle_established_inbound_connection(
         &mut self,
@@ -127,7 +162,14 @@ impl NetworkBehaviour for Discovery {
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
-        self.listening.on_swarm_event(&event);
+        // The addresses that come up right after the start are part of it.
+        let is_news = self.listening.on_swarm_event(&event);
+        if is_news
+            && matches!(event, FromSwarm::NewListenAddr(_))
+            && self.started.elapsed() > SETTLING
+        {
+            self.restart_at = Some(Box::pin(sleep(SETTLING)));
+        }
         self.mdns.on_swarm_event(event);
     }
 
@@ -144,11 +186,19 @@ impl NetworkBehaviour for Discovery {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
-        if self.mdns.discovered_nodes().len() > MAX_KNOWN {
+        if self.poll_restart(cx) {
             self.restart();
+        }
+        if std::mem::take(&mut self.restarted) {
+            return Poll::Ready(ToSwarm::GenerateEvent(Change::Restarted));
         }
         // New interfaces get their tasks from inside this call.
         let _inside = self.tasks.as_ref().map(Runtime::enter);
-        self.mdns.poll(cx)
+        self.mdns.poll(cx).map(|to_swarm| {
+            to_swarm.map_out(|event| match event {
+                mdns::Event::Discovered(found) => Change::Found(found),
+                mdns::Event::Expired(lost) => Change::Lost(lost),
+            })
+        })
     }
 }

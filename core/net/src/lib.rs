@@ -5,11 +5,13 @@
 //! - [`frames`]: length-delimited frames over one stream, and the policy against slow and lying peers
 //! - [`address`]: an address in text, in bytes (for QR codes) and as libp2p writes it
 //! - [`links`]: this machine's own networks, and what is on the same link
+//! - [`https`]: a client for one login
 //! - [`traffic`]: how many bytes a node has sent and received
 //! - [`error`]: what can go wrong, in words for a person
 //!
-//! Inside: `worker` drives the libp2p swarm; `transport` is TCP, TLS 1.3 and yamux under a watch for dead links
-//! (`silence`); `streams`, `gate` and `discovery` are its behaviours; `keys` makes the key that lives for one start.
+//! Inside: `worker` drives the libp2p swarm and tells the node through `state`; `swarm` says what libp2p is to be:
+//! `transport` is TCP, TLS 1.3 and yamux under a watch for dead links (`silence`), and `streams`, `gate` and
+//! `discovery` are the behaviours; `dial` tries several addresses; `keys` makes the key that lives for one start.
 
 pub mod address;
 mod dial;
@@ -17,12 +19,15 @@ mod discovery;
 pub mod error;
 pub mod frames;
 mod gate;
+pub mod https;
 mod keys;
 pub mod links;
 pub mod node;
 pub mod session;
 mod silence;
+mod state;
 mod streams;
+mod swarm;
 pub mod traffic;
 mod transport;
 mod worker;

@@ -1,11 +1,6 @@
 //! One running end of the network.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ffi::OsStr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeSet, ffi::OsStr, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -17,7 +12,7 @@ use twin_sync::TransportKey;
 use crate::{
     Address, Error, Frames, Protocol, Reach, Traffic, dial,
     links::{self, Links},
-    traffic::Counters,
+    state::Shared,
     worker::{Command, Worker},
 };
 
@@ -113,29 +108,6 @@ impl Events {
     }
 }
 
-/// What the node and its worker both see.
-pub(crate) struct Shared {
-    pub(crate) reach: Reach,
-    pub(crate) counters: Counters,
-    pub(crate) state: Mutex<State>,
-}
-
-/// How things are now; bounded by the limits on connections and on discovery.
-#[derive(Default)]
-pub(crate) struct State {
-    /// The addresses asked for, with the ports that were given.
-    pub(crate) listeners: Vec<Address>,
-    pub(crate) connected: BTreeSet<TransportKey>,
-    pub(crate) discovered: BTreeMap<TransportKey, BTreeSet<Address>>,
-}
-
-impl Shared {
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while holding it, and each change is whole by itself.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// A running node. Dropping it closes its sockets and ends all its tasks.
 pub struct Node {
     key: TransportKey,
@@ -148,11 +120,7 @@ impl Node {
     /// Starts a node with a new key, on the current tokio runtime; returns when it listens.
     pub async fn start(config: Config) -> Result<(Self, Events), Error> {
         refuse_key_log(std::env::var_os("SSLKEYLOGFILE").as_deref())?;
-        let shared = Arc::new(Shared {
-            reach: config.reach,
-            counters: Counters::default(),
-            state: Mutex::default(),
-        });
+        let shared = Arc::new(Shared::new(config.reach));
         let (commands, requests) = mpsc::channel(COMMANDS);
         let (happened, events) = mpsc::channel(EVENTS);
         let (worker, key) = Worker::start(&config, Arc::clone(&shared), requests, happened).await?;
@@ -178,7 +146,7 @@ impl Node {
         let (links, listeners) = (Links::now(), self.shared.state().listeners.clone());
         let mut all: Vec<_> = listeners
             .into_iter()
-            .flat_map(|listener| links.dialable(listener, self.shared.reach))
+            .flat_map(|(_, listener)| links.dialable(listener, self.shared.reach))
             .collect();
         all.sort_by_key(links::preference);
         all.dedup();

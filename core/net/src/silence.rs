@@ -99,3 +99,62 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Attentive<T> {
         Pin::new(&mut self.get_mut().io).poll_close(cx)
     }
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+mod tests {
+    use futures::AsyncReadExt as _;
+
+    use super::*;
+
+    /// Gives one byte after each of these pauses, then nothing for ever.
+    struct Talker(Vec<Duration>, Option<Pin<Box<Sleep>>>);
+
+    impl AsyncRead for Talker {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            if self.1.is_none() {
+                let Some(pause) = self.0.pop() else {
+                    return Poll::Pending;
+                };
+                self.1 = Some(Box::pin(tokio::time::sleep(pause)));
+            }
+            if let Some(sleep) = &mut self.1 {
+                ready!(sleep.as_mut().poll(cx));
+            }
+            self.1 = None;
+            buf[0] = 7;
+            Poll::Ready(Ok(1))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_lives_as_long_as_something_is_heard() {
+        let started = Instant::now();
+        let counters = Counters::default();
+        let pauses = [
+            PING_INTERVAL,
+            PING_INTERVAL,
+            SILENCE - Duration::from_millis(1),
+        ];
+        let mut io = Attentive::new(Talker(pauses.to_vec(), None), counters.clone());
+        let mut heard = [0; 8];
+        for _ in pauses {
+            assert_eq!(io.read(&mut heard).await.unwrap(), 1);
+        }
+        let spoken: Duration = pauses.iter().sum();
+        assert_eq!(started.elapsed().as_secs(), spoken.as_secs());
+        let error = io.read(&mut heard).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(started.elapsed().as_secs(), (spoken + SILENCE).as_secs());
+        assert_eq!(counters.read().wire_received, 3);
+    }
+}

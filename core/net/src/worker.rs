@@ -1,59 +1,37 @@
 //! The one task that drives a node's libp2p swarm.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
+    sync::Arc,
     time::Duration,
 };
 
 use futures::StreamExt as _;
 use libp2p::{
-    PeerId, Stream, Swarm,
-    connection_limits::{self, ConnectionLimits},
+    Multiaddr, PeerId, Stream, Swarm,
     core::transport::ListenerId,
-    mdns, ping,
     swarm::{
-        self, ConnectionId, NetworkBehaviour, SwarmEvent,
-        behaviour::toggle::Toggle,
+        ConnectionId, SwarmEvent,
         dial_opts::{DialOpts, PeerCondition},
     },
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
-    task::JoinSet,
     time::timeout,
 };
 use twin_sync::TransportKey;
 
 use crate::{
     Address, Config, Error, Event, Frames, Protocol, dial,
-    discovery::Discovery,
-    gate::Gate,
-    keys::{self, key_of, peer_of},
-    node::Shared,
-    silence::{PING_INTERVAL, SILENCE},
-    streams::{Incoming, Streams},
-    transport,
+    discovery::Change,
+    keys::{key_of, peer_of},
+    state::Shared,
+    streams::Incoming,
+    swarm::{self, Behaviour, BehaviourEvent},
 };
-
-/// Connections in all; per peer (both ends may dial at the same moment); being set up by strangers.
-const MAX_CONNECTIONS: u32 = 64;
-const MAX_PER_PEER: u32 = 4;
-const MAX_PENDING: u32 = 32;
 
 /// Streams of our protocols with one peer, in both directions together.
 const MAX_STREAMS_PER_PEER: usize = 16;
-
-/// Streams on one connection whose protocol is still being negotiated.
-const MAX_NEGOTIATING: usize = 16;
-
-/// Peers found by mDNS that are remembered, and addresses of each.
-const MAX_DISCOVERED: usize = 256;
-const MAX_ADDRESSES: usize = 16;
-
-/// A connection without a stream ends after this time.
-const IDLE_TIME: Duration = Duration::from_secs(30);
 
 /// How long the system may take to tell which addresses a listener has.
 const LISTEN_TIME: Duration = Duration::from_secs(5);
@@ -93,16 +71,6 @@ pub(crate) enum Command {
 
 type DialReply = oneshot::Sender<Result<TransportKey, Error>>;
 
-/// Everything that shares a connection. The order matters: the cheap refusals come first.
-#[derive(NetworkBehaviour)]
-struct Behaviour {
-    limits: connection_limits::Behaviour,
-    gate: Gate,
-    ping: ping::Behaviour,
-    discovery: Toggle<Discovery>,
-    streams: Streams,
-}
-
 pub(crate) struct Worker {
     swarm: Swarm<Behaviour>,
     shared: Arc<Shared>,
@@ -124,34 +92,9 @@ impl Worker {
         commands: mpsc::Receiver<Command>,
         events: mpsc::Sender<Event>,
     ) -> Result<(Self, TransportKey), Error> {
-        let (pair, key) = keys::fresh()?;
-        let me = pair.public().to_peer_id();
-        // Fails only when no self-signed certificate can be made, which takes nothing but random bytes.
-        let transport = transport::build(&pair, config.reach, shared.counters.clone())
-            .map_err(|_| Error::Random)?;
-        let discovery = config.mdns.then(|| Discovery::new(me)).transpose();
-        let discovery = discovery.map_err(|error| Error::Discovery(error.to_string()))?;
-        let limits = ConnectionLimits::default()
-            .with_max_pending_incoming(Some(MAX_PENDING))
-            .with_max_pending_outgoing(Some(MAX_PENDING))
-            .with_max_established(Some(MAX_CONNECTIONS))
-            .with_max_established_per_peer(Some(MAX_PER_PEER));
-        let behaviour = Behaviour {
-            limits: connection_limits::Behaviour::new(limits),
-            gate: Gate::new(config.reach),
-            ping: ping::Behaviour::new(
-                ping::Config::new()
-                    .with_interval(PING_INTERVAL)
-                    .with_timeout(SILENCE),
-            ),
-            discovery: discovery.into(),
-            streams: Streams::default(),
-        };
-        let swarm_config = swarm::Config::with_executor(Tasks::default())
-            .with_idle_connection_timeout(IDLE_TIME)
-            .with_max_negotiating_inbound_streams(MAX_NEGOTIATING);
+        let (swarm, key) = swarm::build(config, shared.counters.clone())?;
         let mut worker = Self {
-            swarm: Swarm::new(transport, behaviour, me, swarm_config),
+            swarm,
             shared,
             commands,
             events,
@@ -181,7 +124,7 @@ impl Worker {
                     .state()
                     .listeners
                     .iter()
-                    .any(|known| known.ip() == address.ip())
+                    .any(|(known, _)| *known == id)
                 {
                     let event = self.swarm.select_next_some().await;
                     self.on_swarm_event(event);
@@ -317,13 +260,12 @@ impl Worker {
                 reason,
                 ..
             } => {
-                if let Some(asked) = self.listeners.remove(&listener_id) {
-                    log::warn!("stopped listening: {reason:?}");
-                    self.shared
-                        .state()
-                        .listeners
-                        .retain(|known| known.ip() != asked.ip());
-                }
+                log::warn!("stopped listening: {reason:?}");
+                self.listeners.remove(&listener_id);
+                self.shared
+                    .state()
+                    .listeners
+                    .retain(|(known, _)| *known != listener_id);
             }
             SwarmEvent::ConnectionEstablished {
                 peer_id,
@@ -368,8 +310,8 @@ impl Worker {
         if let Some(asked) = self.listeners.get(&listener) {
             let bound = Address::new(asked.ip(), address.port()).with_scope(asked.scope());
             let mut state = self.shared.state();
-            if !state.listeners.contains(&bound) {
-                state.listeners.push(bound);
+            if !state.listeners.iter().any(|(known, _)| *known == listener) {
+                state.listeners.push((listener, bound));
             }
         }
         self.tell(Event::Listening(address));
@@ -413,15 +355,15 @@ impl Worker {
         }
     }
 
-    fn discovery(&mut self, event: mdns::Event) {
-        match event {
-            mdns::Event::Discovered(found) => {
-                let mut news: HashMap<TransportKey, Vec<Address>> = HashMap::new();
-                for (peer, address) in found {
-                    if let (Some(peer), Some(address)) =
-                        (key_of(&peer), Address::from_multiaddr(&address))
-                        && self.remember(peer, address)
-                    {
+    fn discovery(&mut self, change: Change) {
+        let named = |(peer, address): (PeerId, Multiaddr)| {
+            Some((key_of(&peer)?, Address::from_multiaddr(&address)?))
+        };
+        match change {
+            Change::Found(found) => {
+                let mut news: BTreeMap<TransportKey, Vec<Address>> = BTreeMap::new();
+                for (peer, address) in found.into_iter().filter_map(named) {
+                    if self.shared.state().remember(peer, address) {
                         news.entry(peer).or_default().push(address);
                     }
                 }
@@ -429,39 +371,21 @@ impl Worker {
                     self.tell(Event::Discovered { peer, addresses });
                 }
             }
-            mdns::Event::Expired(lost) => {
-                for (peer, address) in lost {
-                    if let (Some(peer), Some(address)) =
-                        (key_of(&peer), Address::from_multiaddr(&address))
-                        && self.forget(&peer, &address)
-                    {
+            Change::Lost(lost) => {
+                for (peer, address) in lost.into_iter().filter_map(named) {
+                    let gone = self.shared.state().forget(&peer, &address);
+                    if gone {
                         self.tell(Event::Gone { peer });
                     }
                 }
             }
+            Change::Restarted => {
+                let all = std::mem::take(&mut self.shared.state().discovered);
+                for peer in all.into_keys() {
+                    self.tell(Event::Gone { peer });
+                }
+            }
         }
-    }
-
-    /// Whether this is news.
-    fn remember(&self, peer: TransportKey, address: Address) -> bool {
-        let mut state = self.shared.state();
-        let full =
-            state.discovered.len() >= MAX_DISCOVERED && !state.discovered.contains_key(&peer);
-        if full || !address.is_dialable() {
-            return false;
-        }
-        let addresses = state.discovered.entry(peer).or_default();
-        addresses.len() < MAX_ADDRESSES && addresses.insert(address)
-    }
-
-    /// Whether that was the peer's last address.
-    fn forget(&self, peer: &TransportKey, address: &Address) -> bool {
-        let mut state = self.shared.state();
-        let Some(addresses) = state.discovered.get_mut(peer) else {
-            return false;
-        };
-        addresses.remove(address);
-        addresses.is_empty() && state.discovered.remove(peer).is_some()
     }
 
     /// Never waits: the swarm must go on while the application is busy, perhaps waiting for the swarm.
@@ -472,17 +396,5 @@ impl Worker {
         if !self.missed {
             self.missed = self.events.try_send(event).is_err();
         }
-    }
-}
-
-/// Runs the connections' tasks and ends them when the swarm is dropped.
-#[derive(Clone, Default)]
-struct Tasks(Arc<Mutex<JoinSet<()>>>);
-
-impl swarm::Executor for Tasks {
-    fn exec(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
-        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.spawn(task);
-        while tasks.try_join_next().is_some() {}
     }
 }
