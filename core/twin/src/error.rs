@@ -1,0 +1,92 @@
+//! What can go wrong at the front door.
+
+use twin_identity::birth::BirthError;
+use twin_identity::seal::SealError;
+use twin_identity::words::WordsError;
+use twin_login::wallet::LoginError;
+use twin_net::https::HttpsError;
+use twin_net::{FrameError, SessionError};
+use twin_ops::space::SpaceNameError;
+use twin_sync::link::LinkError;
+use twin_sync::link::offer::OfferError;
+use twin_sync::session::SyncError;
+use twin_vault::VaultError;
+
+/// A call failed. Nothing is half done: what the message does not say was done was not.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The vault cannot do it.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// Not a name for a space.
+    #[error(transparent)]
+    SpaceName(#[from] SpaceNameError),
+    /// Not recovery words.
+    #[error(transparent)]
+    Words(#[from] WordsError),
+    /// The keys of a new twin could not be made.
+    #[error(transparent)]
+    Birth(#[from] BirthError),
+    /// The keys of a device could not be made.
+    #[error(transparent)]
+    Keys(#[from] SealError),
+    /// A linking code cannot be read.
+    #[error(transparent)]
+    Offer(#[from] OfferError),
+    /// Linking failed.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The network failed.
+    #[error(transparent)]
+    Net(#[from] twin_net::Error),
+    /// A connection broke.
+    #[error(transparent)]
+    Frames(#[from] FrameError),
+    /// A sync session failed.
+    #[error(transparent)]
+    Session(#[from] SessionError<SyncError>),
+    /// The offer that the person wants to accept has run out, and nobody answers at its addresses.
+    #[error("this linking code has expired: show a new one on the new device")]
+    OfferExpired,
+    /// Nobody answers at the addresses of the offer.
+    #[error(
+        "the new device does not answer: its code may have been used or closed, or it is on another network; show a new code there"
+    )]
+    OfferUnanswered,
+    /// Nobody came while the offer was shown.
+    #[error("nobody scanned the code in time: show a new one")]
+    NobodyCame,
+    /// The other device went away.
+    #[error("the other device ended the connection: try again")]
+    HungUp,
+    /// The other side took too long.
+    #[error("the other device did not answer in time: try again")]
+    TooSlow,
+    /// This device may not change the identity log.
+    #[error("only the phone, or a device that may replace it, can do this: do it there")]
+    NotAdmin,
+    /// A name is empty or too long.
+    #[error("a name has 1 to 64 bytes: choose another")]
+    Name,
+    /// No other device of this twin was met.
+    #[error(
+        "no other device of this twin was reached: start `twin run` there, or give its address"
+    )]
+    NobodyMet,
+    /// Devices were met but did not end up equal.
+    #[error("the devices met but could not agree: {0}")]
+    NotInSync(String),
+    /// A site's login request cannot be answered.
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    /// A site cannot be reached.
+    #[error(transparent)]
+    Https(#[from] HttpsError),
+    /// A background task has died.
+    #[error("something went wrong inside this device: close the app and open it again")]
+    Broken,
+}
+
+/// What every call at the front door returns.
+pub type Result<T> = std::result::Result<T, Error>;

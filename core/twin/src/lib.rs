@@ -1,0 +1,51 @@
+//! The front door: one device's life as a digital twin.
+//!
+//! ```no_run
+//! # async fn example() -> twin::Result<()> {
+//! use twin::{Fields, Twin, Unlock};
+//!
+//! let home = std::path::Path::new("my-twin");
+//! let words = Twin::new_words();
+//! println!("write these down: {}", *Twin::words_text(&words));
+//! let twin = Twin::create(home, Unlock::Password("a good one"), words, "Ada", "phone")?;
+//! let contacts = twin.space("home")?.collection("contacts");
+//! contacts.put("grace", Fields([("email".into(), "grace@example.org".into())].into()))?;
+//! # Ok(()) }
+//! ```
+//!
+//! Read top-down:
+//! - [`Twin`]: create, open, devices; [`Space`] and [`Collection`]: records
+//! - [`NewDevice`], [`PendingLink`]: linking; [`Online`]: sync with the other devices
+//! - [`LoginRequest`]: signing in to a site; [`Activity`]: what has happened
+//! - `roots`: what grows from the recovery words; [`platform`]: time and randomness
+
+mod activity;
+mod error;
+mod linking;
+mod login;
+mod online;
+pub mod platform;
+mod roots;
+mod space;
+mod sync;
+mod twin;
+
+pub use activity::{Activity, What};
+pub use error::{Error, Result};
+pub use linking::{Invitation, NewDevice, PendingLink};
+pub use login::{LoginReceipt, LoginRequest};
+pub use online::{Online, OnlineConfig, OnlineEvent, Synced};
+pub use space::{Collection, Space};
+pub use twin::{DeviceInfo, MAX_NAME, Twin};
+
+pub use twin_identity::device::Role;
+pub use twin_identity::id::{DeviceId, TwinId};
+pub use twin_identity::words::RecoverySecret;
+pub use twin_login::Number;
+pub use twin_login::wallet::{Consent, Proof};
+pub use twin_net::{Address, Traffic};
+pub use twin_ops::change::Kind;
+pub use twin_ops::space::SpaceName;
+pub use twin_ops::value::{Fields, Value};
+pub use twin_sync::session::Stay;
+pub use twin_vault::{KeyStore, KeyStoreError, Record, Unlock, VaultError, WriteChange};

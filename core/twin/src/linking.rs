@@ -1,0 +1,324 @@
+//! Linking: [`NewDevice`] on the device that joins, [`Twin::link_accept`] on the phone.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use twin_identity::device::{DeviceKeys, Role};
+use twin_identity::id::{DeviceId, TwinId};
+use twin_net::{Address, Config, Event, Events, Frames, Node, Protocol, Reach, TransportKey};
+use twin_sync::link::new_device::{Joining, Progress, Waiting};
+use twin_sync::link::offer::{OFFER_LIFE, Offer};
+use twin_sync::link::phone::{self, Inviter, Unconfirmed};
+use twin_sync::link::{Abort, LinkError, abort};
+use twin_sync::session::{Side, Stay};
+use twin_vault::{Unlock, Vault};
+
+use crate::activity::What;
+use crate::error::{Error, Result};
+use crate::platform::{Clock, SystemClock, rng};
+use crate::sync::{self, Meeting};
+use crate::twin::{Twin, check_name};
+
+/// How long the other machine may take for one answer.
+const ANSWER_TIME: Duration = Duration::from_secs(15);
+/// How long the person may take to type the code.
+const PERSON_TIME: Duration = Duration::from_secs(180);
+/// How many callers without proof are turned away before the offer is given up.
+const MAX_STRANGERS: usize = 32;
+
+/// A device that is not linked yet: it shows a code and waits for the phone.
+pub struct NewDevice {
+    node: Node,
+    events: Events,
+    waiting: Waiting,
+}
+
+/// A phone has proved to have scanned the code: show twin and digits, and ask the person.
+pub struct Invitation {
+    node: Node,
+    events: Events,
+    phone: TransportKey,
+    frames: Frames,
+    joining: Box<Joining>,
+}
+
+impl NewDevice {
+    /// Begins to listen on this machine's own networks. The code lives for two minutes.
+    pub async fn offer() -> Result<Self> {
+        let (node, events) = Node::start(Config::everywhere(false, Reach::OnLinkOnly)).await?;
+        let keys = DeviceKeys::random(&mut rng())?;
+        let addresses = node.addresses();
+        let bytes = addresses.iter().map(Address::to_bytes);
+        let offer = Offer::new(&node.key(), bytes, SystemClock.now(), &mut rng());
+        let waiting = Waiting::new(offer, keys, node.key());
+        Ok(Self {
+            node,
+            events,
+            waiting,
+        })
+    }
+
+    /// What the QR code holds.
+    pub fn text(&self) -> String {
+        self.waiting.offer().to_text()
+    }
+
+    /// Waits until the phone has scanned the code. Whoever cannot prove that is turned away.
+    pub async fn invited(self) -> Result<Invitation> {
+        let life = Duration::from_millis(OFFER_LIFE);
+        timeout(life, self.wait_for_phone())
+            .await
+            .map_err(|_| Error::NobodyCame)?
+    }
+
+    async fn wait_for_phone(mut self) -> Result<Invitation> {
+        for _ in 0..MAX_STRANGERS {
+            let (phone, mut frames) = next_stream(&mut self.events, Protocol::Link).await?;
+            let Ok(Ok(Some(hello))) = timeout(ANSWER_TIME, frames.recv()).await else {
+                continue;
+            };
+            let now = SystemClock.now();
+            let taken = self.waiting.receive_hello(now, &phone, &hello, &mut rng());
+            let (keys, committed) = match taken {
+                Ok(taken) => taken,
+                Err(refused) if refused.error == LinkError::Expired => {
+                    return Err(Error::NobodyCame);
+                }
+                Err(refused) => {
+                    log::info!("linking: a caller was turned away: {}", refused.error);
+                    self.waiting = refused.waiting;
+                    continue;
+                }
+            };
+            frames.send(&keys).await?;
+            let (nonce, joining) = committed.receive_nonce(&answer(&mut frames).await?)?;
+            frames.send(&nonce).await?;
+            return Ok(Invitation {
+                node: self.node,
+                events: self.events,
+                phone,
+                frames,
+                joining: Box::new(joining),
+            });
+        }
+        Err(Error::NobodyCame)
+    }
+}
+
+impl Invitation {
+    /// The twin to be joined.
+    pub fn twin(&self) -> TwinId {
+        *self.joining.twin()
+    }
+
+    /// Its name, as the phone gives it.
+    pub fn twin_name(&self) -> &str {
+        self.joining.twin_name()
+    }
+
+    /// The six digits to show, as `123 456`.
+    pub fn code(&self) -> String {
+        self.joining.code().to_string()
+    }
+
+    /// The person said no.
+    pub async fn decline(mut self) -> Result<()> {
+        let last = self.joining.decline();
+        self.frames.send(&last).await?;
+        self.frames.close().await?;
+        Ok(())
+    }
+
+    /// The person agreed: waits until the code was typed on the phone, makes the vault in `dir`, and syncs for the
+    /// first time. `unlock` is this device's own; it is never sent.
+    pub async fn join(self, dir: &Path, unlock: Unlock<'_>, device_name: &str) -> Result<Twin> {
+        check_name(device_name)?;
+        let Self {
+            node,
+            mut events,
+            phone,
+            mut frames,
+            mut joining,
+        } = self;
+        let admitted = loop {
+            let frame = timeout(PERSON_TIME, frames.recv())
+                .await
+                .map_err(|_| Error::TooSlow)??
+                .ok_or(Error::HungUp)?;
+            match joining.receive(&frame)? {
+                Progress::More(next) => joining = next,
+                Progress::Admitted(admitted) => break admitted,
+            }
+        };
+        let grants: Vec<Vec<u8>> = admitted
+            .grants
+            .iter()
+            .map(|grant| grant.to_bytes().to_vec())
+            .collect();
+        let made = Vault::create_linked(
+            dir,
+            unlock,
+            &admitted.keys,
+            &admitted.log,
+            &grants,
+            &mut rng(),
+        );
+        let vault = match made {
+            Ok(vault) => vault,
+            Err(error) => {
+                // The phone should know; what it cannot be told, it will see by the silence.
+                let _ = frames.send(&abort(Abort::Failed)).await;
+                return Err(error.into());
+            }
+        };
+        let twin = Twin::new(vault);
+        twin.set_device_name(device_name)?;
+        frames.send(&admitted.done()).await?;
+        let (_, stream) = timeout(ANSWER_TIME, next_stream(&mut events, Protocol::Sync))
+            .await
+            .map_err(|_| Error::TooSlow)??;
+        let meeting = Meeting {
+            side: Side::Responder,
+            me: node.key(),
+            peer: phone,
+            stay: Stay::UntilInSync,
+        };
+        sync::run_to_end(&twin, meeting, stream).await?;
+        node.shutdown().await;
+        Ok(twin)
+    }
+}
+
+/// The phone and the new device know each other's keys; nothing is linked until the person has typed the code.
+pub struct PendingLink {
+    twin: Twin,
+    node: Node,
+    peer: TransportKey,
+    frames: Frames,
+    unconfirmed: Unconfirmed,
+}
+
+impl Twin {
+    /// Scans the code of a new device and meets it.
+    pub async fn link_accept(&self, text: &str) -> Result<PendingLink> {
+        if !self.is_admin() {
+            return Err(Error::NotAdmin);
+        }
+        let offer = Offer::parse(text)?;
+        let addresses: Vec<Address> = offer
+            .addresses()
+            .iter()
+            .filter_map(|bytes| Address::from_bytes(bytes).ok())
+            .collect();
+        let config = Config {
+            listen: Vec::new(),
+            mdns: false,
+            reach: Reach::OnLinkOnly,
+        };
+        let (node, _events) = Node::start(config).await?;
+        let peer = match node.connect(&addresses, None).await {
+            Ok(peer) => peer,
+            Err(twin_net::Error::NotOnLink) => return Err(twin_net::Error::NotOnLink.into()),
+            Err(error) => {
+                log::info!("linking: the new device was not reached: {error}");
+                return Err(if self.now() > offer.expires() {
+                    Error::OfferExpired
+                } else {
+                    Error::OfferUnanswered
+                });
+            }
+        };
+        let inviter = Inviter {
+            twin: self.id(),
+            name: self.name()?,
+            device: self.device_id(),
+        };
+        let (hello, greeted) = phone::invite(offer, &node.key(), &peer, inviter)?;
+        let mut frames = node.open(peer, Protocol::Link).await?;
+        frames.send(&hello).await?;
+        let keys = answer(&mut frames).await.map_err(unanswered)?;
+        let (nonce, committed) = greeted.receive_keys(&keys, &mut rng())?;
+        frames.send(&nonce).await?;
+        let unconfirmed = committed.receive_nonce(&answer(&mut frames).await?)?;
+        Ok(PendingLink {
+            twin: self.clone(),
+            node,
+            peer,
+            frames,
+            unconfirmed,
+        })
+    }
+}
+
+impl PendingLink {
+    /// The person typed what the new device shows and chose its role: links it and syncs for the first time. There is
+    /// one attempt; a wrong code ends the link on both devices.
+    pub async fn confirm(mut self, typed: &str, role: Role) -> Result<DeviceId> {
+        let confirmed = match self.unconfirmed.confirm(typed) {
+            Ok(confirmed) => confirmed,
+            Err(last) => {
+                // The other side learns it either way: by this frame or by the end of the connection.
+                let _ = self.frames.send(&last).await;
+                let _ = self.frames.close().await;
+                return Err(LinkError::WrongCode.into());
+            }
+        };
+        let statement = confirmed.statement(role);
+        let device = statement.device.id;
+        let frames = {
+            let mut vault = self.twin.vault();
+            let admission = vault.admit(&statement, &mut rng())?;
+            confirmed.admit(vault.identity(), &admission.grants)
+        };
+        self.twin.notify();
+        for frame in frames {
+            self.frames.send(&frame).await?;
+        }
+        confirmed.receive_done(&answer(&mut self.frames).await?)?;
+        self.twin.note(What::Linked {
+            device: device.to_string(),
+            may_replace_phone: role == Role::Admin,
+        })?;
+        let stream = self.node.open(self.peer, Protocol::Sync).await?;
+        let meeting = Meeting {
+            side: Side::Initiator,
+            me: self.node.key(),
+            peer: self.peer,
+            stay: Stay::UntilInSync,
+        };
+        sync::run_to_end(&self.twin, meeting, stream).await?;
+        self.node.shutdown().await;
+        Ok(device)
+    }
+}
+
+async fn answer(frames: &mut Frames) -> Result<Vec<u8>> {
+    timeout(ANSWER_TIME, frames.recv())
+        .await
+        .map_err(|_| Error::TooSlow)??
+        .ok_or(Error::HungUp)
+}
+
+/// A new device that hangs up on the first frame has another phone already, or its offer is over.
+fn unanswered(error: Error) -> Error {
+    match error {
+        Error::HungUp | Error::Frames(_) => Error::OfferUnanswered,
+        other => other,
+    }
+}
+
+async fn next_stream(events: &mut Events, wanted: Protocol) -> Result<(TransportKey, Frames)> {
+    while let Some(event) = events.recv().await {
+        if let Event::Incoming {
+            peer,
+            protocol,
+            frames,
+        } = event
+            && protocol == wanted
+        {
+            return Ok((peer, frames));
+        }
+    }
+    Err(twin_net::Error::Stopped.into())
+}

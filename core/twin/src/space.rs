@@ -1,0 +1,101 @@
+//! Spaces, collections and records: what an app reads and writes.
+
+use twin_ops::change::Kind;
+use twin_ops::space::SpaceName;
+use twin_ops::value::Fields;
+use twin_vault::{Record, WriteChange};
+
+use crate::error::Result;
+use crate::platform::rng;
+use crate::twin::Twin;
+
+/// A space of a twin.
+#[derive(Debug, Clone)]
+pub struct Space {
+    twin: Twin,
+    name: SpaceName,
+}
+
+/// A collection of a space.
+#[derive(Debug, Clone)]
+pub struct Collection {
+    space: Space,
+    name: String,
+}
+
+impl Space {
+    pub(crate) const fn new(twin: Twin, name: SpaceName) -> Self {
+        Self { twin, name }
+    }
+
+    /// Its name.
+    pub const fn name(&self) -> &SpaceName {
+        &self.name
+    }
+
+    /// A collection of this space. It comes into being with its first record.
+    pub fn collection(&self, name: &str) -> Collection {
+        Collection {
+            space: self.clone(),
+            name: name.to_owned(),
+        }
+    }
+
+    /// The names of its collections.
+    pub fn collections(&self) -> Result<Vec<String>> {
+        Ok(self.twin.vault().collections(&self.name)?)
+    }
+
+    /// Commits changes to any number of records as one signed op: all of them, or none.
+    pub fn commit(&self, changes: Vec<WriteChange>) -> Result<()> {
+        let now = self.twin.now();
+        self.twin
+            .vault()
+            .commit(now, &mut rng(), &self.name, changes)?;
+        self.twin.notify();
+        Ok(())
+    }
+}
+
+impl Collection {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Makes the record exactly these fields.
+    pub fn put(&self, id: &str, fields: Fields) -> Result<()> {
+        self.change(Kind::Put, id, fields)
+    }
+
+    /// Changes these fields and leaves the others.
+    pub fn patch(&self, id: &str, fields: Fields) -> Result<()> {
+        self.change(Kind::Patch, id, fields)
+    }
+
+    /// Deletes the record; a later put or patch, also one made elsewhere meanwhile, brings it back.
+    pub fn delete(&self, id: &str) -> Result<()> {
+        self.change(Kind::Delete, id, Fields::default())
+    }
+
+    /// A record, if there is one.
+    pub fn get(&self, id: &str) -> Result<Option<Record>> {
+        let mut vault = self.space.twin.vault();
+        Ok(vault.get(&self.space.name, &self.name, id)?)
+    }
+
+    /// At most `limit` records after the one called `after`, in the order of the vault's index.
+    pub fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Record>> {
+        let mut vault = self.space.twin.vault();
+        Ok(vault.list(&self.space.name, &self.name, after, limit)?)
+    }
+
+    fn change(&self, kind: Kind, id: &str, fields: Fields) -> Result<()> {
+        self.space.commit(vec![WriteChange {
+            collection: self.name.clone(),
+            id: id.to_owned(),
+            kind,
+            fields,
+        }])
+    }
+}

@@ -1,0 +1,83 @@
+//! One sync session with one peer, over a stream.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use twin_net::{Frames, TransportKey, drive};
+use twin_sync::session::{Session, Side, Stay, SyncEvent};
+use twin_vault::Vault;
+
+use crate::error::{Error, Result};
+use crate::platform::rng;
+use crate::twin::Twin;
+
+/// How many events of a session may wait.
+const EVENTS: usize = 64;
+
+/// Who meets whom.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Meeting {
+    pub side: Side,
+    pub me: TransportKey,
+    pub peer: TransportKey,
+    pub stay: Stay,
+}
+
+/// Runs a session and gives its events to `events` as they come.
+pub(crate) async fn run(
+    twin: &Twin,
+    meeting: Meeting,
+    frames: Frames,
+    events: mpsc::Sender<SyncEvent>,
+) -> Result<()> {
+    let session: Session<Vault> = Session::new(
+        meeting.side,
+        meeting.me,
+        meeting.peer,
+        meeting.stay,
+        twin.now(),
+        &mut rng(),
+    );
+    let clock = Arc::clone(&twin.clock);
+    let store = Arc::clone(&twin.vault);
+    drive(frames, session, store, twin.changes(), events, move || {
+        clock.now()
+    })
+    .await?;
+    Ok(())
+}
+
+/// Runs a session until both replicas are equal.
+pub(crate) async fn run_to_end(twin: &Twin, meeting: Meeting, frames: Frames) -> Result<()> {
+    let (sender, mut events) = mpsc::channel(EVENTS);
+    let session = run(twin, meeting, frames, sender);
+    let watch = async {
+        let mut in_sync = false;
+        while let Some(event) = events.recv().await {
+            match event {
+                SyncEvent::Received { .. } => twin.notify(),
+                SyncEvent::InSync => in_sync = true,
+                SyncEvent::Stuck => {
+                    return Err(Error::NotInSync(
+                        "something that one of them has cannot be passed on".to_owned(),
+                    ));
+                }
+                _ => {}
+            }
+        }
+        Ok(in_sync)
+    };
+    tokio::pin!(session, watch);
+    // A session that is stuck would wait for changes for ever.
+    let (ended, watched) = tokio::select! {
+        ended = &mut session => (Some(ended), watch.await),
+        watched = &mut watch => (None, watched),
+    };
+    let in_sync = watched?;
+    match ended {
+        // The other side may hang up first once it knows that both are equal.
+        Some(Err(_)) if in_sync => Ok(()),
+        Some(ended) => ended,
+        None => session.await,
+    }
+}

@@ -1,0 +1,251 @@
+//! One device of a twin, unlocked.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use twin_identity::birth::Birth;
+use twin_identity::device::Role;
+use twin_identity::id::{DeviceId, TwinId};
+use twin_identity::words::RecoverySecret;
+use twin_ops::space::SpaceName;
+use twin_ops::value::{Fields, Value};
+use twin_vault::{Unlock, Vault, VaultError};
+use zeroize::Zeroizing;
+
+use crate::activity::What;
+use crate::error::{Error, Result};
+use crate::platform::{SharedClock, SystemClock, rng};
+use crate::roots;
+use crate::space::{Collection, Space};
+
+/// The most bytes of a twin's or device's name.
+pub const MAX_NAME: usize = 64;
+
+const PROFILE: &str = "profile";
+const TWIN: &str = "twin";
+const DEVICES: &str = "devices";
+const NAME: &str = "name";
+
+/// One device of a twin, unlocked. Clones are handles to the same; the vault is locked when the last one is gone.
+#[derive(Clone)]
+pub struct Twin {
+    pub(crate) vault: Arc<Mutex<Vault>>,
+    pub(crate) clock: SharedClock,
+    /// Counts the changes made here, so that sync and watches wake up.
+    changed: Arc<watch::Sender<u64>>,
+}
+
+/// A device of the twin, as the person knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// Its id.
+    pub id: DeviceId,
+    /// Its name; empty until it has come through sync.
+    pub name: String,
+    /// Whether it may change the identity log ("may replace my phone").
+    pub role: Role,
+    /// Whether it is the device that asks.
+    pub is_this: bool,
+}
+
+impl Twin {
+    /// Makes a new twin, with this device as its first. `words` is wiped when this returns: the person must have
+    /// written the words down before.
+    pub fn create(
+        dir: &Path,
+        unlock: Unlock<'_>,
+        words: RecoverySecret,
+        twin_name: &str,
+        device_name: &str,
+    ) -> Result<Self> {
+        check_name(twin_name)?;
+        check_name(device_name)?;
+        let birth = Birth::new(&words, &mut rng())?;
+        let vault = Vault::create(dir, unlock, &birth, &mut rng())?;
+        let twin = Self::new(vault);
+        roots::store(&twin, &words)?;
+        drop(words);
+        twin.set_name(twin_name)?;
+        twin.set_device_name(device_name)?;
+        twin.note(What::Created)?;
+        Ok(twin)
+    }
+
+    /// New recovery words, to be shown to the person and then given to [`Twin::create`].
+    pub fn new_words() -> RecoverySecret {
+        RecoverySecret::random(&mut rng())
+    }
+
+    /// The 24 words as text.
+    pub fn words_text(words: &RecoverySecret) -> Zeroizing<String> {
+        words.to_words()
+    }
+
+    /// Opens the twin in `dir`.
+    pub fn open(dir: &Path, unlock: Unlock<'_>) -> Result<Self> {
+        Ok(Self::new(Vault::open(dir, unlock)?))
+    }
+
+    /// Whether there is a twin in `dir`.
+    pub fn exists(dir: &Path) -> bool {
+        Vault::exists(dir)
+    }
+
+    pub(crate) fn new(vault: Vault) -> Self {
+        Self {
+            vault: Arc::new(Mutex::new(vault)),
+            clock: Arc::new(SystemClock),
+            changed: Arc::new(watch::Sender::new(0)),
+        }
+    }
+
+    /// The vault. A panic elsewhere cannot have left it half changed: its writes are transactions.
+    pub(crate) fn vault(&self) -> MutexGuard<'_, Vault> {
+        self.vault.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.clock.now()
+    }
+
+    /// Tells sync and watches that something has changed.
+    pub(crate) fn notify(&self) {
+        self.changed
+            .send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// A number that changes whenever this twin has changed: made here, received, or written by another process.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Looks for what other processes of this device have written and for what waited for the clock. Cheap; call it
+    /// now and then while changes are awaited.
+    pub fn refresh(&self) -> Result<bool> {
+        let mut vault = self.vault();
+        let changed = vault.changed_elsewhere()? | vault.merge_due(self.now())?;
+        drop(vault);
+        if changed {
+            self.notify();
+        }
+        Ok(changed)
+    }
+
+    /// The twin's id.
+    pub fn id(&self) -> TwinId {
+        *self.vault().twin()
+    }
+
+    /// This device's id.
+    pub fn device_id(&self) -> DeviceId {
+        self.vault().device_keys().id()
+    }
+
+    /// Whether this device may change the identity log.
+    pub fn is_admin(&self) -> bool {
+        let vault = self.vault();
+        vault.identity().is_admin(&vault.device_keys().id())
+    }
+
+    /// Whether the identity log holds entries of a later version: the app should ask for an update.
+    pub fn needs_update(&self) -> bool {
+        self.vault().identity().needs_update()
+    }
+
+    /// The twin's name; empty until it has come through sync.
+    pub fn name(&self) -> Result<String> {
+        self.name_in(PROFILE, TWIN)
+    }
+
+    /// Renames the twin.
+    pub fn set_name(&self, name: &str) -> Result<()> {
+        self.set_name_in(PROFILE, TWIN, name)
+    }
+
+    /// Names this device.
+    pub fn set_device_name(&self, name: &str) -> Result<()> {
+        let id = self.device_id().to_string();
+        self.set_name_in(DEVICES, &id, name)
+    }
+
+    /// The devices of the twin, this one first.
+    pub fn devices(&self) -> Result<Vec<DeviceInfo>> {
+        let this = self.device_id();
+        let known: Vec<(DeviceId, Role)> = {
+            let vault = self.vault();
+            let devices = vault.identity().devices().values();
+            devices
+                .map(|device| (device.public.id, device.role))
+                .collect()
+        };
+        let mut devices = Vec::with_capacity(known.len());
+        for (id, role) in known {
+            devices.push(DeviceInfo {
+                id,
+                name: self.name_in(DEVICES, &id.to_string())?,
+                role,
+                is_this: id == this,
+            });
+        }
+        devices.sort_by_key(|device| (!device.is_this, device.name.clone(), device.id));
+        Ok(devices)
+    }
+
+    /// How many bytes the vault in `dir` takes on disk.
+    pub fn vault_size(&self, dir: &Path) -> Result<u64> {
+        let mut size = 0;
+        for entry in std::fs::read_dir(dir).map_err(VaultError::from)? {
+            let metadata = entry.and_then(|entry| entry.metadata());
+            size += metadata.map_err(VaultError::from)?.len();
+        }
+        Ok(size)
+    }
+
+    /// The names of the person's spaces.
+    pub fn spaces(&self) -> Result<Vec<SpaceName>> {
+        let mut spaces = self.vault().spaces()?;
+        spaces.retain(|space| !space.as_str().starts_with('~'));
+        Ok(spaces)
+    }
+
+    /// A space of the person's. It comes into being with its first record.
+    pub fn space(&self, name: &str) -> Result<Space> {
+        Ok(Space::new(self.clone(), SpaceName::new(name)?))
+    }
+
+    pub(crate) fn collection_of(&self, space: SpaceName, name: &str) -> Collection {
+        Space::new(self.clone(), space).collection(name)
+    }
+
+    fn name_in(&self, collection: &str, id: &str) -> Result<String> {
+        let record = self
+            .collection_of(SpaceName::members(), collection)
+            .get(id)?;
+        Ok(
+            match record.and_then(|record| record.fields.0.get(NAME).cloned()) {
+                Some(Value::Text(name)) => name,
+                _ => String::new(),
+            },
+        )
+    }
+
+    fn set_name_in(&self, collection: &str, id: &str, name: &str) -> Result<()> {
+        check_name(name)?;
+        let fields = Fields([(NAME.to_owned(), name.into())].into());
+        self.collection_of(SpaceName::members(), collection)
+            .patch(id, fields)
+    }
+}
+
+impl std::fmt::Debug for Twin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Twin").finish_non_exhaustive()
+    }
+}
+
+/// Names are short and have no control characters, which a terminal would obey.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    let fits = (1..=MAX_NAME).contains(&name.len()) && !name.chars().any(char::is_control);
+    if fits { Ok(()) } else { Err(Error::Name) }
+}
