@@ -13,7 +13,7 @@ use twin_ops::store::Taken;
 
 use crate::error::{Result, VaultError};
 use crate::rows::{EntryRow, EpochRow, GrantRow, Predecessor};
-use crate::state::Epoch;
+use crate::state::{Epoch, Granted};
 use crate::vault::Vault;
 
 /// The most grants of a twin.
@@ -69,13 +69,12 @@ impl Vault {
     /// admin. Returns how many grants were made; to be called after a sync.
     pub fn grant_missing(&mut self, rng: &mut impl CryptoRng) -> Result<usize> {
         self.catch_up()?;
-        if self.missing()?.is_empty() {
+        if self.missing().is_empty() {
             return Ok(0);
         }
         self.write(|vault| {
-            let missing = vault.missing()?;
             let mut made = 0;
-            for (device, epochs) in missing {
+            for (device, epochs) in vault.missing() {
                 made += vault
                     .grant_to(&epochs, &Recipients::One(&device), rng)?
                     .len();
@@ -85,19 +84,16 @@ impl Vault {
     }
 
     /// The devices that lack keys which are this device's to give.
-    fn missing(&self) -> Result<BTreeMap<DeviceId, Vec<EpochId>>> {
+    fn missing(&self) -> BTreeMap<DeviceId, Vec<EpochId>> {
         let me = self.device.id();
         let mut holders: BTreeMap<EpochId, BTreeSet<DeviceId>> = BTreeMap::new();
         let mut mine = BTreeSet::new();
-        for row in self.file.items::<GrantRow>()? {
-            let grant = Grant::from_bytes(&row.grant)?;
-            for epoch in row.epochs {
-                holders
-                    .entry(epoch)
-                    .or_default()
-                    .extend(grant.recipients().flatten());
-                if grant.signer() == me {
-                    mine.insert(epoch);
+        for grant in self.state.grants.values() {
+            for epoch in &grant.epochs {
+                let holders = holders.entry(*epoch).or_default();
+                holders.extend(&grant.recipients);
+                if grant.signer == me {
+                    mine.insert(*epoch);
                 }
             }
         }
@@ -115,7 +111,7 @@ impl Vault {
                 }
             }
         }
-        Ok(missing)
+        missing
     }
 
     /// Makes new spaces, each with its first epoch, and grants them to everybody. Inside a transaction.
@@ -136,7 +132,7 @@ impl Vault {
 
     /// Makes and stores the grants that give `epochs` to `recipients`.
     fn grant_to(
-        &self,
+        &mut self,
         epochs: &[EpochId],
         recipients: &Recipients<'_>,
         rng: &mut impl CryptoRng,
@@ -152,12 +148,15 @@ impl Vault {
         Ok(grants)
     }
 
-    fn store_grant(&self, grant: &Grant, epochs: Vec<EpochId>) -> Result<()> {
+    fn store_grant(&mut self, grant: &Grant, epochs: Vec<EpochId>) -> Result<()> {
         self.file.put(&GrantRow {
             id: grant.id,
             grant: grant.to_bytes().to_vec(),
-            epochs,
-        })
+            epochs: epochs.clone(),
+        })?;
+        let granted = Granted::new(grant, epochs);
+        self.state.grants.insert(grant.id, granted);
+        Ok(())
     }
 
     /// Verifies and stores grants, learns the keys in them that are for this device, and merges the ops that waited
@@ -166,7 +165,7 @@ impl Vault {
         let mut taken = Taken::default();
         for bytes in grants {
             let grant = Grant::from_bytes(bytes)?;
-            if self.file.item::<GrantRow>(grant.id.as_bytes())?.is_some() {
+            if self.state.grants.contains_key(&grant.id) {
                 continue;
             }
             if !self.knows_heads(&grant) {
@@ -174,7 +173,7 @@ impl Vault {
                 continue;
             }
             grant.verify(&self.state.identity)?;
-            if self.file.count::<GrantRow>()? >= MAX_GRANTS {
+            if self.state.grants.len() >= MAX_GRANTS {
                 return Err(VaultError::Limit("grants of keys"));
             }
             // A device that grants nonsense harms itself only: the grant is kept and forwarded like any other.

@@ -68,3 +68,133 @@ pub(crate) fn fields<K>(settled: Vec<Version<K>>) -> Option<Fields> {
     fields.retain(|_, value| *value != Value::Null);
     Some(Fields(fields))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Versions = Vec<Version<usize>>;
+
+    fn value() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            1 => Just(Value::Null),
+            3 => (0i64..100).prop_map(Value::Int),
+        ]
+    }
+
+    fn change() -> impl Strategy<Value = RecordChange> {
+        let kind = prop_oneof![
+            2 => Just(Kind::Put),
+            4 => Just(Kind::Patch),
+            1 => Just(Kind::Delete),
+        ];
+        let fields = prop::collection::btree_map("[abc]", value(), 0..3);
+        (kind, 0u64..5, fields).prop_map(|(kind, stamp, fields)| RecordChange {
+            kind,
+            stamp: Stamp(stamp),
+            collection: "c".to_owned(),
+            id: "r".to_owned(),
+            fields: match kind {
+                Kind::Delete => Fields::default(),
+                _ => Fields(fields),
+            },
+        })
+    }
+
+    /// Changes with ties of stamps, devices and logs, and an order of arrival in which some come twice.
+    fn history() -> impl Strategy<Value = (Versions, Vec<usize>)> {
+        let change = (change(), 0u8..3, 0u8..2, 0u64..3);
+        prop::collection::vec(change, 0..10).prop_flat_map(|changes| {
+            let versions: Versions = (0..)
+                .zip(changes)
+                .map(|(key, (change, device, log, seq))| Version {
+                    at: Write {
+                        stamp: change.stamp,
+                        device: DeviceId::from_bytes([device; 32]),
+                        log: LogId::from_bytes([log; 32]),
+                        seq,
+                        index: key as u64,
+                    },
+                    key,
+                    change,
+                })
+                .collect();
+            let some = prop::collection::vec(0..versions.len().max(1), 0..5);
+            let len = versions.len();
+            some.prop_flat_map(move |twice| {
+                let all: Vec<usize> = (0..len)
+                    .chain(twice.into_iter().filter(|i| *i < len))
+                    .collect();
+                Just(all).prop_shuffle()
+            })
+            .prop_map(move |order| (versions.clone(), order))
+        })
+    }
+
+    /// The definition at the head of this module, word for word and without a thought for cost.
+    fn reference(all: &Versions) -> Option<Fields> {
+        let highest = all.iter().max_by_key(|version| version.at)?;
+        if highest.change.kind == Kind::Delete {
+            return None;
+        }
+        let puts = all
+            .iter()
+            .filter(|version| version.change.kind == Kind::Put);
+        let floor = puts.map(|version| version.at).max();
+        let mut fields = BTreeMap::new();
+        for name in ["a", "b", "c"] {
+            let value = all
+                .iter()
+                .filter(|version| floor.is_none_or(|floor| version.at >= floor))
+                .filter_map(|version| Some((version.at, version.change.fields.0.get(name)?)))
+                .max_by_key(|(at, _)| *at)
+                .map(|(_, value)| value.clone());
+            if let Some(value) = value.filter(|value| *value != Value::Null) {
+                fields.insert(name.to_owned(), value);
+            }
+        }
+        Some(Fields(fields))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn any_order_and_duplication_gives_the_same((all, order) in history()) {
+            let mut kept = Versions::new();
+            for next in order {
+                kept.push(all[next].clone());
+                settle(&mut kept);
+            }
+            let mut at_once = all.clone();
+            settle(&mut at_once);
+            prop_assert_eq!(&kept, &at_once);
+            prop_assert_eq!(fields(kept), reference(&all));
+        }
+
+        #[test]
+        fn replicas_that_exchange_what_they_kept_agree((all, order) in history(), cut in 0usize..10) {
+            let (one, other) = order.split_at(cut.min(order.len()));
+            let take = |some: &[usize]| {
+                let mut kept: Versions = some.iter().map(|next| all[*next].clone()).collect();
+                settle(&mut kept);
+                kept
+            };
+            let mut kept = take(one);
+            kept.extend(take(other));
+            settle(&mut kept);
+            prop_assert_eq!(fields(kept), reference(&all));
+        }
+
+        #[test]
+        fn no_more_is_kept_than_decides((all, _) in history()) {
+            let mut kept = all;
+            settle(&mut kept);
+            // The highest of all, the highest put, three fields.
+            prop_assert!(kept.len() <= 5);
+        }
+    }
+}

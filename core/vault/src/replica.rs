@@ -1,4 +1,6 @@
 //! The vault as sync sees it: what it holds for other devices, and how it takes over what they send.
+//!
+//! What is read is as of the last call that wrote, or [`Vault::changed_elsewhere`].
 
 use twin_identity::entry::Entry;
 use twin_identity::id::DeviceId;
@@ -12,7 +14,7 @@ use twin_ops::space::SpaceName;
 use twin_ops::store::{LogHead, OpStore, Taken};
 
 use crate::error::{Result, VaultError};
-use crate::rows::{EntryRow, GrantRow, LogRow};
+use crate::rows::{EntryRow, GrantRow};
 use crate::stage::{Stage, horizon};
 use crate::state::Log;
 use crate::vault::Vault;
@@ -52,8 +54,9 @@ impl OpStore for Vault {
                 let mut early = Vec::new();
                 for entry in waiting {
                     match vault.state.identity.insert(entry.clone()) {
-                        Ok(new) => {
-                            taken.new += usize::from(new);
+                        Ok(false) => {}
+                        Ok(true) => {
+                            taken.new += 1;
                             vault.file.put(&EntryRow {
                                 id: entry.id,
                                 entry: entry.to_bytes().to_vec(),
@@ -74,10 +77,7 @@ impl OpStore for Vault {
     }
 
     fn grants(&self) -> Result<Vec<GrantId>> {
-        let rows = self.file.items::<GrantRow>()?;
-        let mut ids: Vec<GrantId> = rows.iter().map(|row| row.id).collect();
-        ids.sort();
-        Ok(ids)
+        Ok(self.state.grants.keys().copied().collect())
     }
 
     fn grant(&self, id: &GrantId) -> Result<Option<Vec<u8>>> {
@@ -90,23 +90,19 @@ impl OpStore for Vault {
     }
 
     fn heads(&self) -> Result<Vec<LogHead>> {
-        let rows = self.file.items::<LogRow>()?.into_iter();
-        let mut heads: Vec<LogHead> = rows
-            .map(|row| LogHead {
-                log: row.id,
-                head: Log::from(row).head,
-            })
-            .collect();
-        heads.sort();
-        Ok(heads)
+        let heads = self.state.logs.iter().map(|(id, log)| LogHead {
+            log: *id,
+            head: log.head,
+        });
+        Ok(heads.collect())
     }
 
     fn origin(&self, log: &LogId) -> Result<Option<Origin>> {
-        Ok(self.log(log)?.map(|log| log.origin))
+        Ok(self.state.logs.get(log).map(|log| log.origin))
     }
 
     fn link_at(&self, log: &LogId, seq: u64) -> Result<Option<Link>> {
-        let Some(log) = self.log(log)? else {
+        let Some(log) = self.state.logs.get(log) else {
             return Ok(None);
         };
         match self.file.store.op_at(log.number, seq)? {
@@ -117,7 +113,7 @@ impl OpStore for Vault {
 
     fn read_run(&self, log: &LogId, after: u64, budget: usize) -> Result<Vec<Vec<u8>>> {
         const DAMAGED: VaultError = VaultError::Damaged("an operation");
-        let Some(known) = self.log(log)? else {
+        let Some(known) = self.state.logs.get(log) else {
             return Ok(Vec::new());
         };
         let mut run = Vec::new();
@@ -164,12 +160,6 @@ impl OpStore for Vault {
 }
 
 impl Vault {
-    /// A log as the file has it.
-    fn log(&self, id: &LogId) -> Result<Option<Log>> {
-        let row: Option<LogRow> = self.file.item(id.as_bytes())?;
-        Ok(row.map(Log::from))
-    }
-
     /// Verifies ops against their log, stores those that are new and merges them. Inside a transaction.
     fn take_run(&mut self, origin: &Origin, ops: &[Op]) -> Result<Taken> {
         let keys = SpaceName::keys().id(self.twin());

@@ -1,10 +1,12 @@
 //! What the sealed rows hold.
 
+use std::collections::BTreeMap;
+
 use minicbor::{Decode, Encode};
 use twin_identity::cbor;
 use twin_identity::device::DEVICE_KEYS_LEN;
 use twin_identity::id::{DeviceId, EntryId};
-use twin_ops::change::{SeenHeight, Stamp};
+use twin_ops::change::Stamp;
 use twin_ops::epoch::EpochId;
 use twin_ops::grant::GrantId;
 use twin_ops::op::{INCARNATION_LEN, Link, LogId, Origin};
@@ -137,7 +139,7 @@ pub(crate) struct ClockRow {
 }
 
 /// What this device's ops in a space have told of what it has seen.
-#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Encode, Decode)]
 #[cbor(map)]
 pub(crate) struct ToldRow {
     #[n(0)]
@@ -145,7 +147,7 @@ pub(crate) struct ToldRow {
     #[n(1)]
     pub heads: Vec<EntryId>,
     #[n(2)]
-    pub heights: Vec<SeenHeight>,
+    pub heights: BTreeMap<LogId, u64>,
 }
 
 /// An op whose epoch is not known yet.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use twin_ops::change::{Change, Stamp};
-use twin_ops::op::{Header, Op, Part};
+use twin_ops::op::{Header, LogId, Op, Part};
 use twin_ops::seal::{PartPlace, open_part};
 use twin_ops::space::SpaceId;
 
@@ -12,6 +12,7 @@ use crate::index::next_place;
 use crate::merge::{Version, Write, settle};
 use crate::oplog::{PartNo, StoredPart};
 use crate::rows::{AheadRow, ClockRow, CollectionRow, UnreadRow};
+use crate::state::Log;
 use crate::vault::Vault;
 
 /// How far ahead of the clock a stamp may be, in milliseconds, to be merged.
@@ -220,9 +221,12 @@ impl Vault {
                 self.file.set_parts(place, &parts)?;
             }
         }
-        self.file.put(&ClockRow {
-            last: self.state.clock,
-        })
+        if self.state.saved_clock != self.state.clock {
+            let last = self.state.clock;
+            self.file.put(&ClockRow { last })?;
+            self.state.saved_clock = last;
+        }
+        Ok(())
     }
 
     /// Merges the parts that are due. Inside a transaction.
@@ -266,13 +270,20 @@ impl Vault {
             vault.file.store.clear_index()?;
             let mut stage = Stage::default();
             let mut last = 0;
+            let mut heights: BTreeMap<LogId, u64> = BTreeMap::new();
             while let Some(number) = vault.file.store.op_after(last)? {
                 let op = vault.file.store.op(number)?;
+                *heights.entry(op.header().log).or_default() += 1;
                 vault.absorb(&mut stage, number, &op, Stamp(u64::MAX))?;
                 if stage.records.len() >= BATCH {
                     vault.flush(std::mem::take(&mut stage))?;
                 }
                 last = number;
+            }
+            // An index made from fewer ops than there were would pass off old content as new.
+            let whole = |(id, log): (&LogId, &Log)| heights.get(id) == Some(&log.head.height);
+            if !vault.state.logs.iter().all(whole) {
+                return Err(VaultError::Damaged("operations are missing"));
             }
             vault.flush(stage)
         })

@@ -4,18 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use twin_identity::aead::DataKey;
 use twin_identity::entry::{Entry, Genesis};
+use twin_identity::id::DeviceId;
 use twin_identity::log::{IdentityLog, LogError};
 use twin_identity::secret::Secret;
 use twin_ops::chain::Head;
 use twin_ops::change::Stamp;
 use twin_ops::epoch::{DiscoveryKey, EpochId, EpochKey};
+use twin_ops::grant::{Grant, GrantId};
 use twin_ops::op::{LogId, Origin};
 use twin_ops::space::{SpaceId, SpaceName};
 
 use crate::error::{Result, VaultError};
 use crate::oplog::PartNo;
 use crate::rows::{
-    AheadRow, ClockRow, CollectionRow, EntryRow, EpochRow, GenesisRow, LogRow, Predecessor,
+    AheadRow, ClockRow, CollectionRow, EntryRow, EpochRow, GenesisRow, GrantRow, LogRow,
+    Predecessor,
 };
 use crate::store::Sealed;
 
@@ -23,12 +26,15 @@ use crate::store::Sealed;
 pub(crate) struct State {
     pub identity: IdentityLog,
     pub epochs: BTreeMap<EpochId, Epoch>,
+    pub grants: BTreeMap<GrantId, Granted>,
     /// Of the epochs of the members' space, the one to write in first.
     pub discovery: Vec<DiscoveryKey>,
     pub logs: BTreeMap<LogId, Log>,
     pub collections: BTreeMap<SpaceId, BTreeMap<String, u16>>,
     /// The highest stamp given or merged.
     pub clock: Stamp,
+    /// The clock as it is in the file.
+    pub saved_clock: Stamp,
     /// Parts that wait for the clock.
     pub ahead: BTreeSet<(Stamp, PartNo)>,
     /// The file's version that all this is of.
@@ -45,6 +51,26 @@ pub(crate) struct Epoch {
     pub predecessor: Option<Predecessor>,
 }
 
+/// A grant, without its bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct Granted {
+    pub signer: DeviceId,
+    pub recipients: BTreeSet<DeviceId>,
+    /// What it gave to this device.
+    pub epochs: Vec<EpochId>,
+}
+
+impl Granted {
+    /// What is to be remembered of a grant that gave this device `epochs`.
+    pub fn new(grant: &Grant, epochs: Vec<EpochId>) -> Self {
+        Self {
+            signer: grant.signer(),
+            recipients: grant.recipients().flatten().collect(),
+            epochs,
+        }
+    }
+}
+
 /// A log that this device has ops of.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Log {
@@ -54,17 +80,18 @@ pub(crate) struct Log {
 }
 
 impl State {
-    /// Reads everything; `known` saves verifying the entries of an identity log again.
-    pub fn load(file: &Sealed, known: Option<IdentityLog>) -> Result<Self> {
+    /// Reads everything, but takes from `before` what only ever grows and has not, and is dear to read.
+    pub fn load(file: &Sealed, before: Option<&Self>) -> Result<Self> {
         file.store.snapshot(|store| {
-            let identity = load_identity(file, known)?;
             let mut state = Self {
-                identity,
+                identity: load_identity(file, before)?,
+                grants: load_grants(file, before)?,
                 epochs: BTreeMap::new(),
                 discovery: Vec::new(),
                 logs: BTreeMap::new(),
                 collections: BTreeMap::new(),
                 clock: Stamp::default(),
+                saved_clock: Stamp::default(),
                 ahead: BTreeSet::new(),
                 data_version: store.data_version()?,
             };
@@ -84,6 +111,7 @@ impl State {
             }
             if let Some(row) = file.item::<ClockRow>(&[])? {
                 state.clock = row.last;
+                state.saved_clock = row.last;
             }
             Ok(state)
         })
@@ -177,10 +205,10 @@ impl From<LogRow> for Log {
     }
 }
 
-fn load_identity(file: &Sealed, known: Option<IdentityLog>) -> Result<IdentityLog> {
+fn load_identity(file: &Sealed, before: Option<&State>) -> Result<IdentityLog> {
     const DAMAGED: VaultError = VaultError::Damaged("the identity log");
-    let mut identity = match known {
-        Some(identity) => identity,
+    let mut identity = match before {
+        Some(before) => before.identity.clone(),
         None => {
             let row: GenesisRow = file.item(&[])?.ok_or(DAMAGED)?;
             IdentityLog::new(Genesis::from_bytes(&row.genesis).map_err(|_| DAMAGED)?)
@@ -204,4 +232,18 @@ fn load_identity(file: &Sealed, known: Option<IdentityLog>) -> Result<IdentityLo
         })?;
     }
     Ok(identity)
+}
+
+fn load_grants(file: &Sealed, before: Option<&State>) -> Result<BTreeMap<GrantId, Granted>> {
+    if let Some(before) = before
+        && before.grants.len() == file.count::<GrantRow>()?
+    {
+        return Ok(before.grants.clone());
+    }
+    let mut grants = BTreeMap::new();
+    for row in file.items::<GrantRow>()? {
+        let grant = Grant::from_bytes(&row.grant).map_err(|_| VaultError::Damaged("a grant"))?;
+        grants.insert(row.id, Granted::new(&grant, row.epochs));
+    }
+    Ok(grants)
 }

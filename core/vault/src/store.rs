@@ -110,6 +110,11 @@ impl Store {
         Ok(self.conn.prepare_cached(sql)?)
     }
 
+    /// Grows with every row that this connection writes.
+    pub fn changes(&self) -> u64 {
+        self.conn.total_changes()
+    }
+
     /// Changes whenever another connection has written.
     pub fn data_version(&self) -> Result<i64> {
         Ok(self

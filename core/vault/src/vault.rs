@@ -81,13 +81,14 @@ impl Vault {
     /// meanwhile, and what others wrote before is seen.
     pub(crate) fn write<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.file.store.begin()?;
+        let before = self.file.store.changes();
         let result = self
             .catch_up()
             .and_then(|_| work(self))
             .and_then(|done| self.file.store.commit().map(|()| done));
         match result {
             Ok(done) => {
-                self.generation += 1;
+                self.generation += u64::from(self.file.store.changes() != before);
                 Ok(done)
             }
             Err(error) => {
@@ -105,8 +106,8 @@ impl Vault {
         if !self.stale && self.file.store.data_version()? == self.state.data_version {
             return Ok(false);
         }
-        let known = (!self.stale).then(|| self.state.identity.clone());
-        self.state = State::load(&self.file, known)?;
+        let before = (!self.stale).then_some(&self.state);
+        self.state = State::load(&self.file, before)?;
         self.stale = false;
         self.generation += 1;
         Ok(true)

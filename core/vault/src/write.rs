@@ -1,5 +1,7 @@
 //! Writing: any number of changes become one op.
 
+use std::collections::BTreeMap;
+
 use rand_core::CryptoRng;
 use twin_ops::change::{
     Change, Kind, MAX_COLLECTION_NAME, MAX_RECORD_ID, RecordChange, Seen, SeenHeight, Stamp,
@@ -18,6 +20,9 @@ use crate::oplog::PartNo;
 use crate::rows::ToldRow;
 use crate::stage::{Stage, horizon};
 use crate::vault::Vault;
+
+/// The most logs that one op tells the heights of, so that it leaves room for changes.
+const MAX_SEEN: usize = 1024;
 
 /// A change that an app makes to a record.
 #[derive(Debug, Clone, PartialEq)]
@@ -215,26 +220,31 @@ impl Vault {
     /// What has become known in a space since this device last told of it.
     fn see(&self, space: SpaceId, own: &LogId) -> Result<Option<Seen>> {
         let told: Option<ToldRow> = self.file.item(space.as_bytes())?;
-        let mut now = ToldRow {
-            space,
-            heads: self.state.identity.heads(),
-            heights: Vec::new(),
+        let (before, mut heights) = match told {
+            Some(told) => (Some(told.heads), told.heights),
+            None => (None, BTreeMap::new()),
         };
-        for (id, log) in &self.state.logs {
-            if log.origin.space == space && id != own {
-                now.heights.push(SeenHeight {
-                    log: *id,
-                    height: log.head.height,
-                });
-            }
-        }
-        if told.as_ref() == Some(&now) {
+        let logs = self.state.logs.iter();
+        let others = logs.filter(|(id, log)| log.origin.space == space && *id != own);
+        let grown: Vec<SeenHeight> = others
+            .map(|(id, log)| SeenHeight {
+                log: *id,
+                height: log.head.height,
+            })
+            .filter(|seen| heights.get(&seen.log) != Some(&seen.height))
+            .take(MAX_SEEN)
+            .collect();
+        let heads = self.state.identity.heads();
+        if grown.is_empty() && before.as_ref() == Some(&heads) {
             return Ok(None);
         }
-        self.file.put(&now)?;
-        let before = told.map(|told| told.heights).unwrap_or_default();
-        now.heights.retain(|height| !before.contains(height));
-        Ok(Some(Seen::new(now.heads, now.heights)))
+        heights.extend(grown.iter().map(|seen| (seen.log, seen.height)));
+        self.file.put(&ToldRow {
+            space,
+            heads: heads.clone(),
+            heights,
+        })?;
+        Ok(Some(Seen::new(heads, grown)))
     }
 
     /// The epoch to write to a space in; makes the space if there is none.

@@ -4,9 +4,7 @@
 mod common;
 
 use common::*;
-use twin_identity::birth::Birth;
 use twin_identity::device::Role;
-use twin_identity::words::RecoverySecret;
 use twin_ops::change::Kind;
 use twin_ops::op::OpError;
 use twin_ops::store::OpStore;
