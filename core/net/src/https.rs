@@ -142,7 +142,11 @@ impl Client {
             if place.secure {
                 let name = ServerName::try_from(place.name.clone())
                     .map_err(|_| HttpsError::NotAnAddress)?;
-                let stream = self.tls.connect(name, stream).await.map_err(|e| tls_error(&e))?;
+                let stream = self
+                    .tls
+                    .connect(name, stream)
+                    .await
+                    .map_err(|e| tls_error(&e))?;
                 exchange(stream, &url, &place, request).await
             } else {
                 exchange(stream, &url, &place, request).await
@@ -185,7 +189,9 @@ impl Place {
         };
         Ok(Self {
             name,
-            port: url.port_or_known_default().ok_or(HttpsError::NotAnAddress)?,
+            port: url
+                .port_or_known_default()
+                .ok_or(HttpsError::NotAnAddress)?,
             secure,
             known,
         })
@@ -273,7 +279,9 @@ fn message(
 
 async fn read(reply: hyper::Response<Incoming>) -> Result<Reply, HttpsError> {
     let status = reply.status().as_u16();
-    let body = Limited::new(reply.into_body(), MAX_BODY_BYTES).collect().await;
+    let body = Limited::new(reply.into_body(), MAX_BODY_BYTES)
+        .collect()
+        .await;
     let body = body.map_err(|error| match error.is::<LengthLimitError>() {
         true => HttpsError::TooLarge,
         false => HttpsError::Broken,

@@ -13,7 +13,10 @@ use super::*;
 /// A plain server on loopback that answers one connection with `reply`; it hands back what it read.
 async fn plain(reply: &'static [u8]) -> (String, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://localhost:{}/path?q=1", listener.local_addr().unwrap().port());
+    let url = format!(
+        "http://localhost:{}/path?q=1",
+        listener.local_addr().unwrap().port()
+    );
     let heard = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         let heard = hear(&mut stream).await;
@@ -32,7 +35,9 @@ async fn hear(stream: &mut (impl AsyncRead + Unpin)) -> String {
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let head = head.to_ascii_lowercase();
             let length = head.split("content-length: ").nth(1);
-            let length = length.map_or(0, |rest| rest.split("\r\n").next().unwrap().parse().unwrap());
+            let length = length.map_or(0, |rest| {
+                rest.split("\r\n").next().unwrap().parse().unwrap()
+            });
             if body.len() >= length {
                 return text;
             }
@@ -54,9 +59,13 @@ fn get(url: &str) -> Request<'_> {
 
 #[tokio::test]
 async fn a_request_says_nothing_about_its_sender() {
-    let (url, heard) = plain(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: a=b\r\n\r\nhi").await;
+    let (url, heard) =
+        plain(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: a=b\r\n\r\nhi").await;
     let reply = Client::new().unwrap().send(get(&url)).await.unwrap();
-    assert_eq!((reply.status, reply.body.as_slice()), (200, b"hi".as_slice()));
+    assert_eq!(
+        (reply.status, reply.body.as_slice()),
+        (200, b"hi".as_slice())
+    );
     let heard = heard.await.unwrap().to_ascii_lowercase();
     let mut lines: Vec<_> = heard.trim().lines().collect();
     lines.sort_unstable();
@@ -64,14 +73,20 @@ async fn a_request_says_nothing_about_its_sender() {
     let host = format!("host: {host}");
     assert_eq!(
         lines,
-        ["accept: application/json", "connection: close", "get /path?q=1 http/1.1", &host]
+        [
+            "accept: application/json",
+            "connection: close",
+            "get /path?q=1 http/1.1",
+            &host
+        ]
     );
 }
 
 #[tokio::test]
 async fn a_form_is_posted_and_the_second_request_brings_no_cookie() {
     let client = Client::new().unwrap();
-    let (url, heard) = plain(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n").await;
+    let (url, heard) =
+        plain(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n").await;
     let request = Request {
         form: Some("a=1&b=2"),
         ..get(&url)
@@ -79,7 +94,9 @@ async fn a_form_is_posted_and_the_second_request_brings_no_cookie() {
     client.send(request).await.unwrap();
     let heard = heard.await.unwrap();
     assert!(heard.starts_with("POST /path?q=1 HTTP/1.1"));
-    assert!(heard.contains("application/x-www-form-urlencoded") && heard.ends_with("\r\n\r\na=1&b=2"));
+    assert!(
+        heard.contains("application/x-www-form-urlencoded") && heard.ends_with("\r\n\r\na=1&b=2")
+    );
     let (url, heard) = plain(b"HTTP/1.1 204 No Content\r\n\r\n").await;
     client.send(get(&url)).await.unwrap();
     assert!(!heard.await.unwrap().to_ascii_lowercase().contains("cookie"));
@@ -87,8 +104,13 @@ async fn a_form_is_posted_and_the_second_request_brings_no_cookie() {
 
 #[tokio::test]
 async fn a_redirect_is_reported_and_not_followed() {
-    let (url, _) = plain(b"HTTP/1.1 302 Found\r\nLocation: http://localhost:1/\r\nContent-Length: 0\r\n\r\n").await;
-    assert_eq!(Client::new().unwrap().send(get(&url)).await.unwrap().status, 302);
+    let (url, _) =
+        plain(b"HTTP/1.1 302 Found\r\nLocation: http://localhost:1/\r\nContent-Length: 0\r\n\r\n")
+            .await;
+    assert_eq!(
+        Client::new().unwrap().send(get(&url)).await.unwrap().status,
+        302
+    );
 }
 
 async fn failure(reply: &'static [u8]) -> HttpsError {
@@ -104,7 +126,10 @@ async fn bad_replies_are_told_apart() {
         &vec![b'x'; MAX_BODY_BYTES + 1],
     ];
     assert_eq!(failure(large.concat().leak()).await, HttpsError::TooLarge);
-    let head = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(2 * MAX_HEAD_BYTES));
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nX: {}\r\n\r\n",
+        "x".repeat(2 * MAX_HEAD_BYTES)
+    );
     assert_eq!(failure(head.into_bytes().leak()).await, HttpsError::Broken);
     assert_eq!(failure(b"SSH-2.0-OpenSSH\r\n").await, HttpsError::Broken);
     assert_eq!(failure(b"").await, HttpsError::Broken);
@@ -117,13 +142,27 @@ async fn bad_replies_are_told_apart() {
 #[tokio::test]
 async fn only_this_device_may_be_asked_without_tls() {
     let send = async |url| Client::new().unwrap().send(get(url)).await.err();
-    assert_eq!(send("http://example.com/").await, Some(HttpsError::Insecure));
+    assert_eq!(
+        send("http://example.com/").await,
+        Some(HttpsError::Insecure)
+    );
     assert_eq!(send("http://192.0.2.1/").await, Some(HttpsError::Insecure));
-    assert_eq!(send("http://localhost.example.com/").await, Some(HttpsError::Insecure));
-    assert_eq!(send("ftp://localhost/").await, Some(HttpsError::NotAnAddress));
+    assert_eq!(
+        send("http://localhost.example.com/").await,
+        Some(HttpsError::Insecure)
+    );
+    assert_eq!(
+        send("ftp://localhost/").await,
+        Some(HttpsError::NotAnAddress)
+    );
     assert_eq!(send("hello").await, Some(HttpsError::NotAnAddress));
     // A port that was free a moment ago: nobody answers.
-    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let url = format!("http://127.0.0.1:{port}/");
     let refused = Client::new().unwrap().send(get(&url)).await.err();
     assert_eq!(refused, Some(HttpsError::Unreachable));
@@ -132,10 +171,16 @@ async fn only_this_device_may_be_asked_without_tls() {
 #[tokio::test]
 async fn a_silent_site_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://localhost:{}/", listener.local_addr().unwrap().port());
+    let url = format!(
+        "http://localhost:{}/",
+        listener.local_addr().unwrap().port()
+    );
     let mut client = Client::new().unwrap();
     client.time_limit = Duration::from_millis(50);
-    assert_eq!(client.send(get(&url)).await.err(), Some(HttpsError::TimedOut));
+    assert_eq!(
+        client.send(get(&url)).await.err(),
+        Some(HttpsError::TimedOut)
+    );
 }
 
 /// A certificate authority and a server certificate for `name`.
@@ -170,7 +215,10 @@ async fn secure(
     times: usize,
 ) -> (String, JoinHandle<Vec<(HandshakeKind, NamedGroup)>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
+    let url = format!(
+        "https://localhost:{}/",
+        listener.local_addr().unwrap().port()
+    );
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let kinds = tokio::spawn(async move {
         let mut kinds = Vec::new();
@@ -183,7 +231,9 @@ async fn secure(
             let group = session.negotiated_key_exchange_group().unwrap().name();
             kinds.push((session.handshake_kind().unwrap(), group));
             hear(&mut stream).await;
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await;
+            let _ = stream
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+                .await;
             let _ = stream.shutdown().await;
         }
         kinds
