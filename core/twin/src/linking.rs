@@ -6,7 +6,9 @@ use std::time::Duration;
 use tokio::time::timeout;
 use twin_identity::device::{DeviceKeys, Role};
 use twin_identity::id::{DeviceId, TwinId};
-use twin_net::{Address, Config, Event, Events, Frames, Node, Protocol, Reach, TransportKey};
+use twin_net::{
+    Address, Config, Event, Events, Frames, Node, Protocol, Reach, Traffic, TransportKey,
+};
 use twin_sync::link::new_device::{Joining, Progress, Waiting};
 use twin_sync::link::offer::{OFFER_LIFE, Offer};
 use twin_sync::link::phone::{self, Inviter, Unconfirmed};
@@ -131,8 +133,13 @@ impl Invitation {
     }
 
     /// The person agreed: waits until the code was typed on the phone, makes the vault in `dir`, and syncs for the
-    /// first time. `unlock` is this device's own; it is never sent.
-    pub async fn join(self, dir: &Path, unlock: Unlock<'_>, device_name: &str) -> Result<Twin> {
+    /// first time. `unlock` is this device's own; it is never sent. Returns the bytes that it took, too.
+    pub async fn join(
+        self,
+        dir: &Path,
+        unlock: Unlock<'_>,
+        device_name: &str,
+    ) -> Result<(Twin, Traffic)> {
         check_name(device_name)?;
         let Self {
             node,
@@ -185,8 +192,9 @@ impl Invitation {
             stay: Stay::UntilInSync,
         };
         sync::run_to_end(&twin, meeting, stream).await?;
+        let traffic = node.traffic();
         node.shutdown().await;
-        Ok(twin)
+        Ok((twin, traffic))
     }
 }
 
@@ -253,8 +261,8 @@ impl Twin {
 
 impl PendingLink {
     /// The person typed what the new device shows and chose its role: links it and syncs for the first time. There is
-    /// one attempt; a wrong code ends the link on both devices.
-    pub async fn confirm(mut self, typed: &str, role: Role) -> Result<DeviceId> {
+    /// one attempt; a wrong code ends the link on both devices. Returns the bytes that it took, too.
+    pub async fn confirm(mut self, typed: &str, role: Role) -> Result<(DeviceId, Traffic)> {
         let confirmed = match self.unconfirmed.confirm(typed) {
             Ok(confirmed) => confirmed,
             Err(last) => {
@@ -288,8 +296,9 @@ impl PendingLink {
             stay: Stay::UntilInSync,
         };
         sync::run_to_end(&self.twin, meeting, stream).await?;
+        let traffic = self.node.traffic();
         self.node.shutdown().await;
-        Ok(device)
+        Ok((device, traffic))
     }
 }
 

@@ -1,0 +1,188 @@
+//! What can be asked of the command, with the help that is shown.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// One identity, on your phone: this command plays the phone, a linked device, or a site.
+#[derive(Parser)]
+#[command(name = "twin", version, disable_help_subcommand = true)]
+pub struct Args {
+    /// Folder of this device's vault
+    #[arg(
+        long,
+        global = true,
+        env = "TWIN_HOME",
+        value_name = "DIR",
+        hide_env_values = true
+    )]
+    pub home: Option<PathBuf>,
+
+    /// Answer in JSON: one value, or one line an event
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Make a new twin, with this device as its first
+    Create(Create),
+    /// Show twin, device and vault
+    Status,
+    /// Write a record: put SPACE/COLLECTION/ID field=text number:=5 flag:=true
+    Put(Put),
+    /// Show a record
+    Get {
+        /// SPACE/COLLECTION/ID
+        record: String,
+    },
+    /// List spaces, the collections of a space, or the records of a collection
+    List {
+        /// SPACE or SPACE/COLLECTION; nothing for the spaces
+        place: Option<String>,
+    },
+    /// Delete a record
+    Delete {
+        /// SPACE/COLLECTION/ID
+        record: String,
+    },
+    /// The devices of the twin
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// Link another device of yours, by QR code
+    #[command(subcommand)]
+    Link(LinkCommand),
+    /// Meet the other devices, until all that are in reach hold the same
+    Sync(Sync),
+    /// Stay online: find the other devices and keep them equal
+    Run(Online),
+    /// Log in to a site, by the QR code that it shows
+    Login(Login),
+    /// What has happened: logins, links
+    Activity,
+    /// Run the reference site, "Log in with your twin"
+    Site(twin_site::Options),
+    /// Show it all: a phone, a laptop and a site on this machine
+    Demo(Demo),
+}
+
+#[derive(clap::Args)]
+pub struct Create {
+    /// What the twin is called, for instance your first name
+    #[arg(long)]
+    pub name: String,
+    /// What this device is called
+    #[arg(long, default_value = "phone")]
+    pub device: String,
+}
+
+#[derive(clap::Args)]
+pub struct Put {
+    /// SPACE/COLLECTION/ID
+    pub record: String,
+    /// field=text, or field:=JSON for numbers, true, false and null
+    #[arg(required = true, value_name = "FIELD=VALUE")]
+    pub fields: Vec<String>,
+    /// Change only these fields and leave the others
+    #[arg(long)]
+    pub patch: bool,
+}
+
+#[derive(Subcommand)]
+pub enum DeviceCommand {
+    /// List the devices
+    List,
+}
+
+#[derive(Subcommand)]
+pub enum LinkCommand {
+    /// On the new device: show a QR code and wait for the phone
+    Offer(Offer),
+    /// On the phone: scan the new device's QR code
+    Accept(Accept),
+}
+
+#[derive(clap::Args)]
+pub struct Offer {
+    /// Also write the QR code to this file, as PNG
+    #[arg(long, value_name = "FILE")]
+    pub qr: Option<PathBuf>,
+    /// What this device is called
+    #[arg(long, default_value = "laptop")]
+    pub device: String,
+    /// Join whatever twin invites, without asking
+    #[arg(long)]
+    pub yes: bool,
+}
+
+#[derive(clap::Args)]
+pub struct Accept {
+    /// The text of the QR code, or a picture of it
+    #[arg(value_name = "TEXT|FILE.png")]
+    pub code: String,
+    /// What the new device may do
+    #[arg(long, value_enum, default_value_t = RoleArg::Companion)]
+    pub role: RoleArg,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum RoleArg {
+    /// Reads and writes data
+    Companion,
+    /// May also link and remove devices: it can take the phone's place
+    MayReplaceMyPhone,
+}
+
+#[derive(clap::Args)]
+pub struct Reach {
+    /// Address of another device, as 192.168.1.20:4001; may be given several times
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub peer: Vec<String>,
+    /// Address to listen on; a free port of every interface without it
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Vec<String>,
+    /// Do not look for devices on the local network, and do not be found there
+    #[arg(long)]
+    pub no_discovery: bool,
+}
+
+#[derive(clap::Args)]
+pub struct Sync {
+    #[command(flatten)]
+    pub reach: Reach,
+    /// End after the first device that holds the same
+    #[arg(long)]
+    pub once: bool,
+    /// How long to look for devices, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    pub wait: u64,
+}
+
+#[derive(clap::Args)]
+pub struct Online {
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+#[derive(clap::Args)]
+pub struct Login {
+    /// The text of the site's QR code, or a picture of it
+    #[arg(value_name = "TEXT|FILE.png")]
+    pub code: String,
+    /// Approve without asking
+    #[arg(long)]
+    pub yes: bool,
+    /// The two digits that the page shows
+    #[arg(long, value_name = "NN")]
+    pub number: Option<String>,
+}
+
+#[derive(clap::Args)]
+pub struct Demo {
+    /// Leave everything running at the end, and say how to go on by hand
+    #[arg(long)]
+    pub keep: bool,
+}

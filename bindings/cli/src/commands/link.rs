@@ -1,0 +1,88 @@
+//! `twin link offer | accept`
+
+use serde_json::json;
+use twin::{NewDevice, Role, Twin, Unlock};
+
+use crate::args::{Accept, Offer, RoleArg};
+use crate::commands::record::printable;
+use crate::error::{CliError, Result};
+use crate::output::Context;
+use crate::{password, qr};
+
+pub async fn offer(cx: &Context, options: &Offer) -> Result<()> {
+    let home = cx.home()?;
+    if Twin::exists(home) {
+        return Err(twin::Error::from(twin::VaultError::Exists).into());
+    }
+    let password = password::choose()?;
+    let device = NewDevice::offer().await?;
+    let text = device.text();
+    if let Some(path) = &options.qr {
+        qr::to_png(&text, path)?;
+    }
+    cx.event(json!({"event": "offer", "text": text, "qr": options.qr}));
+    cx.say(
+        "Scan this with your phone (twin link accept), on the same network, within two minutes:\n",
+    );
+    cx.say(qr::for_terminal(&text)?);
+    cx.say(format!("or as text: {text}\n"));
+
+    let invitation = device.invited().await?;
+    let name = printable(invitation.twin_name());
+    cx.event(json!({
+        "event": "invited",
+        "twin": invitation.twin().to_string(),
+        "name": invitation.twin_name(),
+    }));
+    let question = format!("Join the twin “{name}” ({})?", invitation.twin());
+    if !options.yes && !cx.confirm(&question)? {
+        invitation.decline().await?;
+        return Err(CliError::Declined);
+    }
+    let code = invitation.code();
+    cx.event(json!({"event": "code", "code": code}));
+    cx.say(format!("Type this code on the phone:  {code}"));
+
+    let (twin, traffic) = invitation
+        .join(home, Unlock::Password(&password), &options.device)
+        .await?;
+    cx.event(json!({
+        "event": "linked",
+        "twin": twin.id().to_string(),
+        "device": twin.device_id().to_string(),
+        "sent": traffic.wire_sent,
+        "received": traffic.wire_received,
+    }));
+    cx.say(format!(
+        "Linked. {} holds everything of {name} now, sealed with its own password.",
+        options.device
+    ));
+    Ok(())
+}
+
+pub async fn accept(cx: &Context, options: &Accept) -> Result<()> {
+    let twin = cx.open()?;
+    let text = qr::read(&options.code)?;
+    let pending = twin.link_accept(&text).await?;
+    let role = match options.role {
+        RoleArg::Companion => Role::Member,
+        RoleArg::MayReplaceMyPhone => Role::Admin,
+    };
+    cx.event(json!({"event": "code_needed"}));
+    cx.say(match role {
+        Role::Member => "The new device will be a companion: it reads and writes your data.",
+        Role::Admin => {
+            "The new device will be able to take this phone's place: to link and remove devices."
+        }
+    });
+    let typed = cx.ask("Type the six digits that the new device shows:")?;
+    let (device, traffic) = pending.confirm(&typed, role).await?;
+    cx.event(json!({
+        "event": "linked",
+        "device": device.to_string(),
+        "sent": traffic.wire_sent,
+        "received": traffic.wire_received,
+    }));
+    cx.say("Linked. The new device holds everything now.");
+    Ok(())
+}

@@ -1,0 +1,183 @@
+//! `twin sync | run`
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use twin::{Address, DeviceId, OnlineConfig, OnlineEvent, Stay, Traffic, Twin};
+
+use crate::args::{Online, Reach, Sync};
+use crate::commands::record::printable;
+use crate::error::Result;
+use crate::output::Context;
+
+pub async fn sync(cx: &Context, options: &Sync) -> Result<()> {
+    let twin = cx.open()?;
+    let others = twin.devices()?.len().saturating_sub(1);
+    let enough = if options.once { 1 } else { others.max(1) };
+    let config = config(&options.reach, Stay::UntilInSync).await?;
+    let patience = Duration::from_secs(options.wait);
+    let mut screen = Screen::new(cx, &twin);
+    let synced = twin
+        .sync_once(config, enough, patience, |event| screen.show(event))
+        .await?;
+    cx.event(json!({
+        "event": "synced",
+        "devices": synced.devices.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "sent": synced.traffic.wire_sent,
+        "received": synced.traffic.wire_received,
+    }));
+    Ok(())
+}
+
+pub async fn run(cx: &Context, options: &Online) -> Result<()> {
+    let twin = cx.open()?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut online = twin
+        .go_online(config(&options.reach, Stay::Online).await?)
+        .await?;
+    cx.say("Online. Stop with Ctrl-C.");
+    let mut screen = Screen::new(cx, &twin);
+    loop {
+        tokio::select! {
+            event = online.next() => match event {
+                Some(event) => screen.show(&event),
+                None => break,
+            },
+            _ = terminate.recv() => break,
+            result = tokio::signal::ctrl_c() => {
+                result?;
+                break;
+            }
+        }
+    }
+    let Traffic {
+        wire_sent,
+        wire_received,
+        ..
+    } = online.traffic();
+    online.stop().await;
+    cx.event(json!({"event": "offline", "sent": wire_sent, "received": wire_received}));
+    cx.say("Offline.");
+    Ok(())
+}
+
+async fn config(reach: &Reach, stay: Stay) -> Result<OnlineConfig> {
+    Ok(OnlineConfig {
+        listen: resolve(&reach.listen).await?,
+        peers: resolve(&reach.peer).await?,
+        discover: !reach.no_discovery,
+        stay,
+    })
+}
+
+async fn resolve(texts: &[String]) -> Result<Vec<Address>> {
+    let mut addresses = Vec::new();
+    for text in texts {
+        addresses.extend(Address::resolve(text).await.map_err(twin::Error::from)?);
+    }
+    Ok(addresses)
+}
+
+/// What has gone back and forth with a device since both last held the same.
+#[derive(Default)]
+struct Count {
+    received: usize,
+    sent: usize,
+}
+
+/// Shows events: to programs each as a line, to people what they mean, with a moving count on a terminal.
+struct Screen<'a> {
+    cx: &'a Context,
+    twin: &'a Twin,
+    counts: BTreeMap<DeviceId, Count>,
+}
+
+impl<'a> Screen<'a> {
+    const fn new(cx: &'a Context, twin: &'a Twin) -> Self {
+        Self {
+            cx,
+            twin,
+            counts: BTreeMap::new(),
+        }
+    }
+
+    fn show(&mut self, event: &OnlineEvent) {
+        match event {
+            OnlineEvent::Listening(address) => {
+                let address = address.to_string();
+                self.line(json!({"event": "listening", "address": address}));
+                self.cx.say(format!("listening on {address}"));
+            }
+            OnlineEvent::Met(device) => self.about("met", device, "is here"),
+            OnlineEvent::Lost(device) => self.about("lost", device, "is gone"),
+            OnlineEvent::Stuck(device) => self.about(
+                "stuck",
+                device,
+                "holds something else, and neither can send it: update both",
+            ),
+            OnlineEvent::InSync(device) => {
+                let Count { received, sent } = self.counts.remove(device).unwrap_or_default();
+                self.about(
+                    "in_sync",
+                    device,
+                    &format!(
+                        "and this device hold the same ({received} changes received, {sent} sent)"
+                    ),
+                );
+            }
+            OnlineEvent::Received { device, ops } => {
+                self.counts.entry(*device).or_default().received += ops;
+                self.line(json!({
+                    "event": "received", "device": device.to_string(), "ops": ops,
+                }));
+                self.progress(device);
+            }
+            OnlineEvent::Sent { device, ops } => {
+                self.counts.entry(*device).or_default().sent += ops;
+                self.line(json!({
+                    "event": "sent", "device": device.to_string(), "ops": ops,
+                }));
+                self.progress(device);
+            }
+            OnlineEvent::Problem(problem) => {
+                self.line(json!({"event": "problem", "message": problem}));
+                self.cx.say(problem);
+            }
+            _ => {}
+        }
+    }
+
+    fn line(&self, json: serde_json::Value) {
+        self.cx.event(json);
+    }
+
+    fn about(&self, event: &str, device: &DeviceId, what: &str) {
+        self.line(json!({"event": event, "device": device.to_string()}));
+        if !self.cx.json {
+            self.cx.say(format!("{} {what}", self.name(device)));
+        }
+    }
+
+    /// On a terminal, a count that moves; it is written over by the next line.
+    fn progress(&self, device: &DeviceId) {
+        if !self.cx.is_interactive() {
+            return;
+        }
+        if let Some(Count { received, sent }) = self.counts.get(device) {
+            print!("{received} changes received, {sent} sent\r");
+            // What a terminal does not show is no loss.
+            let _ = std::io::stdout().flush();
+        }
+    }
+
+    fn name(&self, id: &DeviceId) -> String {
+        let devices = self.twin.devices().unwrap_or_default();
+        devices
+            .into_iter()
+            .find(|device| device.id == *id && !device.name.is_empty())
+            .map_or_else(|| "a device".to_owned(), |device| printable(&device.name))
+    }
+}

@@ -1,0 +1,200 @@
+//! `twin put | get | list | delete`
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value as Json, json};
+use twin::{Collection, Fields, Record, Twin, Value};
+
+use crate::args::Put;
+use crate::error::{CliError, Result};
+use crate::output::{Context, table};
+
+const PAGE: usize = 500;
+
+pub fn put(cx: &Context, options: &Put) -> Result<()> {
+    let path = Path::parse(&options.record)?;
+    let fields = parse_fields(&options.fields)?;
+    let twin = cx.open()?;
+    let collection = path.collection(&twin)?;
+    if options.patch {
+        collection.patch(path.id, fields)?;
+    } else {
+        collection.put(path.id, fields)?;
+    }
+    cx.event(json!({"written": options.record}));
+    cx.say(format!("written: {}", options.record));
+    Ok(())
+}
+
+pub fn get(cx: &Context, record: &str) -> Result<()> {
+    let path = Path::parse(record)?;
+    let twin = cx.open()?;
+    let found = path.collection(&twin)?.get(path.id)?;
+    let found = found.ok_or_else(|| CliError::NoRecord(record.to_owned()))?;
+    cx.event(to_json(&found));
+    let rows: Vec<Vec<String>> = found
+        .fields
+        .0
+        .iter()
+        .map(|(name, value)| vec![name.clone(), for_people(value)])
+        .collect();
+    cx.say(table(&rows).trim_end());
+    Ok(())
+}
+
+pub fn list(cx: &Context, place: Option<&str>) -> Result<()> {
+    let twin = cx.open()?;
+    let names: Vec<String> = match place.map(|place| place.split_once('/')) {
+        None => twin.spaces()?.iter().map(ToString::to_string).collect(),
+        Some(None) => twin.space(place.unwrap_or_default())?.collections()?,
+        Some(Some((space, collection))) => {
+            return list_records(cx, &twin.space(space)?.collection(collection));
+        }
+    };
+    cx.event(json!(names));
+    if names.is_empty() {
+        cx.say("nothing here yet");
+    } else {
+        cx.say(names.join("\n"));
+    }
+    Ok(())
+}
+
+fn list_records(cx: &Context, collection: &Collection) -> Result<()> {
+    let mut records: Vec<Record> = Vec::new();
+    loop {
+        let after = records.last().map(|record| record.id.clone());
+        let page = collection.list(after.as_deref(), PAGE)?;
+        let last = page.len() < PAGE;
+        records.extend(page);
+        if last {
+            break;
+        }
+    }
+    // The vault's order hides names, which people like sorted.
+    records.sort_by(|a, b| a.id.cmp(&b.id));
+    cx.event(Json::Array(records.iter().map(to_json).collect()));
+    if records.is_empty() {
+        cx.say("nothing here yet");
+    }
+    let rows: Vec<Vec<String>> = records
+        .iter()
+        .map(|record| {
+            let fields = record.fields.0.iter();
+            let fields: Vec<String> = fields
+                .map(|(name, value)| format!("{name}={}", for_people(value)))
+                .collect();
+            vec![record.id.clone(), fields.join("  ")]
+        })
+        .collect();
+    if !rows.is_empty() {
+        cx.say(table(&rows).trim_end());
+    }
+    Ok(())
+}
+
+pub fn delete(cx: &Context, record: &str) -> Result<()> {
+    let path = Path::parse(record)?;
+    let twin = cx.open()?;
+    let collection = path.collection(&twin)?;
+    if collection.get(path.id)?.is_none() {
+        return Err(CliError::NoRecord(record.to_owned()));
+    }
+    collection.delete(path.id)?;
+    cx.event(json!({"deleted": record}));
+    cx.say(format!("deleted: {record}"));
+    Ok(())
+}
+
+/// SPACE/COLLECTION/ID; the id may contain further slashes.
+struct Path<'a> {
+    space: &'a str,
+    collection: &'a str,
+    id: &'a str,
+}
+
+impl<'a> Path<'a> {
+    fn parse(text: &'a str) -> Result<Self> {
+        let mut parts = text.splitn(3, '/').filter(|part| !part.is_empty());
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(space), Some(collection), Some(id)) => Ok(Self {
+                space,
+                collection,
+                id,
+            }),
+            _ => Err(CliError::RecordPath(text.to_owned())),
+        }
+    }
+
+    fn collection(&self, twin: &Twin) -> Result<Collection> {
+        Ok(twin.space(self.space)?.collection(self.collection))
+    }
+}
+
+fn parse_fields(texts: &[String]) -> Result<Fields> {
+    let mut fields = BTreeMap::new();
+    for text in texts {
+        let wrong = || CliError::Field(text.clone());
+        let (name, value) = text.split_once('=').ok_or_else(wrong)?;
+        let (name, value) = match name.strip_suffix(':') {
+            Some(name) => (name, from_json(value).ok_or_else(wrong)?),
+            None => (name, Value::from(value)),
+        };
+        if name.is_empty() {
+            return Err(wrong());
+        }
+        fields.insert(name.to_owned(), value);
+    }
+    Ok(Fields(fields))
+}
+
+fn from_json(text: &str) -> Option<Value> {
+    Some(match serde_json::from_str(text).ok()? {
+        Json::Null => Value::Null,
+        Json::Bool(value) => Value::Bool(value),
+        Json::Number(number) => match number.as_i64() {
+            Some(value) => Value::Int(value),
+            None => Value::Float(number.as_f64()?),
+        },
+        Json::String(text) => Value::Text(text),
+        Json::Array(_) | Json::Object(_) => return None,
+    })
+}
+
+fn to_json(record: &Record) -> Json {
+    let fields: serde_json::Map<String, Json> = record
+        .fields
+        .0
+        .iter()
+        .map(|(name, value)| (name.clone(), value_to_json(value)))
+        .collect();
+    json!({"id": record.id, "fields": fields})
+}
+
+fn value_to_json(value: &Value) -> Json {
+    match value {
+        Value::Null => Json::Null,
+        Value::Bool(value) => json!(value),
+        Value::Int(value) => json!(value),
+        Value::Float(value) => json!(value),
+        Value::Text(text) => json!(text),
+        Value::Bytes(bytes) => json!({"hex": hex(bytes)}),
+    }
+}
+
+fn for_people(value: &Value) -> String {
+    match value {
+        Value::Text(text) => printable(text),
+        other => value_to_json(other).to_string(),
+    }
+}
+
+/// Text from another device must not command this terminal.
+pub fn printable(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    text.chars().map(shown).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

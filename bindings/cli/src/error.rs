@@ -1,0 +1,45 @@
+//! What can go wrong at the terminal, in one sentence each.
+
+use std::io;
+use std::path::PathBuf;
+
+/// The command failed; the message says what happened and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    #[error(transparent)]
+    Twin(#[from] twin::Error),
+    #[error(transparent)]
+    Site(#[from] twin_site::SiteError),
+    #[error("no folder for the vault: say --home DIR or set TWIN_HOME")]
+    NoHome,
+    #[error("the password cannot be read: run this in a terminal, or set TWIN_PASSWORD")]
+    NoPassword,
+    #[error("the two passwords differ: try again")]
+    PasswordsDiffer,
+    #[error("“{0}” should be SPACE/COLLECTION/ID")]
+    RecordPath(String),
+    #[error("“{0}” should be field=text or field:=JSON (a number, true, false or null)")]
+    Field(String),
+    #[error("there is no record {0}")]
+    NoRecord(String),
+    #[error("{0} cannot be read: {1}")]
+    Unreadable(PathBuf, String),
+    #[error("there is no QR code in {0}: take the picture again, closer and straight")]
+    NoQr(PathBuf),
+    #[error("{0} cannot be written: {1}")]
+    Unwritable(PathBuf, String),
+    #[error("the QR code could not be drawn: the text is too long")]
+    QrTooLong,
+    #[error("you said no: nothing was done")]
+    Declined,
+    #[error("nothing was typed: nothing was done")]
+    NoInput,
+    #[error("“{0}” is not the two digits that the page shows")]
+    Number(String),
+    #[error("the terminal cannot be read or written: {0}")]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Demo(String),
+}
+
+pub type Result<T> = std::result::Result<T, CliError>;

@@ -1,0 +1,55 @@
+//! The `twin` command: a device in a terminal, a site, and the demonstration.
+//!
+//! Read top-down: [`args`] says what can be asked, [`commands`] answers, one module a noun; [`output`], [`password`],
+//! [`qr`] are the terminal's sides of it.
+
+// A terminal program prints.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod args;
+mod commands;
+mod error;
+mod output;
+mod password;
+mod qr;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command, DeviceCommand, LinkCommand};
+use commands::{activity, create, demo, device, link, login, online, record, site, status};
+use error::Result;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("twin: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: &Args) -> Result<()> {
+    let cx = &output::Context::new(args)?;
+    match &args.command {
+        Command::Create(options) => create::run(cx, options),
+        Command::Status => status::run(cx),
+        Command::Put(options) => record::put(cx, options),
+        Command::Get { record } => record::get(cx, record),
+        Command::List { place } => record::list(cx, place.as_deref()),
+        Command::Delete { record } => record::delete(cx, record),
+        Command::Device(DeviceCommand::List) => device::list(cx),
+        Command::Link(LinkCommand::Offer(options)) => link::offer(cx, options).await,
+        Command::Link(LinkCommand::Accept(options)) => link::accept(cx, options).await,
+        Command::Sync(options) => online::sync(cx, options).await,
+        Command::Run(options) => online::run(cx, options).await,
+        Command::Login(options) => login::run(cx, options).await,
+        Command::Activity => activity::run(cx),
+        Command::Site(options) => site::run(cx, options).await,
+        Command::Demo(options) => demo::run(cx, options).await,
+    }
+}

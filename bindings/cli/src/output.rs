@@ -1,0 +1,105 @@
+//! Where answers go: sentences for people, JSON for programs.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value as Json;
+use twin::Twin;
+
+use crate::args::Args;
+use crate::error::{CliError, Result};
+use crate::password;
+
+/// What every command needs to know.
+pub struct Context {
+    home: Option<PathBuf>,
+    /// Whether to answer in JSON.
+    pub json: bool,
+}
+
+impl Context {
+    pub fn new(args: &Args) -> Result<Self> {
+        Ok(Self {
+            home: args.home.clone(),
+            json: args.json,
+        })
+    }
+
+    /// The folder of this device's vault.
+    pub fn home(&self) -> Result<&Path> {
+        self.home.as_deref().ok_or(CliError::NoHome)
+    }
+
+    /// Unlocks this device.
+    pub fn open(&self) -> Result<Twin> {
+        let home = self.home()?;
+        if !Twin::exists(home) {
+            // Say that there is nothing to unlock before asking for a password.
+            return Ok(Twin::open(home, twin::Unlock::Password(""))?);
+        }
+        let password = password::ask()?;
+        Ok(Twin::open(home, twin::Unlock::Password(&password))?)
+    }
+
+    /// A sentence for a person; nothing in JSON.
+    pub fn say(&self, text: impl AsRef<str>) {
+        if !self.json {
+            println!("{}", text.as_ref());
+        }
+    }
+
+    /// One JSON value on a line of its own; nothing for a person.
+    pub fn event(&self, json: Json) {
+        if self.json {
+            println!("{json}");
+            // Programs read line by line; an output that is gone shows at the next write.
+            let _ = io::stdout().flush();
+        }
+    }
+
+    /// Asks for a line on standard input.
+    pub fn ask(&self, question: &str) -> Result<String> {
+        if !self.json {
+            print!("{question} ");
+            io::stdout().flush()?;
+        }
+        let mut line = String::new();
+        if io::stdin().lock().read_line(&mut line)? == 0 {
+            return Err(CliError::NoInput);
+        }
+        Ok(line.trim().to_owned())
+    }
+
+    /// Asks a question that is answered with y or n.
+    pub fn confirm(&self, question: &str) -> Result<bool> {
+        let answer = self.ask(&format!("{question} [y/N]"))?;
+        Ok(matches!(answer.to_lowercase().as_str(), "y" | "yes"))
+    }
+
+    /// Whether a person sits at a terminal.
+    pub fn is_interactive(&self) -> bool {
+        !self.json && io::stdin().is_terminal() && io::stdout().is_terminal()
+    }
+}
+
+/// A table in which every column is as wide as it needs to be.
+pub fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| {
+            let cells = rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        })
+        .collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line.push_str(cell);
+            line.extend(std::iter::repeat_n(' ', width - cell.chars().count() + 2));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,34 @@
+//! The password: from the terminal without echo, or from TWIN_PASSWORD.
+
+use zeroize::Zeroizing;
+
+use crate::error::{CliError, Result};
+
+const VARIABLE: &str = "TWIN_PASSWORD";
+
+/// The password of a vault that exists.
+pub fn ask() -> Result<Zeroizing<String>> {
+    match std::env::var(VARIABLE) {
+        Ok(password) => Ok(Zeroizing::new(password)),
+        Err(_) => prompt("Password: "),
+    }
+}
+
+/// The password of a new vault, typed twice.
+pub fn choose() -> Result<Zeroizing<String>> {
+    if std::env::var(VARIABLE).is_ok() {
+        return ask();
+    }
+    let first = prompt("Choose a password for this device: ")?;
+    let second = prompt("Once more: ")?;
+    if *first == *second {
+        Ok(first)
+    } else {
+        Err(CliError::PasswordsDiffer)
+    }
+}
+
+fn prompt(text: &str) -> Result<Zeroizing<String>> {
+    let typed = rpassword::prompt_password(text);
+    typed.map(Zeroizing::new).map_err(|_| CliError::NoPassword)
+}
