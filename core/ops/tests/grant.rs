@@ -1,0 +1,229 @@
+//! Grants: who gets which keys, from whom, in which twin.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod common;
+
+use std::sync::OnceLock;
+
+use chacha20_rng::ChaCha20Rng;
+use chacha20_rng::rand_core::SeedableRng;
+use common::device;
+use minicbor::Encoder;
+use proptest::prelude::*;
+use twin_identity::birth::Birth;
+use twin_identity::context;
+use twin_identity::device::{DeviceKeys, Role};
+use twin_identity::entry::Entry;
+use twin_identity::log::IdentityLog;
+use twin_identity::sign::{SignatureError, Use};
+use twin_identity::words::RecoverySecret;
+use twin_ops::epoch::EpochKey;
+use twin_ops::grant::{Grant, GrantError, GrantedKey, MAX_GRANTED_KEYS, Recipients};
+use twin_ops::space::SpaceName;
+
+/// A twin with a phone, an admin 2 and members 3 and 4.
+struct Twin {
+    words: RecoverySecret,
+    phone: DeviceKeys,
+    log: IdentityLog,
+    rng: ChaCha20Rng,
+}
+
+fn twin(seed: u8) -> Twin {
+    let words = RecoverySecret::from_bytes([seed; 32]);
+    let mut rng = ChaCha20Rng::from_seed([seed; 32]);
+    let birth = Birth::new(&words, &mut rng).unwrap();
+    let mut log = IdentityLog::new(birth.genesis);
+    log.insert(birth.entry).unwrap();
+    let phone = birth.device;
+    for (number, role) in [(2, Role::Admin), (3, Role::Member), (4, Role::Member)] {
+        let statement = device(number).statement(log.twin(), role);
+        let (heads, seq) = (log.heads(), log.next_seq());
+        let entry = Entry::add_device(log.twin(), &heads, seq, &statement, &phone);
+        log.insert(entry.unwrap()).unwrap();
+    }
+    Twin {
+        words,
+        phone,
+        log,
+        rng,
+    }
+}
+
+impl Twin {
+    /// Grants a key of `~keys` and one of `notes`, which has had an epoch before.
+    fn grant(&mut self, recipients: &Recipients<'_>, signer: &DeviceKeys) -> Grant {
+        let (before, now) = (
+            EpochKey::random(&mut self.rng),
+            EpochKey::random(&mut self.rng),
+        );
+        let keys = [
+            GrantedKey {
+                space: SpaceName::keys(),
+                key: EpochKey::random(&mut self.rng),
+                predecessor: None,
+            },
+            GrantedKey {
+                space: SpaceName::new("notes").unwrap(),
+                predecessor: Some(now.seal_predecessor(&before, &mut self.rng).unwrap()),
+                key: now,
+            },
+        ];
+        Grant::new(&self.log, &keys, recipients, signer, &mut self.rng).unwrap()
+    }
+
+    fn spaces(&self, grant: &Grant, device: &DeviceKeys) -> Vec<String> {
+        names(&grant.open(&self.log, device).unwrap())
+    }
+}
+
+fn names(keys: &[GrantedKey]) -> Vec<String> {
+    keys.iter().map(|key| key.space.to_string()).collect()
+}
+
+#[test]
+fn members_get_the_members_keys_and_admins_all() {
+    let mut twin = twin(1);
+    let phone = DeviceKeys::from_secret(&twin.phone.to_secret()).unwrap();
+    let grant = twin.grant(&Recipients::All, &phone);
+    let grant = Grant::from_bytes(grant.to_bytes()).unwrap();
+    assert_eq!(grant.verify(&twin.log), Ok(()));
+    assert_eq!(twin.spaces(&grant, &phone), ["notes", "~keys"]);
+    assert_eq!(twin.spaces(&grant, &device(2)), ["notes", "~keys"]);
+    assert_eq!(twin.spaces(&grant, &device(3)), ["notes"]);
+    assert_eq!(twin.spaces(&grant, &device(9)), Vec::<String>::new());
+    let keys = grant.open(&twin.log, &device(3)).unwrap();
+    let before = keys[0].predecessor.as_ref().unwrap();
+    assert!(keys[0].key.open_predecessor(before).is_ok());
+}
+
+#[test]
+fn the_words_open_what_was_granted_to_all() {
+    let mut twin = twin(1);
+    let phone = DeviceKeys::from_secret(&twin.phone.to_secret()).unwrap();
+    let grant = twin.grant(&Recipients::All, &phone);
+    let keys = grant.open_with_words(&twin.log, &twin.words.sealing());
+    assert_eq!(names(&keys.unwrap()), ["notes", "~keys"]);
+    let other = RecoverySecret::from_bytes([9; 32]).sealing();
+    assert!(grant.open_with_words(&twin.log, &other).is_err());
+    let one = twin.grant(&Recipients::One(&device(3).id()), &phone);
+    assert_eq!(
+        one.open_with_words(&twin.log, &twin.words.sealing())
+            .unwrap(),
+        []
+    );
+    assert_eq!(twin.spaces(&one, &device(4)), Vec::<String>::new());
+    assert_eq!(twin.spaces(&one, &device(3)), ["notes"]);
+}
+
+#[test]
+fn what_a_member_says_about_the_admins_space_counts_for_nothing() {
+    let mut twin = twin(1);
+    let grant = twin.grant(&Recipients::All, &device(3));
+    assert_eq!(grant.verify(&twin.log), Ok(()));
+    let phone = DeviceKeys::from_secret(&twin.phone.to_secret()).unwrap();
+    assert_eq!(twin.spaces(&grant, &phone), ["notes"]);
+    assert_eq!(twin.spaces(&grant, &device(2)), ["notes"]);
+}
+
+#[test]
+fn a_grant_comes_from_a_device_of_the_twin_and_is_not_altered() {
+    let mut twin = twin(1);
+    let grant = twin.grant(&Recipients::All, &device(9));
+    assert_eq!(grant.verify(&twin.log), Err(GrantError::NotAllowed));
+    let grant = twin.grant(&Recipients::All, &device(3));
+    let mut forged = grant.to_bytes().to_vec();
+    *forged.last_mut().unwrap() ^= 1;
+    let forged = Grant::from_bytes(&forged).unwrap();
+    assert_eq!(
+        forged.verify(&twin.log),
+        Err(GrantError::Signature(SignatureError))
+    );
+}
+
+#[test]
+fn a_grant_means_nothing_in_another_twin() {
+    let (mut ours, other) = (twin(1), twin(2));
+    // Device 3 is in both twins, as a device that moves from one to the other would be.
+    let grant = ours.grant(&Recipients::All, &device(3));
+    assert_eq!(
+        grant.verify(&other.log),
+        Err(GrantError::Signature(SignatureError))
+    );
+    assert!(grant.open(&other.log, &device(3)).is_err());
+    // Signed anew for the other twin, the wraps are still of this one.
+    let moved = resigned(&grant, other.log.twin());
+    assert_eq!(moved.verify(&other.log), Ok(()));
+    assert!(moved.open(&other.log, &device(3)).is_err());
+    assert!(moved.open(&other.log, &device(2)).is_err());
+}
+
+/// The same unsigned grant signed by device 3 in another twin.
+fn resigned(grant: &Grant, twin: &twin_identity::id::TwinId) -> Grant {
+    let mut decoder = minicbor::Decoder::new(grant.to_bytes());
+    assert_eq!(decoder.array().unwrap(), Some(2));
+    let unsigned = decoder.bytes().unwrap();
+    let id = context::GRANT.hash([unsigned]);
+    assert_eq!(id, *grant.id.as_bytes());
+    let mut e = Encoder::new(Vec::new());
+    e.array(2).unwrap();
+    e.bytes(unsigned).unwrap();
+    e.bytes(&device(3).sign(Use::Grant, twin, &id)).unwrap();
+    Grant::from_bytes(&e.into_writer()).unwrap()
+}
+
+#[test]
+fn a_grant_has_its_limits() {
+    let mut twin = twin(1);
+    let phone = DeviceKeys::from_secret(&twin.phone.to_secret()).unwrap();
+    let keys = |count: usize, predecessor: usize| -> Vec<GrantedKey> {
+        (0..count)
+            .map(|number| GrantedKey {
+                space: SpaceName::new(&format!("{number:064}")).unwrap(),
+                key: EpochKey::random(&mut ChaCha20Rng::seed_from_u64(number as u64)),
+                predecessor: Some(vec![0; predecessor]),
+            })
+            .collect()
+    };
+    let mut grant = |keys: &[GrantedKey]| {
+        Grant::new(&twin.log, keys, &Recipients::All, &phone, &mut twin.rng).map(|_| ())
+    };
+    assert_eq!(
+        grant(&keys(MAX_GRANTED_KEYS + 1, 0)),
+        Err(GrantError::TooLarge)
+    );
+    assert_eq!(
+        grant(&keys(MAX_GRANTED_KEYS, 400)),
+        Err(GrantError::TooLarge)
+    );
+    assert_eq!(grant(&keys(MAX_GRANTED_KEYS, 72)), Ok(()));
+}
+
+/// A log, and a grant by its device 3 to itself.
+fn sample() -> &'static (IdentityLog, Vec<u8>) {
+    static SAMPLE: OnceLock<(IdentityLog, Vec<u8>)> = OnceLock::new();
+    SAMPLE.get_or_init(|| {
+        let mut twin = twin(1);
+        let grant = twin.grant(&Recipients::One(&device(3).id()), &device(3));
+        (twin.log, grant.to_bytes().to_vec())
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_get_an_answer(bytes: Vec<u8>) {
+        if let Ok(grant) = Grant::from_bytes(&bytes) {
+            prop_assert_eq!(grant.to_bytes(), bytes);
+        }
+    }
+
+    #[test]
+    fn no_altered_byte_goes_unnoticed(at in any::<prop::sample::Index>(), bit in 0u8..8) {
+        let (log, valid) = sample();
+        let mut bytes = valid.clone();
+        bytes[at.index(valid.len())] ^= 1 << bit;
+        let refused = Grant::from_bytes(&bytes).and_then(|grant| grant.verify(log));
+        prop_assert!(refused.is_err());
+    }
+}
