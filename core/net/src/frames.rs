@@ -26,6 +26,9 @@ pub const FRAME_TIME: Duration = Duration::from_secs(30);
 /// How long a peer may leave our bytes untaken.
 pub const STALL_TIME: Duration = Duration::from_secs(60);
 
+/// How long to wait for the peer's end of a stream after our own.
+pub const GOODBYE_TIME: Duration = Duration::from_secs(5);
+
 /// The bytes of a length.
 const PREFIX: usize = 4;
 
@@ -143,6 +146,15 @@ impl Frames {
     /// Says that nothing more will be sent, and flushes; receiving goes on.
     pub async fn close(&mut self) -> Result<(), FrameError> {
         self.writer.close().await
+    }
+
+    /// The polite end: says that nothing more will be sent, and waits up to [`GOODBYE_TIME`] for the peer to say the
+    /// same, so that it has everything before the connection may be closed. Frames still arriving are dropped.
+    pub async fn finish(mut self) -> Result<(), FrameError> {
+        self.close().await?;
+        let silence = async { while let Ok(Some(_)) = self.recv().await {} };
+        timeout(GOODBYE_TIME, silence).await.ok();
+        Ok(())
     }
 
     /// The two halves, for use by different tasks. The stream ends when both are dropped.

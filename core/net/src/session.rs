@@ -22,13 +22,10 @@ use tokio::{
 };
 use twin_sync::machine::{Machine, Millis};
 
-use crate::{FrameError, FrameReader, FrameWriter, Frames};
+use crate::{FrameError, FrameReader, FrameWriter, Frames, frames::GOODBYE_TIME};
 
 /// How many frames may wait in each direction.
 pub const AHEAD: usize = 4;
-
-/// How long to wait for the peer's end of the stream after our own.
-const GOODBYE_TIME: Duration = Duration::from_secs(5);
 
 /// The longest sleep before the clock is read again: it may be set while we sleep.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);

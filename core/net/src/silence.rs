@@ -53,6 +53,21 @@ impl<T> Attentive<T> {
             self.timer.as_mut().reset(end);
         }
     }
+
+    /// What the stream below says; while it says nothing, the silence is watched.
+    fn watch<R>(
+        &mut self,
+        below: Poll<io::Result<R>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<R>> {
+        match below {
+            Poll::Ready(result) => Poll::Ready(result),
+            Poll::Pending => {
+                ready!(self.poll_silence(cx));
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+        }
+    }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Attentive<T> {
@@ -62,21 +77,17 @@ impl<T: AsyncRead + Unpin> AsyncRead for Attentive<T> {
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        match Pin::new(&mut this.io).poll_read(cx, buf) {
-            Poll::Ready(Ok(count)) => {
-                this.heard = Instant::now();
-                this.counters.wire_received(count);
-                Poll::Ready(Ok(count))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => {
-                ready!(this.poll_silence(cx));
-                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-            }
+        let read = Pin::new(&mut this.io).poll_read(cx, buf);
+        if let Poll::Ready(Ok(count)) = read {
+            this.heard = Instant::now();
+            this.counters.wire_received(count);
         }
+        this.watch(read, cx)
     }
 }
 
+/// Writing and closing are watched as well: on a dead link with full buffers they would wait for TCP's own limit, a
+/// quarter of an hour, and libp2p does not read while it closes.
 impl<T: AsyncWrite + Unpin> AsyncWrite for Attentive<T> {
     fn poll_write(
         self: Pin<&mut Self>,
@@ -84,19 +95,23 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Attentive<T> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = ready!(Pin::new(&mut this.io).poll_write(cx, buf));
-        if let Ok(count) = written {
+        let written = Pin::new(&mut this.io).poll_write(cx, buf);
+        if let Poll::Ready(Ok(count)) = written {
             this.counters.wire_sent(count);
         }
-        Poll::Ready(written)
+        this.watch(written, cx)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.io).poll_flush(cx);
+        this.watch(flushed, cx)
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_close(cx)
+        let this = self.get_mut();
+        let closed = Pin::new(&mut this.io).poll_close(cx);
+        this.watch(closed, cx)
     }
 }
 
@@ -108,11 +123,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Attentive<T> {
     clippy::panic
 )]
 mod tests {
-    use futures::AsyncReadExt as _;
+    use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
 
-    /// Gives one byte after each of these pauses, then nothing for ever.
+    /// Gives one byte after each of these pauses, then nothing for ever; takes nothing.
     struct Talker(Vec<Duration>, Option<Pin<Box<Sleep>>>);
 
     impl AsyncRead for Talker {
@@ -134,6 +149,43 @@ mod tests {
             buf[0] = 7;
             Poll::Ready(Ok(1))
         }
+    }
+
+    impl AsyncWrite for Talker {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn closing_a_dead_connection_does_not_wait_for_ever() {
+        let started = Instant::now();
+        let mut io = Attentive::new(Talker(Vec::new(), None), Counters::default());
+        assert_eq!(
+            io.write(b"x").await.unwrap_err().kind(),
+            io::ErrorKind::TimedOut
+        );
+        assert_eq!(
+            io.flush().await.unwrap_err().kind(),
+            io::ErrorKind::TimedOut
+        );
+        assert_eq!(
+            io.close().await.unwrap_err().kind(),
+            io::ErrorKind::TimedOut
+        );
+        assert_eq!(started.elapsed().as_secs(), SILENCE.as_secs());
     }
 
     #[tokio::test(start_paused = true)]

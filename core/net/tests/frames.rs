@@ -223,3 +223,24 @@ async fn halves_work_apart_and_the_wire_is_as_documented() {
     assert_eq!(reader.recv().await.unwrap().unwrap(), b"");
     assert_eq!(reader.recv().await.unwrap().unwrap(), b"x");
 }
+
+#[tokio::test(start_paused = true)]
+async fn finishing_waits_for_the_peer_but_not_for_ever() {
+    let (a, b) = pipe(64);
+    let (ours, mut theirs) = (Frames::over(a), Frames::over(b));
+    let started = Instant::now();
+    let peer = async {
+        assert!(theirs.recv().await.unwrap().is_none());
+        theirs.send(b"late").await.unwrap();
+        sleep(Duration::from_secs(2)).await;
+        theirs.close().await.unwrap();
+    };
+    let (finished, ()) = tokio::join!(ours.finish(), peer);
+    finished.unwrap();
+    assert_eq!(started.elapsed().as_secs(), 2);
+
+    let (a, _held) = pipe(64);
+    let started = Instant::now();
+    Frames::over(a).finish().await.unwrap();
+    assert_eq!(started.elapsed().as_secs(), 5);
+}
