@@ -15,7 +15,7 @@ const DAMAGED: VaultError = VaultError::Damaged("the index of records");
 /// The place after `place` in the same collection, from the last back to the first.
 pub(crate) const fn next_place(place: i64) -> i64 {
     let low = (1 << PLACE_BITS) - 1;
-    (place & !low) | ((place + 1) & low)
+    (place & !low) | (place.wrapping_add(1) & low)
 }
 
 /// The first and last place of a collection.
@@ -88,17 +88,58 @@ impl Store {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 pub(crate) mod tests {
     use std::cell::Cell;
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::common::{NOON, commit, index_rows, phone, records};
+    use crate::{Vault, WriteChange};
+    use twin_ops::value::Fields;
 
     thread_local! {
-        /// Bits of the places that are used: few make records collide.
-        pub static BITS: Cell<u32> = const { Cell::new(64) };
+        static BITS: Cell<u32> = const { Cell::new(64) };
     }
 
-    /// Keeps only the highest bits of a place.
+    /// Leaves only the highest bits of a place: few of them make records collide.
     pub fn crowd(hash: [u8; 8]) -> [u8; 8] {
         let drop = 64 - BITS.get();
         (u64::from_be_bytes(hash) >> drop << drop).to_be_bytes()
+    }
+
+    #[test]
+    fn records_at_one_place_are_told_apart() {
+        BITS.set(2);
+        let dir = tempfile::tempdir().unwrap();
+        let mut vault = phone(dir.path());
+        let mut truth = BTreeMap::new();
+        let write = |vault: &mut Vault, i: u64, make: fn(&str, &str, Fields) -> WriteChange| {
+            let fields = Fields([("n".to_owned(), twin_ops::value::Value::Int(i as i64))].into());
+            let id = format!("{}", i % 30);
+            commit(vault, NOON + i, vec![make("c", &id, fields.clone())]);
+            (id, fields)
+        };
+        for i in 0..60 {
+            truth.extend([write(&mut vault, i, WriteChange::put)]);
+        }
+        for i in 60..75 {
+            truth.extend([write(&mut vault, i, WriteChange::patch)]);
+        }
+        assert_eq!(index_rows(dir.path()).len(), 30);
+        let all: Vec<_> = truth.into_iter().collect();
+        assert_eq!(records(&mut vault, "c"), all);
+        vault.rebuild_index().unwrap();
+        assert_eq!(records(&mut vault, "c"), all);
+    }
+
+    #[test]
+    fn the_last_place_is_followed_by_the_first() {
+        for collection in [1, 0x7fff, 0x8000, u16::MAX] {
+            let (first, last) = places(collection);
+            assert_eq!(next_place(last), first);
+            assert_eq!(next_place(first), first + 1);
+            assert!(first < last);
+        }
     }
 }

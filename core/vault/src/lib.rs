@@ -11,6 +11,13 @@
 //! - `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops and parts), `index` (records)
 
 pub mod admit;
+// The tests inside the crate share what the tests outside it use.
+#[cfg(test)]
+#[path = "../tests/common/mod.rs"]
+mod common;
+#[cfg(test)]
+extern crate self as twin_vault;
+
 mod create;
 mod error;
 mod index;

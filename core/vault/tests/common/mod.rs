@@ -13,7 +13,7 @@ use twin_identity::secret::Secret;
 use twin_identity::words::RecoverySecret;
 use twin_ops::change::Kind;
 use twin_ops::space::SpaceName;
-use twin_ops::store::OpStore;
+use twin_ops::store::{LogHead, OpStore};
 use twin_ops::value::{Fields, Value};
 use twin_vault::{KeyStore, KeyStoreError, Unlock, Vault, VaultError, WriteChange};
 
@@ -113,8 +113,6 @@ pub fn send(from: &Vault, to: &mut Vault, now: u64) {
     }
 }
 
-use twin_ops::store::LogHead;
-
 /// All records of a collection of the space `home`, by id.
 pub fn records(vault: &mut Vault, collection: &str) -> Vec<(String, Fields)> {
     let mut records = Vec::new();
@@ -129,4 +127,28 @@ pub fn records(vault: &mut Vault, collection: &str) -> Vec<(String, Fields)> {
     }
     records.sort_by(|a, b| a.0.cmp(&b.0));
     records
+}
+
+pub fn put(vault: &mut Vault, now: u64, collection: &str, id: &str, values: &[(&str, &str)]) {
+    commit(vault, now, vec![change(Kind::Put, collection, id, values)]);
+}
+
+pub fn patch(vault: &mut Vault, now: u64, collection: &str, id: &str, values: &[(&str, &str)]) {
+    commit(
+        vault,
+        now,
+        vec![change(Kind::Patch, collection, id, values)],
+    );
+}
+
+pub fn delete(vault: &mut Vault, now: u64, collection: &str, id: &str) {
+    commit(vault, now, vec![change(Kind::Delete, collection, id, &[])]);
+}
+
+/// The rows of the index, as they are in the file.
+pub fn index_rows(dir: &Path) -> Vec<(i64, rusqlite::types::Value, i64)> {
+    let file = rusqlite::Connection::open(dir.join(twin_vault::FILE_NAME)).unwrap();
+    let mut rows = file.prepare("SELECT k, p, t FROM rec ORDER BY k").unwrap();
+    let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+    rows.unwrap().map(|row| row.unwrap()).collect()
 }

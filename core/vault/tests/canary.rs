@@ -1,0 +1,210 @@
+//! Nothing readable in the file: words planted everywhere are looked for in every file of the folder.
+//!
+//! In a build with `--cfg twin_break` and `TWIN_BREAK=sealing_off` the same words must be found, each of them: that
+//! shows that they would be.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use common::*;
+use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
+use tempfile::tempdir;
+use twin_ops::store::OpStore;
+use twin_ops::value::Value;
+use twin_vault::Vault;
+
+const DIR: &str = "TWIN_VAULT_TEST_DIR";
+
+const VALUE: &str = "canary-value-Zaunkönig";
+const BYTES: &str = "canary-bytes-Rotkehlchen";
+const FIELD: &str = "canary-field-Nachtigall";
+const ID: &str = "canary-id-Goldammer";
+const COLLECTION: &str = "canary-collection-Bachstelze";
+const SPACE: &str = "canary-space-Eisvogel";
+const DEVICE: &str = "canary-device-Mauersegler";
+const TWIN: &str = "canary-twin-Gimpel";
+const ADDRESS: &str = "canary-address-Pirol";
+const WORDS: [&str; 9] = [
+    VALUE, BYTES, FIELD, ID, COLLECTION, SPACE, DEVICE, TWIN, ADDRESS,
+];
+
+fn plant(vault: &mut Vault) {
+    let mut note = common::change(
+        twin_ops::change::Kind::Put,
+        COLLECTION,
+        ID,
+        &[(FIELD, VALUE)],
+    );
+    let bytes = Value::Bytes(BYTES.as_bytes().to_vec());
+    note.fields.0.insert("bytes".to_owned(), bytes);
+    vault
+        .commit(NOON, &mut rng(1), &space(SPACE), vec![note])
+        .unwrap();
+    let names = vec![
+        common::change(
+            twin_ops::change::Kind::Put,
+            "devices",
+            "1",
+            &[("name", DEVICE)],
+        ),
+        common::change(twin_ops::change::Kind::Put, "twin", "1", &[("name", TWIN)]),
+    ];
+    vault
+        .commit(NOON, &mut rng(2), &space("~members"), names)
+        .unwrap();
+    vault.remember_address(vault.device(), ADDRESS).unwrap();
+}
+
+/// The ways in which a word may stand in a file.
+fn spellings(word: &str) -> Vec<(&'static str, Vec<u8>)> {
+    let bytes = word.as_bytes();
+    let utf16 = |order: fn(u16) -> [u8; 2]| word.encode_utf16().flat_map(order).collect();
+    let mut spellings = vec![
+        ("UTF-8", bytes.to_vec()),
+        ("UTF-16LE", utf16(u16::to_le_bytes)),
+        ("UTF-16BE", utf16(u16::to_be_bytes)),
+        ("hex", HEXLOWER.encode(bytes).into_bytes()),
+        ("HEX", HEXUPPER.encode(bytes).into_bytes()),
+    ];
+    for (name, base64) in [("base64", BASE64_NOPAD), ("base64url", BASE64URL_NOPAD)] {
+        for before in 0..3 {
+            // Without the characters that neighbouring bytes have a part in.
+            let text = base64.encode(&[&vec![0; before], bytes].concat());
+            let first = [0, 2, 3][before];
+            let last = (before + bytes.len()) * 8 / 6;
+            spellings.push((name, text.as_bytes()[first..last].to_vec()));
+        }
+    }
+    spellings
+}
+
+/// Which of the words are in the files of a folder, and how.
+fn search(dir: &Path) -> Vec<(&'static str, &'static str)> {
+    let mut found = Vec::new();
+    let mut searched = 0;
+    for file in fs::read_dir(dir).unwrap() {
+        let mut content = Vec::new();
+        fs::File::open(file.unwrap().path())
+            .unwrap()
+            .read_to_end(&mut content)
+            .unwrap();
+        searched += content.len();
+        for word in WORDS {
+            for (how, spelling) in spellings(word) {
+                if content
+                    .windows(spelling.len())
+                    .any(|window| window == spelling)
+                {
+                    found.push((word, how));
+                }
+            }
+        }
+    }
+    assert!(searched > 10_000, "there is nothing to search");
+    found
+}
+
+#[cfg(twin_break)]
+fn sealing_is_off() -> bool {
+    twin_identity::broken::is("sealing_off")
+}
+
+#[cfg(not(twin_break))]
+fn sealing_is_off() -> bool {
+    false
+}
+
+fn expect_nothing(dir: &Path, when: &str) {
+    let found = search(dir);
+    if sealing_is_off() {
+        for word in WORDS {
+            assert!(
+                found.contains(&(word, "UTF-8")),
+                "{word} was not found {when}"
+            );
+        }
+    } else {
+        assert_eq!(found, [], "{when}");
+    }
+}
+
+#[test]
+fn no_word_is_readable() {
+    let dir = tempdir().unwrap();
+    let mut vault = phone(dir.path());
+    plant(&mut vault);
+    expect_nothing(dir.path(), "while open");
+    let record = vault.get(&space(SPACE), COLLECTION, ID).unwrap().unwrap();
+    assert_eq!(record.fields.0[FIELD], VALUE.into());
+    vault.rebuild_index().unwrap();
+    expect_nothing(dir.path(), "after the index was made anew");
+    drop(vault);
+    expect_nothing(dir.path(), "after close");
+}
+
+#[test]
+fn no_word_is_readable_after_kill_9() {
+    let dir = tempdir().unwrap();
+    drop(phone(dir.path()));
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["child", "--exact", "--ignored", "--nocapture"])
+        .env(DIR, dir.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().ends_with("planted")));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let wal = fs::metadata(dir.path().join("vault.db-wal")).unwrap();
+    assert!(
+        wal.len() > 0,
+        "the child was killed before its WAL went into the file"
+    );
+    expect_nothing(dir.path(), "after kill -9");
+    let mut vault = reopen(dir.path()).unwrap();
+    assert!(vault.get(&space(SPACE), COLLECTION, ID).unwrap().is_some());
+    drop(vault);
+    expect_nothing(dir.path(), "after it was opened and closed again");
+}
+
+/// Not a test: what the child process of the test above runs.
+#[test]
+#[ignore = "run by another test, as a process of its own"]
+fn child() {
+    let Some(dir) = std::env::var_os(DIR) else {
+        return;
+    };
+    let mut vault = reopen(Path::new(&dir)).unwrap();
+    plant(&mut vault);
+    writeln!(std::io::stdout(), "planted").unwrap();
+    std::thread::park();
+}
+
+#[test]
+fn every_spelling_would_be_found() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("file");
+    let around = vec![0xa5; 6000];
+    let written = |spelling: &[u8]| {
+        fs::write(&path, [&around, spelling, &around].concat()).unwrap();
+        search(dir.path())
+    };
+    assert_eq!(written(b""), []);
+    for word in WORDS {
+        for (how, spelling) in spellings(word) {
+            assert!(written(&spelling).contains(&(word, how)));
+        }
+        // In the middle of a longer text, at every alignment.
+        for before in 0..3 {
+            let text = format!("{}{word}and more", "x".repeat(before));
+            let base64 = BASE64_NOPAD.encode(text.as_bytes());
+            assert!(written(base64.as_bytes()).contains(&(word, "base64")));
+        }
+    }
+}
