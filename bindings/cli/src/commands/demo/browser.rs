@@ -64,20 +64,12 @@ pub fn text_of(page: &str, id: &str) -> Option<String> {
     let (_, rest) = page.split_once(&format!("id=\"{id}\""))?;
     let (_, rest) = rest.split_once('>')?;
     let (text, _) = rest.split_once('<')?;
-    let plain = [
-        ("&lt;", "<"),
-        ("&gt;", ">"),
-        ("&quot;", "\""),
-        ("&#39;", "'"),
-        ("&amp;", "&"),
-    ];
-    Some(
-        plain
-            .iter()
-            .fold(text.trim().to_owned(), |text, (escaped, plain)| {
-                text.replace(escaped, plain)
-            }),
-    )
+    // The site writes every special character as a number (`fn escape` in its page).
+    let escaped = ["<", ">", "\"", "'", "&"];
+    Some(escaped.iter().fold(text.trim().to_owned(), |text, plain| {
+        let code = plain.bytes().next().unwrap_or_default();
+        text.replace(&format!("&#{code};"), plain)
+    }))
 }
 
 #[cfg(test)]
@@ -86,7 +78,7 @@ mod tests {
 
     #[test]
     fn reads_an_element() {
-        let page = r#"<p>x</p><textarea id="code" readonly>a?b=1&amp;c=2</textarea>"#;
+        let page = r#"<p>x</p><textarea id="code" readonly>a?b=1&#38;c=2</textarea>"#;
         assert_eq!(text_of(page, "code").as_deref(), Some("a?b=1&c=2"));
         assert_eq!(text_of(page, "number"), None);
     }
