@@ -509,6 +509,11 @@ async fn run_session(
             if matches!(event, SyncEvent::Received { .. }) {
                 twin.notify();
             }
+            if event == SyncEvent::InSync
+                && let Err(error) = sync::grant_missing(twin)
+            {
+                log::warn!("keys could not be granted: {error}");
+            }
             let Some(device) = device else { continue };
             let told = match event {
                 SyncEvent::Met(device) => OnlineEvent::Met(device),

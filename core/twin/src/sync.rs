@@ -47,6 +47,16 @@ pub(crate) async fn run(
     Ok(())
 }
 
+/// Gives keys to devices that were linked by somebody who did not have them: a space may be made on one device while
+/// another is being linked elsewhere.
+pub(crate) fn grant_missing(twin: &Twin) -> Result<()> {
+    let granted = twin.vault().grant_missing(&mut rng())?;
+    if granted > 0 {
+        twin.notify();
+    }
+    Ok(())
+}
+
 /// Runs a session until both replicas are equal.
 pub(crate) async fn run_to_end(twin: &Twin, meeting: Meeting, frames: Frames) -> Result<()> {
     let (sender, mut events) = mpsc::channel(EVENTS);
@@ -56,7 +66,10 @@ pub(crate) async fn run_to_end(twin: &Twin, meeting: Meeting, frames: Frames) ->
         while let Some(event) = events.recv().await {
             match event {
                 SyncEvent::Received { .. } => twin.notify(),
-                SyncEvent::InSync => in_sync = true,
+                SyncEvent::InSync => {
+                    in_sync = true;
+                    grant_missing(twin)?;
+                }
                 SyncEvent::Stuck => {
                     return Err(Error::NotInSync(
                         "something that one of them has cannot be passed on".to_owned(),
