@@ -10,3 +10,5 @@
 
 #[cfg(feature = "e2e")]
 pub mod e2e;
+
+pub mod sim;

@@ -1,0 +1,216 @@
+//! Everybody in a run, and what really happened.
+
+use std::path::PathBuf;
+
+use twin_identity::birth::Birth;
+use twin_identity::id::TwinId;
+use twin_identity::words::RecoverySecret;
+use twin_ops::space::SpaceName;
+use twin_ops::store::OpStore;
+use twin_vault::WriteChange;
+
+use super::device::{Device, Instant};
+use super::dice::Dice;
+use super::fault::{Held, fault, hold};
+use super::linking::Newcomer;
+use super::reference::{self, RecordName, Write};
+use super::truth::Truth;
+
+/// Everybody.
+pub struct Cast {
+    /// All devices that have a vault, of all twins.
+    pub devices: Vec<Device>,
+    /// All that were or are to be linked.
+    pub newcomers: Vec<Newcomer>,
+    /// The twins.
+    pub twins: Vec<TwinId>,
+    /// What really happened.
+    pub truth: Truth,
+    /// Everything worth telling, if somebody listens.
+    pub trace: Trace,
+    root: PathBuf,
+    homes: usize,
+}
+
+/// A story of the run, told only when it is wanted.
+pub struct Trace {
+    /// `None`: nobody listens.
+    pub lines: Option<Vec<String>>,
+}
+
+impl Trace {
+    /// Adds a line.
+    pub fn say(&mut self, at: Instant, line: impl FnOnce() -> String) {
+        if let Some(lines) = &mut self.lines {
+            lines.push(format!("{:>9} {}", at, line()));
+        }
+    }
+}
+
+/// What a twin's name is on screens: the same for all, so that nobody is told apart by it.
+pub const TWIN_NAME: &str = "Ada";
+
+impl Cast {
+    /// Nobody yet, with a folder for everybody's files.
+    pub fn new(root: PathBuf, traced: bool) -> Self {
+        Self {
+            devices: Vec::new(),
+            newcomers: Vec::new(),
+            twins: Vec::new(),
+            truth: Truth::default(),
+            trace: Trace { lines: traced.then(Vec::new) },
+            root,
+            homes: 0,
+        }
+    }
+
+    /// A folder for a new device.
+    pub fn home(&mut self) -> PathBuf {
+        self.homes += 1;
+        let home = self.root.join(self.homes.to_string());
+        std::fs::create_dir(&home).expect("a folder in the simulation's own folder");
+        home
+    }
+
+    /// A twin is born, with its first device.
+    pub fn birth(&mut self, dice: &mut Dice) -> Held<usize> {
+        let recovery = RecoverySecret::random(dice.rng());
+        let birth = Birth::new(&recovery, dice.rng());
+        let birth = birth.map_err(|error| fault!("{error}"))?;
+        let (twin, home) = (self.twins.len(), self.home());
+        let device = Device::first(home, twin, &birth, dice)?;
+        self.twins.push(birth.genesis.twin_id());
+        self.truth.admitted.insert((twin, device.id));
+        Ok(self.join(device))
+    }
+
+    /// A device has got its vault.
+    pub fn join(&mut self, device: Device) -> usize {
+        self.devices.push(device);
+        self.devices.len() - 1
+    }
+
+    /// The devices of a twin.
+    pub fn of_twin(&self, twin: usize) -> Vec<usize> {
+        let all = 0..self.devices.len();
+        all.filter(|device| self.devices[*device].twin == twin).collect()
+    }
+
+    /// Tells a device's vault what its clock shows, as every device does before it does anything.
+    pub fn tell_time(&mut self, device: usize, at: Instant) -> Held<u64> {
+        let device = &mut self.devices[device];
+        let now = device.clock(at);
+        device.vault().merge_due(now)?;
+        device.view.pass(now);
+        Ok(now)
+    }
+
+    /// Compares what a device holds with what it may hold.
+    pub fn inspect(&mut self, device: usize, at: Instant) -> Held {
+        let device = &mut self.devices[device];
+        let now = device.clock(at);
+        for id in device.vault_ref().identity().devices().keys() {
+            let known = self.truth.admitted.contains(&(device.twin, *id));
+            hold!(known, "a device is in an identity log that no person has admitted");
+        }
+        let epochs = self.truth.epochs(device.vault_ref())?;
+        let heads = device.vault_ref().heads()?;
+        device.view.hold(now, &heads, &epochs, &self.truth)
+    }
+
+    /// A person writes on a device.
+    pub fn write(
+        &mut self,
+        device: usize,
+        at: Instant,
+        dice: &mut Dice,
+        space: &SpaceName,
+        changes: &[WriteChange],
+    ) -> Held {
+        let now = self.tell_time(device, at)?;
+        self.inspect(device, at)?;
+        let author = &mut self.devices[device];
+        let head = author.vault().commit(now, dice.rng(), space, changes.to_vec())?;
+        let writes = self.truth.acknowledge(author.twin, author.vault_ref(), space, changes, head)?;
+        for write in &writes {
+            for seen in self.truth.writes() {
+                let seen_here = seen.record == write.record && author.view.counts(seen);
+                hold!(
+                    !seen_here || seen.order < write.order,
+                    "a write does not outrank what its writer saw"
+                );
+            }
+        }
+        author.view.wrote(head.log, head.head.height, &writes);
+        for write in &writes {
+            self.check_record(device, &write.record)?;
+        }
+        Ok(())
+    }
+
+    /// A person reads everything on a device and finds what they must.
+    pub fn check_records(&mut self, device: usize, at: Instant) -> Held {
+        self.tell_time(device, at)?;
+        self.inspect(device, at)?;
+        let twin = self.devices[device].twin;
+        let mut names: Vec<RecordName> = self.truth.writes().map(|write| write.record.clone()).collect();
+        names.retain(|name| name.twin == twin);
+        names.sort();
+        names.dedup();
+        names.iter().try_for_each(|name| self.check_record(device, name))?;
+        let mut collections: Vec<(String, String)> =
+            names.into_iter().map(|name| (name.space, name.collection)).collect();
+        collections.dedup();
+        for (space, collection) in collections {
+            self.check_list(device, &space, &collection)?;
+        }
+        Ok(())
+    }
+
+    /// The writes of a record that count on a device.
+    fn counting(&self, device: usize, name: &RecordName) -> Vec<&Write> {
+        let view = &self.devices[device].view;
+        let writes = self.truth.writes();
+        writes.filter(|write| write.record == *name && view.counts(write)).collect()
+    }
+
+    fn check_record(&mut self, device: usize, name: &RecordName) -> Held {
+        let writes = self.counting(device, name);
+        let expected = reference::fields(writes.iter().copied());
+        let newest = writes.iter().map(|write| write.order).max();
+        let space = SpaceName::any(&name.space).map_err(|error| fault!("{error}"))?;
+        let shown = self.devices[device].vault().get(&space, &name.collection, &name.id)?;
+        hold!(
+            shown.as_ref().map(|record| &record.fields) == expected.as_ref(),
+            "device {device} shows {:?} of {name:?}, but the reference says {expected:?}",
+            shown.map(|record| record.fields)
+        );
+        let by = shown.map(|record| (record.changed, record.by));
+        hold!(
+            by.is_none() || by == newest.map(|order| (order.0, order.1)),
+            "device {device} names another write as the newest of {name:?}"
+        );
+        Ok(())
+    }
+
+    /// The list of a collection names exactly the records that are there.
+    fn check_list(&mut self, device: usize, space: &str, collection: &str) -> Held {
+        let twin = self.devices[device].twin;
+        let named = SpaceName::any(space).map_err(|error| fault!("{error}"))?;
+        let listed = self.devices[device].vault().list(&named, collection, None, 1000)?;
+        let mut listed: Vec<String> = listed.into_iter().map(|record| record.id).collect();
+        listed.sort();
+        let of_collection = |write: &&Write| {
+            let name = &write.record;
+            name.twin == twin && name.space == space && name.collection == collection
+        };
+        let writes = self.truth.writes().filter(of_collection);
+        let mut names: Vec<RecordName> = writes.map(|write| write.record.clone()).collect();
+        names.sort();
+        names.dedup();
+        names.retain(|name| reference::fields(self.counting(device, name)).is_some());
+        let expected: Vec<String> = names.into_iter().map(|name| name.id).collect();
+        hold!(listed == expected, "device {device} lists {listed:?}, not {expected:?}");
+        Ok(())
+    }
+}

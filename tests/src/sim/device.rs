@@ -1,0 +1,172 @@
+//! A device: a real vault in a folder of its own, a clock that may be wrong, and what it must have in it.
+
+use std::path::{Path, PathBuf};
+
+use twin_identity::aead::DataKey;
+use twin_identity::birth::Birth;
+use twin_identity::device::Role;
+use twin_identity::id::DeviceId;
+use twin_identity::secret::Secret;
+use twin_ops::store::OpStore;
+use twin_sync::link::new_device::Admitted;
+use twin_vault::{FILE_NAME, KeyStore, KeyStoreError, Unlock, Vault};
+
+use super::dice::Dice;
+use super::fault::{Fault, Held};
+use super::view::View;
+
+/// Milliseconds since the run began, by no device's clock.
+pub type Instant = u64;
+
+/// What a right clock shows when a run begins, in milliseconds since the Unix epoch.
+const BEGIN: u64 = 1_795_000_000_000;
+
+/// A device with a vault.
+pub struct Device {
+    /// Its place among the twins of the run.
+    pub twin: usize,
+    /// Its id.
+    pub id: DeviceId,
+    /// What it may do.
+    pub role: Role,
+    /// How wrong its clock is, in milliseconds.
+    pub skew: i64,
+    /// What its vault must hold and show.
+    pub view: View,
+    chip: Chip,
+    home: PathBuf,
+    lives: u32,
+    vault: Option<Vault>,
+}
+
+/// A key store double: wraps under a key of its own at no cost, where a person's password would take Argon2id.
+pub struct Chip(DataKey);
+
+impl Chip {
+    /// A new one.
+    pub fn new(dice: &mut Dice) -> Self {
+        Self(DataKey::random(dice.rng()))
+    }
+}
+
+impl KeyStore for Chip {
+    fn wrap(&self, key: &Secret<32>) -> Result<Vec<u8>, KeyStoreError> {
+        let wrapped = self.0.seal_synthetic(b"chip", key.expose());
+        wrapped.map_err(|_| KeyStoreError::Unavailable)
+    }
+
+    fn unwrap(&self, wrapped: &[u8]) -> Result<Secret<32>, KeyStoreError> {
+        let key = self.0.open(b"chip", wrapped);
+        let key = key.map_err(|_| KeyStoreError::KeyLost)?;
+        Secret::from_slice(&key).ok_or(KeyStoreError::KeyLost)
+    }
+}
+
+/// What a clock shows that is wrong by `skew`.
+pub fn clock(at: Instant, skew: i64) -> u64 {
+    (BEGIN + at).saturating_add_signed(skew)
+}
+
+impl Device {
+    /// The first device of a twin.
+    pub fn first(home: PathBuf, twin: usize, birth: &Birth, dice: &mut Dice) -> Held<Self> {
+        let chip = Chip::new(dice);
+        let unlock = Unlock::KeyStore(&chip);
+        let vault = Vault::create(&home.join("0"), unlock, birth, dice.rng())?;
+        Ok(Self::new(home, twin, Role::Admin, 0, chip, vault))
+    }
+
+    /// A device that was linked.
+    pub fn linked(
+        home: PathBuf,
+        twin: usize,
+        role: Role,
+        skew: i64,
+        admitted: &Admitted,
+        dice: &mut Dice,
+    ) -> Held<Self> {
+        let chip = Chip::new(dice);
+        let grants: Vec<Vec<u8>> =
+            admitted.grants.iter().map(|grant| grant.to_bytes().to_vec()).collect();
+        let vault = Vault::create_linked(
+            &home.join("0"),
+            Unlock::KeyStore(&chip),
+            &admitted.keys,
+            &admitted.log,
+            &grants,
+            dice.rng(),
+        )?;
+        Ok(Self::new(home, twin, role, skew, chip, vault))
+    }
+
+    fn new(home: PathBuf, twin: usize, role: Role, skew: i64, chip: Chip, vault: Vault) -> Self {
+        Self {
+            twin,
+            id: vault.device(),
+            role,
+            skew,
+            view: View::default(),
+            chip,
+            home,
+            lives: 0,
+            vault: Some(vault),
+        }
+    }
+
+    /// What its clock shows.
+    pub fn clock(&self, at: Instant) -> u64 {
+        clock(at, self.skew)
+    }
+
+    /// Whether it runs.
+    pub const fn is_up(&self) -> bool {
+        self.vault.is_some()
+    }
+
+    /// Its vault. The world asks only devices that run.
+    pub fn vault(&mut self) -> &mut Vault {
+        self.vault.as_mut().expect("a device that runs")
+    }
+
+    /// Its vault, to look at.
+    pub fn vault_ref(&self) -> &Vault {
+        self.vault.as_ref().expect("a device that runs")
+    }
+
+    /// The folder of its vault.
+    pub fn folder(&self) -> PathBuf {
+        self.home.join(self.lives.to_string())
+    }
+
+    /// The process dies: what is on the disk at this moment is all that is left. The vault is never closed; the
+    /// files are taken as they are, and the next life begins with them.
+    pub fn crash(&mut self) -> Held {
+        let before = self.folder();
+        self.lives += 1;
+        let after = self.folder();
+        copy_files(&before, &after)
+            .map_err(|error| Fault(format!("the disk of the simulation failed: {error}")))?;
+        self.vault = None;
+        let _ = std::fs::remove_dir_all(before);
+        Ok(())
+    }
+
+    /// Starts again from the disk.
+    pub fn restart(&mut self) -> Held {
+        let unlock = Unlock::KeyStore(&self.chip);
+        self.vault = Some(Vault::open(&self.folder(), unlock)?);
+        Ok(())
+    }
+}
+
+/// Database and WAL, as kill -9 leaves them; the shared memory beside them is a cache that SQLite makes again.
+fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir(to)?;
+    for suffix in ["", "-wal"] {
+        let name = format!("{FILE_NAME}{suffix}");
+        if from.join(&name).exists() {
+            std::fs::copy(from.join(&name), to.join(&name))?;
+        }
+    }
+    Ok(())
+}

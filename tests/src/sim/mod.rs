@@ -1,0 +1,76 @@
+//! A seeded simulation of twins: real vaults and real protocol machines on a virtual clock and a virtual network.
+//!
+//! Everything that happens in a run is made from its seed: [`run`] with the same seed is the same run, to the byte.
+//!
+//! Read top-down:
+//! - [`run`]: one run
+//! - `story`, `intruders`: what happens, by chance; who attacks
+//! - `ending`: healing, and what must then be true
+//! - `world`, `cable`, `party`: the event loop, virtual connections, who talks over them
+//! - `linking`: the two sides of a link, and the person between them
+//! - `cast`, `device`: everybody; a device with its vault and its clock
+//! - `truth`, `view`, `reference`: what really happened, what one device must show of it, and what a record is
+//! - `dice`, `fault`: chance, and what a run can end with
+
+mod cable;
+mod cast;
+mod device;
+mod dice;
+mod ending;
+mod fault;
+mod intruders;
+mod linking;
+mod party;
+mod reference;
+mod story;
+mod truth;
+mod view;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+pub use fault::{Fault, Held};
+
+use cast::Cast;
+use dice::Dice;
+use story::Story;
+use world::World;
+
+/// What became of a run.
+pub struct Outcome {
+    /// The rule that did not hold, if there is one.
+    pub fault: Option<Fault>,
+    /// Everything that happened, one line each, if it was asked for.
+    pub story: Vec<String>,
+    /// How many ops were acknowledged.
+    pub ops: usize,
+    /// How many devices our twin had in the end.
+    pub devices: usize,
+}
+
+/// Runs one seed; `traced` keeps its story.
+pub fn run(seed: u64, traced: bool) -> Outcome {
+    // Memory if there is any to be had: a disk adds nothing but waiting.
+    let memory = Path::new("/dev/shm");
+    let root = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    let root = tempfile::Builder::new().prefix("twin-sim-").tempdir_in(root);
+    let root = root.expect("a folder for the simulation");
+    let mut dice = Dice::new(seed);
+    let story = Story::by_chance(&mut dice);
+    let mut world = World::new(dice, Cast::new(root.path().to_owned(), traced));
+    let fault = catch_unwind(AssertUnwindSafe(|| {
+        world.live(&story)?;
+        world.end()
+    }));
+    let fault = match fault {
+        Ok(held) => held.err(),
+        Err(_) => Some(Fault("a panic: see above".to_owned())),
+    };
+    Outcome {
+        fault,
+        story: world.cast.trace.lines.take().unwrap_or_default(),
+        ops: world.cast.truth.count(),
+        devices: world.cast.of_twin(0).len(),
+    }
+}

@@ -1,0 +1,199 @@
+//! What really happened: every acknowledged op, and every device that a person admitted. The ops are opened here with
+//! keys taken from the grants, so that what a vault says of itself is not what it is measured by.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use twin_identity::aead::DataKey;
+use twin_identity::id::DeviceId;
+use twin_ops::change::{Change, Kind};
+use twin_ops::epoch::{DiscoveryKey, EpochId};
+use twin_ops::grant::{Grant, GrantId};
+use twin_ops::op::{Link, LogId, Op, Part};
+use twin_ops::seal::{PartPlace, open_part};
+use twin_ops::space::SpaceName;
+use twin_ops::store::{LogHead, OpStore};
+use twin_vault::{Vault, WriteChange};
+
+use super::fault::{Fault, Held, fault, hold};
+use super::reference::{RecordName, Write};
+
+/// In every name, id and value that people write: must never be seen in clear.
+pub const CANARY: &str = "Quokka";
+
+/// An acknowledged op.
+pub struct Acknowledged {
+    /// Its link.
+    pub link: Link,
+    /// Its space.
+    pub space: SpaceName,
+    /// The epoch that it is sealed in.
+    pub epoch: EpochId,
+    /// What it changes.
+    pub writes: Vec<Write>,
+}
+
+impl Acknowledged {
+    /// The write in the part with this index.
+    pub fn write(&self, index: u64) -> Option<&Write> {
+        self.writes.iter().find(|write| write.order.4 == index)
+    }
+}
+
+/// What really happened.
+#[derive(Default)]
+pub struct Truth {
+    ops: BTreeMap<(LogId, u64), Acknowledged>,
+    heads: BTreeMap<LogId, u64>,
+    /// The devices of each twin: the first, and those whose code a person has typed.
+    pub admitted: BTreeSet<(usize, DeviceId)>,
+    keys: BTreeMap<EpochId, Opened>,
+    grants: BTreeMap<GrantId, Granted>,
+}
+
+/// The keys of an epoch.
+pub struct Opened {
+    /// Seals parts.
+    pub parts: DataKey,
+    /// Finds devices, if it is an epoch of the members' space.
+    pub discovery: DiscoveryKey,
+}
+
+/// What a grant gives to whom.
+struct Granted {
+    recipients: BTreeSet<Option<DeviceId>>,
+    epochs: BTreeSet<EpochId>,
+}
+
+impl Truth {
+    /// An acknowledged op.
+    pub fn op(&self, log: LogId, seq: u64) -> Option<&Acknowledged> {
+        self.ops.get(&(log, seq))
+    }
+
+    /// Every log with its height.
+    pub const fn heads(&self) -> &BTreeMap<LogId, u64> {
+        &self.heads
+    }
+
+    /// Every acknowledged write.
+    pub fn writes(&self) -> impl Iterator<Item = &Write> {
+        self.ops.values().flat_map(|op| &op.writes)
+    }
+
+    /// How many ops were acknowledged.
+    pub fn count(&self) -> usize {
+        self.ops.len()
+    }
+
+    /// Notes the op that a vault has just acknowledged, and checks that it says what it was asked to say. Returns what
+    /// it changes.
+    pub fn acknowledge(
+        &mut self,
+        twin: usize,
+        vault: &Vault,
+        space: &SpaceName,
+        asked: &[WriteChange],
+        head: LogHead,
+    ) -> Held<Vec<Write>> {
+        let LogHead { log, head } = head;
+        let run = vault.read_run(&log, head.height - 1, usize::MAX)?;
+        let [bytes] = run.as_slice() else {
+            return Err(fault!("an acknowledged op cannot be read back"));
+        };
+        hold!(!contains(bytes, CANARY), "an op shows in clear what a person wrote");
+        let op = Op::from_bytes(bytes).map_err(|error| fault!("an own op cannot be read: {error}"))?;
+        hold!(op.link() == head.link, "an acknowledged op is not the one that was stored");
+        let epoch = op.header().epoch;
+        let key = &self.opened(vault, epoch)?.parts;
+        let mut writes = Vec::new();
+        for (index, part) in (0..).zip(op.parts()) {
+            let place = PartPlace { log: &log, seq: head.height, epoch: &epoch, salt: op.salt(), index };
+            let Part::Sealed(sealed) = part else {
+                return Err(fault!("an own op has a part missing"));
+            };
+            let plain = open_part(key, place, sealed).map_err(|error| fault!("an own part: {error}"))?;
+            match Change::from_bytes(&plain).map_err(|error| fault!("an own part: {error}"))? {
+                Change::Seen(_) if index == 0 => {}
+                Change::Record(change) => writes.push(Write {
+                    order: (change.stamp, vault.device(), log, head.height, index),
+                    record: RecordName {
+                        twin,
+                        space: space.to_string(),
+                        collection: change.collection,
+                        id: change.id,
+                    },
+                    kind: change.kind,
+                    fields: change.fields,
+                }),
+                _ => return Err(fault!("an own op says what nobody asked for")),
+            }
+        }
+        hold!(writes.len() == asked.len(), "an op has more or fewer changes than were asked for");
+        for (write, asked) in writes.iter().zip(asked) {
+            // A patch of what is not there puts it.
+            let kind = write.kind == asked.kind || (asked.kind == Kind::Patch && write.kind == Kind::Put);
+            let same = write.record.collection == asked.collection
+                && write.record.id == asked.id
+                && write.fields == asked.fields;
+            hold!(kind && same, "an op says something else than was asked for");
+        }
+        let known = self.heads.insert(log, head.height).unwrap_or(0);
+        hold!(head.height == known + 1, "an own log has a hole or was written twice");
+        let op = Acknowledged { link: head.link, space: space.clone(), epoch, writes: writes.clone() };
+        self.ops.insert((log, head.height), op);
+        Ok(writes)
+    }
+
+    /// The keys of an epoch that this vault's device has been granted.
+    pub fn opened(&mut self, vault: &Vault, epoch: EpochId) -> Held<&Opened> {
+        if !self.keys.contains_key(&epoch) {
+            self.epochs(vault)?;
+        }
+        let known = self.keys.get(&epoch);
+        known.ok_or_else(|| fault!("an op is sealed in an epoch that its author was not granted"))
+    }
+
+    /// The epochs that a device has the keys of: those in the grants that it holds and that are for it. Each grant is
+    /// opened once, by the first device that has it and may.
+    pub fn epochs(&mut self, vault: &Vault) -> Held<BTreeSet<EpochId>> {
+        let me = Some(vault.device());
+        let mut epochs = BTreeSet::new();
+        for id in vault.grants()? {
+            if !self.grants.contains_key(&id) {
+                self.open_grant(vault, id)?;
+            }
+            let known = self.grants.get(&id);
+            if let Some(known) = known.filter(|known| known.recipients.contains(&me)) {
+                epochs.extend(&known.epochs);
+            }
+        }
+        Ok(epochs)
+    }
+
+    fn open_grant(&mut self, vault: &Vault, id: GrantId) -> Held {
+        let refused = |error: &dyn std::error::Error| Fault(format!("a grant: {error}"));
+        let bytes = vault.grant(&id)?.ok_or_else(|| fault!("a grant is listed and not there"))?;
+        let grant = Grant::from_bytes(&bytes).map_err(|error| refused(&error))?;
+        let recipients: BTreeSet<_> = grant.recipients().collect();
+        if !recipients.contains(&Some(vault.device())) {
+            return Ok(());
+        }
+        let mut epochs = BTreeSet::new();
+        let keys = grant.open(vault.identity(), vault.device_keys());
+        for granted in keys.map_err(|error| refused(&error))? {
+            epochs.insert(granted.key.id());
+            let opened = Opened {
+                parts: granted.key.part_key(),
+                discovery: granted.key.discovery(),
+            };
+            self.keys.insert(granted.key.id(), opened);
+        }
+        self.grants.insert(id, Granted { recipients, epochs });
+        Ok(())
+    }
+}
+
+/// Whether a text stands in clear among bytes.
+pub fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
