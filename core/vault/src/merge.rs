@@ -5,6 +5,7 @@
 //! there unless its highest change of all is a delete. So a delete hides a record without forgetting it, and a
 //! concurrent patch that is higher brings it back whole.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use twin_identity::id::DeviceId;
@@ -34,7 +35,7 @@ pub(crate) struct Version<K> {
 /// and for each field the one that gives its value. Settling them again with more changes gives the same as settling
 /// all at once.
 pub(crate) fn settle<K>(versions: &mut Vec<Version<K>>) {
-    versions.sort_by(|a, b| b.at.cmp(&a.at));
+    versions.sort_by_key(|version| Reverse(version.at));
     versions.dedup_by(|a, b| a.at == b.at);
     let mut decided = BTreeSet::new();
     let mut highest = true;

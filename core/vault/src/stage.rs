@@ -1,6 +1,7 @@
 //! Merging: the changes of a transaction are gathered record by record, then the index is written once, in its order.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use twin_ops::change::{Change, Stamp};
 use twin_ops::op::{Header, LogId, Op, Part};
@@ -22,6 +23,10 @@ const BATCH: usize = 4096;
 
 /// The highest stamp that is merged at `now`.
 pub(crate) fn horizon(now: u64) -> Stamp {
+    #[cfg(twin_break)]
+    if twin_identity::broken::is("no_horizon") {
+        return Stamp(u64::MAX);
+    }
     Stamp::at(now.saturating_add(LEAD))
 }
 
@@ -42,11 +47,16 @@ pub(crate) struct Staged {
 impl Staged {
     /// Adds a change.
     pub fn merge(&mut self, version: Version<PartNo>) {
+        self.changed = true;
+        #[cfg(twin_break)]
+        if twin_identity::broken::is("last_to_arrive_wins") {
+            self.versions = vec![version];
+            return;
+        }
         self.versions.push(version);
         if self.versions.len() > 1 {
             settle(&mut self.versions);
         }
-        self.changed = true;
     }
 }
 
@@ -60,7 +70,7 @@ impl Vault {
     ) -> Result<&'s mut Staged> {
         let mut place = self.file.keys.place(collection, id);
         loop {
-            if !stage.records.contains_key(&place) {
+            if let Entry::Vacant(free) = stage.records.entry(place) {
                 let versions = self.versions_at(place)?;
                 let there = versions.first().map_or(id, |version| &version.change.id);
                 let record = Staged {
@@ -68,7 +78,7 @@ impl Vault {
                     versions,
                     changed: false,
                 };
-                stage.records.insert(place, record);
+                free.insert(record);
             }
             match stage.records.get(&place) {
                 Some(record) if record.id != id => place = next_place(place),

@@ -155,6 +155,12 @@ impl Vault {
             let gone = highest.is_none_or(|version| version.change.kind == Kind::Delete);
             // A write outranks what its writer saw, whatever the clocks say.
             let stamp = highest.map_or(clock, |version| clock.max(version.at.stamp.next()));
+            #[cfg(twin_break)]
+            let stamp = if twin_identity::broken::is("stamp_ignores_what_was_seen") {
+                Stamp::at(self.now)
+            } else {
+                stamp
+            };
             let change = RecordChange {
                 kind: match change.kind {
                     Kind::Patch if gone => Kind::Put,
