@@ -3,16 +3,16 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+#[path = "common/given.rs"]
+mod given;
 #[path = "common/hpke.rs"]
 mod hpke;
-
-use std::convert::Infallible;
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, Key};
 use data_encoding::HEXLOWER;
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
-use rand_core::{TryCryptoRng, TryRng};
+use given::Given;
 use serde_json::Value;
 use twin_identity::aead::DataKey;
 use twin_identity::device::DeviceKeys;
@@ -125,25 +125,6 @@ fn data_is_sealed_with_xchacha20_poly1305() {
     let ours = key.salted(salt).unwrap().seal(index, &aad, plaintext);
     assert_eq!(ours, Ok(sealed));
 }
-
-/// Gives out one draw of bytes.
-struct Given(Vec<u8>);
-
-impl TryRng for Given {
-    type Error = Infallible;
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        unimplemented!("bytes only")
-    }
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        unimplemented!("bytes only")
-    }
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        bytes.copy_from_slice(&self.0.split_off(0));
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Given {}
 
 #[test]
 fn sealing_is_x_wing_in_hpke() {

@@ -1,0 +1,533 @@
+//! `tests/vectors/{words,hash,aead,seal,identity}.json`, made anew and compared.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod common;
+#[path = "common/given.rs"]
+mod given;
+#[path = "../../../tests/vectors/golden.rs"]
+mod golden;
+#[path = "common/hpke.rs"]
+mod hpke;
+
+use common::{ADD_DEVICE, RawEntry, device, twin};
+use given::Given;
+use golden::{Counter, all_refused, bytes, check, drawn, hex, unhex};
+use minicbor::Encoder;
+use serde_json::{Value, json};
+use twin_identity::aead::DataKey;
+use twin_identity::authority::AuthorityKey;
+use twin_identity::birth::Birth;
+use twin_identity::cbor;
+use twin_identity::context;
+use twin_identity::device::{DeviceKeys, Role};
+use twin_identity::entry::{Body, Entry, Genesis};
+use twin_identity::id::TwinId;
+use twin_identity::log::IdentityLog;
+use twin_identity::seal::SealingKey;
+use twin_identity::secret::Secret;
+use twin_identity::sign::{self, Use};
+use twin_identity::words::RecoverySecret;
+
+fn derived(name: &str, fields: &[&[u8]]) -> [u8; 32] {
+    blake3::derive_key(&format!("digital-twin v1 {name}"), &fields.concat())
+}
+
+#[test]
+fn hash() {
+    let cases: Vec<Value> = context::ALL
+        .iter()
+        .map(|context| {
+            let name = context.name();
+            let inputs = [vec![], (0..100).collect::<Vec<u8>>()];
+            let outputs = inputs.map(|input| {
+                let (one, rest) = input.split_at(input.len() / 3);
+                let output = context.hash([one, rest]);
+                assert_eq!(output, blake3::derive_key(name, &input));
+                json!({ "input": hex(input), "output": hex(output) })
+            });
+            json!({ "context": name, "cases": outputs })
+        })
+        .collect();
+    check(
+        "hash",
+        &json!({ "about": "BLAKE3 derive_key with every context", "contexts": cases }),
+    );
+}
+
+fn authority(recovery: &RecoverySecret, entropy: &[u8; 32], index: u32) -> Value {
+    let seed = |name| derived(name, &[entropy, &index.to_be_bytes()]);
+    let (ed25519, ml_dsa) = (seed("authority ed25519"), seed("authority ml-dsa-65"));
+    let key = recovery.authority(index);
+    assert!(key == AuthorityKey::from_seeds(Secret::new(ed25519), Secret::new(ml_dsa)));
+    let public = key.public();
+    json!({
+        "index": index,
+        "ed25519_seed": hex(ed25519),
+        "ml_dsa_seed": hex(ml_dsa),
+        "ed25519": hex(public.ed25519),
+        "ml_dsa": hex(public.ml_dsa),
+        "hash": hex(public.hash()),
+    })
+}
+
+#[test]
+fn words() {
+    let cases = [
+        [0; 32],
+        std::array::from_fn(|i| 7 * u8::try_from(i).unwrap()),
+    ]
+    .map(|entropy| {
+        let recovery = RecoverySecret::from_bytes(entropy);
+        let words = recovery.to_words();
+        assert_eq!(RecoverySecret::from_words(&words).as_ref(), Ok(&recovery));
+        let genesis = Genesis::new(recovery.authority(0).public().hash());
+        let sealing = derived("recovery sealing", &[&entropy]);
+        assert_eq!(recovery.sealing().seed().expose(), &sealing);
+        let root = |generation: u32| {
+            let root = derived("pseudonym root", &[&entropy, &generation.to_be_bytes()]);
+            assert_eq!(recovery.pseudonym_root(generation).expose(), &root);
+            hex(root)
+        };
+        json!({
+            "entropy": hex(entropy),
+            "words": *words,
+            "authority": [authority(&recovery, &entropy, 0), authority(&recovery, &entropy, 1)],
+            "recovery_sealing_seed": hex(sealing),
+            "recovery_sealing": hex(recovery.sealing().public().unwrap().as_bytes()),
+            "pseudonym_roots": [root(0), root(1)],
+            "backup_root": hex(recovery.backup_root().expose()),
+            "genesis": hex(genesis.to_bytes()),
+            "twin_id": hex(genesis.twin_id().as_bytes()),
+            "twin_id_text": genesis.twin_id().to_string(),
+        })
+    });
+    let abandon = "abandon ".repeat(23);
+    let refused = [
+        (format!("{abandon}abandon"), "the checksum is wrong"),
+        (format!("{abandon}arx"), "the last word is not in the list"),
+        (abandon.clone(), "23 words"),
+        (format!("{abandon}art art"), "25 words"),
+        (
+            "abandon ".repeat(11) + "about",
+            "a valid set of 12 words: only 24 are used",
+        ),
+    ]
+    .map(|(words, why)| json!({ "words": words, "why": why }));
+    for case in &refused {
+        assert!(RecoverySecret::from_words(case["words"].as_str().unwrap()).is_err());
+    }
+    check(
+        "words",
+        &json!({
+            "about": "the 24 words, and everything that is made of them without randomness",
+            "cases": cases,
+            "refused": refused,
+        }),
+    );
+}
+
+#[test]
+fn aead() {
+    let key: [u8; 32] = std::array::from_fn(|i| 0x80 + u8::try_from(i).unwrap());
+    let cases = [
+        ("", ""),
+        ("where", "what"),
+        ("", "a message that is longer than one block of sixty-four bytes, which is where mistakes are"),
+    ]
+    .map(|(aad, plaintext)| {
+        let (aad, plaintext) = (aad.as_bytes(), plaintext.as_bytes());
+        let data_key = DataKey::new(Secret::new(key));
+        let fresh: [u8; 32] = drawn(&mut Counter::default());
+        let sealed = data_key.seal(aad, plaintext, &mut Counter::default()).unwrap();
+        let synthetic = data_key.seal_synthetic(aad, plaintext).unwrap();
+        for sealed in [&sealed, &synthetic] {
+            assert_eq!(*data_key.open(aad, sealed).unwrap(), plaintext);
+        }
+        let nonce_key = derived("nonce", &[&key]);
+        let nonce = |fresh: &[u8; 32]| {
+            let len = |field: &[u8]| (field.len() as u64).to_be_bytes();
+            let input = [fresh, len(aad).as_slice(), aad, &len(plaintext), plaintext].concat();
+            let mut nonce = [0; 24];
+            blake3::Hasher::new_keyed(&nonce_key)
+                .update(&input)
+                .finalize_xof()
+                .fill(&mut nonce);
+            nonce
+        };
+        assert_eq!(sealed[..24], nonce(&fresh));
+        assert_eq!(synthetic[..24], nonce(&[0; 32]));
+        let sub_key = chacha20::hchacha::<chacha20::R20>(
+            &key.into(),
+            &<[u8; 16]>::try_from(&sealed[..16]).unwrap().into(),
+        );
+        json!({
+            "key": hex(key),
+            "aad": hex(aad),
+            "plaintext": hex(plaintext),
+            "random": hex(fresh),
+            "nonce_key": hex(nonce_key),
+            "nonce": hex(nonce(&fresh)),
+            "sub_key": hex(sub_key),
+            "sealed": hex(&sealed),
+            "synthetic_nonce": hex(nonce(&[0; 32])),
+            "sealed_synthetic": hex(&synthetic),
+        })
+    });
+    let good = unhex(cases[1]["sealed"].as_str().unwrap());
+    let flip = |index: usize| {
+        let mut bytes = good.clone();
+        bytes[index] ^= 1;
+        bytes
+    };
+    let refused = [
+        (flip(0), "another salt"),
+        (flip(23), "another index"),
+        (flip(24), "altered ciphertext"),
+        (flip(good.len() - 1), "altered tag"),
+        (good[..good.len() - 1].to_vec(), "cut"),
+        (good[..24].to_vec(), "no tag"),
+        (vec![], "empty"),
+    ]
+    .map(|(bytes, why)| json!({ "aad": hex("where"), "bytes": hex(bytes), "why": why }));
+    let made = json!({
+        "about": "sealing of data: nonce (24) ‖ ciphertext ‖ tag (16)",
+        "cases": cases,
+        "refused": refused,
+    });
+    check("aead", &made);
+    all_refused(&made["refused"], |bytes| {
+        DataKey::new(Secret::new(key))
+            .open(b"where", bytes)
+            .map(drop)
+    });
+    let data_key = DataKey::new(Secret::new(key));
+    assert!(data_key.open(b"elsewhere", &good).is_err());
+}
+
+#[test]
+fn seal() {
+    let xwing: Value = serde_json::from_str(include_str!("published/xwing.json")).unwrap();
+    let seed = Secret::from_slice(&bytes(&xwing["sk"])).unwrap();
+    let key = SealingKey::from_seed(seed);
+    let public = key.public().unwrap();
+    let (info, aad, plaintext) = (b"digital-twin v1 grant", [7; 32], b"two keys, or one");
+    let draw = bytes(&xwing["eseed"]);
+    let sealed = public
+        .seal(info, &aad, plaintext, &mut Given(draw.clone()))
+        .unwrap();
+    assert_eq!(*key.open(info, &aad, &sealed).unwrap(), plaintext);
+    let (aead_key, nonce) = hpke::key_and_nonce(&bytes(&xwing["ss"]), info);
+    let flip = |index: usize| {
+        let mut bytes = sealed.clone();
+        bytes[index] ^= 1;
+        bytes
+    };
+    let refused = [
+        (flip(0), "altered ML-KEM ciphertext"),
+        (flip(1119), "altered X25519 ciphertext"),
+        (flip(1120), "altered ciphertext"),
+        (flip(sealed.len() - 1), "altered tag"),
+        (sealed[..1119].to_vec(), "cut"),
+    ]
+    .map(|(bytes, why)| json!({ "bytes": hex(bytes), "why": why }));
+    let made = json!({
+        "about": "HPKE base mode, X-Wing, HKDF-SHA256, ChaCha20-Poly1305: encapsulated key (1120) ‖ ciphertext ‖ tag. \
+            Seed, randomness and shared secret are those of the X-Wing draft's first vector",
+        "seed": hex(key.seed().expose()),
+        "public": hex(public.as_bytes()),
+        "info": hex(info),
+        "aad": hex(aad),
+        "plaintext": hex(plaintext),
+        "random": hex(draw),
+        "shared_secret": xwing["ss"],
+        "key": hex(aead_key),
+        "base_nonce": hex(nonce),
+        "sealed": hex(&sealed),
+        "refused": refused,
+    });
+    check("seal", &made);
+    all_refused(&made["refused"], |bytes| {
+        key.open(info, &aad, bytes).map(drop)
+    });
+}
+
+fn signatures(twin: &TwinId) -> Vec<Value> {
+    let id = [9; 32];
+    [
+        ("entry", Use::Entry),
+        ("device", Use::Device),
+        ("op", Use::Op),
+        ("grant", Use::Grant),
+        ("session", Use::Session),
+    ]
+    .map(|(name, what)| {
+        let message = sign::message(what, twin, &id);
+        let label = format!("digital-twin v1 sig {name}\0");
+        assert_eq!(message, [label.as_bytes(), twin.as_bytes(), &id].concat());
+        json!({
+            "use": name,
+            "device": hex(device(2).id().as_bytes()),
+            "twin_id": hex(twin.as_bytes()),
+            "id": hex(id),
+            "message": hex(message),
+            "signature": hex(device(2).sign(what, twin, &id)),
+        })
+    })
+    .to_vec()
+}
+
+fn device_keys(twin: &TwinId, keys: &DeviceKeys) -> Value {
+    let public = keys.public();
+    let (id, sealing) = (public.id, public.sealing.as_bytes());
+    let statement = keys.statement(twin, Role::Member);
+    json!({
+        "secret": hex(keys.to_secret().expose()),
+        "id": hex(id.as_bytes()),
+        "sealing": hex(sealing),
+        "statement": {
+            "twin_id": hex(twin.as_bytes()),
+            "role": "member",
+            "proof_id": hex(derived("device", &[id.as_bytes(), sealing])),
+            "proof": hex(statement.proof),
+            "bytes": hex(cbor::encode(&statement)),
+        },
+    })
+}
+
+fn entry(entry: &Entry) -> Value {
+    let mut decoder = minicbor::Decoder::new(entry.to_bytes());
+    decoder.array().unwrap();
+    let unsigned = decoder.bytes().unwrap();
+    assert_eq!(*entry.id.as_bytes(), derived("entry", &[unsigned]));
+    json!({
+        "unsigned": hex(unsigned),
+        "id": hex(entry.id.as_bytes()),
+        "signature": hex(&entry.signature),
+        "bytes": hex(entry.to_bytes()),
+    })
+}
+
+fn refused_texts(twin: &TwinId) -> Vec<Value> {
+    let text = twin.to_string();
+    let (body, last) = text.split_at(text.len() - 1);
+    let other = if last == "q" { "p" } else { "q" };
+    let mut padded = twin.as_bytes().to_vec();
+    padded.push(0);
+    [
+        (format!("{body}{other}"), "the checksum is wrong"),
+        (text.replacen("twin1", "twim1", 1), "another prefix"),
+        (
+            format!("{}{}", text[..9].to_uppercase(), &text[9..]),
+            "mixed case",
+        ),
+        (body.to_owned(), "cut"),
+        (
+            bech32::encode::<bech32::Bech32m>(bech32::Hrp::parse("twin").unwrap(), &padded)
+                .unwrap(),
+            "34 bytes",
+        ),
+        (
+            bech32::encode::<bech32::Bech32>(bech32::Hrp::parse("twin").unwrap(), twin.as_bytes())
+                .unwrap(),
+            "bech32, not bech32m",
+        ),
+        (
+            bech32::encode::<bech32::Bech32m>(bech32::Hrp::parse("twin").unwrap(), &[2; 33])
+                .unwrap(),
+            "format 2",
+        ),
+    ]
+    .map(|(text, why)| {
+        assert!(text.parse::<TwinId>().is_err(), "{why}");
+        json!({ "text": text, "why": why })
+    })
+    .to_vec()
+}
+
+/// Bytes that are no entry, made of a good one.
+fn refused_entries(good: &RawEntry, twin: &TwinId, phone: &DeviceKeys) -> Vec<Value> {
+    let signed = good.signed(twin, phone);
+    let with = |alter: &dyn Fn(&mut RawEntry)| {
+        let mut raw = good.clone();
+        alter(&mut raw);
+        raw.signed(twin, phone)
+    };
+    let id = |byte| twin_identity::id::EntryId::from_bytes([byte; 32]);
+    let mut e = Encoder::new(Vec::new());
+    e.array(2).unwrap();
+    // The map's length in a longer form than needed.
+    let unsigned = good.unsigned();
+    e.bytes(&[&[0xb8, 7], &unsigned[1..]].concat()).unwrap();
+    e.bytes(&phone.sign(Use::Entry, twin, &good.id())).unwrap();
+    [
+        (with(&|raw| raw.prevs = vec![]), "no prevs"),
+        (
+            with(&|raw| raw.prevs = vec![id(2), id(1)]),
+            "prevs not sorted",
+        ),
+        (with(&|raw| raw.prevs = vec![id(1), id(1)]), "a prev twice"),
+        (
+            with(&|raw| raw.prevs = (0..9).map(id).collect()),
+            "nine prevs",
+        ),
+        (with(&|raw| raw.body.push(0)), "a byte after the body"),
+        (e.into_writer(), "a length not in its shortest form"),
+        (good.with_signature(&[0; 63]), "a signature of 63 bytes"),
+        ([&signed[..], &[0]].concat(), "a byte after the entry"),
+        (signed[..signed.len() - 1].to_vec(), "cut"),
+    ]
+    .map(|(bytes, why)| json!({ "bytes": hex(bytes), "why": why }))
+    .to_vec()
+}
+
+/// Entries that can be read but cannot join the log.
+fn refused_in_log(good: &RawEntry, log: &IdentityLog, phone: &DeviceKeys) -> Vec<Value> {
+    let twin = log.twin();
+    let other = common::twin(2);
+    let with = |signer: &DeviceKeys, alter: &dyn Fn(&mut RawEntry)| {
+        let mut raw = good.clone();
+        alter(&mut raw);
+        raw.signer = Some(signer.id());
+        raw.signed(twin, signer)
+    };
+    let statement =
+        |keys: &DeviceKeys, twin: &TwinId| cbor::encode(&keys.statement(twin, Role::Member));
+    let mut forged = good.signed(twin, phone);
+    *forged.last_mut().unwrap() ^= 1;
+    [
+        (forged, "the signature is wrong"),
+        (good.signed(&other.id(), phone), "signed for another twin"),
+        (with(&device(2), &|_| ()), "signed by a member"),
+        (with(&device(9), &|_| ()), "signed by a stranger"),
+        (with(phone, &|raw| raw.seq += 1), "seq too high"),
+        (
+            with(phone, &|raw| {
+                raw.prevs = vec![twin_identity::id::EntryId::from_bytes([5; 32])]
+            }),
+            "builds on an entry that is not here",
+        ),
+        (
+            with(phone, &|raw| raw.body = statement(&device(3), &other.id())),
+            "the new device's proof is for another twin",
+        ),
+        (
+            with(phone, &|raw| raw.body = statement(&device(2), twin)),
+            "a device that is in the log already",
+        ),
+    ]
+    .map(|(bytes, why)| json!({ "bytes": hex(bytes), "why": why }))
+    .to_vec()
+}
+
+#[test]
+fn identity() {
+    let recovery = RecoverySecret::from_bytes([0; 32]);
+    let rng = &mut Counter::default();
+    let birth = Birth::new(&recovery, rng).unwrap();
+    let (phone, genesis) = (birth.device, birth.genesis);
+    let twin = genesis.twin_id();
+    let mut log = IdentityLog::new(genesis.clone());
+    log.insert(birth.entry.clone()).unwrap();
+    let statement = device(2).statement(&twin, Role::Member);
+    let second = Entry::add_device(&twin, &log.heads(), 2, &statement, &phone).unwrap();
+    assert!(matches!(second.body, Body::AddDevice(_)));
+    log.insert(second.clone()).unwrap();
+    let good = RawEntry {
+        version: 1,
+        suite: 1,
+        kind: ADD_DEVICE,
+        prevs: log.heads(),
+        seq: 3,
+        body: cbor::encode(&device(3).statement(&twin, Role::Admin)),
+        signer: Some(phone.id()),
+    };
+    let third = Entry::from_bytes(&good.signed(&twin, &phone)).unwrap();
+    assert_eq!(log.clone().insert(third.clone()), Ok(true));
+    let ids: Vec<&[u8]> = log
+        .entries()
+        .keys()
+        .map(|id| id.as_bytes().as_slice())
+        .collect();
+    assert_eq!(log.digest(), derived("identity log digest", &ids));
+    let made = json!({
+        "about": "the twin of the words with entropy 00…00: genesis, entry 1 by the authority key, entry 2 by the \
+            phone, which adds a member, and entry 3, which would add an admin; the log holds entries 1 and 2",
+        "phone": device_keys(&twin, &phone),
+        "laptop": device_keys(&twin, &device(2)),
+        "signatures": signatures(&twin),
+        "genesis": hex(genesis.to_bytes()),
+        "twin_id": hex(twin.as_bytes()),
+        "twin_id_text": twin.to_string(),
+        "entry_1": entry(&birth.entry),
+        "entry_2": entry(&second),
+        "entry_3": entry(&third),
+        "log": {
+            "bytes": hex(log.to_bytes()),
+            "heads": log.heads().iter().map(|id| hex(id.as_bytes())).collect::<Vec<_>>(),
+            "digest": hex(log.digest()),
+            "devices": log.devices().values().map(|device| json!({
+                "id": hex(device.public.id.as_bytes()),
+                "role": format!("{:?}", device.role).to_lowercase(),
+                "added": hex(device.added.as_bytes()),
+            })).collect::<Vec<_>>(),
+            "recovery_sealing": hex(log.recovery().unwrap().as_bytes()),
+            "next_authority": hex(log.next_authority()),
+        },
+        "refused": {
+            "twin_id_text": refused_texts(&twin),
+            "genesis": refused_genesis(&genesis),
+            "entry": refused_entries(&good, &twin, &phone),
+            "next_in_log": refused_in_log(&good, &log, &phone),
+        },
+    });
+    check("identity", &made);
+    all_refused(&made["refused"]["genesis"], |bytes| {
+        Genesis::from_bytes(bytes).map(drop)
+    });
+    all_refused(&made["refused"]["entry"], |bytes| {
+        Entry::from_bytes(bytes).map(drop)
+    });
+    all_refused(&made["refused"]["next_in_log"], |bytes| {
+        let entry = Entry::from_bytes(bytes).unwrap();
+        log.clone().insert(entry).map(drop)
+    });
+}
+
+fn refused_genesis(genesis: &Genesis) -> Vec<Value> {
+    let good = genesis.to_bytes();
+    let at = |index: usize, byte: u8| {
+        let mut bytes = good.clone();
+        bytes[index] = byte;
+        bytes
+    };
+    [
+        (at(2, 2), "version 2"),
+        (at(4, 2), "suite 2"),
+        (at(6, 1), "not a genesis's type"),
+        (
+            [&good[..1], &good[3..5], &good[1..3], &good[5..]].concat(),
+            "keys out of order",
+        ),
+        ([&[0xbf], &good[1..], &[0xff]].concat(), "indefinite length"),
+        (
+            [&good[..7], &[3, 0x59, 0, 32], &good[10..]].concat(),
+            "a length not in its shortest form",
+        ),
+        (good[..good.len() - 1].to_vec(), "cut"),
+    ]
+    .map(|(bytes, why)| json!({ "bytes": hex(bytes), "why": why }))
+    .to_vec()
+}
+
+/// The log of the property tests is the library's; this only shows that the shared helper agrees with it.
+#[test]
+fn the_helper_encodes_as_the_library_does() {
+    let twin = twin(1);
+    let ours = twin.raw(
+        ADD_DEVICE,
+        cbor::encode(&device(2).statement(&twin.id(), Role::Member)),
+    );
+    let theirs = twin.adds(&twin.phone, &device(2), Role::Member);
+    assert_eq!(ours.signed(&twin.id(), &twin.phone), theirs.to_bytes());
+}
