@@ -4,12 +4,14 @@
 //! Works as root, and as any other user where user namespaces are allowed. Nothing is left behind: namespaces, cables
 //! and programs live as long as the test that made them, however it ends.
 
+mod acts;
 mod device;
 mod lan;
 mod namespace;
 mod program;
 mod transcript;
 
+pub use acts::Linking;
 pub use device::Device;
 pub use lan::{Cable, Lan};
 pub use namespace::Namespace;

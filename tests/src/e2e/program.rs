@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 use super::transcript::Transcript;
 use super::{PATIENCE, eventually};
@@ -122,6 +122,23 @@ impl Program {
         self.expect("\n").trim_end().to_owned()
     }
 
+    /// Waits until `text` asks for something secret: until the terminal does not show any more what is typed.
+    pub fn expect_unseen(&self, text: &str) {
+        self.expect(text);
+        eventually("that typing is not shown", || {
+            (!self.is_typing_shown()).then_some(())
+        });
+    }
+
+    /// Whether its terminal shows what is typed.
+    pub fn is_typing_shown(&self) -> bool {
+        let Keys::Terminal(terminal) = &self.keys else {
+            panic!("it has no terminal");
+        };
+        let modes = tcgetattr(terminal).unwrap().local_modes;
+        modes.contains(LocalModes::ECHO)
+    }
+
     /// Types `text` and the Enter key.
     pub fn type_line(&mut self, text: &str) {
         let line = format!("{text}\n");
@@ -149,13 +166,25 @@ impl Program {
         self.child.id()
     }
 
-    /// Asks it to end, as Ctrl-C or a service manager does.
+    /// Asks it to end, as a service manager does.
     pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Presses Ctrl-C: on a terminal by the key, else by the signal that the key stands for.
+    pub fn interrupt(&mut self) {
+        match &mut self.keys {
+            Keys::Terminal(terminal) => terminal.write_all(&[3]).unwrap(),
+            _ => self.signal(Signal::INT),
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.id())
             .ok()
             .and_then(Pid::from_raw)
             .unwrap();
-        kill_process(id, Signal::TERM).unwrap();
+        kill_process(id, signal).unwrap();
     }
 
     /// Ends it at once (kill -9): it can save nothing.

@@ -8,3 +8,5 @@
 )]
 
 mod harness;
+mod main_path;
+mod processes;
