@@ -254,6 +254,10 @@ impl IdentityLog {
             .as_slice()
             .try_into()
             .map_err(|_| SignatureError)?;
+        #[cfg(twin_break)]
+        if crate::broken::is("entry_signature_unchecked") {
+            return Ok(());
+        }
         let id = entry.id.as_bytes();
         sign::verify(&signer, Use::Entry, &self.twin, id, &signature)?;
         Ok(())

@@ -171,7 +171,14 @@ impl Grant {
             if matches!(recipients, Recipients::One(id) if **id != device.public.id) {
                 continue;
             }
-            let section_keys = match device.role {
+            let role = device.role;
+            #[cfg(twin_break)]
+            let role = if twin_identity::broken::is("grants_ignore_roles") {
+                Role::Admin
+            } else {
+                role
+            };
+            let section_keys = match role {
                 Role::Admin => both.as_slice(),
                 Role::Member => for_members.secret().expose(),
             };

@@ -192,7 +192,10 @@ impl Op {
         if (header.version, header.suite, header.kind) != (VERSION, SUITE, OP_TYPE) {
             return Err(OpError::Newer);
         }
-        if header.parts != parts_hash(&salt, &parts) {
+        let named = header.parts == parts_hash(&salt, &parts);
+        #[cfg(twin_break)]
+        let named = named || twin_identity::broken::is("parts_unchecked");
+        if !named {
             return Err(OpError::Parts);
         }
         if (header.seq == 1) != header.prev.is_none() || header.seq == 0 {
