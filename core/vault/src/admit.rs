@@ -6,14 +6,14 @@ use rand_core::CryptoRng;
 use twin_identity::device::{DeviceStatement, Role};
 use twin_identity::entry::Entry;
 use twin_identity::id::DeviceId;
-use twin_ops::epoch::{EpochId, EpochKey};
+use twin_ops::epoch::EpochKey;
 use twin_ops::grant::{Grant, GrantedKey, MAX_GRANTED_KEYS, Recipients};
 use twin_ops::space::{Audience, SpaceName};
 use twin_ops::store::Taken;
 
 use crate::error::{Result, VaultError};
 use crate::rows::{EntryRow, EpochRow, GrantRow, Predecessor};
-use crate::state::{Epoch, Granted};
+use crate::state::{Epoch, Granted, SpaceEpoch};
 use crate::vault::Vault;
 
 /// The most grants of a twin.
@@ -52,7 +52,7 @@ impl Vault {
                 entry: entry.to_bytes().to_vec(),
             })?;
             identity.insert(entry)?;
-            let epochs: Vec<EpochId> = vault.state.epochs.keys().copied().collect();
+            let epochs: Vec<SpaceEpoch> = vault.state.epochs.keys().copied().collect();
             let grants = vault.grant_to(&epochs, &Recipients::One(&statement.device.id), rng)?;
             Ok(Admission {
                 identity: vault.state.identity.to_bytes(),
@@ -84,9 +84,9 @@ impl Vault {
     }
 
     /// The devices that lack keys which are this device's to give.
-    fn missing(&self) -> BTreeMap<DeviceId, Vec<EpochId>> {
+    fn missing(&self) -> BTreeMap<DeviceId, Vec<SpaceEpoch>> {
         let me = self.device.id();
-        let mut holders: BTreeMap<EpochId, BTreeSet<DeviceId>> = BTreeMap::new();
+        let mut holders: BTreeMap<SpaceEpoch, BTreeSet<DeviceId>> = BTreeMap::new();
         let mut mine = BTreeSet::new();
         for grant in self.state.grants.values() {
             for epoch in &grant.epochs {
@@ -98,7 +98,7 @@ impl Vault {
             }
         }
         let admin = self.state.identity.is_admin(&me);
-        let mut missing: BTreeMap<DeviceId, Vec<EpochId>> = BTreeMap::new();
+        let mut missing: BTreeMap<DeviceId, Vec<SpaceEpoch>> = BTreeMap::new();
         for (id, epoch) in &self.state.epochs {
             if !admin && !mine.contains(id) {
                 continue;
@@ -123,8 +123,7 @@ impl Vault {
         let mut epochs = Vec::new();
         for space in spaces {
             let key = EpochKey::random(rng);
-            epochs.push(key.id());
-            self.learn(space.clone(), key, None)?;
+            epochs.push(self.learn(space.clone(), key, None)?);
         }
         self.grant_to(&epochs, &Recipients::All, rng)?;
         Ok(())
@@ -133,7 +132,7 @@ impl Vault {
     /// Makes and stores the grants that give `epochs` to `recipients`.
     fn grant_to(
         &mut self,
-        epochs: &[EpochId],
+        epochs: &[SpaceEpoch],
         recipients: &Recipients<'_>,
         rng: &mut impl CryptoRng,
     ) -> Result<Vec<Grant>> {
@@ -148,7 +147,7 @@ impl Vault {
         Ok(grants)
     }
 
-    fn store_grant(&mut self, grant: &Grant, epochs: Vec<EpochId>) -> Result<()> {
+    fn store_grant(&mut self, grant: &Grant, epochs: Vec<SpaceEpoch>) -> Result<()> {
         self.file.put(&GrantRow {
             id: grant.id,
             grant: grant.to_bytes().to_vec(),
@@ -182,8 +181,7 @@ impl Vault {
                 .unwrap_or_default();
             let mut epochs = Vec::with_capacity(keys.len());
             for granted in keys {
-                epochs.push(granted.key.id());
-                self.learn(granted.space, granted.key, granted.predecessor)?;
+                epochs.push(self.learn(granted.space, granted.key, granted.predecessor)?);
             }
             self.store_grant(&grant, epochs)?;
             taken.new += 1;
@@ -202,27 +200,31 @@ impl Vault {
             .all(|head| identity.entries().contains_key(head))
     }
 
-    /// Takes in the key of an epoch, and the key of the epoch before that it opens. The first space that a key is said
-    /// to be of stands.
-    fn learn(&mut self, space: SpaceName, key: EpochKey, sealed: Option<Vec<u8>>) -> Result<()> {
-        let id = key.id();
+    /// Takes in the key of an epoch, and the key of the epoch before that it opens.
+    fn learn(
+        &mut self,
+        space: SpaceName,
+        key: EpochKey,
+        sealed: Option<Vec<u8>>,
+    ) -> Result<SpaceEpoch> {
+        let space_id = space.id(self.twin());
+        let id = (space_id, key.id());
         let mut predecessor = None;
         if let Some(sealed) = sealed
             && let Ok(before) = key.open_predecessor(&sealed)
         {
-            predecessor = Some(Predecessor {
-                id: before.id(),
-                sealed,
-            });
-            if !self.state.epochs.contains_key(&before.id()) {
+            let id = before.id();
+            predecessor = Some(Predecessor { id, sealed });
+            if !self.state.epochs.contains_key(&(space_id, id)) {
                 self.store_epoch(space.clone(), before, None)?;
             }
         }
-        match self.state.epochs.get(&id) {
-            Some(known) if known.predecessor.is_some() || predecessor.is_none() => Ok(()),
-            Some(known) if known.space != space => Ok(()),
-            _ => self.store_epoch(space, key, predecessor),
+        let known = self.state.epochs.get(&id);
+        let news = known.is_none_or(|known| known.predecessor.is_none() && predecessor.is_some());
+        if news {
+            self.store_epoch(space, key, predecessor)?;
         }
+        Ok(id)
     }
 
     fn store_epoch(
@@ -231,14 +233,13 @@ impl Vault {
         key: EpochKey,
         predecessor: Option<Predecessor>,
     ) -> Result<()> {
-        let id = key.id();
         self.file.put(&EpochRow {
-            id,
+            id: key.id(),
             space: space.clone(),
             key: *key.secret().expose(),
             predecessor: predecessor.clone(),
         })?;
-        self.state.add_epoch(id, space, key, predecessor);
+        self.state.add_epoch(space, key, predecessor);
         Ok(())
     }
 }

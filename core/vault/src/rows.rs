@@ -67,7 +67,7 @@ pub(crate) struct GrantRow {
     #[cbor(n(1), with = "minicbor::bytes")]
     pub grant: Vec<u8>,
     #[n(2)]
-    pub epochs: Vec<EpochId>,
+    pub epochs: Vec<(SpaceId, EpochId)>,
 }
 
 /// An epoch's key.
@@ -201,7 +201,7 @@ rows! {
     GenesisRow: Genesis, |_row| Vec::new();
     EntryRow: Entry, |row| row.id.as_bytes().to_vec();
     GrantRow: Grant, |row| row.id.as_bytes().to_vec();
-    EpochRow: Epoch, |row| row.id.as_bytes().to_vec();
+    EpochRow: Epoch, |row| [row.id.as_bytes().as_slice(), row.space.as_str().as_bytes()].concat();
     CollectionRow: Collection, |row| collection_key(&row.space, &row.name);
     LogRow: Log, |row| row.id.as_bytes().to_vec();
     ClockRow: Clock, |_row| Vec::new();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use twin_identity::aead::Salt;
 use twin_ops::change::{Change, Stamp};
 use twin_ops::op::{Header, LogId, Op, Part};
 use twin_ops::seal::{PartPlace, open_part};
@@ -100,48 +101,40 @@ impl Vault {
 
     /// The change to a record in a stored part that the index points to.
     pub(crate) fn version(&self, part: StoredPart) -> Result<Version<PartNo>> {
-        const DAMAGED: VaultError = VaultError::Damaged("a record");
-        let index = part.number.index();
-        let change = self.open_change(&part.header, &part.salt, index, &part.sealed);
-        let Some(Change::Record(change)) = change else {
-            return Err(DAMAGED);
-        };
-        let at = self.write_at(&part.header, change.stamp, index);
-        Ok(Version {
-            at: at.ok_or(DAMAGED)?,
-            key: part.number,
-            change,
-        })
+        self.read(&part.header, &part.salt, part.number, &part.sealed)
+            .ok_or(VaultError::Damaged("a record"))
     }
 
-    fn write_at(&self, header: &Header, stamp: Stamp, index: u64) -> Option<Write> {
-        Some(Write {
-            stamp,
-            device: self.state.logs.get(&header.log)?.origin.device,
-            log: header.log,
-            seq: header.seq,
-            index,
-        })
-    }
-
-    /// What a part says; `None` if it does not open with the key of its epoch, or cannot be read.
-    fn open_change(
+    /// The change to a record that a part holds; `None` if it does not open with the key of its epoch in its space,
+    /// cannot be read, or is about something else.
+    fn read(
         &self,
         header: &Header,
-        salt: &[u8; 16],
-        index: u64,
+        salt: &Salt,
+        key: PartNo,
         sealed: &[u8],
-    ) -> Option<Change> {
+    ) -> Option<Version<PartNo>> {
         let place = PartPlace {
             log: &header.log,
             seq: header.seq,
             epoch: &header.epoch,
             salt,
-            index,
+            index: key.index(),
         };
-        let epoch = self.state.epochs.get(&header.epoch)?;
+        let origin = self.state.logs.get(&header.log)?.origin;
+        let epoch = self.state.epochs.get(&(origin.space, header.epoch))?;
         let plaintext = open_part(&epoch.parts, place, sealed).ok()?;
-        Change::from_bytes(&plaintext).ok()
+        let Change::Record(change) = Change::from_bytes(&plaintext).ok()? else {
+            return None;
+        };
+        let at = Write {
+            stamp: change.stamp,
+            device: origin.device,
+            log: header.log,
+            seq: header.seq,
+            index: key.index(),
+        };
+        Some(Version { at, key, change })
     }
 
     /// The number of a collection, a new one if it has none.
@@ -171,27 +164,16 @@ impl Vault {
         horizon: Stamp,
     ) -> Result<()> {
         let header = op.header();
-        let space = match self.state.logs.get(&header.log) {
-            Some(log) => log.origin.space,
-            None => return Err(VaultError::Damaged("the table of logs")),
-        };
-        let Some(epoch) = self.state.epochs.get(&header.epoch) else {
+        let space = self.space_of(&header.log)?;
+        if !self.state.epochs.contains_key(&(space, header.epoch)) {
             return self.file.put(&UnreadRow { op: op_no });
-        };
-        if epoch.space_id != space {
-            return Ok(());
         }
         for (index, part) in (0..).zip(op.parts()) {
             let Part::Sealed(sealed) = part else { continue };
-            let opened = self.open_change(header, op.salt(), index, sealed);
-            let Some(Change::Record(change)) = opened else {
-                continue;
-            };
-            let Some(at) = self.write_at(header, change.stamp, index) else {
-                continue;
-            };
             let key = PartNo::new(op_no, index);
-            let version = Version { at, key, change };
+            let Some(version) = self.read(header, op.salt(), key, sealed) else {
+                continue;
+            };
             if version.at.stamp > horizon {
                 self.put_off(&version)?;
             } else if !self.state.ahead.contains(&(version.at.stamp, key)) {
@@ -199,6 +181,12 @@ impl Vault {
             }
         }
         Ok(())
+    }
+
+    fn space_of(&self, log: &LogId) -> Result<SpaceId> {
+        let log = self.state.logs.get(log);
+        let log = log.ok_or(VaultError::Damaged("the table of logs"))?;
+        Ok(log.origin.space)
     }
 
     fn put_off(&mut self, version: &Version<PartNo>) -> Result<()> {
@@ -248,15 +236,19 @@ impl Vault {
         while let Some((stamp, part)) = self.state.ahead.first().copied()
             && stamp <= horizon(self.now)
         {
-            let version = self.version(self.file.store.part(part)?)?;
-            let space = self.state.logs.get(&version.at.log).map(|l| l.origin.space);
-            self.merge(
-                &mut stage,
-                &space.ok_or(VaultError::Damaged("the table of logs"))?,
-                version,
-            )?;
-            self.file.remove::<AheadRow>(&part.0.to_be_bytes())?;
             self.state.ahead.remove(&(stamp, part));
+            let version = match self.file.store.part(part).and_then(|p| self.version(p)) {
+                Ok(version) => version,
+                Err(VaultError::Damaged(what)) => {
+                    // One damaged part must not stop every commit: its row stays, and it is tried again at opening.
+                    log::warn!("a part that was due is damaged: {what}");
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let space = self.space_of(&version.at.log)?;
+            self.merge(&mut stage, &space, version)?;
+            self.file.remove::<AheadRow>(&part.0.to_be_bytes())?;
         }
         self.flush(stage)
     }
@@ -266,7 +258,8 @@ impl Vault {
         let mut stage = Stage::default();
         for UnreadRow { op: number } in self.file.items()? {
             let op = self.file.store.op(number)?;
-            if self.state.epochs.contains_key(&op.header().epoch) {
+            let epoch = (self.space_of(&op.header().log)?, op.header().epoch);
+            if self.state.epochs.contains_key(&epoch) {
                 self.file.remove::<UnreadRow>(&number.to_be_bytes())?;
                 self.absorb(&mut stage, number, &op, horizon(self.now))?;
             }

@@ -25,7 +25,7 @@ use crate::store::Sealed;
 /// What is kept in memory.
 pub(crate) struct State {
     pub identity: IdentityLog,
-    pub epochs: BTreeMap<EpochId, Epoch>,
+    pub epochs: BTreeMap<SpaceEpoch, Epoch>,
     pub grants: BTreeMap<GrantId, Granted>,
     /// Of the epochs of the members' space, the one to write in first.
     pub discovery: Vec<DiscoveryKey>,
@@ -41,10 +41,12 @@ pub(crate) struct State {
     pub data_version: i64,
 }
 
+/// An epoch in a space. Two spaces have one epoch only if somebody granted one key for both; then each has it.
+pub(crate) type SpaceEpoch = (SpaceId, EpochId);
+
 /// An epoch that this device has the key of.
 pub(crate) struct Epoch {
     pub space: SpaceName,
-    pub space_id: SpaceId,
     pub key: EpochKey,
     /// The key that seals parts, derived once.
     pub parts: DataKey,
@@ -57,12 +59,12 @@ pub(crate) struct Granted {
     pub signer: DeviceId,
     pub recipients: BTreeSet<DeviceId>,
     /// What it gave to this device.
-    pub epochs: Vec<EpochId>,
+    pub epochs: Vec<SpaceEpoch>,
 }
 
 impl Granted {
     /// What is to be remembered of a grant that gave this device `epochs`.
-    pub fn new(grant: &Grant, epochs: Vec<EpochId>) -> Self {
+    pub fn new(grant: &Grant, epochs: Vec<SpaceEpoch>) -> Self {
         Self {
             signer: grant.signer(),
             recipients: grant.recipients().flatten().collect(),
@@ -97,7 +99,7 @@ impl State {
             };
             for row in file.items::<EpochRow>()? {
                 let key = EpochKey::new(Secret::new(row.key));
-                state.add_epoch(row.id, row.space.clone(), key, row.predecessor.clone());
+                state.add_epoch(row.space.clone(), key, row.predecessor.clone());
             }
             for row in file.items::<LogRow>()? {
                 state.logs.insert(row.id, row.into());
@@ -118,42 +120,38 @@ impl State {
     }
 
     /// Takes in an epoch, or what is newly known of it.
-    pub fn add_epoch(
-        &mut self,
-        id: EpochId,
-        space: SpaceName,
-        key: EpochKey,
-        predecessor: Option<Predecessor>,
-    ) {
+    pub fn add_epoch(&mut self, space: SpaceName, key: EpochKey, predecessor: Option<Predecessor>) {
+        let id = (space.id(self.identity.twin()), key.id());
+        let members = space == SpaceName::members();
         let epoch = Epoch {
-            space_id: space.id(self.identity.twin()),
             space,
             parts: key.part_key(),
             key,
             predecessor,
         };
-        let members = epoch.space == SpaceName::members();
         self.epochs.insert(id, epoch);
         if members {
-            self.order_discovery();
+            self.order_discovery(&id.0);
         }
     }
 
-    fn order_discovery(&mut self) {
-        let members = SpaceName::members().id(self.identity.twin());
-        let current = self.writing_epoch(&members);
-        let mut epochs: Vec<_> = self.epochs_of(&members).collect();
-        epochs.sort_by_key(|(id, _)| (Some(**id) != current, **id));
+    fn order_discovery(&mut self, members: &SpaceId) {
+        let current = self.writing_epoch(members);
+        let mut epochs: Vec<_> = self.epochs_of(members).collect();
+        epochs.sort_by_key(|(id, _)| (Some(*id) != current, *id));
         self.discovery = epochs
             .into_iter()
             .map(|(_, epoch)| epoch.key.discovery())
             .collect();
     }
 
-    fn epochs_of(&self, space: &SpaceId) -> impl Iterator<Item = (&EpochId, &Epoch)> {
+    /// The epochs of a space, by id.
+    fn epochs_of(&self, space: &SpaceId) -> impl Iterator<Item = (EpochId, &Epoch)> {
+        let first = EpochId::from_bytes([0; 32]);
+        let last = EpochId::from_bytes([0xff; 32]);
         self.epochs
-            .iter()
-            .filter(move |(_, epoch)| epoch.space_id == *space)
+            .range((*space, first)..=(*space, last))
+            .map(|((_, id), epoch)| (*id, epoch))
     }
 
     /// The epoch to write in: of those that none came after, the one with the lowest id.
@@ -163,7 +161,7 @@ impl State {
             .filter_map(|(_, epoch)| Some(epoch.predecessor.as_ref()?.id))
             .collect();
         self.epochs_of(space)
-            .map(|(id, _)| *id)
+            .map(|(id, _)| id)
             .find(|id| !before.contains(id))
     }
 

@@ -185,7 +185,7 @@ impl Vault {
             });
             self.state.clock = self.state.clock.max(stamp);
         }
-        let key = match self.state.epochs.get(&epoch) {
+        let key = match self.state.epochs.get(&(space, epoch)) {
             Some(epoch) => &epoch.parts,
             None => return Err(VaultError::NoKey),
         };

@@ -11,6 +11,8 @@ use tempfile::{TempDir, tempdir};
 use twin_identity::device::Role;
 use twin_ops::chain::ChainError;
 use twin_ops::change::Kind;
+use twin_ops::epoch::EpochKey;
+use twin_ops::grant::{Grant, GrantedKey, Recipients};
 use twin_ops::op::{Op, OpError, Origin, Part};
 use twin_ops::store::{OpStore, Taken};
 use twin_vault::{Vault, VaultError};
@@ -395,4 +397,80 @@ fn only_admins_admit() {
     let refused = laptop.admit(&statement, &mut rng(41));
     assert!(matches!(refused, Err(VaultError::NotAdmin)));
     assert_eq!(laptop.identity().devices().len(), 2);
+}
+
+/// What the grants that `vault` holds give to it.
+fn granted(vault: &Vault) -> Vec<GrantedKey> {
+    let grants = vault.grants().unwrap();
+    let bytes = grants.iter().map(|id| vault.grant(id).unwrap().unwrap());
+    let open = |bytes: Vec<u8>| {
+        let grant = Grant::from_bytes(&bytes).unwrap();
+        grant.open(vault.identity(), vault.device_keys()).unwrap()
+    };
+    bytes.flat_map(open).collect()
+}
+
+fn grant(vault: &Vault, key: GrantedKey) -> Vec<u8> {
+    let (log, keys) = (vault.identity(), vault.device_keys());
+    let grant = Grant::new(log, &[key], &Recipients::All, keys, &mut rng(50));
+    grant.unwrap().to_bytes().to_vec()
+}
+
+#[test]
+fn one_key_granted_for_two_spaces_confuses_nobody() {
+    let (_a, mut phone, _b, mut laptop) = pair();
+    let home = granted(&phone)
+        .into_iter()
+        .find(|key| key.space == space("home"));
+    let lie = GrantedKey {
+        space: space("garden"),
+        ..home.unwrap()
+    };
+    let lie = grant(&phone, lie);
+    // Before and after the truth.
+    let c = tempdir().unwrap();
+    let mut tablet = linked(c.path(), &mut phone, 20, Role::Member);
+    phone.add_grants(std::slice::from_ref(&lie)).unwrap();
+    tablet.add_grants(std::slice::from_ref(&lie)).unwrap();
+    send(&phone, &mut tablet, NOON);
+    send(&phone, &mut laptop, NOON);
+    let truth = records(&mut phone, "notes");
+    assert_eq!(truth.len(), 1);
+    assert_eq!(records(&mut tablet, "notes"), truth);
+    assert_eq!(records(&mut laptop, "notes"), truth);
+}
+
+#[test]
+fn a_later_epoch_opens_the_one_before_and_is_written_in() {
+    let (a, b) = (tempdir().unwrap(), tempdir().unwrap());
+    let mut phone = phone(a.path());
+    let mut laptop = linked(b.path(), &mut phone, 10, Role::Member);
+    put(&mut phone, NOON, "notes", "a", &[("x", "1")]);
+    let first = granted(&phone)
+        .into_iter()
+        .find(|key| key.space == space("home"))
+        .unwrap();
+    let second = EpochKey::random(&mut rng(60));
+    let later = grant(
+        &phone,
+        GrantedKey {
+            space: space("home"),
+            predecessor: Some(second.seal_predecessor(&first.key, &mut rng(61)).unwrap()),
+            key: EpochKey::random(&mut rng(60)),
+        },
+    );
+    // The laptop never gets the first epoch's own grant.
+    send_identity(&phone, &mut laptop);
+    laptop.add_grants(std::slice::from_ref(&later)).unwrap();
+    let (origin, run) = home_log(&phone);
+    laptop.append_run(NOON, &origin, &run).unwrap();
+    assert_eq!(records(&mut laptop, "notes"), records(&mut phone, "notes"));
+    put(&mut laptop, NOON, "notes", "b", &[("x", "1")]);
+    phone.add_grants(&[later]).unwrap();
+    put(&mut phone, NOON, "notes", "c", &[("x", "1")]);
+    for vault in [&laptop, &phone] {
+        let newest = home_log(vault).1.pop().unwrap();
+        let op = Op::from_bytes(&newest).unwrap();
+        assert_eq!(op.header().epoch, second.id());
+    }
 }

@@ -335,3 +335,23 @@ fn the_index_can_be_made_anew() {
     assert_eq!(index_rows(dir.path()), rows);
     assert_eq!(records(&mut vault, "d"), before);
 }
+
+#[test]
+fn the_file_is_made_for_safety() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(phone(dir.path()));
+    let file = rusqlite::Connection::open(dir.path().join(FILE_NAME)).unwrap();
+    let pragma = |name| -> String {
+        let read = |row: &rusqlite::Row<'_>| row.get::<_, rusqlite::types::Value>(0);
+        format!("{:?}", file.pragma_query_value(None, name, read).unwrap())
+    };
+    assert_eq!(pragma("journal_mode"), "Text(\"wal\")");
+    assert_eq!(pragma("auto_vacuum"), "Integer(2)", "incremental");
+    assert_eq!(pragma("page_size"), "Integer(4096)");
+}
+
+#[test]
+fn a_vault_can_go_to_another_thread() {
+    fn sendable<T: Send>() {}
+    sendable::<Vault>();
+}

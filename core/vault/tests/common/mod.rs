@@ -97,9 +97,7 @@ pub fn commit(vault: &mut Vault, now: u64, changes: Vec<WriteChange>) {
 
 /// Gives `to` everything that `from` has.
 pub fn send(from: &Vault, to: &mut Vault, now: u64) {
-    let entries = from.identity().entries().values();
-    let entries: Vec<_> = entries.map(|entry| entry.to_bytes().to_vec()).collect();
-    assert_eq!(to.add_entries(&entries).unwrap().early, 0);
+    send_identity(from, to);
     let grants = from.grants().unwrap();
     let grants: Vec<_> = grants
         .iter()
@@ -111,6 +109,13 @@ pub fn send(from: &Vault, to: &mut Vault, now: u64) {
         let run = from.read_run(&log, 0, usize::MAX).unwrap();
         assert_eq!(to.append_run(now, &origin, &run).unwrap().early, 0);
     }
+}
+
+/// Gives `to` the identity log that `from` has.
+pub fn send_identity(from: &Vault, to: &mut Vault) {
+    let entries = from.identity().entries().values();
+    let entries: Vec<_> = entries.map(|entry| entry.to_bytes().to_vec()).collect();
+    assert_eq!(to.add_entries(&entries).unwrap().early, 0);
 }
 
 /// All records of a collection of the space `home`, by id.
