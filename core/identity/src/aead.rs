@@ -240,6 +240,18 @@ mod tests {
     }
 
     #[test]
+    fn a_synthetic_nonce_tells_equality_and_no_more() {
+        let key = DataKey::new(Secret::new([1; 32]));
+        let seal = |aad: &[u8], message: &[u8]| key.seal_synthetic(aad, message).unwrap();
+        assert_eq!(seal(b"aad", b"one"), seal(b"aad", b"one"));
+        let nonces = [(b"aad", b"one"), (b"aad", b"two"), (b"bad", b"one")];
+        let nonces = nonces.map(|(aad, message)| seal(aad, message)[..NONCE_LEN].to_vec());
+        assert!(nonces[0] != nonces[1] && nonces[0] != nonces[2]);
+        assert_eq!(*key.open(b"aad", &seal(b"aad", b"one")).unwrap(), b"one");
+        assert!(key.open(b"bad", &seal(b"aad", b"one")).is_err());
+    }
+
+    #[test]
     fn a_stuck_random_generator_repeats_no_nonce() {
         let key = DataKey::new(Secret::new([1; 32]));
         let rng = || ChaCha20Rng::seed_from_u64(7);
