@@ -74,6 +74,9 @@ pub enum Error {
         "no other device of this twin was reached: start `twin run` there, or give its address"
     )]
     NobodyMet,
+    /// No other device of this twin was met, for a known reason.
+    #[error("no other device of this twin was reached: {0}")]
+    NotMet(String),
     /// Devices were met but did not end up equal.
     #[error("the devices met but could not agree: {0}")]
     NotInSync(String),

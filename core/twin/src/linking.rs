@@ -128,7 +128,8 @@ impl Invitation {
     pub async fn decline(mut self) -> Result<()> {
         let last = self.joining.decline();
         self.frames.send(&last).await?;
-        self.frames.close().await?;
+        self.frames.finish().await?;
+        self.node.shutdown().await;
         Ok(())
     }
 
@@ -268,7 +269,8 @@ impl PendingLink {
             Err(last) => {
                 // The other side learns it either way: by this frame or by the end of the connection.
                 let _ = self.frames.send(&last).await;
-                let _ = self.frames.close().await;
+                let _ = self.frames.finish().await;
+                self.node.shutdown().await;
                 return Err(LinkError::WrongCode.into());
             }
         };

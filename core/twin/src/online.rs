@@ -156,7 +156,7 @@ impl Twin {
         let mut online = self.go_online(config).await?;
         let deadline = Instant::now() + patience;
         let (mut open, mut synced) = (BTreeSet::new(), BTreeSet::new());
-        let mut problem = None;
+        let (mut met, mut problem) = (false, None);
         loop {
             if open.is_empty() && synced.len() >= enough {
                 break;
@@ -168,6 +168,7 @@ impl Twin {
             progress(&event);
             match event {
                 OnlineEvent::Met(device) => {
+                    met = true;
                     open.insert(device);
                 }
                 OnlineEvent::InSync(device) => {
@@ -186,13 +187,14 @@ impl Twin {
         }
         let traffic = online.traffic();
         online.stop().await;
-        match (synced.is_empty(), open.is_empty(), problem) {
+        match (synced.is_empty(), met, problem) {
             (false, ..) => Ok(Synced {
                 devices: synced.into_iter().collect(),
                 traffic,
             }),
-            (true, true, None) => Err(Error::NobodyMet),
-            (true, _, problem) => Err(Error::NotInSync(
+            (true, false, None) => Err(Error::NobodyMet),
+            (true, false, Some(problem)) => Err(Error::NotMet(problem)),
+            (true, true, problem) => Err(Error::NotInSync(
                 problem.unwrap_or_else(|| "it took too long".to_owned()),
             )),
         }
@@ -213,6 +215,10 @@ struct Target {
     addresses: Vec<Address>,
     /// The key that discovery named; anybody at an address that a person gave.
     expected: Option<TransportKey>,
+    /// Who answered last. A device has another key after each start.
+    met: Option<TransportKey>,
+    /// Whether a person gave it, who wants to hear that it does not work; once.
+    by_hand: bool,
     due: Instant,
     pause: Duration,
     busy: bool,
@@ -254,10 +260,10 @@ impl Worker {
         mut stopped: watch::Receiver<bool>,
     ) {
         for address in peers {
-            self.add_target(vec![address], None, Instant::now());
+            self.add_target(vec![address], None, true, Instant::now());
         }
         for addresses in self.remembered() {
-            self.add_target(addresses, None, Instant::now());
+            self.add_target(addresses, None, false, Instant::now());
         }
         let mut refresh = interval(REFRESH);
         refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -305,6 +311,7 @@ impl Worker {
         &mut self,
         addresses: Vec<Address>,
         expected: Option<TransportKey>,
+        by_hand: bool,
         due: Instant,
     ) {
         if self.targets.len() >= MAX_PEERS {
@@ -315,6 +322,8 @@ impl Worker {
             Target {
                 addresses,
                 expected,
+                met: expected,
+                by_hand,
                 due,
                 pause: RETRY.0,
                 busy: false,
@@ -336,7 +345,7 @@ impl Worker {
                 continue;
             }
             if target
-                .expected
+                .met
                 .is_some_and(|key| self.sessions.contains_key(&key))
             {
                 target.due = now + RETRY.1;
@@ -348,8 +357,14 @@ impl Worker {
             self.running.spawn(async move {
                 let dial = async {
                     let peer = node.connect(&addresses, expected).await?;
-                    let frames = node.open(peer, Protocol::Sync).await?;
-                    Ok((peer, frames))
+                    match node.open(peer, Protocol::Sync).await {
+                        Ok(frames) => Ok((peer, frames)),
+                        Err(error) => {
+                            // The connection may have died unnoticed; the next attempt makes a new one.
+                            node.disconnect(peer).await?;
+                            Err(error.into())
+                        }
+                    }
                 };
                 Done::Dialled {
                     target: id,
@@ -371,7 +386,7 @@ impl Worker {
                 peer,
                 protocol: Protocol::Sync,
                 frames,
-            } => self.begin(Side::Responder, peer, frames),
+            } => self.begin(Side::Responder, peer, None, frames),
             _ => {}
         }
     }
@@ -391,13 +406,13 @@ impl Worker {
                 let now = Instant::now();
                 let first = self.node.key() < peer;
                 let due = if first { now } else { now + COURTESY };
-                self.add_target(addresses, Some(peer), due);
+                self.add_target(addresses, Some(peer), false, due);
             }
         }
     }
 
     /// At most one session a peer: of two begun at once, the one by the side with the lower key stays.
-    fn begin(&mut self, side: Side, peer: TransportKey, frames: Frames) {
+    fn begin(&mut self, side: Side, peer: TransportKey, address: Option<Address>, frames: Frames) {
         let ours_stays = self.node.key() < peer;
         if let Some((running, abort)) = self.sessions.get(&peer) {
             let new_stays = (side == Side::Initiator) == ours_stays;
@@ -414,7 +429,7 @@ impl Worker {
         };
         let (twin, events) = (self.twin.clone(), self.events.clone());
         let abort = self.running.spawn(async move {
-            let (device, result) = run_session(&twin, meeting, frames, &events).await;
+            let (device, result) = run_session(&twin, meeting, address, frames, &events).await;
             Done::Session {
                 peer,
                 side,
@@ -431,19 +446,25 @@ impl Worker {
                 target,
                 result: Ok((peer, frames)),
             } => {
+                let mut address = None;
                 if let Some(target) = self.targets.get_mut(&target) {
                     target.busy = false;
                     target.pause = RETRY.0;
                     target.due = Instant::now() + RETRY.1;
-                    target.expected = Some(peer);
+                    target.met = Some(peer);
+                    // Discovery finds its own way again; what a person typed is worth remembering.
+                    if target.expected.is_none() {
+                        address = target.addresses.first().copied();
+                    }
                 }
-                self.begin(Side::Initiator, peer, frames);
+                self.begin(Side::Initiator, peer, address, frames);
             }
             Done::Dialled {
                 target,
                 result: Err(error),
             } => {
                 log::info!("a device was not reached: {error}");
+                self.complain(target, &error).await;
                 self.retry(target);
             }
             Done::Session {
@@ -461,25 +482,44 @@ impl Worker {
     }
 
     async fn ended(&mut self, peer: TransportKey, device: Option<DeviceId>, result: Result<()>) {
-        if let Some(device) = device {
-            self.tell(OnlineEvent::Lost(device)).await;
-        } else if result.is_err() && self.strangers.len() < MAX_PEERS {
-            self.strangers.insert(peer);
-        }
-        if let Err(error) = result {
-            log::info!("a sync session ended: {error}");
-            if device.is_some() {
-                self.tell(OnlineEvent::Problem(error.to_string())).await;
-            }
-        }
-        let again = self
+        let target = self
             .targets
             .iter()
-            .find(|(_, target)| target.expected == Some(peer))
-            .map(|(id, _)| *id);
-        if let Some(id) = again {
-            // The other device may come back with another key at the same address.
+            .find(|(_, target)| target.met == Some(peer))
+            .map(|(id, target)| (*id, target.by_hand));
+        if let Err(error) = &result {
+            log::info!("a sync session ended: {error}");
+        }
+        match (device, result) {
+            (Some(device), result) => {
+                if let Err(error) = result {
+                    self.tell(OnlineEvent::Problem(error.to_string())).await;
+                }
+                self.tell(OnlineEvent::Lost(device)).await;
+            }
+            (None, Err(error)) => match target {
+                Some((id, true)) => self.complain(id, &error).await,
+                // Other software announces itself on the network too: leave it alone from now on.
+                Some((id, false)) => {
+                    if self.strangers.len() < MAX_PEERS {
+                        self.strangers.insert(peer);
+                    }
+                    self.targets.remove(&id);
+                }
+                None => {}
+            },
+            (None, Ok(())) => {}
+        }
+        if let Some((id, _)) = target {
             self.retry(id);
+        }
+    }
+
+    /// Tells the person, the first time that an address of theirs does not work.
+    async fn complain(&mut self, id: usize, error: &Error) {
+        let by_hand = self.targets.get_mut(&id).map(|target| &mut target.by_hand);
+        if by_hand.is_some_and(std::mem::take) {
+            self.tell(OnlineEvent::Problem(error.to_string())).await;
         }
     }
 
@@ -496,6 +536,7 @@ impl Worker {
 async fn run_session(
     twin: &Twin,
     meeting: Meeting,
+    address: Option<Address>,
     frames: Frames,
     out: &mpsc::Sender<OnlineEvent>,
 ) -> (Option<DeviceId>, Result<()>) {
@@ -505,6 +546,9 @@ async fn run_session(
         while let Some(event) = events.recv().await {
             if let SyncEvent::Met(met) = event {
                 device = Some(met);
+                if let Some(address) = address {
+                    remember(twin, met, address);
+                }
             }
             if matches!(event, SyncEvent::Received { .. }) {
                 twin.notify();
@@ -534,4 +578,16 @@ async fn run_session(
     let session = sync::run(twin, meeting, frames, sender);
     let (result, ()) = tokio::join!(session, watch);
     (device, result)
+}
+
+/// Keeps the address at which a device was reached, for the next time.
+fn remember(twin: &Twin, device: DeviceId, address: Address) {
+    let mut vault = twin.vault();
+    // Met, but not (yet) in the identity log: no device of ours.
+    if vault.identity().device(&device).is_none() {
+        return;
+    }
+    if let Err(error) = vault.remember_address(device, &address.to_string()) {
+        log::warn!("an address could not be remembered: {error}");
+    }
 }
