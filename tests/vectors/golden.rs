@@ -60,7 +60,7 @@ pub fn bytes(value: &Value) -> Vec<u8> {
 }
 
 /// The lists `refused` of a file say which bytes no reader may accept, and why. Asserts that ours refuses each.
-pub fn all_refused<E>(refused: &Value, read: impl Fn(&[u8]) -> Result<(), E>) {
+pub fn all_refused<E>(refused: &Value, mut read: impl FnMut(&[u8]) -> Result<(), E>) {
     let cases = refused.as_array().unwrap();
     assert!(!cases.is_empty());
     for case in cases {
