@@ -103,7 +103,7 @@ impl View {
         let code = escape(code);
         format!(
             r#"{notice}
-<p class="lead">{site} asks for a pseudonym and nothing else. No password, no e-mail address.</p>
+<p class="lead">{site} asks for a pseudonym and nothing else. No password, no email address.</p>
 <div class="split">
 <figure class="qr">{picture}</figure>
 <div>
@@ -151,7 +151,7 @@ impl View {
 <ul class="facts">
 <li class="yes">This pseudonym. It is the same each time you come back, and no other site ever sees it.</li>
 <li class="yes">That you signed in here, just now.</li>
-<li class="no">Not your name, your e-mail address or your number.</li>
+<li class="no">Not your name, your email address or your phone number.</li>
 <li class="no">Not where else you have an account.</li>
 </ul>
 {out}"#,

@@ -7,12 +7,11 @@ use qrcode::{Color, EcLevel, QrCode};
 /// The light border a QR code needs, in modules (ISO/IEC 18004 §6.3.8).
 const QUIET: usize = 4;
 
-/// `text` as a QR code; `alt` (already safe for HTML) is its text alternative. Error correction
-/// "M", or "L" when that makes the code coarser to fit. A text that fits no QR code gives no picture.
+/// `text` as a QR code; `alt` (already safe for HTML) is its text alternative. Error correction "L":
+/// a screen has no scratches, and larger squares are easier to scan. A text that fits no QR code
+/// gives no picture.
 pub(crate) fn svg(text: &str, alt: &str) -> String {
-    let code = QrCode::with_error_correction_level(text, EcLevel::M)
-        .or_else(|_| QrCode::with_error_correction_level(text, EcLevel::L));
-    let Ok(code) = code else {
+    let Ok(code) = QrCode::with_error_correction_level(text, EcLevel::L) else {
         return String::new();
     };
     let width = code.width();

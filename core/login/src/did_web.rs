@@ -100,6 +100,15 @@ impl DidWeb {
         &self.did
     }
 
+    /// The site in words for a person: `host[:port]`, and the path of a DID that is one part of a site.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let path = self.document.path();
+        let path = path.strip_suffix("/did.json").unwrap_or(path);
+        let path = path.strip_prefix("/.well-known").unwrap_or(path);
+        format!("{}{path}", self.origin.authority())
+    }
+
     /// The site that serves its document.
     #[must_use]
     pub fn origin(&self) -> &Origin {
@@ -228,6 +237,8 @@ mod tests {
             assert_eq!(parsed.document_url().as_str(), url);
             assert_eq!(parsed.as_str(), did);
             assert_eq!(parsed.site_id().unwrap().as_str(), did);
+            let name = url.split_once("://").unwrap().1.replace("/.well-known", "");
+            assert_eq!(Some(parsed.name().as_str()), name.strip_suffix("/did.json"));
         }
     }
 

@@ -1,5 +1,5 @@
 //! A site and a wallet in one room, for the tests.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use chacha20_rng::ChaCha20Rng;
 use chacha20_rng::rand_core::SeedableRng as _;

@@ -5,14 +5,15 @@ use core::fmt;
 use twin_identity::pseudonym::{Algorithm, PersonaKey, SiteId};
 use url::Url;
 
+use crate::did_web::DidWeb;
 use crate::http::HttpRequest;
+use crate::id_token;
 use crate::jws::allowed;
 use crate::number::{FORM_FIELD, Number, NumberMatch};
-use crate::origin::Origin;
+use crate::origin::{Origin, OriginError};
 use crate::request::{AUDIENCE, RequestClaims, THUMBPRINT, is_url_safe};
 use crate::text::shown;
 use crate::time::NumericDate;
-use crate::{id_token, origin::OriginError};
 
 use super::{Invitation, LoginError, Sent};
 
@@ -59,8 +60,8 @@ impl fmt::Display for Ask {
 /// the answer goes. Approving it is the only way to an answer.
 pub struct Consent {
     client_id: String,
+    did: DidWeb,
     site_id: SiteId,
-    origin: Origin,
     calls_itself: Option<String>,
     purpose: Option<String>,
     response_uri: Url,
@@ -112,8 +113,8 @@ impl Consent {
             .map_err(|_| LoginError::UnknownIdentifier)?;
         Ok(Self {
             client_id: claims.client_id,
+            did: invitation.did.clone(),
             site_id,
-            origin: site.clone(),
             calls_itself: claims
                 .client_metadata
                 .client_name
@@ -134,16 +135,16 @@ impl Consent {
         &self.site_id
     }
 
-    /// The proven name, `host[:port]`: the first thing to show.
+    /// The proven name, `host[:port]` and a path where there is one: the first thing to show.
     #[must_use]
     pub fn site(&self) -> String {
-        self.origin.authority()
+        self.did.name()
     }
 
     /// How far that name is proven.
     #[must_use]
     pub fn proof(&self) -> Proof {
-        if self.origin.is_loopback() {
+        if self.did.origin().is_loopback() {
             Proof::ThisDevice
         } else {
             Proof::WebCertificate
@@ -171,7 +172,7 @@ impl Consent {
     /// Where the answer is sent: scheme, host and port. Always the proven site.
     #[must_use]
     pub fn answer_goes_to(&self) -> String {
-        self.origin.to_string()
+        self.did.origin().to_string()
     }
 
     /// The kinds of key the site takes, the best first. Use the first for a new persona, and stay

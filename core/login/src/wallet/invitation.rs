@@ -85,10 +85,10 @@ impl Invitation {
         })
     }
 
-    /// The site that the code names, unproven: `host[:port]`.
+    /// The site that the code names, unproven: see [`DidWeb::name`].
     #[must_use]
     pub fn site(&self) -> String {
-        self.did.origin().authority()
+        self.did.name()
     }
 
     /// What to fetch first: the request object. By POST the request is bound to this very scan

@@ -116,7 +116,7 @@ async fn a_redirect_is_reported_and_not_followed() {
 async fn failure(reply: &'static [u8]) -> HttpsError {
     let (url, _) = plain(reply).await;
     let result = Client::new().unwrap().send(get(&url)).await;
-    result.err().expect("a failure")
+    result.err().unwrap()
 }
 
 #[tokio::test]
