@@ -1,0 +1,200 @@
+//! Staying online: finding the twin's other devices and keeping them equal.
+//!
+//! - `worker`: dials, accepts, runs a session with each peer
+//! - `targets`: whom to dial, and when
+//! - `session`: one session, told to the application
+
+mod session;
+mod targets;
+mod worker;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+use twin_identity::id::DeviceId;
+use twin_net::{Address, Config, Node, Reach, Traffic};
+use twin_sync::session::Stay;
+
+use crate::error::{Error, Result};
+use crate::twin::Twin;
+use worker::Worker;
+
+/// How many events may wait.
+const EVENTS: usize = 256;
+
+/// How to be online.
+#[derive(Debug, Clone)]
+pub struct OnlineConfig {
+    /// Where to listen; empty for a free port of every interface.
+    pub listen: Vec<Address>,
+    /// Addresses of other devices, tried until they answer.
+    pub peers: Vec<Address>,
+    /// Whether to find other devices on the local network by mDNS, and to be found.
+    pub discover: bool,
+    /// Whether sessions stay open or end once both sides are equal.
+    pub stay: Stay,
+}
+
+/// What happens while online.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnlineEvent {
+    /// Other devices can reach this one here.
+    Listening(Address),
+    /// A device of this twin is connected.
+    Met(DeviceId),
+    /// Changes came from a device.
+    Received {
+        /// Which.
+        device: DeviceId,
+        /// How many ops.
+        ops: usize,
+    },
+    /// Changes went to a device.
+    Sent {
+        /// Which.
+        device: DeviceId,
+        /// How many ops.
+        ops: usize,
+    },
+    /// This device and that one hold the same.
+    InSync(DeviceId),
+    /// The two differ, and neither has anything to send.
+    Stuck(DeviceId),
+    /// A device is gone.
+    Lost(DeviceId),
+    /// Something did not work, in words for a person.
+    Problem(String),
+}
+
+/// A device that is online. Dropping it takes it offline.
+pub struct Online {
+    node: Arc<Node>,
+    events: mpsc::Receiver<OnlineEvent>,
+    stop: Option<watch::Sender<bool>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Online {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Online {
+    /// What happens, in order; `None` once offline. Cancel safe.
+    pub async fn next(&mut self) -> Option<OnlineEvent> {
+        self.events.recv().await
+    }
+
+    /// Where other devices can reach this one.
+    pub fn addresses(&self) -> Vec<Address> {
+        self.node.addresses()
+    }
+
+    /// Bytes sent and received so far.
+    pub fn traffic(&self) -> Traffic {
+        self.node.traffic()
+    }
+
+    /// Goes offline once the sessions that are under way have been told.
+    pub async fn stop(mut self) {
+        self.stop.take();
+        // It ends by itself now; a panic in it has been reported by the runtime.
+        let _ = (&mut self.task).await;
+    }
+}
+
+impl Twin {
+    /// Goes online.
+    pub async fn go_online(&self, config: OnlineConfig) -> Result<Online> {
+        let mut net = Config::everywhere(config.discover, Reach::Any);
+        if !config.listen.is_empty() {
+            net.listen.clone_from(&config.listen);
+        }
+        let (node, net_events) = Node::start(net).await?;
+        let node = Arc::new(node);
+        let (sender, events) = mpsc::channel(EVENTS);
+        let (stop, stopped) = watch::channel(false);
+        let worker = Worker::new(self.clone(), Arc::clone(&node), config.stay, sender);
+        let task = tokio::spawn(worker.run(config.peers, net_events, stopped));
+        Ok(Online {
+            node,
+            events,
+            stop: Some(stop),
+            task,
+        })
+    }
+
+    /// Meets the other devices: returns those that are equal with this one now. Looks until `enough` are, or
+    /// `patience` is over; then finishes what is under way.
+    pub async fn sync_once(
+        &self,
+        config: OnlineConfig,
+        enough: usize,
+        patience: Duration,
+        mut progress: impl FnMut(&OnlineEvent),
+    ) -> Result<Synced> {
+        let config = OnlineConfig {
+            stay: Stay::UntilInSync,
+            ..config
+        };
+        let mut online = self.go_online(config).await?;
+        let deadline = Instant::now() + patience;
+        let (mut open, mut synced) = (BTreeSet::new(), BTreeSet::new());
+        let (mut met, mut problem) = (false, None);
+        loop {
+            if open.is_empty() && synced.len() >= enough {
+                break;
+            }
+            let event = tokio::select! {
+                event = online.next() => event.ok_or(Error::Broken)?,
+                () = sleep_until(deadline) => break,
+            };
+            progress(&event);
+            match event {
+                OnlineEvent::Met(device) => {
+                    met = true;
+                    open.insert(device);
+                }
+                OnlineEvent::InSync(device) => {
+                    synced.insert(device);
+                }
+                OnlineEvent::Lost(device) => {
+                    open.remove(&device);
+                }
+                OnlineEvent::Stuck(device) => {
+                    open.remove(&device);
+                    problem = Some("something that one of them has cannot be passed on".to_owned());
+                }
+                OnlineEvent::Problem(text) => problem = Some(text),
+                _ => {}
+            }
+        }
+        let traffic = online.traffic();
+        online.stop().await;
+        match (synced.is_empty(), met, problem) {
+            (false, ..) => Ok(Synced {
+                devices: synced.into_iter().collect(),
+                traffic,
+            }),
+            (true, false, None) => Err(Error::NobodyMet),
+            (true, false, Some(problem)) => Err(Error::NotMet(problem)),
+            (true, true, problem) => Err(Error::NotInSync(
+                problem.unwrap_or_else(|| "it took too long".to_owned()),
+            )),
+        }
+    }
+}
+
+/// What came of [`Twin::sync_once`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Synced {
+    /// The devices that hold the same as this one now.
+    pub devices: Vec<DeviceId>,
+    /// Bytes sent and received.
+    pub traffic: Traffic,
+}

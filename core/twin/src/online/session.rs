@@ -1,0 +1,71 @@
+//! One session of a device that is online.
+
+use tokio::sync::mpsc;
+use twin_identity::id::DeviceId;
+use twin_net::{Address, Frames};
+use twin_sync::session::SyncEvent;
+
+use super::{EVENTS, OnlineEvent};
+use crate::error::Result;
+use crate::sync::{self, Meeting};
+use crate::twin::Twin;
+
+/// Runs a session and tells the application; returns the device at the other end, once it had proved itself.
+pub(super) async fn run_session(
+    twin: &Twin,
+    meeting: Meeting,
+    address: Option<Address>,
+    frames: Frames,
+    out: &mpsc::Sender<OnlineEvent>,
+) -> (Option<DeviceId>, Result<()>) {
+    let (sender, mut events) = mpsc::channel(EVENTS);
+    let mut device = None;
+    let watch = async {
+        while let Some(event) = events.recv().await {
+            if let SyncEvent::Met(met) = event {
+                device = Some(met);
+                if let Some(address) = address {
+                    remember(twin, met, address);
+                }
+            }
+            if matches!(event, SyncEvent::Received { .. }) {
+                twin.notify();
+            }
+            if event == SyncEvent::InSync
+                && let Err(error) = sync::grant_missing(twin)
+            {
+                log::warn!("keys could not be granted: {error}");
+            }
+            let Some(device) = device else { continue };
+            let told = match event {
+                SyncEvent::Met(device) => OnlineEvent::Met(device),
+                SyncEvent::Received { ops: 0 } => continue,
+                SyncEvent::Received { ops } => OnlineEvent::Received { device, ops },
+                SyncEvent::Sent { ops } => OnlineEvent::Sent { device, ops },
+                SyncEvent::InSync => OnlineEvent::InSync(device),
+                SyncEvent::Stuck => OnlineEvent::Stuck(device),
+                SyncEvent::Forked(_) => OnlineEvent::Problem(
+                    "a device was copied or restored and has written two histories: link it again"
+                        .to_owned(),
+                ),
+            };
+            // Nobody may be listening; that is no reason to stop.
+            let _ = out.send(told).await;
+        }
+    };
+    let session = sync::run(twin, meeting, frames, sender);
+    let (result, ()) = tokio::join!(session, watch);
+    (device, result)
+}
+
+/// Keeps the address at which a device was reached, for the next time.
+fn remember(twin: &Twin, device: DeviceId, address: Address) {
+    let mut vault = twin.vault();
+    // Met, but not (yet) in the identity log: no device of ours.
+    if vault.identity().device(&device).is_none() {
+        return;
+    }
+    if let Err(error) = vault.remember_address(device, &address.to_string()) {
+        log::warn!("an address could not be remembered: {error}");
+    }
+}

@@ -1,0 +1,231 @@
+//! Whom to dial, and when.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use twin_net::{Address, TransportKey};
+
+/// The first and the longest pause before an address is dialled again.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// How long to leave the dialling of a discovered peer to the other side, when it is its turn.
+const COURTESY: Duration = Duration::from_secs(2);
+/// How many peers are kept in mind.
+const MAX_PEERS: usize = 256;
+
+/// A target's number.
+pub type TargetId = usize;
+
+/// Everybody to dial.
+#[derive(Default)]
+pub struct Targets {
+    targets: BTreeMap<TargetId, Target>,
+    next: TargetId,
+    /// Peers that turned out not to be of this twin: other software announces itself on the network too.
+    strangers: BTreeSet<TransportKey>,
+}
+
+struct Target {
+    addresses: Vec<Address>,
+    /// The key that discovery named; anybody at an address that a person gave.
+    expected: Option<TransportKey>,
+    /// Who answered last. A device has another key after each start.
+    met: Option<TransportKey>,
+    /// Whether a person gave it, who wants to hear that it does not work; once.
+    by_hand: bool,
+    due: Instant,
+    pause: Duration,
+    busy: bool,
+}
+
+/// A call to make.
+pub struct Call {
+    pub target: TargetId,
+    pub addresses: Vec<Address>,
+    pub expected: Option<TransportKey>,
+}
+
+impl Targets {
+    /// An address that a person gave.
+    pub fn add_by_hand(&mut self, address: Address, now: Instant) {
+        self.add(vec![address], None, true, now);
+    }
+
+    /// Addresses at which a device was reached before.
+    pub fn add_remembered(&mut self, addresses: Vec<Address>, now: Instant) {
+        self.add(addresses, None, false, now);
+    }
+
+    /// Both sides discover each other; the one with the lower key dials, the other only if that did not happen.
+    pub fn discovered(
+        &mut self,
+        me: TransportKey,
+        peer: TransportKey,
+        addresses: Vec<Address>,
+        now: Instant,
+    ) {
+        if self.strangers.contains(&peer) {
+            return;
+        }
+        let mut targets = self.targets.values_mut();
+        match targets.find(|target| target.expected == Some(peer)) {
+            Some(target) => target.addresses = addresses,
+            None => {
+                let due = if me < peer { now } else { now + COURTESY };
+                self.add(addresses, Some(peer), false, due);
+            }
+        }
+    }
+
+    /// Discovery does not hear of a peer any more.
+    pub fn gone(&mut self, peer: TransportKey) {
+        self.targets
+            .retain(|_, target| target.expected != Some(peer));
+    }
+
+    fn add(
+        &mut self,
+        addresses: Vec<Address>,
+        expected: Option<TransportKey>,
+        by_hand: bool,
+        due: Instant,
+    ) {
+        if self.targets.len() >= MAX_PEERS {
+            return;
+        }
+        let target = Target {
+            addresses,
+            expected,
+            met: expected,
+            by_hand,
+            due,
+            pause: RETRY.0,
+            busy: false,
+        };
+        self.targets.insert(self.next, target);
+        self.next += 1;
+    }
+
+    /// When the next call is due, if any is.
+    pub fn next_due(&self) -> Option<Instant> {
+        let idle = self.targets.values().filter(|target| !target.busy);
+        idle.map(|target| target.due).min()
+    }
+
+    /// The calls to make now, to nobody who is `connected` already.
+    pub fn due(&mut self, now: Instant, connected: impl Fn(&TransportKey) -> bool) -> Vec<Call> {
+        let mut calls = Vec::new();
+        for (id, target) in &mut self.targets {
+            if target.busy || target.due > now {
+                continue;
+            }
+            if target.met.as_ref().is_some_and(&connected) {
+                target.due = now + RETRY.1;
+                continue;
+            }
+            target.busy = true;
+            calls.push(Call {
+                target: *id,
+                addresses: target.addresses.clone(),
+                expected: target.expected,
+            });
+        }
+        calls
+    }
+
+    /// `peer` answered a call. Returns the address, if it is one worth remembering: discovery finds its own way again.
+    pub fn answered(&mut self, id: TargetId, peer: TransportKey, now: Instant) -> Option<Address> {
+        let target = self.targets.get_mut(&id)?;
+        target.busy = false;
+        target.pause = RETRY.0;
+        target.due = now + RETRY.1;
+        target.met = Some(peer);
+        match target.expected {
+            None => target.addresses.first().copied(),
+            Some(_) => None,
+        }
+    }
+
+    /// The target at which `peer` answered last.
+    pub fn of(&self, peer: TransportKey) -> Option<TargetId> {
+        let mut targets = self.targets.iter();
+        targets
+            .find(|(_, target)| target.met == Some(peer))
+            .map(|(id, _)| *id)
+    }
+
+    /// Tries again after a pause, each longer than the one before.
+    pub fn retry(&mut self, id: TargetId, now: Instant) {
+        if let Some(target) = self.targets.get_mut(&id) {
+            target.busy = false;
+            target.due = now + target.pause;
+            target.pause = (target.pause * 2).min(RETRY.1);
+        }
+    }
+
+    /// Whether a person gave this target and has not heard yet that it does not work.
+    pub fn should_complain(&mut self, id: TargetId) -> bool {
+        let target = self.targets.get_mut(&id);
+        target.is_some_and(|target| std::mem::take(&mut target.by_hand))
+    }
+
+    /// `peer` is not of this twin: it is left alone from now on.
+    pub fn is_stranger(&mut self, id: TargetId, peer: TransportKey) {
+        self.targets.remove(&id);
+        if self.strangers.len() < MAX_PEERS {
+            self.strangers.insert(peer);
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const ME: TransportKey = TransportKey::from_bytes([1; 32]);
+    const PEER: TransportKey = TransportKey::from_bytes([2; 32]);
+
+    fn nobody(_: &TransportKey) -> bool {
+        false
+    }
+
+    #[test]
+    fn of_two_that_discover_each_other_one_dials_first() {
+        let now = Instant::now();
+        let (mut lower, mut higher) = (Targets::default(), Targets::default());
+        lower.discovered(ME, PEER, Vec::new(), now);
+        higher.discovered(PEER, ME, Vec::new(), now);
+        assert_eq!(lower.due(now, nobody).len(), 1);
+        assert!(higher.due(now, nobody).is_empty());
+        assert_eq!(higher.due(now + COURTESY, nobody).len(), 1);
+    }
+
+    #[test]
+    fn an_address_is_tried_ever_more_rarely_and_its_owner_told_once() {
+        let mut now = Instant::now();
+        let mut targets = Targets::default();
+        targets.add_by_hand("127.0.0.1:9".parse().unwrap(), now);
+        let mut complaints = 0;
+        for pause in [1, 2, 4, 8, 16, 30, 30] {
+            let id = targets.due(now, nobody).pop().unwrap().target;
+            complaints += usize::from(targets.should_complain(id));
+            targets.retry(id, now);
+            assert_eq!(targets.next_due(), Some(now + Duration::from_secs(pause)));
+            now += Duration::from_secs(pause);
+        }
+        assert_eq!(complaints, 1);
+    }
+
+    #[test]
+    fn strangers_are_left_alone() {
+        let now = Instant::now();
+        let mut targets = Targets::default();
+        targets.discovered(ME, PEER, Vec::new(), now);
+        let id = targets.due(now, nobody).pop().unwrap().target;
+        targets.answered(id, PEER, now);
+        targets.is_stranger(id, PEER);
+        targets.discovered(ME, PEER, Vec::new(), now);
+        assert_eq!(targets.next_due(), None);
+    }
+}
