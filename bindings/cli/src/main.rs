@@ -1,10 +1,7 @@
 //! The `twin` command: a device in a terminal, a site, and the demonstration.
 //!
-//! Read top-down: [`args`] says what can be asked, [`commands`] answers, one module a noun; [`output`], [`password`],
-//! [`qr`] are the terminal's sides of it.
-
-// A terminal program prints.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+//! Read top-down: [`args`] says what can be asked ([`usage`]: what could not be understood), [`commands`] answers, one module a noun; [`output`], [`password`],
+//! [`qr`] and [`stop`] are the terminal's sides of it.
 
 mod args;
 mod commands;
@@ -12,6 +9,8 @@ mod error;
 mod output;
 mod password;
 mod qr;
+mod stop;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -23,11 +22,14 @@ use error::Result;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return usage::explain(&error),
+    };
     match run(&args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("twin: {error}");
+            output::complain(&error.to_string());
             ExitCode::FAILURE
         }
     }

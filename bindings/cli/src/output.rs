@@ -44,24 +44,22 @@ impl Context {
     /// A sentence for a person; nothing in JSON.
     pub fn say(&self, text: impl AsRef<str>) {
         if !self.json {
-            println!("{}", text.as_ref());
+            show(&format!("{}\n", text.as_ref()));
         }
     }
 
     /// One JSON value on a line of its own; nothing for a person.
     pub fn event(&self, json: Json) {
         if self.json {
-            println!("{json}");
-            // Programs read line by line; an output that is gone shows at the next write.
-            let _ = io::stdout().flush();
+            // Programs read line by line.
+            show(&format!("{json}\n"));
         }
     }
 
     /// Asks for a line on standard input.
     pub fn ask(&self, question: &str) -> Result<String> {
         if !self.json {
-            print!("{question} ");
-            io::stdout().flush()?;
+            show(&format!("{question} "));
         }
         let mut line = String::new();
         if io::stdin().lock().read_line(&mut line)? == 0 {
@@ -80,6 +78,27 @@ impl Context {
     pub fn is_interactive(&self) -> bool {
         !self.json && io::stdin().is_terminal() && io::stdout().is_terminal()
     }
+}
+
+/// Prints `text` at once. Where nobody reads it any more (`twin list | head -1`) the program ends quietly; where it
+/// cannot be written (a full disk) it ends with a sentence. Neither is a success.
+pub fn show(text: &str) {
+    let mut output = io::stdout().lock();
+    let Err(error) = output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush())
+    else {
+        return;
+    };
+    if error.kind() != io::ErrorKind::BrokenPipe {
+        complain(&format!("the output cannot be written: {error}"));
+    }
+    std::process::exit(1);
+}
+
+/// Prints one line of error. Where that cannot be shown either, there is nobody left to tell.
+pub fn complain(sentence: &str) {
+    let _ = writeln!(io::stderr(), "twin: {sentence}");
 }
 
 /// A table in which every column is as wide as it needs to be.

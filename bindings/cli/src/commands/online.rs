@@ -1,17 +1,16 @@
 //! `twin sync | run`
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
 use twin::{Address, DeviceId, OnlineConfig, OnlineEvent, Stay, Traffic, Twin};
 
 use crate::args::{Online, Reach, Sync};
 use crate::commands::record::printable;
 use crate::error::Result;
-use crate::output::Context;
+use crate::output::{Context, show};
+use crate::stop::Stop;
 
 pub async fn sync(cx: &Context, options: &Sync) -> Result<()> {
     let twin = cx.open()?;
@@ -34,7 +33,7 @@ pub async fn sync(cx: &Context, options: &Sync) -> Result<()> {
 
 pub async fn run(cx: &Context, options: &Online) -> Result<()> {
     let twin = cx.open()?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut stop = Stop::new()?;
     let mut online = twin
         .go_online(config(&options.reach, Stay::Online).await?)
         .await?;
@@ -46,11 +45,7 @@ pub async fn run(cx: &Context, options: &Online) -> Result<()> {
                 Some(event) => screen.show(&event),
                 None => break,
             },
-            _ = terminate.recv() => break,
-            result = tokio::signal::ctrl_c() => {
-                result?;
-                break;
-            }
+            () = stop.asked() => break,
         }
     }
     let Traffic {
@@ -167,9 +162,7 @@ impl<'a> Screen<'a> {
             return;
         }
         if let Some(Count { received, sent }) = self.counts.get(device) {
-            print!("{received} changes received, {sent} sent\r");
-            // What a terminal does not show is no loss.
-            let _ = std::io::stdout().flush();
+            show(&format!("{received} changes received, {sent} sent\r"));
         }
     }
 

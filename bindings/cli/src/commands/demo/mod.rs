@@ -12,13 +12,18 @@ mod story;
 use serde_json::json;
 
 use crate::args::Demo;
-use crate::error::Result;
+use crate::error::{CliError, Result};
 use crate::output::Context;
+use crate::stop::Stop;
 use stage::Stage;
 
 pub async fn run(cx: &Context, options: &Demo) -> Result<()> {
+    let mut stop = Stop::new()?;
     let mut stage = Stage::new(cx)?;
-    let kept = story::tell(&mut stage, options.keep).await?;
+    let kept = tokio::select! {
+        kept = story::tell(&mut stage, options.keep) => kept?,
+        () = stop.asked() => return Err(CliError::Demo("stopped before its end".to_owned())),
+    };
     stage.print_table();
     cx.event(json!({
         "steps": stage.steps(),
@@ -26,7 +31,7 @@ pub async fn run(cx: &Context, options: &Demo) -> Result<()> {
         "total_ms": stage.total_ms(),
     }));
     if let Some(kept) = kept {
-        kept.wait(&stage).await?;
+        kept.wait(&stage, &mut stop).await?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use super::process::Process;
 use super::stage::Stage;
 use crate::error::{CliError, Result};
 use crate::qr;
+use crate::stop::Stop;
 
 /// What goes on running after `--keep`.
 pub struct Kept {
@@ -245,7 +246,7 @@ async fn keep_running(
 
 impl Kept {
     /// Waits until the person has seen enough, or one of the processes ends.
-    pub async fn wait(mut self, stage: &Stage<'_>) -> Result<()> {
+    pub async fn wait(mut self, stage: &Stage<'_>, stop: &mut Stop) -> Result<()> {
         stage.say(format!(
             "Everything keeps running. Now you play the phone:\n\
              \n  export TWIN_HOME={}/phone TWIN_PASSWORD='{}'\n\
@@ -264,7 +265,9 @@ impl Kept {
         let mut look = tokio::time::interval(std::time::Duration::from_secs(1));
         loop {
             tokio::select! {
-                result = tokio::signal::ctrl_c() => return Ok(result?),
+                // First of all: Ctrl-C ends the others, too.
+                biased;
+                () = stop.asked() => return Ok(()),
                 _ = look.tick() => {
                     for process in [&mut self.phone, &mut self.laptop, &mut self.site] {
                         process.check_alive()?;
