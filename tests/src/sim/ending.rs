@@ -176,10 +176,17 @@ impl World {
             vault.grants()?.iter().for_each(|id| add(id.as_bytes()));
             vault.heads()?.iter().for_each(|head| add(head.log.as_bytes()));
         }
+        let by_neighbour = self.overheard.iter().filter(|said| said.twin == 1);
+        let comparable: BTreeSet<usize> = by_neighbour.map(|said| said.frame.len()).collect();
         let mut by_window: BTreeMap<&[u8], BTreeSet<(usize, u64)>> = BTreeMap::new();
         for overheard in &self.overheard {
             for window in overheard.frame.windows(LEN) {
                 hold!(!ids.contains(window), "a device told a stranger who it is");
+            }
+            if !comparable.contains(&overheard.frame.len()) {
+                continue;
+            }
+            for window in overheard.frame.windows(LEN) {
                 by_window.entry(window).or_default().insert((overheard.twin, overheard.cable));
             }
         }

@@ -52,9 +52,6 @@ impl World {
     /// Lets a story happen.
     pub fn live(&mut self, story: &Story) -> Held {
         self.cast.birth(&mut self.dice)?;
-        self.cast.birth(&mut self.dice)?;
-        // The twin next door has something to hide too.
-        self.write_something(1)?;
         for _ in 0..story.length {
             let pause = match self.dice.below(10) {
                 0 => MINUTE,
@@ -142,7 +139,7 @@ impl World {
             _ => 0,
         };
         self.cast.trace.say(self.now, || format!("device {device}'s clock is wrong by {wrong} ms"));
-        self.cast.devices[device].skew = wrong;
+        self.set_skew(device, wrong);
     }
 
     /// A person links a new device.

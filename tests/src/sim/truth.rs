@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use twin_identity::aead::DataKey;
 use twin_identity::id::DeviceId;
 use twin_ops::change::{Change, Kind};
-use twin_ops::epoch::{DiscoveryKey, EpochId};
+use twin_ops::epoch::{EpochId, EpochKey};
 use twin_ops::grant::{Grant, GrantId};
 use twin_ops::op::{Link, LogId, Op, Part};
 use twin_ops::seal::{PartPlace, open_part};
@@ -24,8 +24,6 @@ pub const CANARY: &str = "Quokka";
 pub struct Acknowledged {
     /// Its link.
     pub link: Link,
-    /// Its space.
-    pub space: SpaceName,
     /// The epoch that it is sealed in.
     pub epoch: EpochId,
     /// What it changes.
@@ -50,12 +48,14 @@ pub struct Truth {
     grants: BTreeMap<GrantId, Granted>,
 }
 
-/// The keys of an epoch.
+/// The key of an epoch.
 pub struct Opened {
-    /// Seals parts.
+    /// The space that it is for.
+    pub space: SpaceName,
+    /// The key.
+    pub key: EpochKey,
+    /// What seals parts.
     pub parts: DataKey,
-    /// Finds devices, if it is an epoch of the members' space.
-    pub discovery: DiscoveryKey,
 }
 
 /// What a grant gives to whom.
@@ -68,11 +68,6 @@ impl Truth {
     /// An acknowledged op.
     pub fn op(&self, log: LogId, seq: u64) -> Option<&Acknowledged> {
         self.ops.get(&(log, seq))
-    }
-
-    /// Every log with its height.
-    pub const fn heads(&self) -> &BTreeMap<LogId, u64> {
-        &self.heads
     }
 
     /// Every acknowledged write.
@@ -139,7 +134,7 @@ impl Truth {
         }
         let known = self.heads.insert(log, head.height).unwrap_or(0);
         hold!(head.height == known + 1, "an own log has a hole or was written twice");
-        let op = Acknowledged { link: head.link, space: space.clone(), epoch, writes: writes.clone() };
+        let op = Acknowledged { link: head.link, epoch, writes: writes.clone() };
         self.ops.insert((log, head.height), op);
         Ok(writes)
     }
@@ -183,10 +178,11 @@ impl Truth {
         for granted in keys.map_err(|error| refused(&error))? {
             epochs.insert(granted.key.id());
             let opened = Opened {
+                space: granted.space,
                 parts: granted.key.part_key(),
-                discovery: granted.key.discovery(),
+                key: granted.key,
             };
-            self.keys.insert(granted.key.id(), opened);
+            self.keys.insert(opened.key.id(), opened);
         }
         self.grants.insert(id, Granted { recipients, epochs });
         Ok(())

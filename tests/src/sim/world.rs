@@ -101,6 +101,16 @@ impl World {
         Ok(id)
     }
 
+    /// The first device of the twin next door, which has something to hide too.
+    pub fn neighbour(&mut self) -> Held<usize> {
+        if let [first, ..] = self.cast.of_twin(1)[..] {
+            return Ok(first);
+        }
+        let neighbour = self.cast.birth(&mut self.dice)?;
+        self.write_something(neighbour)?;
+        Ok(neighbour)
+    }
+
     /// Two devices of one twin meet.
     pub fn meet(&mut self, devices: [usize; 2], stay: [Stay; 2], quality: Quality) -> Held<u64> {
         let keys = [0; 2].map(|_| TransportKey::from_bytes(self.dice.bytes()));
@@ -333,6 +343,17 @@ impl World {
         let ends = self.cables.iter().flat_map(|(id, cable)| [(*id, 0, cable), (*id, 1, cable)]);
         let ends = ends.filter(|(_, side, cable)| of_device(&cable.sides[*side].party));
         ends.map(|(id, side, _)| (id, side)).collect()
+    }
+
+    /// Somebody sets a device's clock. A session that waits for its peer may then end early: a device has no other
+    /// clock to wait by.
+    pub fn set_skew(&mut self, device: usize, skew: i64) {
+        self.cast.devices[device].skew = skew;
+        for (id, _) in self.ends_of(device) {
+            if let Some(cable) = self.cables.get_mut(&id) {
+                cable.must_succeed = false;
+            }
+        }
     }
 
     /// The process of a device is killed, and begins again after a while.

@@ -361,6 +361,10 @@ impl<S: OpStore + ?Sized> Session<S> {
         let Some(lack) = self.peer.lacks(store, audience)? else {
             return Ok(None);
         };
+        // A peer may be linked by entries that are still to come from it: until then it gets no more than the log.
+        if !matches!(lack, Lack::Entries(_)) && !self.linked(store) {
+            return Ok(None);
+        }
         self.progress = true;
         Ok(Some(match lack {
             Lack::Entries(ids) => {

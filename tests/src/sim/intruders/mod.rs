@@ -1,9 +1,34 @@
-//! Who attacks, by chance.
+//! Who attacks, by chance. None of them is told which rule might be broken: each does what it does in every run, and
+//! no rule of the run may ever fail because of it.
+//!
+//! - `forger`: a member whose software sends more than ours would
+//! - `mask`: somebody who knows the discovery key and says to be another device
+//! - `stranger`: devices of another twin, and others who dial
+//! - `between`: somebody between a phone and a new device
+
+mod between;
+mod forger;
+mod mask;
+mod stranger;
+mod wire;
+
+use twin_identity::device::Role;
 
 use super::fault::Held;
 use super::world::World;
 
 /// One of the attacks.
-pub fn attack(_world: &mut World) -> Held {
-    Ok(())
+pub fn attack(world: &mut World) -> Held {
+    let ours = world.running();
+    let is_member = |device: &usize| world.cast.devices[*device].role == Role::Member;
+    let members: Vec<usize> = ours.iter().copied().filter(is_member).collect();
+    let victim = *world.dice.pick(&ours);
+    let member = (!members.is_empty()).then(|| *world.dice.pick(&members));
+    match (world.dice.below(11), member) {
+        (0..5, Some(member)) if member != victim => forger::attack(world, member, victim),
+        (5..7, Some(member)) => mask::attack(world, member, victim),
+        (7, _) => between::guess(world),
+        (8, _) => between::relay(world),
+        _ => stranger::attack(world, victim),
+    }
 }
