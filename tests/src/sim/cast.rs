@@ -1,8 +1,9 @@
 //! Everybody in a run, and what really happened.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
-use twin_identity::birth::Birth;
+use twin_identity::birth::{Birth, BirthError};
 use twin_identity::id::TwinId;
 use twin_identity::words::RecoverySecret;
 use twin_ops::space::SpaceName;
@@ -50,6 +51,21 @@ impl Trace {
 /// What a twin's name is on screens: the same for all, so that nobody is told apart by it.
 pub const TWIN_NAME: &str = "Ada";
 
+/// How many twins there are to choose from.
+const BIRTHS: usize = 16;
+
+/// One of a few twins, each born once in a process and the same in all: most of a birth is ML-DSA, whose keys and
+/// signatures nothing in a run depends on.
+fn born(which: usize) -> Held<&'static Birth> {
+    static BORN: [OnceLock<Result<Birth, BirthError>>; BIRTHS] = [const { OnceLock::new() }; BIRTHS];
+    let birth = BORN[which].get_or_init(|| {
+        let mut dice = Dice::new(which as u64);
+        let recovery = RecoverySecret::random(dice.rng());
+        Birth::new(&recovery, dice.rng())
+    });
+    birth.as_ref().map_err(|error| fault!("{error}"))
+}
+
 impl Cast {
     /// Nobody yet, with a folder for everybody's files.
     pub fn new(root: PathBuf, traced: bool) -> Self {
@@ -74,11 +90,9 @@ impl Cast {
 
     /// A twin is born, with its first device.
     pub fn birth(&mut self, dice: &mut Dice) -> Held<usize> {
-        let recovery = RecoverySecret::random(dice.rng());
-        let birth = Birth::new(&recovery, dice.rng());
-        let birth = birth.map_err(|error| fault!("{error}"))?;
         let (twin, home) = (self.twins.len(), self.home());
-        let device = Device::first(home, twin, &birth, dice)?;
+        let birth = born(dice.index(BIRTHS / 2) + twin * BIRTHS / 2)?;
+        let device = Device::first(home, twin, birth, dice)?;
         self.twins.push(birth.genesis.twin_id());
         self.truth.admitted.insert((twin, device.id));
         Ok(self.join(device))

@@ -165,7 +165,7 @@ impl World {
     /// What our devices said to strangers tells them nothing: no id, and nothing that a twin says each time and others
     /// do not.
     fn check_strangers(&mut self) -> Held {
-        const LEN: usize = 8;
+        const LEN: usize = 16;
         let mut ids = BTreeSet::new();
         for device in &self.cast.devices {
             let vault = device.vault_ref();

@@ -39,11 +39,12 @@ impl Story {
     /// A story by chance.
     pub fn by_chance(dice: &mut Dice) -> Self {
         Self {
-            devices: usize::try_from(dice.between(2, 5)).unwrap(),
-            length: dice.between(15, 45),
+            // Linking costs most of the time that a run takes, and most of what can go wrong takes two or three.
+            devices: *dice.pick(&[2, 2, 2, 3, 3, 3, 4, 5]),
+            length: dice.between(20, 60),
             trouble: *dice.pick(&[0, 10, 50]),
             wild_clocks: dice.chance(40),
-            attacks: *dice.pick(&[0, 6, 15]),
+            attacks: *dice.pick(&[0, 8, 20]),
         }
     }
 }
@@ -77,8 +78,8 @@ impl World {
         let wanted = self.cast.of_twin(0).len() < story.devices;
         match self.dice.below(100) {
             0..20 if wanted => self.link(),
-            0..48 => self.write_something(device),
-            48..80 => self.some_meet(&ours, story),
+            0..54 => self.write_something(device),
+            54..80 => self.some_meet(&ours, story),
             80..86 => self.crash(device),
             86..92 => {
                 self.set_clock(device, story);

@@ -94,6 +94,10 @@ struct Loot {
 impl OpStore for Loot {
     type Error = Infallible;
 
+    fn is_refusal(error: &Infallible) -> bool {
+        match *error {}
+    }
+
     fn identity(&self) -> &IdentityLog {
         &self.log
     }

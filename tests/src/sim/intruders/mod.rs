@@ -24,11 +24,11 @@ pub fn attack(world: &mut World) -> Held {
     let members: Vec<usize> = ours.iter().copied().filter(is_member).collect();
     let victim = *world.dice.pick(&ours);
     let member = (!members.is_empty()).then(|| *world.dice.pick(&members));
-    match (world.dice.below(11), member) {
-        (0..5, Some(member)) if member != victim => forger::attack(world, member, victim),
-        (5..7, Some(member)) => mask::attack(world, member, victim),
-        (7, _) => between::guess(world),
-        (8, _) => between::relay(world),
+    match (world.dice.below(12), member) {
+        (0..6, Some(member)) if member != victim => forger::attack(world, member, victim),
+        (6..8, Some(member)) => mask::attack(world, member, victim),
+        (8, _) => between::guess(world),
+        (9, _) => between::relay(world),
         _ => stranger::attack(world, victim),
     }
 }
