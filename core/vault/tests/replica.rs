@@ -187,19 +187,21 @@ fn a_grant_waits_for_the_entries_that_its_maker_knew() {
     let (_a, mut phone, _b, mut laptop) = pair();
     let c = tempdir().unwrap();
     drop(linked(c.path(), &mut phone, 20, Role::Member));
-    let known = laptop.grants().unwrap();
     let grants = phone.grants().unwrap();
-    let new: Vec<_> = grants.iter().filter(|id| !known.contains(id)).collect();
     let grant = |id| phone.grant(id).unwrap().unwrap();
-    let newest: Vec<_> = new.into_iter().map(grant).collect();
-    assert!(laptop.add_grants(&newest).unwrap().early > 0);
+    let all: Vec<_> = grants.iter().map(grant).collect();
+    // All but the one that the tablet was admitted with.
+    assert_eq!(laptop.add_grants(&all).unwrap().early, 1);
+    let known = laptop.grants().unwrap();
+    assert_eq!(known.len() + 1, grants.len());
     send_identity(&phone, &mut laptop);
-    let mut forged = newest[0].clone();
+    let missing = grants.iter().find(|id| !known.contains(id)).unwrap();
+    let mut forged = grant(missing);
     *forged.last_mut().unwrap() ^= 1;
     let refused = laptop.add_grants(&[forged]);
     assert!(matches!(refused, Err(VaultError::Grant(_))));
     assert_eq!(laptop.grants().unwrap(), known);
-    send(&phone, &mut laptop, NOON);
+    assert_eq!(laptop.add_grants(&all).unwrap(), taken(1, 0));
     assert_eq!(laptop.grants().unwrap(), grants);
 }
 
