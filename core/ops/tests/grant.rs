@@ -127,6 +127,35 @@ fn what_a_member_says_about_the_admins_space_counts_for_nothing() {
     assert_eq!(twin.spaces(&grant, &device(2)), ["notes"]);
 }
 
+/// Devices find each other by the key of the members' space: a member could split them by giving another.
+#[test]
+fn the_key_of_the_members_space_comes_from_an_admin() {
+    let mut twin = twin(1);
+    let keys = [SpaceName::members(), SpaceName::new("notes").unwrap()].map(|space| GrantedKey {
+        space,
+        key: EpochKey::random(&mut twin.rng),
+        predecessor: None,
+    });
+    for (signer, expected) in [
+        (device(2), vec!["~members", "notes"]),
+        (device(3), vec!["notes"]),
+    ] {
+        let rng = &mut twin.rng;
+        let grant = Grant::new(&twin.log, &keys, &Recipients::All, &signer, rng).unwrap();
+        for reader in [&device(3), &device(4)] {
+            assert_eq!(twin.spaces(&grant, reader), expected);
+        }
+    }
+}
+
+#[test]
+fn a_grant_is_for_somebody() {
+    let mut twin = twin(1);
+    let rng = &mut twin.rng;
+    let nobody = Recipients::One(&device(9).id());
+    assert!(Grant::new(&twin.log, &[], &nobody, &device(2), rng).is_err());
+}
+
 #[test]
 fn a_grant_comes_from_a_device_of_the_twin_and_is_not_altered() {
     let mut twin = twin(1);

@@ -21,7 +21,7 @@ fn bytes(hex: &str) -> Vec<u8> {
 #[test]
 fn hkdf_agrees_with_rfc_5869() {
     let run = |from: u8, to: u8| (from..=to).collect::<Vec<u8>>();
-    let cases: [(Vec<u8>, Vec<u8>, Vec<u8>, &str); 3] = [
+    let cases = [
         (
             vec![0x0b; 22],
             run(0x00, 0x0c),

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+#[path = "../common/mod.rs"]
 mod common;
-#[path = "../../../tests/vectors/golden.rs"]
+#[path = "../../../../tests/vectors/golden.rs"]
 mod golden;
+mod grant;
 
 use common::{changes, device};
 use golden::{Counter, all_refused, check, drawn, hex};
@@ -19,7 +21,7 @@ use twin_identity::secret::Secret;
 use twin_identity::words::RecoverySecret;
 use twin_ops::change::Change;
 use twin_ops::epoch::EpochKey;
-use twin_ops::grant::{Grant, GrantedKey, Recipients};
+use twin_ops::grant::Grant;
 use twin_ops::op::{Link, Op, Origin, Part, Place};
 use twin_ops::seal::{pad, seal_parts, unpad};
 use twin_ops::space::SpaceName;
@@ -278,122 +280,6 @@ fn refused_ops(op: &Op) -> Vec<Value> {
     .to_vec()
 }
 
-fn grant(log: &IdentityLog, phone: &DeviceKeys, words: &RecoverySecret) -> (Grant, Value) {
-    let (before, now) = (
-        EpochKey::new(Secret::new([6; 32])),
-        EpochKey::new(Secret::new([7; 32])),
-    );
-    let predecessor = now
-        .seal_predecessor(&before, &mut Counter::default())
-        .unwrap();
-    let keys = [
-        GrantedKey {
-            space: SpaceName::keys(),
-            key: EpochKey::new(Secret::new([5; 32])),
-            predecessor: None,
-        },
-        GrantedKey {
-            space: SpaceName::new("notes").unwrap(),
-            key: now,
-            predecessor: Some(predecessor),
-        },
-    ];
-    let rng = &mut Counter::default();
-    let grant = Grant::new(log, &keys, &Recipients::All, phone, rng).unwrap();
-    assert_eq!(grant.verify(log), Ok(()));
-    let opened = |keys: Vec<GrantedKey>| -> Vec<Value> {
-        keys.iter()
-            .map(
-                |key| json!({ "space": key.space.as_str(), "key": hex(key.key.secret().expose()) }),
-            )
-            .collect()
-    };
-    let mut rng = Counter::default();
-    let (members, admins): ([u8; 32], [u8; 32]) = (drawn(&mut rng), drawn(&mut rng));
-    let mut decoder = minicbor::Decoder::new(grant.to_bytes());
-    decoder.array().unwrap();
-    let unsigned = decoder.bytes().unwrap();
-    assert_eq!(*grant.id.as_bytes(), derived("grant", &[unsigned]));
-    let fields = byte_strings(unsigned);
-    let [members_section, admins_section] = [5, 6].map(|key| fields[&key].clone());
-    let len = (members_section.len() as u64).to_be_bytes();
-    let aad = derived(
-        "grant aad",
-        &[
-            log.twin().as_bytes(),
-            &len,
-            &members_section,
-            &admins_section,
-        ],
-    );
-    let made = json!({
-        "members_section_key": hex(members),
-        "admins_section_key": hex(admins),
-        "members_section_aad": hex([log.twin().as_bytes().as_slice(), &[0]].concat()),
-        "admins_section_aad": hex([log.twin().as_bytes().as_slice(), &[1]].concat()),
-        "members_section": hex(&members_section),
-        "members_section_plaintext": hex(open_section(&members, 0, log.twin(), &members_section)),
-        "admins_section": hex(&admins_section),
-        "admins_section_plaintext": hex(open_section(&admins, 1, log.twin(), &admins_section)),
-        "wrap_info": hex("digital-twin v1 grant"),
-        "wrap_aad": hex(aad),
-        "unsigned": hex(unsigned),
-        "id": hex(grant.id.as_bytes()),
-        "bytes": hex(grant.to_bytes()),
-        "opened": {
-            "phone": opened(grant.open(log, phone).unwrap()),
-            "laptop": opened(grant.open(log, &device(2)).unwrap()),
-            "words": opened(grant.open_with_words(log, &words.sealing()).unwrap()),
-        },
-    });
-    (grant, made)
-}
-
-fn open_section(key: &[u8; 32], audience: u8, twin: &TwinId, sealed: &[u8]) -> Vec<u8> {
-    let key = twin_identity::aead::DataKey::new(Secret::new(*key));
-    let aad = [twin.as_bytes().as_slice(), &[audience]].concat();
-    key.open(&aad, sealed).unwrap().to_vec()
-}
-
-/// The fields of a map that are byte strings, by key.
-fn byte_strings(bytes: &[u8]) -> std::collections::BTreeMap<u8, Vec<u8>> {
-    let mut decoder = minicbor::Decoder::new(bytes);
-    let len = decoder.map().unwrap().unwrap();
-    let mut fields = std::collections::BTreeMap::new();
-    for _ in 0..len {
-        let key = decoder.u8().unwrap();
-        if decoder.datatype().unwrap() == minicbor::data::Type::Bytes {
-            fields.insert(key, decoder.bytes().unwrap().to_vec());
-        } else {
-            decoder.skip().unwrap();
-        }
-    }
-    fields
-}
-
-fn refused_grants(grant: &Grant, log: &IdentityLog) -> (Vec<Value>, Vec<Value>) {
-    let good = grant.to_bytes();
-    let mut forged = good.to_vec();
-    *forged.last_mut().unwrap() ^= 1;
-    let keys = [GrantedKey {
-        space: SpaceName::new("notes").unwrap(),
-        key: EpochKey::new(Secret::new([7; 32])),
-        predecessor: None,
-    }];
-    let one = Recipients::One(&device(2).id());
-    let stranger = Grant::new(log, &keys, &one, &device(9), &mut Counter::default()).unwrap();
-    let case = |(bytes, why): (Vec<u8>, &str)| json!({ "bytes": hex(bytes), "why": why });
-    let unreadable = [
-        (good[..good.len() - 1].to_vec(), "cut"),
-        ([good, &[0]].concat(), "a byte after the grant"),
-    ];
-    let unverified = [
-        (forged, "the signature is wrong"),
-        (stranger.to_bytes().to_vec(), "signed by a stranger"),
-    ];
-    (unreadable.map(case).to_vec(), unverified.map(case).to_vec())
-}
-
 #[test]
 fn ops() {
     let (log, phone, words) = twin();
@@ -418,8 +304,8 @@ fn ops() {
     let (second, second_made) = op(twin, &origin, (2, Some(first.link())), &phone, &texts[2..3]);
     let run = [without_part(&first, 1), second];
     assert!(twin_ops::chain::verify_run(twin, &origin, None, &run).is_ok());
-    let (grant, grant_made) = grant(&log, &phone, &words);
-    let (unreadable, unverified) = refused_grants(&grant, &log);
+    let (grant, grant_made) = grant::grant(&log, &phone, &words);
+    let (unreadable, unverified) = grant::refused(&grant, &log);
     let made = json!({
         "about": "the twin of identity.json writes two ops in the space notes, and grants its keys to all devices. \
             Random bytes are 00 01 02 … ff 00 … from the beginning for each sealing of a predecessor, each op and \
