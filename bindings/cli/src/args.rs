@@ -113,9 +113,6 @@ pub struct Offer {
     /// What this device is called
     #[arg(long, default_value = "laptop")]
     pub device: String,
-    /// Join whatever twin invites, without asking
-    #[arg(long)]
-    pub yes: bool,
 }
 
 #[derive(clap::Args)]

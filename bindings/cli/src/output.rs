@@ -2,8 +2,10 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use serde_json::Value as Json;
+use tokio::sync::oneshot;
 use twin::Twin;
 
 use crate::args::Args;
@@ -61,11 +63,19 @@ impl Context {
         if !self.json {
             show(&format!("{question} "));
         }
-        let mut line = String::new();
-        if io::stdin().lock().read_line(&mut line)? == 0 {
-            return Err(CliError::NoInput);
+        read_line()
+    }
+
+    /// Asks for a line on standard input while other things go on. When it is dropped, what is typed next is lost: the
+    /// program should end.
+    pub async fn ask_meanwhile(&self, question: &str) -> Result<String> {
+        if !self.json {
+            show(&format!("{question} "));
         }
-        Ok(line.trim().to_owned())
+        let (answer, answered) = oneshot::channel();
+        // Not one of the runtime's threads: it would wait for the person before the program may end.
+        thread::spawn(move || answer.send(read_line()));
+        answered.await.map_err(|_| CliError::NoInput)?
     }
 
     /// Asks a question that is answered with y or n.
@@ -78,6 +88,14 @@ impl Context {
     pub fn is_interactive(&self) -> bool {
         !self.json && io::stdin().is_terminal() && io::stdout().is_terminal()
     }
+}
+
+fn read_line() -> Result<String> {
+    let mut line = String::new();
+    if io::stdin().lock().read_line(&mut line)? == 0 {
+        return Err(CliError::NoInput);
+    }
+    Ok(line.trim().to_owned())
 }
 
 /// Prints `text` at once. Where nobody reads it any more (`twin list | head -1`) the program ends quietly; where it

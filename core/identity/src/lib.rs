@@ -19,6 +19,7 @@ pub mod device;
 pub mod entry;
 pub mod id;
 pub mod log;
+mod past;
 pub mod pseudonym;
 pub mod seal;
 pub mod secret;

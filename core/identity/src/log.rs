@@ -15,6 +15,7 @@ use crate::context;
 use crate::device::{DevicePublic, DeviceStatement, Role};
 use crate::entry::{Body, Entry, Genesis, MAX_ENTRY_LEN, MAX_PREVS};
 use crate::id::{DeviceId, EntryId, TwinId};
+use crate::past::Past;
 use crate::seal::SealingPublic;
 use crate::sign::{self, SignatureError, Use};
 
@@ -22,7 +23,7 @@ use crate::sign::{self, SignatureError, Use};
 pub const MAX_ENTRIES: usize = 4096;
 /// The most entries by one signer between rotations.
 pub const MAX_ENTRIES_PER_SIGNER: usize = 256;
-/// The most devices of a twin.
+/// The most devices in the causal past of an entry that adds another; only adding at the same time goes beyond.
 pub const MAX_DEVICES: usize = 64;
 /// The most bytes of a whole log as [`IdentityLog::to_bytes`] writes it.
 pub const MAX_LOG_LEN: usize = MAX_ENTRIES * (MAX_ENTRY_LEN + 16);
@@ -192,8 +193,11 @@ impl IdentityLog {
                 rotate
                     .authority
                     .verify_entry(&self.twin, id, &entry.signature)?;
+                if rotate.devices.len() > MAX_DEVICES {
+                    return Err(LogError::Limit);
+                }
                 for statement in &rotate.devices {
-                    self.check_device(statement)?;
+                    statement.verify(&self.twin)?;
                 }
                 for statement in &rotate.devices {
                     self.add(statement, entry.id);
@@ -202,17 +206,21 @@ impl IdentityLog {
                 self.next_authority = rotate.next;
             }
             Body::AddDevice(statement) => {
-                self.check_signer(&entry)?;
+                let past = Past::of(&entry, &self.entries);
+                self.check_signer(&entry, &past)?;
                 // Only devices that do not know of each other's entries can name one twice.
-                if self.past_role(&entry, statement.device.id).is_some() {
+                if past.role(&statement.device.id).is_some() {
                     return Err(LogError::Rule);
                 }
-                self.check_device(statement)?;
+                if past.devices() >= MAX_DEVICES {
+                    return Err(LogError::Limit);
+                }
+                statement.verify(&self.twin)?;
                 self.add(statement, entry.id);
             }
             Body::Unknown { .. } => {
                 // Kept and forwarded if an admin signed it in a suite that we can check; else nobody vouches for it.
-                self.check_signer(&entry)?;
+                self.check_signer(&entry, &Past::of(&entry, &self.entries))?;
             }
         }
         for prev in &entry.prevs {
@@ -240,13 +248,12 @@ impl IdentityLog {
         }
     }
 
-    fn check_signer(&self, entry: &Entry) -> Result<(), LogError> {
+    fn check_signer(&self, entry: &Entry, past: &Past) -> Result<(), LogError> {
         let signer = entry.signer.ok_or(LogError::NotAllowed)?;
-        if !self.was_admin(entry, signer) {
+        if !self.was_admin(past, &signer) {
             return Err(LogError::NotAllowed);
         }
-        let of_signer = |other: &&Entry| other.signer == Some(signer);
-        if self.entries.values().filter(of_signer).count() >= MAX_ENTRIES_PER_SIGNER {
+        if past.signed_by(&signer) >= MAX_ENTRIES_PER_SIGNER {
             return Err(LogError::Limit);
         }
         let signature = entry
@@ -263,45 +270,12 @@ impl IdentityLog {
         Ok(())
     }
 
-    /// Whether `device` was an admin where `entry` was made.
-    fn was_admin(&self, entry: &Entry, device: DeviceId) -> bool {
+    fn was_admin(&self, past: &Past, device: &DeviceId) -> bool {
         #[cfg(twin_break)]
         if crate::broken::is("any_device_may_add") {
-            return self.devices.contains_key(&device);
+            return self.devices.contains_key(device);
         }
-        self.past_role(entry, device) == Some(Role::Admin)
-    }
-
-    /// The role of `device` in the causal past of `entry`. What arrived by other branches does not count, so that
-    /// every replica answers alike.
-    fn past_role(&self, entry: &Entry, device: DeviceId) -> Option<Role> {
-        let mut stack = entry.prevs.clone();
-        let mut seen = BTreeSet::new();
-        let mut named: Option<(EntryId, Role)> = None;
-        while let Some(id) = stack.pop() {
-            let Some(past) = self.entry(&id).filter(|_| seen.insert(id)) else {
-                continue;
-            };
-            let statements = match &past.body {
-                Body::Rotate(rotate) => rotate.devices.as_slice(),
-                Body::AddDevice(statement) => std::slice::from_ref(&**statement),
-                Body::Unknown { .. } => &[],
-            };
-            let names = statements.iter().find(|names| names.device.id == device);
-            if let Some(names) = names.filter(|_| named.is_none_or(|(other, _)| id < other)) {
-                named = Some((id, names.role));
-            }
-            stack.extend(&past.prevs);
-        }
-        named.map(|(_, role)| role)
-    }
-
-    fn check_device(&self, statement: &DeviceStatement) -> Result<(), LogError> {
-        statement.verify(&self.twin)?;
-        if self.devices.len() >= MAX_DEVICES {
-            return Err(LogError::Limit);
-        }
-        Ok(())
+        past.role(device) == Some(Role::Admin)
     }
 
     /// Two admins may add one device at the same time: the entry with the lower id names it, whatever came first.

@@ -1,4 +1,4 @@
-//! Chains: every op names the one before it, so one signature check on the newest op of a run proves them all.
+//! Chains: every op names the one before it, header and signature.
 
 use twin_identity::id::TwinId;
 
@@ -26,8 +26,8 @@ pub enum ChainError {
 
 /// Verifies that `run` continues the log of `origin` from `head` (`None`: from nothing) and returns its new head.
 ///
-/// Every header holds the hash of the header *and signature* before it, so the newest signature vouches for exactly
-/// the bytes of all others.
+/// Every signature is checked, although the newest vouches for the bytes of all others: whoever keeps an op whose own
+/// signature is garbage cannot pass it on in a run that ends there, and then no other replica ever gets past it.
 pub fn verify_run(
     twin: &TwinId,
     origin: &Origin,
@@ -49,10 +49,8 @@ pub fn verify_run(
         if header.log != log || header.seq != height || header.prev != link {
             return Err(ChainError::Broken);
         }
+        op.verify(&origin.device, twin)?;
         link = Some(op.link());
-    }
-    if let Some(newest) = run.last() {
-        newest.verify(&origin.device, twin)?;
     }
     Ok(link.map(|link| Head { height, link }))
 }

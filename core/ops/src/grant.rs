@@ -26,6 +26,9 @@ pub const MAX_GRANT_LEN: usize = 256 << 10;
 /// The most epoch keys in one grant.
 pub const MAX_GRANTED_KEYS: usize = 1024;
 
+/// The most recipients of a grant: devices that were added at the same time may be more than [`MAX_DEVICES`].
+const MAX_WRAPS: usize = 3 * MAX_DEVICES;
+
 const GRANT_TYPE: u8 = 1;
 const INFO: &[u8] = b"digital-twin v1 grant";
 
@@ -222,7 +225,11 @@ impl Grant {
         if (body.version, body.suite, body.kind) != (VERSION, SUITE, GRANT_TYPE) {
             return Err(GrantError::Format(CborError::Malformed));
         }
-        if body.heads.len() > MAX_PREVS || body.wraps.len() > MAX_DEVICES + 1 {
+        // A grant to nobody would only take up room.
+        if body.wraps.is_empty() {
+            return Err(GrantError::Format(CborError::Malformed));
+        }
+        if body.heads.len() > MAX_PREVS || body.wraps.len() > MAX_WRAPS {
             return Err(GrantError::TooLarge);
         }
         Ok(Self {
@@ -305,6 +312,10 @@ impl Grant {
             .split_at_checked(32)
             .ok_or(GrantError::Section(AeadError::Open))?;
         let mut keys = open_section(for_members, Audience::Members, twin, &self.body.members)?;
+        // Devices find each other by the key of the members' space: no member may split them by giving another.
+        if !log.is_admin(&self.signer()) {
+            keys.retain(|granted| granted.space != SpaceName::members());
+        }
         // What a member says about the admins' space counts for nothing.
         if !for_admins.is_empty() && log.is_admin(&self.signer()) {
             keys.extend(open_section(

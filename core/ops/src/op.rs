@@ -36,6 +36,13 @@ id_type! {
     Link
 }
 
+impl Link {
+    /// The link of the op with this header and signature.
+    pub fn of(header: &[u8], signature: &Signature) -> Self {
+        Self(context::LINK.hash([header, signature]))
+    }
+}
+
 id_type! {
     /// Hash of one sealed part.
     PartHash
@@ -247,7 +254,7 @@ impl Op {
 
     /// What the next op names as the one before it.
     pub fn link(&self) -> Link {
-        Link::from_bytes(context::LINK.hash([self.header_bytes.as_slice(), &self.signature]))
+        Link::of(&self.header_bytes, &self.signature)
     }
 
     /// Verifies the signature of this op alone; a run of ops is cheaper through [`crate::chain`].

@@ -9,6 +9,11 @@ use crate::epoch::DiscoveryKey;
 use crate::grant::GrantId;
 use crate::op::{LogId, Origin};
 
+/// The most grants of a twin that a store keeps and sync lists.
+pub const MAX_GRANTS: usize = 8192;
+/// The most logs of a twin that a store keeps and sync lists.
+pub const MAX_LOGS: usize = 8192;
+
 /// One row of the table that replicas compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LogHead {
@@ -25,6 +30,8 @@ pub struct Taken {
     pub new: usize,
     /// How many could not be judged yet, for lack of something that they refer to; they were not kept.
     pub early: usize,
+    /// How many break a rule or limit of this replica; they were not kept.
+    pub refused: usize,
 }
 
 /// A device's replica of a twin: identity log, grants and ops.
@@ -34,6 +41,10 @@ pub struct Taken {
 pub trait OpStore {
     /// Why the store cannot answer, or refuses.
     type Error: std::error::Error + Send + Sync + 'static;
+
+    /// Whether an error says that this replica cannot take something over that an honest peer may well have: a limit,
+    /// a newer version, a log that was forked. Sync passes it over then and goes on with everything else.
+    fn is_refusal(error: &Self::Error) -> bool;
 
     /// The identity log as this replica has it.
     fn identity(&self) -> &IdentityLog;

@@ -8,7 +8,7 @@ use crate::platform::rng;
 use crate::twin::Twin;
 
 const ACTIVITY: &str = "activity";
-const MAX_LISTED: usize = 10_000;
+const PAGE: usize = 1000;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub enum What {
         /// Whether it may replace the phone.
         may_replace_phone: bool,
     },
-    /// A site was signed in to.
+    /// A site was given an answer to a login. Whether it took it is the site's word.
     LoggedIn {
         /// The site, as it was proven (a site id).
         site: String,
@@ -55,7 +55,7 @@ impl Twin {
         }
         let collection = self.collection_of(SpaceName::keys(), ACTIVITY);
         let mut activities: Vec<Activity> = collection
-            .list(None, MAX_LISTED)?
+            .list_all(PAGE)?
             .iter()
             .map(|record| Activity::from_fields(&record.fields))
             .collect();

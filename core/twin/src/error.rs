@@ -63,6 +63,11 @@ pub enum Error {
     /// The other side took too long.
     #[error("the other device did not answer in time: try again")]
     TooSlow,
+    /// The device was added, but did not get everything.
+    #[error(
+        "the devices are linked, but did not finish ({0}): run `twin sync` on both, or remove the new device if it was not yours"
+    )]
+    LinkedButUnfinished(String),
     /// This device may not change the identity log.
     #[error("only the phone, or a device that may replace it, can do this: do it there")]
     NotAdmin,

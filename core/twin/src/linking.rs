@@ -24,10 +24,10 @@ use crate::twin::{Twin, check_name};
 
 /// How long the other machine may take for one answer.
 const ANSWER_TIME: Duration = Duration::from_secs(15);
+/// How long a caller may take for its first word, so that silent ones do not use up the offer's life.
+const HELLO_TIME: Duration = Duration::from_secs(3);
 /// How long the person may take to type the code.
 const PERSON_TIME: Duration = Duration::from_secs(180);
-/// How many callers without proof are turned away before the offer is given up.
-const MAX_STRANGERS: usize = 32;
 
 /// A device that is not linked yet: it shows a code and waits for the phone.
 pub struct NewDevice {
@@ -75,9 +75,9 @@ impl NewDevice {
     }
 
     async fn wait_for_phone(mut self) -> Result<Invitation> {
-        for _ in 0..MAX_STRANGERS {
+        loop {
             let (phone, mut frames) = next_stream(&mut self.events, Protocol::Link).await?;
-            let Ok(Ok(Some(hello))) = timeout(ANSWER_TIME, frames.recv()).await else {
+            let Ok(Ok(Some(hello))) = timeout(HELLO_TIME, frames.recv()).await else {
                 continue;
             };
             let now = SystemClock.now();
@@ -104,7 +104,6 @@ impl NewDevice {
                 joining: Box::new(joining),
             });
         }
-        Err(Error::NobodyCame)
     }
 }
 
@@ -182,20 +181,27 @@ impl Invitation {
         };
         let twin = Twin::new(vault);
         twin.set_device_name(device_name)?;
-        frames.send(&admitted.done()).await?;
-        let (_, stream) = timeout(ANSWER_TIME, next_stream(&mut events, Protocol::Sync))
-            .await
-            .map_err(|_| Error::TooSlow)??;
-        let meeting = Meeting {
-            side: Side::Responder,
-            me: node.key(),
-            peer: phone,
-            stay: Stay::UntilInSync,
+        let first_sync = async {
+            frames.send(&admitted.done()).await?;
+            let (_, stream) = timeout(ANSWER_TIME, next_stream(&mut events, Protocol::Sync))
+                .await
+                .map_err(|_| Error::TooSlow)??;
+            let meeting = Meeting {
+                side: Side::Responder,
+                me: node.key(),
+                peer: phone,
+                stay: Stay::UntilInSync,
+            };
+            sync::run_to_end(&twin, meeting, stream).await
         };
-        sync::run_to_end(&twin, meeting, stream).await?;
+        let finished = first_sync.await;
         let traffic = node.traffic();
         node.shutdown().await;
-        Ok((twin, traffic))
+        match finished {
+            Ok(()) => Ok((twin, traffic)),
+            // The vault is there, and this device is in the log.
+            Err(error) => Err(Error::LinkedButUnfinished(error.to_string())),
+        }
     }
 }
 
@@ -261,46 +267,69 @@ impl Twin {
 }
 
 impl PendingLink {
+    /// Waits until the new device ends the link before the code is typed: its person says no, or it goes away. To be
+    /// watched while the person types. Cancel safe.
+    pub async fn ended(&mut self) -> Error {
+        match self.frames.recv().await {
+            Ok(Some(frame)) => self.unconfirmed.receive(&frame).into(),
+            Ok(None) | Err(_) => Error::HungUp,
+        }
+    }
+
     /// The person typed what the new device shows and chose its role: links it and syncs for the first time. There is
     /// one attempt; a wrong code ends the link on both devices. Returns the bytes that it took, too.
-    pub async fn confirm(mut self, typed: &str, role: Role) -> Result<(DeviceId, Traffic)> {
-        let confirmed = match self.unconfirmed.confirm(typed) {
+    pub async fn confirm(self, typed: &str, role: Role) -> Result<(DeviceId, Traffic)> {
+        let Self {
+            twin,
+            node,
+            peer,
+            mut frames,
+            unconfirmed,
+        } = self;
+        let confirmed = match unconfirmed.confirm(typed) {
             Ok(confirmed) => confirmed,
             Err(last) => {
                 // The other side learns it either way: by this frame or by the end of the connection.
-                let _ = self.frames.send(&last).await;
-                let _ = self.frames.finish().await;
-                self.node.shutdown().await;
+                let _ = frames.send(&last).await;
+                let _ = frames.finish().await;
+                node.shutdown().await;
                 return Err(LinkError::WrongCode.into());
             }
         };
         let statement = confirmed.statement(role);
         let device = statement.device.id;
-        let frames = {
-            let mut vault = self.twin.vault();
+        let admission_frames = {
+            let mut vault = twin.vault();
             let admission = vault.admit(&statement, &mut rng())?;
             confirmed.admit(vault.identity(), &admission.grants)
         };
-        self.twin.notify();
-        for frame in frames {
-            self.frames.send(&frame).await?;
-        }
-        confirmed.receive_done(&answer(&mut self.frames).await?)?;
-        self.twin.note(What::Linked {
+        // From here on the device is in the log and can have its keys, whatever else goes wrong.
+        twin.note(What::Linked {
             device: device.to_string(),
             may_replace_phone: role == Role::Admin,
         })?;
-        let stream = self.node.open(self.peer, Protocol::Sync).await?;
-        let meeting = Meeting {
-            side: Side::Initiator,
-            me: self.node.key(),
-            peer: self.peer,
-            stay: Stay::UntilInSync,
+        twin.notify();
+        let hand_over = async {
+            for frame in admission_frames {
+                frames.send(&frame).await?;
+            }
+            confirmed.receive_done(&answer(&mut frames).await?)?;
+            let stream = node.open(peer, Protocol::Sync).await?;
+            let meeting = Meeting {
+                side: Side::Initiator,
+                me: node.key(),
+                peer,
+                stay: Stay::UntilInSync,
+            };
+            sync::run_to_end(&twin, meeting, stream).await
         };
-        sync::run_to_end(&self.twin, meeting, stream).await?;
-        let traffic = self.node.traffic();
-        self.node.shutdown().await;
-        Ok((device, traffic))
+        let finished = hand_over.await;
+        let traffic = node.traffic();
+        node.shutdown().await;
+        match finished {
+            Ok(()) => Ok((device, traffic)),
+            Err(error) => Err(Error::LinkedButUnfinished(error.to_string())),
+        }
     }
 }
 

@@ -66,14 +66,15 @@ impl Twin {
         let consent = &request.consent;
         let persona = self.persona(consent)?;
         let (answer, sent) = consent.approve(&persona, number, self.now())?;
-        let reply = send(&request.client, &answer).await?;
-        let logged_in = sent.received(&http_reply(&reply))?;
         let site = consent.site_id().to_string();
         let given: Vec<String> = consent.asks().iter().map(ToString::to_string).collect();
+        // Before it is sent: whatever the site says afterwards, it may have it then.
         self.note(What::LoggedIn {
             site: site.clone(),
             given: given.join("; "),
         })?;
+        let reply = send(&request.client, &answer).await?;
+        let logged_in = sent.received(&http_reply(&reply))?;
         Ok(LoginReceipt {
             site,
             redirect: logged_in.redirect_uri().map(str::to_owned),

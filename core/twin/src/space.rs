@@ -90,6 +90,20 @@ impl Collection {
         Ok(vault.list(&self.space.name, &self.name, after, limit)?)
     }
 
+    /// All records, read `page` at a time.
+    pub fn list_all(&self, page: usize) -> Result<Vec<Record>> {
+        let mut records: Vec<Record> = Vec::new();
+        loop {
+            let after = records.last().map(|record| record.id.clone());
+            let next = self.list(after.as_deref(), page)?;
+            let is_last = next.len() < page;
+            records.extend(next);
+            if is_last {
+                return Ok(records);
+            }
+        }
+    }
+
     fn change(&self, kind: Kind, id: &str, fields: Fields) -> Result<()> {
         self.space.commit(vec![WriteChange {
             collection: self.name.clone(),

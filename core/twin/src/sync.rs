@@ -1,8 +1,10 @@
 //! One sync session with one peer, over a stream.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use twin_net::{Frames, TransportKey, drive};
 use twin_sync::session::{Session, Side, Stay, SyncEvent};
 use twin_vault::Vault;
@@ -11,6 +13,8 @@ use crate::error::{Error, Result};
 use crate::platform::rng;
 use crate::twin::Twin;
 
+/// How long a session that is to end may go without any progress.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How many events of a session may wait.
 const EVENTS: usize = 64;
 
@@ -63,7 +67,10 @@ pub(crate) async fn run_to_end(twin: &Twin, meeting: Meeting, frames: Frames) ->
     let session = run(twin, meeting, frames, sender);
     let watch = async {
         let mut in_sync = false;
-        while let Some(event) = events.recv().await {
+        while let Some(event) = timeout(PATIENCE, events.recv())
+            .await
+            .map_err(|_| Error::TooSlow)?
+        {
             match event {
                 SyncEvent::Received { .. } => twin.notify(),
                 SyncEvent::InSync => {

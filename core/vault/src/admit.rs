@@ -9,15 +9,15 @@ use twin_identity::id::DeviceId;
 use twin_ops::epoch::EpochKey;
 use twin_ops::grant::{Grant, GrantedKey, MAX_GRANTED_KEYS, Recipients};
 use twin_ops::space::{Audience, SpaceName};
-use twin_ops::store::Taken;
+use twin_ops::store::{MAX_GRANTS, Taken};
 
 use crate::error::{Result, VaultError};
 use crate::rows::{EntryRow, EpochRow, GrantRow, Predecessor};
 use crate::state::{Epoch, Granted, SpaceEpoch};
 use crate::vault::Vault;
 
-/// The most grants of a twin.
-const MAX_GRANTS: usize = 1 << 16;
+/// The most grants by one device, so that none can fill the table for all.
+const MAX_GRANTS_PER_DEVICE: usize = 2048;
 
 /// What a new device gets from the one that admits it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,8 +172,11 @@ impl Vault {
                 continue;
             }
             grant.verify(&self.state.identity)?;
-            if self.state.grants.len() >= MAX_GRANTS {
-                return Err(VaultError::Limit("grants of keys"));
+            let of_signer = |held: &&Granted| held.signer == grant.signer();
+            let signed = self.state.grants.values().filter(of_signer).count();
+            if self.state.grants.len() >= MAX_GRANTS || signed >= MAX_GRANTS_PER_DEVICE {
+                taken.refused += 1;
+                continue;
             }
             // A device that grants nonsense harms itself only: the grant is kept and forwarded like any other.
             let keys = grant

@@ -151,6 +151,11 @@ impl Store {
 
     /// The link of the op with this number.
     pub fn link(&self, number: i64) -> Result<Link> {
-        Ok(self.op(number)?.link())
+        let mut statement = self.sql("SELECT header, signature FROM op WHERE n = ?1")?;
+        let mut rows = statement.query([number])?;
+        let row = rows.next()?.ok_or(DAMAGED)?;
+        let (header, signature) = (row.get_ref(0)?.as_blob()?, row.get_ref(1)?.as_blob()?);
+        let signature = signature.try_into().map_err(|_| DAMAGED)?;
+        Ok(Link::of(header, signature))
     }
 }

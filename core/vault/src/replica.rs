@@ -9,9 +9,9 @@ use twin_identity::sign::{Signature, Use};
 use twin_ops::chain::{ChainError, Head, verify_run};
 use twin_ops::epoch::DiscoveryKey;
 use twin_ops::grant::GrantId;
-use twin_ops::op::{Link, LogId, Op, Origin, Part};
+use twin_ops::op::{Link, LogId, Op, OpError, Origin, Part};
 use twin_ops::space::SpaceName;
-use twin_ops::store::{LogHead, OpStore, Taken};
+use twin_ops::store::{LogHead, MAX_LOGS, OpStore, Taken};
 
 use crate::error::{Result, VaultError};
 use crate::rows::{EntryRow, GrantRow};
@@ -19,11 +19,21 @@ use crate::stage::{Stage, horizon};
 use crate::state::Log;
 use crate::vault::Vault;
 
-/// The most logs of one device.
-const MAX_LOGS_PER_DEVICE: usize = 4096;
+/// The most logs of one device, so that none can fill the table for all.
+const MAX_LOGS_PER_DEVICE: usize = 512;
 
 impl OpStore for Vault {
     type Error = VaultError;
+
+    fn is_refusal(error: &VaultError) -> bool {
+        matches!(
+            error,
+            VaultError::Fork
+                | VaultError::Limit(_)
+                | VaultError::Op(OpError::Newer)
+                | VaultError::Chain(ChainError::Op(OpError::Newer))
+        )
+    }
 
     fn identity(&self) -> &IdentityLog {
         &self.state.identity
@@ -63,6 +73,10 @@ impl OpStore for Vault {
                             })?;
                         }
                         Err(LogError::MissingPrev) => early.push(entry),
+                        // An honest peer may hold it all the same, and everything else of it is welcome.
+                        Err(LogError::Limit | LogError::Rule | LogError::NotAllowed) => {
+                            taken.refused += 1;
+                        }
                         Err(error) => return Err(error.into()),
                     }
                 }
@@ -150,8 +164,8 @@ impl OpStore for Vault {
             vault.merge_due_now()?;
             if vault.state.identity.device(&origin.device).is_none() {
                 return Ok(Taken {
-                    new: 0,
                     early: ops.len(),
+                    ..Taken::default()
                 });
             }
             vault.take_run(origin, &ops)
@@ -186,7 +200,7 @@ impl Vault {
         }
         Ok(Taken {
             new: new.len(),
-            early: 0,
+            ..Taken::default()
         })
     }
 
@@ -255,8 +269,8 @@ impl Vault {
     fn next_log(&self, device: &DeviceId) -> Result<u32> {
         let logs = self.state.logs.values();
         let of_device = logs.filter(|log| log.origin.device == *device).count();
-        if of_device >= MAX_LOGS_PER_DEVICE {
-            return Err(VaultError::Limit("logs of one device"));
+        if of_device >= MAX_LOGS_PER_DEVICE || self.state.logs.len() >= MAX_LOGS {
+            return Err(VaultError::Limit("logs"));
         }
         let highest = self.state.logs.values().map(|log| log.number).max();
         Ok(highest.unwrap_or(0) + 1)

@@ -35,7 +35,7 @@ pub async fn offer(cx: &Context, options: &Offer) -> Result<()> {
         "name": invitation.twin_name(),
     }));
     let question = format!("Join the twin “{name}” ({})?", invitation.twin());
-    if !options.yes && !cx.confirm(&question)? {
+    if !cx.confirm(&question)? {
         invitation.decline().await?;
         return Err(CliError::Declined);
     }
@@ -63,7 +63,7 @@ pub async fn offer(cx: &Context, options: &Offer) -> Result<()> {
 pub async fn accept(cx: &Context, options: &Accept) -> Result<()> {
     let twin = cx.open()?;
     let text = qr::read(&options.code)?;
-    let pending = twin.link_accept(&text).await?;
+    let mut pending = twin.link_accept(&text).await?;
     let role = match options.role {
         RoleArg::Companion => Role::Member,
         RoleArg::MayReplaceMyPhone => Role::Admin,
@@ -75,7 +75,19 @@ pub async fn accept(cx: &Context, options: &Accept) -> Result<()> {
             "The new device will be able to take this phone's place: to link and remove devices."
         }
     });
-    let typed = cx.ask("Type the six digits that the new device shows:")?;
+    cx.say(format!(
+        "It should ask to join “{}” ({}). If it names another twin, say no there.",
+        printable(&twin.name()?),
+        twin.id()
+    ));
+    let typed = tokio::select! {
+        typed = cx.ask_meanwhile("Type the six digits that the new device shows:") => typed?,
+        error = pending.ended() => {
+            // The question stands there unanswered.
+            cx.say("");
+            return Err(error.into());
+        }
+    };
     let (device, traffic) = pending.confirm(&typed, role).await?;
     cx.event(json!({
         "event": "linked",

@@ -36,7 +36,7 @@ pub fn get(cx: &Context, record: &str) -> Result<()> {
         .fields
         .0
         .iter()
-        .map(|(name, value)| vec![name.clone(), for_people(value)])
+        .map(|(name, value)| vec![printable(name), for_people(value)])
         .collect();
     cx.say(table(&rows).trim_end());
     Ok(())
@@ -55,22 +55,14 @@ pub fn list(cx: &Context, place: Option<&str>) -> Result<()> {
     if names.is_empty() {
         cx.say("nothing here yet");
     } else {
+        let names: Vec<String> = names.iter().map(|name| printable(name)).collect();
         cx.say(names.join("\n"));
     }
     Ok(())
 }
 
 fn list_records(cx: &Context, collection: &Collection) -> Result<()> {
-    let mut records: Vec<Record> = Vec::new();
-    loop {
-        let after = records.last().map(|record| record.id.clone());
-        let page = collection.list(after.as_deref(), PAGE)?;
-        let last = page.len() < PAGE;
-        records.extend(page);
-        if last {
-            break;
-        }
-    }
+    let mut records = collection.list_all(PAGE)?;
     // The vault's order hides names, which people like sorted.
     records.sort_by(|a, b| a.id.cmp(&b.id));
     cx.event(Json::Array(records.iter().map(to_json).collect()));
@@ -82,9 +74,9 @@ fn list_records(cx: &Context, collection: &Collection) -> Result<()> {
         .map(|record| {
             let fields = record.fields.0.iter();
             let fields: Vec<String> = fields
-                .map(|(name, value)| format!("{name}={}", for_people(value)))
+                .map(|(name, value)| format!("{}={}", printable(name), for_people(value)))
                 .collect();
-            vec![record.id.clone(), fields.join("  ")]
+            vec![printable(&record.id), fields.join("  ")]
         })
         .collect();
     if !rows.is_empty() {
@@ -189,9 +181,16 @@ fn for_people(value: &Value) -> String {
     }
 }
 
-/// Text from another device must not command this terminal.
+/// Text from another device must not command this terminal, nor turn its lines around.
 pub fn printable(text: &str) -> String {
-    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let shown = |c: char| {
+        if c.is_control() || turns(c) {
+            '\u{fffd}'
+        } else {
+            c
+        }
+    };
     text.chars().map(shown).collect()
 }
 

@@ -6,6 +6,7 @@ use rand_core::CryptoRng;
 use twin_identity::cbor;
 use twin_identity::context;
 use twin_identity::secret::Secret;
+use zeroize::Zeroizing;
 
 use crate::machine::Millis;
 use crate::transport::TransportKey;
@@ -15,6 +16,8 @@ pub const OFFER_LIFE: Millis = 120_000;
 /// The most addresses in an offer.
 pub const MAX_ADDRESSES: usize = 8;
 
+/// The schemes of login codes (OpenID4VP 1.0, SIOPv2), known here only to say so.
+const LOGIN_SCHEMES: [&str; 4] = ["openid4vp", "openid", "siopv2", "haip-vp"];
 const PREFIX: &str = "TWIN:LINK:";
 const VERSION: u8 = 1;
 const MAX_OFFER_LEN: usize = 400;
@@ -22,14 +25,13 @@ const MAX_ADDRESS_LEN: usize = 24;
 const CHECKSUM_LEN: usize = 4;
 
 /// An offer to be linked: where the new device listens, who it is there, and a one-time secret.
-#[derive(Debug)]
 pub struct Offer {
     transport: [u8; 32],
     secret: Secret<32>,
     addresses: Vec<Vec<u8>>,
     expires: Millis,
-    /// The payload as it was read or written: what the proofs are made over.
-    bytes: Vec<u8>,
+    /// The payload as it was read or written, secret included: what the proofs are made over.
+    bytes: Zeroizing<Vec<u8>>,
 }
 
 /// A text is no offer.
@@ -38,6 +40,11 @@ pub enum OfferError {
     /// Something else altogether.
     #[error("this is not a linking code: show one on the new device with `twin link offer`")]
     Foreign,
+    /// A site's login code: the other QR code that people scan.
+    #[error(
+        "this is a site's login code: use it with `twin login`, or show a linking code on the new device"
+    )]
+    LoginCode,
     /// Not all of it is there, or a character is wrong.
     #[error("the linking code is incomplete or misread: scan it again, or copy it whole")]
     Cut,
@@ -83,7 +90,7 @@ impl Offer {
                 .collect(),
             expires: (now + OFFER_LIFE) / 1000,
         };
-        let bytes = cbor::encode(&raw);
+        let bytes = Zeroizing::new(cbor::encode(&raw));
         zeroize::Zeroize::zeroize(&mut raw.secret);
         Self {
             transport: raw.transport,
@@ -96,7 +103,7 @@ impl Offer {
 
     /// The text in the QR code: upper case and digits, so that the QR code is a small one.
     pub fn to_text(&self) -> String {
-        let mut payload = self.bytes.clone();
+        let mut payload = Zeroizing::new(self.bytes.to_vec());
         payload.extend(checksum(&self.bytes));
         format!("{PREFIX}{}", BASE32_NOPAD.encode(&payload))
     }
@@ -106,7 +113,15 @@ impl Offer {
         let text = text.trim();
         let prefix = text.get(..PREFIX.len()).unwrap_or_default();
         if !prefix.eq_ignore_ascii_case(PREFIX) {
-            return Err(OfferError::Foreign);
+            let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
+            let is_login = LOGIN_SCHEMES
+                .iter()
+                .any(|known| scheme.eq_ignore_ascii_case(known));
+            return Err(if is_login {
+                OfferError::LoginCode
+            } else {
+                OfferError::Foreign
+            });
         }
         let rest = text.get(PREFIX.len()..).unwrap_or_default();
         if rest.len() > MAX_OFFER_LEN * 2 {
@@ -135,7 +150,7 @@ impl Offer {
             secret,
             addresses: raw.addresses.into_iter().map(Into::into).collect(),
             expires: raw.expires.saturating_mul(1000),
-            bytes: bytes.to_vec(),
+            bytes: Zeroizing::new(bytes.to_vec()),
         })
     }
 
@@ -156,8 +171,7 @@ impl Offer {
 
     /// Proof of having seen this offer: keyed BLAKE3 over the offer and `fields` (each preceded by its length).
     pub(super) fn prove(&self, side: Side, fields: &[&[u8]]) -> Secret<32> {
-        let key =
-            zeroize::Zeroizing::new(context::LINK_MAC.hash([self.secret.expose().as_slice()]));
+        let key = Zeroizing::new(context::LINK_MAC.hash([self.secret.expose().as_slice()]));
         let mut hasher = blake3::Hasher::new_keyed(&key);
         hasher.update(&[side as u8]);
         for field in std::iter::once(&self.bytes.as_slice()).chain(fields) {
@@ -165,6 +179,12 @@ impl Offer {
             hasher.update(field);
         }
         Secret::new(*hasher.finalize().as_bytes())
+    }
+}
+
+impl std::fmt::Debug for Offer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Offer").finish_non_exhaustive()
     }
 }
 
@@ -226,6 +246,8 @@ mod tests {
             OfferError::Foreign
         );
         assert_eq!(Offer::parse("").unwrap_err(), OfferError::Foreign);
+        let login = Offer::parse("openid4vp://?client_id=x");
+        assert_eq!(login.unwrap_err(), OfferError::LoginCode);
         for end in PREFIX.len()..text.len() {
             assert_eq!(Offer::parse(&text[..end]).unwrap_err(), OfferError::Cut);
         }

@@ -175,6 +175,14 @@ impl Committed {
 }
 
 impl Unconfirmed {
+    /// What a frame means that comes before the code was typed: the new device has nothing to say but that it is over.
+    pub fn receive(&self, frame: &[u8]) -> LinkError {
+        match Message::from_frame(frame) {
+            Ok(_) => LinkError::Unexpected,
+            Err(error) => error,
+        }
+    }
+
     /// Compares what the person typed with the code. There is one attempt: a wrong code gives back the last frame to
     /// send, and the link is over.
     pub fn confirm(self, typed: &str) -> Result<Confirmed, Vec<u8>> {

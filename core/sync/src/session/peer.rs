@@ -8,14 +8,11 @@ use twin_ops::chain::Head;
 use twin_ops::grant::GrantId;
 use twin_ops::op::LogId;
 use twin_ops::space::{Audience, SpaceId, SpaceName};
-use twin_ops::store::{LogHead, OpStore};
+use twin_ops::store::{LogHead, MAX_GRANTS, MAX_LOGS, OpStore};
 
 use super::error::SyncError;
 use super::message::{Row, Table};
 use super::replica;
-
-/// The most grants and logs that a peer may list.
-pub(super) const MAX_LISTED: usize = 4096;
 
 /// The peer's replica, as far as it is known: from its table, and from what was sent either way since.
 #[derive(Default)]
@@ -25,8 +22,9 @@ pub(super) struct Peer {
     entries: BTreeSet<EntryId>,
     grants: BTreeSet<GrantId>,
     heights: BTreeMap<LogId, u64>,
-    /// Logs of which the peer has another continuation: the writer was copied or restored. Nothing is sent of them.
-    forked: BTreeSet<LogId>,
+    /// Logs of which nothing is sent: the peer has another continuation of them, for their writer was copied or
+    /// restored, or this replica cannot take what the peer has of them.
+    passed_over: BTreeSet<LogId>,
 }
 
 /// What to send next.
@@ -39,11 +37,8 @@ pub(super) enum Lack {
 impl Peer {
     /// Takes the peer's table of the identity log.
     pub fn learn_log(&mut self, entries: &[EntryId]) -> Result<(), SyncError> {
-        if entries.len() > MAX_ENTRIES {
-            return Err(SyncError::Unexpected);
-        }
         self.entries.extend(entries);
-        Ok(())
+        within(self.entries.len(), MAX_ENTRIES)
     }
 
     /// Takes the peer's table of grants and logs. Returns the logs found to be forked.
@@ -52,10 +47,10 @@ impl Peer {
         table: &Table,
         store: &S,
     ) -> Result<Vec<LogId>, SyncError> {
-        if table.grants.len() > MAX_LISTED || table.heads.len() > MAX_LISTED {
-            return Err(SyncError::Unexpected);
-        }
         self.grants.extend(&table.grants);
+        within(self.grants.len(), MAX_GRANTS)?;
+        within(table.heads.len(), MAX_LOGS)?;
+        within(self.heights.len(), MAX_LOGS)?;
         self.table = true;
         let mut forked = Vec::new();
         for Row { log, height, link } in &table.heads {
@@ -66,7 +61,7 @@ impl Peer {
                 *known = known.saturating_add(1);
             }
             let ours = store.link_at(log, *height).map_err(SyncError::store)?;
-            if ours.is_some_and(|ours| ours != *link) && self.forked.insert(*log) {
+            if ours.is_some_and(|ours| ours != *link) && self.passed_over.insert(*log) {
                 forked.push(*log);
             }
         }
@@ -99,6 +94,11 @@ impl Peer {
         self.grants.extend(ids);
     }
 
+    /// This replica cannot take what the peer has of a log. `true` if that is news.
+    pub fn pass_over(&mut self, log: LogId) -> bool {
+        self.passed_over.insert(log)
+    }
+
     /// The peer has a log up to this height.
     pub fn has_ops(&mut self, log: LogId, height: u64) {
         let known = self.heights.entry(log).or_default();
@@ -117,14 +117,15 @@ impl Peer {
         store: &S,
         audience: Audience,
     ) -> Result<Option<Lack>, SyncError> {
-        let entries: Vec<EntryId> = store
-            .identity()
-            .entries()
-            .keys()
-            .filter(|id| !self.entries.contains(id))
-            .copied()
+        let entries = store.identity().entries().values();
+        let mut entries: Vec<_> = entries
+            .filter(|entry| !self.entries.contains(&entry.id))
+            .map(|entry| (entry.seq, entry.id))
             .collect();
         if !entries.is_empty() {
+            // In an order in which each can be verified as it comes.
+            entries.sort_unstable();
+            let entries = entries.into_iter().map(|(_, id)| id).collect();
             return Ok(Some(Lack::Entries(entries)));
         }
         if !self.table {
@@ -137,11 +138,20 @@ impl Peer {
         }
         for LogHead { log, head } in replica::heads(store, audience)? {
             let after = self.heights.get(&log).copied().unwrap_or(0);
-            if head.height > after && !self.forked.contains(&log) {
+            if head.height > after && !self.passed_over.contains(&log) {
                 return Ok(Some(Lack::Ops { log, after }));
             }
         }
         Ok(None)
+    }
+}
+
+/// Counts what is known of both sides, so that no number of tables makes it grow.
+const fn within(known: usize, most: usize) -> Result<(), SyncError> {
+    if known <= 2 * most {
+        Ok(())
+    } else {
+        Err(SyncError::Unexpected)
     }
 }
 

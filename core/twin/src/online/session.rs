@@ -44,6 +44,10 @@ pub(super) async fn run_session(
                 SyncEvent::Sent { ops } => OnlineEvent::Sent { device, ops },
                 SyncEvent::InSync => OnlineEvent::InSync(device),
                 SyncEvent::Stuck => OnlineEvent::Stuck(device),
+                SyncEvent::PassedOver(_) => OnlineEvent::Problem(
+                    "some of what a device wrote cannot be taken here: update this device"
+                        .to_owned(),
+                ),
                 SyncEvent::Forked(_) => OnlineEvent::Problem(
                     "a device was copied or restored and has written two histories: link it again"
                         .to_owned(),

@@ -12,6 +12,8 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 const COURTESY: Duration = Duration::from_secs(2);
 /// How many peers are kept in mind.
 const MAX_PEERS: usize = 256;
+/// How many addresses of a peer are kept in mind.
+const MAX_ADDRESSES: usize = 16;
 
 /// A target's number.
 pub type TargetId = usize;
@@ -69,7 +71,16 @@ impl Targets {
         }
         let mut targets = self.targets.values_mut();
         match targets.find(|target| target.expected == Some(peer)) {
-            Some(target) => target.addresses = addresses,
+            // Each announcement may name other addresses: the newest first, the old ones not forgotten.
+            Some(target) => {
+                let known = std::mem::replace(&mut target.addresses, addresses);
+                for address in known {
+                    if !target.addresses.contains(&address) {
+                        target.addresses.push(address);
+                    }
+                }
+                target.addresses.truncate(MAX_ADDRESSES);
+            }
             None => {
                 let due = if me < peer { now } else { now + COURTESY };
                 self.add(addresses, Some(peer), false, due);

@@ -1,0 +1,260 @@
+//! What a session does with each frame, and what it sends next.
+
+use twin_identity::id::EntryId;
+use twin_ops::space::Audience;
+use twin_ops::store::OpStore;
+
+use super::error::SyncError;
+use super::message::{Device, Digest, Hello, Message, Ops};
+use super::peer::Lack;
+use super::{BATCH, Phase, SYNC_VERSION, Session, SyncEvent, peer, replica};
+use crate::machine::Millis;
+
+impl<S: OpStore + ?Sized> Session<S> {
+    pub(super) fn on_hello(&mut self, hello: &Hello, store: &S) -> Result<(), SyncError> {
+        if hello.version != SYNC_VERSION || !self.handshake.set_peer_nonce(hello.nonce) {
+            return Err(SyncError::Unexpected);
+        }
+        let current = store.discovery_keys().first().ok_or(SyncError::Stranger)?;
+        let proof = *self.handshake.prove(current).expose();
+        self.push(&Message::Proof(proof));
+        self.phase = Phase::Proof;
+        Ok(())
+    }
+
+    pub(super) fn on_proof(&mut self, proof: &[u8; 32], store: &S) -> Result<(), SyncError> {
+        if !self.handshake.check(store.discovery_keys(), proof) {
+            return Err(SyncError::Stranger);
+        }
+        let signature = store.sign_session(&self.handshake.to_sign());
+        self.push(&Message::Device(Device {
+            device: store.device(),
+            signature,
+        }));
+        self.phase = Phase::Device;
+        Ok(())
+    }
+
+    pub(super) fn on_device(&mut self, device: &Device, store: &S) -> Result<(), SyncError> {
+        let twin = store.identity().twin();
+        if !self
+            .handshake
+            .check_device(twin, &device.device, &device.signature)
+        {
+            return Err(SyncError::NotLinked);
+        }
+        self.phase = Phase::Open(device.device);
+        self.deadline = None;
+        self.events.push_back(SyncEvent::Met(device.device));
+        if self.linked(store) {
+            self.announce(store)
+        } else {
+            self.send_tables(store)
+        }
+    }
+
+    pub(super) fn announce(&mut self, store: &S) -> Result<(), SyncError> {
+        let digest = replica::digest(store, self.audience(store))?;
+        self.announced = Some(digest);
+        self.push(&Message::Digest(Digest {
+            digest,
+            received: self.received,
+        }));
+        Ok(())
+    }
+
+    fn send_tables(&mut self, store: &S) -> Result<(), SyncError> {
+        self.tables_sent = true;
+        self.progress = false;
+        let entries: Vec<EntryId> = store.identity().entries().keys().copied().collect();
+        self.push(&Message::LogTable(entries));
+        self.send_table_if_linked(store)
+    }
+
+    fn send_table_if_linked(&mut self, store: &S) -> Result<(), SyncError> {
+        self.table_sent = self.linked(store);
+        if self.table_sent {
+            let table = replica::table(store, self.audience(store))?;
+            self.push(&Message::Table(Box::new(table)));
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_log_table(&mut self, entries: &[EntryId], store: &S) -> Result<(), SyncError> {
+        self.peer.learn_log(entries)?;
+        self.look_again();
+        if !self.tables_sent {
+            self.send_tables(store)?;
+        }
+        self.refuse_if_not_linked(store)
+    }
+
+    /// Once all that the peer lists of the identity log is here, the peer must be in it.
+    fn refuse_if_not_linked(&self, store: &S) -> Result<(), SyncError> {
+        if !self.linked(store) && self.peer.lists_no_other_entries(store) {
+            return Err(SyncError::NotLinked);
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_entries(
+        &mut self,
+        entries: &[Vec<u8>],
+        store: &mut S,
+    ) -> Result<(), SyncError> {
+        let known: Vec<EntryId> = store.identity().entries().keys().copied().collect();
+        let taken = store.add_entries(entries).map_err(SyncError::store)?;
+        let all = store.identity().entries().keys().copied();
+        self.peer.has_entries(all.filter(|id| !known.contains(id)));
+        self.took(taken.new, 0);
+        if !self.table_sent {
+            self.send_table_if_linked(store)?;
+        }
+        self.refuse_if_not_linked(store)
+    }
+
+    pub(super) fn on_grants(&mut self, grants: &[Vec<u8>], store: &mut S) -> Result<(), SyncError> {
+        let known = store.grants().map_err(SyncError::store)?;
+        let taken = store.add_grants(grants).map_err(SyncError::store)?;
+        let mut all = store.grants().map_err(SyncError::store)?;
+        all.retain(|id| known.binary_search(id).is_err());
+        self.peer.has_grants(all);
+        self.took(taken.new, 0);
+        Ok(())
+    }
+
+    pub(super) fn on_ops(&mut self, now: Millis, ops: Ops, store: &mut S) -> Result<(), SyncError> {
+        let admins_only = peer::is_admins_only(store, ops.origin.space);
+        if admins_only && self.audience(store) == Audience::Members {
+            return Err(SyncError::Unexpected);
+        }
+        let run: Vec<Vec<u8>> = ops.ops.into_iter().map(Into::into).collect();
+        let log = ops.origin.log_id(store.identity().twin());
+        let taken = match store.append_run(now, &ops.origin, &run) {
+            Err(error) if S::is_refusal(&error) => {
+                log::warn!("a log is passed over: {error}");
+                if self.peer.pass_over(log) {
+                    self.events.push_back(SyncEvent::PassedOver(log));
+                }
+                self.look_again();
+                return Ok(());
+            }
+            taken => taken.map_err(SyncError::store)?,
+        };
+        if let Some(head) = store
+            .heads()
+            .map_err(SyncError::store)?
+            .iter()
+            .find(|head| head.log == log)
+        {
+            // The peer has at least what it has just sent; what we had beyond that, it may lack.
+            if taken.new > 0 {
+                self.peer.has_ops(log, head.head.height);
+            }
+        }
+        self.took(taken.new, taken.new);
+        Ok(())
+    }
+
+    fn took(&mut self, new: usize, ops: usize) {
+        self.look_again();
+        if new > 0 {
+            self.progress = true;
+            self.events.push_back(SyncEvent::Received { ops });
+        }
+    }
+
+    /// After whatever came, the peer may lack something, and in any case wants to hear how things stand.
+    pub(super) fn look_again(&mut self) {
+        self.dirty = true;
+        self.announced = None;
+    }
+
+    pub(super) fn on_digest(&mut self, theirs: &Digest, store: &S) -> Result<(), SyncError> {
+        self.heard = Some(theirs.digest);
+        if !self.linked(store) {
+            return Ok(());
+        }
+        let audience = self.audience(store);
+        if replica::digest(store, audience)? == theirs.digest {
+            self.peer.equals(store, audience)?;
+            self.events.push_back(SyncEvent::InSync);
+            return Ok(());
+        }
+        if !self.tables_sent {
+            return self.send_tables(store);
+        }
+        // The peer has seen all that we sent, neither side has more to send, and yet the replicas differ.
+        let settled = theirs.received == self.sent && self.outbox.is_empty();
+        if settled && self.peer.lacks(store, audience)?.is_none() {
+            if self.progress {
+                return self.send_tables(store);
+            }
+            self.events.push_back(SyncEvent::Stuck);
+        }
+        Ok(())
+    }
+
+    pub(super) fn next_lack(&mut self, store: &S) -> Result<Option<Message>, SyncError> {
+        let audience = self.audience(store);
+        let Some(lack) = self.peer.lacks(store, audience)? else {
+            return Ok(None);
+        };
+        // A peer may be linked by entries that are still to come from it: until then it gets no more than the log.
+        if !matches!(lack, Lack::Entries(_)) && !self.linked(store) {
+            return Ok(None);
+        }
+        self.progress = true;
+        Ok(Some(match lack {
+            Lack::Entries(ids) => {
+                let (sent, batch) = batch(ids, |id| Ok(store.entry(id)))?;
+                self.peer.has_entries(sent);
+                Message::Entries(batch)
+            }
+            Lack::Grants(ids) => {
+                let (sent, batch) = batch(ids, |id| store.grant(id).map_err(SyncError::store))?;
+                self.peer.has_grants(sent);
+                Message::Grants(batch)
+            }
+            Lack::Ops { log, after } => {
+                let origin = store.origin(&log).map_err(SyncError::store)?;
+                let origin = origin.ok_or(SyncError::Unexpected)?;
+                let run = store
+                    .read_run(&log, after, BATCH)
+                    .map_err(SyncError::store)?;
+                if run.is_empty() {
+                    return Err(SyncError::Store(
+                        "operations are missing in the vault: check it".to_owned(),
+                    ));
+                }
+                self.peer.has_ops(log, after + run.len() as u64);
+                self.events.push_back(SyncEvent::Sent { ops: run.len() });
+                Message::Ops(Ops {
+                    origin,
+                    ops: run.into_iter().map(Into::into).collect(),
+                })
+            }
+        }))
+    }
+}
+
+type Batch<I> = (Vec<I>, Vec<minicbor::bytes::ByteVec>);
+
+/// As many of `ids` as fit into one frame, with their bytes.
+fn batch<I>(
+    ids: Vec<I>,
+    read: impl Fn(&I) -> Result<Option<Vec<u8>>, SyncError>,
+) -> Result<Batch<I>, SyncError> {
+    let (mut sent, mut bytes, mut len) = (Vec::new(), Vec::new(), 0);
+    for id in ids {
+        if let Some(item) = read(&id)? {
+            len += item.len();
+            bytes.push(item.into());
+        }
+        sent.push(id);
+        if len >= BATCH {
+            break;
+        }
+    }
+    Ok((sent, bytes))
+}
