@@ -38,6 +38,10 @@ fn head(ops: &[Op]) -> Option<Head> {
 impl OpStore for Replica {
     type Error = Infallible;
 
+    fn is_refusal(error: &Infallible) -> bool {
+        match *error {}
+    }
+
     fn identity(&self) -> &IdentityLog {
         &self.log
     }
@@ -122,6 +126,9 @@ impl OpStore for Replica {
         verify_run(&twin, origin, head(&log.1), &run).unwrap();
         let new = run.len();
         log.1.extend(run);
-        Ok(Taken { new, early: 0 })
+        Ok(Taken {
+            new,
+            ..Taken::default()
+        })
     }
 }
