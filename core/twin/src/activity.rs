@@ -2,9 +2,11 @@
 
 use twin_ops::space::SpaceName;
 use twin_ops::value::{Fields, Value};
+use twin_vault::WriteChange;
 
 use crate::error::{Error, Result};
 use crate::platform::rng;
+use crate::space::Space;
 use crate::twin::Twin;
 
 const ACTIVITY: &str = "activity";
@@ -65,16 +67,17 @@ impl Twin {
 
     /// Records that something happened.
     pub(crate) fn note(&self, what: What) -> Result<()> {
-        let mut id = [0; 16];
-        rand_core::Rng::fill_bytes(&mut rng(), &mut id);
-        let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-        let activity = Activity {
-            when: self.now(),
-            what,
-        };
-        self.collection_of(SpaceName::keys(), ACTIVITY)
-            .put(&id, activity.to_fields())
+        let keys = Space::new(self.clone(), SpaceName::keys());
+        keys.commit(vec![change(self.now(), what)])
     }
+}
+
+/// The record of something that happens now.
+pub(crate) fn change(now: u64, what: What) -> WriteChange {
+    let mut id = [0; 16];
+    rand_core::Rng::fill_bytes(&mut rng(), &mut id);
+    let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    WriteChange::put(ACTIVITY, &id, Activity { when: now, what }.to_fields())
 }
 
 impl Activity {

@@ -5,6 +5,7 @@ use twin_identity::secret::Secret;
 use twin_identity::words::RecoverySecret;
 use twin_ops::space::SpaceName;
 use twin_ops::value::{Fields, Value};
+use twin_vault::WriteChange;
 use zeroize::Zeroize;
 
 use crate::error::{Error, Result};
@@ -18,10 +19,12 @@ const SECRET: &str = "secret";
 /// The generation of pseudonyms that is in use.
 pub(crate) const GENERATION: u32 = 0;
 
-/// Keeps the roots of new recovery words.
-pub(crate) fn store(twin: &Twin, words: &RecoverySecret) -> Result<()> {
-    put(twin, PSEUDONYMS, words.pseudonym_root(GENERATION).expose())?;
-    put(twin, BACKUP, words.backup_root().expose())
+/// The records that keep the roots of new recovery words.
+pub(crate) fn changes(words: &RecoverySecret) -> Vec<WriteChange> {
+    vec![
+        keep(PSEUDONYMS, words.pseudonym_root(GENERATION).expose()),
+        keep(BACKUP, words.backup_root().expose()),
+    ]
 }
 
 /// The pseudonym root; only devices that may replace the phone have it.
@@ -42,7 +45,7 @@ pub(crate) fn pseudonyms(twin: &Twin) -> Result<PseudonymRoot> {
     Ok(PseudonymRoot::from_bytes(*secret.expose()))
 }
 
-fn put(twin: &Twin, id: &str, secret: &[u8; 32]) -> Result<()> {
+fn keep(id: &str, secret: &[u8; 32]) -> WriteChange {
     let fields = Fields([(SECRET.to_owned(), Value::Bytes(secret.to_vec()))].into());
-    twin.collection_of(SpaceName::keys(), ROOTS).put(id, fields)
+    WriteChange::put(ROOTS, id, fields)
 }

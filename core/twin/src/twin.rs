@@ -10,12 +10,12 @@ use twin_identity::id::{DeviceId, TwinId};
 use twin_identity::words::RecoverySecret;
 use twin_ops::space::SpaceName;
 use twin_ops::value::{Fields, Value};
-use twin_vault::{Unlock, Vault, VaultError};
+use twin_vault::{Unlock, Vault, VaultError, WriteChange};
 use zeroize::Zeroizing;
 
-use crate::activity::What;
+use crate::activity::{self, What};
 use crate::error::{Error, Result};
-use crate::platform::{SharedClock, SystemClock, rng};
+use crate::platform::{Clock, SharedClock, SystemClock, rng};
 use crate::roots;
 use crate::space::{Collection, Space};
 
@@ -62,14 +62,22 @@ impl Twin {
         check_name(twin_name)?;
         check_name(device_name)?;
         let birth = Birth::new(&words, &mut rng())?;
-        let vault = Vault::create(dir, unlock, &birth, &mut rng())?;
-        let twin = Self::new(vault);
-        roots::store(&twin, &words)?;
+        let now = SystemClock.now();
+        let device = birth.device.id().to_string();
+        let named = vec![
+            WriteChange::put(PROFILE, TWIN, name_fields(twin_name)),
+            WriteChange::put(DEVICES, &device, name_fields(device_name)),
+        ];
+        let mut kept = roots::changes(&words);
         drop(words);
-        twin.set_name(twin_name)?;
-        twin.set_device_name(device_name)?;
-        twin.note(What::Created)?;
-        Ok(twin)
+        kept.push(activity::change(now, What::Created));
+        // A vault without the roots would be worth little: they are in it before it can be found.
+        let vault = Vault::create_with(dir, unlock, &birth, &mut rng(), |vault, rng| {
+            vault.commit(now, rng, &SpaceName::keys(), kept)?;
+            vault.commit(now, rng, &SpaceName::members(), named)?;
+            Ok(())
+        })?;
+        Ok(Self::new(vault))
     }
 
     /// New recovery words, to be shown to the person and then given to [`Twin::create`].
@@ -232,9 +240,8 @@ impl Twin {
 
     fn set_name_in(&self, collection: &str, id: &str, name: &str) -> Result<()> {
         check_name(name)?;
-        let fields = Fields([(NAME.to_owned(), name.into())].into());
         self.collection_of(SpaceName::members(), collection)
-            .patch(id, fields)
+            .patch(id, name_fields(name))
     }
 }
 
@@ -242,6 +249,10 @@ impl std::fmt::Debug for Twin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Twin").finish_non_exhaustive()
     }
+}
+
+fn name_fields(name: &str) -> Fields {
+    Fields([(NAME.to_owned(), name.into())].into())
 }
 
 /// Names are short and have no control characters, which a terminal would obey.

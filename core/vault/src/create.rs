@@ -29,13 +29,26 @@ impl Vault {
         birth: &Birth,
         rng: &mut impl CryptoRng,
     ) -> Result<Self> {
+        Self::create_with(dir, unlock, birth, rng, |_, _| Ok(()))
+    }
+
+    /// As [`Vault::create`], with what must be in it before anybody can find it: if `fill` fails, or the machine does,
+    /// there is no vault.
+    pub fn create_with<R: CryptoRng>(
+        dir: &Path,
+        unlock: Unlock<'_>,
+        birth: &Birth,
+        rng: &mut R,
+        fill: impl FnOnce(&mut Self, &mut R) -> Result<()>,
+    ) -> Result<Self> {
         let mut identity = IdentityLog::new(birth.genesis.clone());
         identity.insert(birth.entry.clone())?;
         build(dir, unlock, &birth.device, &identity, rng, |vault, rng| {
             vault.write(|vault| {
                 let spaces = [SpaceName::members(), SpaceName::keys()];
                 vault.found_spaces(&spaces, rng)
-            })
+            })?;
+            fill(vault, rng)
         })
     }
 
