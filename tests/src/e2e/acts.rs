@@ -40,11 +40,11 @@ impl Device<'_> {
     pub fn begin_linking(&self, phone: &Device<'_>, name: &str, role: &str) -> Linking {
         let (mut new, _) = self.offer(name);
         let phone = phone.start(["link", "accept", &self.picture(), "--role", role]);
+        phone.expect("Type the six digits");
         new.expect("Join the twin “");
         new.type_line("y");
         new.expect("Type this code on the phone:  ");
         let code = new.line();
-        phone.expect("Type the six digits");
         Linking { new, phone, code }
     }
 

@@ -62,6 +62,11 @@ impl<'a> Device<'a> {
         command
     }
 
+    /// The machine that it is.
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
     /// Any other program on this device.
     pub fn other(&self, program: impl AsRef<OsStr>) -> Command {
         self.namespace.command(program)

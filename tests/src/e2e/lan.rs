@@ -1,14 +1,14 @@
 //! A local network: one switch, and a cable to each device.
 
-use std::cell::Cell;
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::Namespace;
 
 /// A switch without a way to the internet.
 pub struct Lan {
     switch: Namespace,
-    ports: Cell<u8>,
+    ports: AtomicU8,
 }
 
 impl Lan {
@@ -19,15 +19,14 @@ impl Lan {
         switch.ip("link set switch up");
         Self {
             switch,
-            ports: Cell::new(0),
+            ports: AtomicU8::new(0),
         }
     }
 
     /// A new machine on a cable of its own: network card `eth0`, address 10.77.0.N/24.
     pub fn join(&self) -> (Namespace, Cable<'_>) {
         let namespace = self.switch.beside();
-        let number = self.ports.get() + 1;
-        self.ports.set(number);
+        let number = self.ports.fetch_add(1, Ordering::Relaxed) + 1;
         let cable = Cable {
             lan: self,
             port: format!("port{number}"),

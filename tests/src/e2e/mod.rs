@@ -15,7 +15,7 @@ pub use acts::Linking;
 pub use device::Device;
 pub use lan::{Cable, Lan};
 pub use namespace::Namespace;
-pub use program::{Finished, Program};
+pub use program::{Finished, Program, kill};
 
 use std::time::{Duration, Instant};
 

@@ -109,6 +109,11 @@ impl Program {
             .unwrap_or_else(|problem| panic!("{problem}\n{}", self.complaints()))
     }
 
+    /// Whether the program prints `text` before patience is over.
+    pub fn saw(&self, text: &str) -> bool {
+        self.output.expect(text, self.patience).is_ok()
+    }
+
     /// Waits until the program has printed `text` as an error.
     pub fn expect_error(&self, text: &str) -> String {
         let errors = self.errors.as_ref().unwrap_or(&self.output);
@@ -141,11 +146,15 @@ impl Program {
 
     /// Types `text` and the Enter key.
     pub fn type_line(&mut self, text: &str) {
-        let line = format!("{text}\n");
+        self.type_text(&format!("{text}\n"));
+    }
+
+    /// Types `text` as it is.
+    pub fn type_text(&mut self, text: &str) {
         match &mut self.keys {
-            Keys::Terminal(terminal) => terminal.write_all(line.as_bytes()).unwrap(),
+            Keys::Terminal(terminal) => terminal.write_all(text.as_bytes()).unwrap(),
             Keys::Pipe(pipe) => pipe
-                .write_all(line.as_bytes())
+                .write_all(text.as_bytes())
                 .and_then(|()| pipe.flush())
                 .unwrap(),
             Keys::Closed => panic!("its standard input was closed before {text:?} could be typed"),
@@ -180,11 +189,7 @@ impl Program {
     }
 
     fn signal(&self, signal: Signal) {
-        let id = i32::try_from(self.id())
-            .ok()
-            .and_then(Pid::from_raw)
-            .unwrap();
-        kill_process(id, signal).unwrap();
+        send(self.id(), signal);
     }
 
     /// Ends it at once (kill -9): it can save nothing.
@@ -193,9 +198,23 @@ impl Program {
         self.child.wait().unwrap();
     }
 
-    /// Waits until the program has ended by itself.
+    /// Closes standard input and waits until the program has ended.
     pub fn finish(mut self) -> Finished {
         self.close_input();
+        self.finish_by_itself()
+    }
+
+    /// Waits until nothing runs any more that could print.
+    pub fn wait_for_end(&self) {
+        assert!(
+            self.output.end(self.patience),
+            "it does not end: {}",
+            self.text()
+        );
+    }
+
+    /// Waits until the program has ended by itself, while it could still be typed at.
+    pub fn finish_by_itself(mut self) -> Finished {
         let ended = self.output.end(self.patience);
         assert!(
             ended,
@@ -270,6 +289,16 @@ impl Finished {
         let line = self.output.trim_end().lines().last().unwrap_or_default();
         serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line:?}"))
     }
+}
+
+/// Ends a program that another has started (kill -9).
+pub fn kill(id: u32) {
+    send(id, Signal::KILL);
+}
+
+fn send(id: u32, signal: Signal) {
+    let id = i32::try_from(id).ok().and_then(Pid::from_raw);
+    kill_process(id.unwrap(), signal).unwrap();
 }
 
 fn spawn(command: &mut Command) -> Child {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use twin_tests::e2e::{Lan, Namespace, Program, eventually};
 
-const WIRE: &str = env!("CARGO_BIN_EXE_wire");
+use crate::wire::WIRE;
 
 fn listen(on: &Namespace) -> (Program, String) {
     let mut command = on.command(WIRE);

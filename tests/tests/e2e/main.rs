@@ -7,6 +7,14 @@
     missing_docs
 )]
 
+mod complaints;
+mod damage;
+mod demo;
 mod harness;
+mod link_refused;
+mod login;
 mod main_path;
+mod output;
 mod processes;
+mod strangers;
+mod wire;

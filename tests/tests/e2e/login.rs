@@ -1,0 +1,226 @@
+//! Logging in to the reference site, to a site gone wrong, and to no site at all.
+
+use twin_tests::e2e::{Device, Lan, Program};
+
+use crate::complaints::{complains, is_whole, settle};
+use crate::wire;
+
+/// A site on the device itself, and its page in a browser of few words.
+struct Site<'a> {
+    device: &'a Device<'a>,
+    _server: Program,
+    port: String,
+    cookie: Option<String>,
+}
+
+impl<'a> Site<'a> {
+    fn on(device: &'a Device<'a>) -> Self {
+        let server = device.start(["site", "--name", "Example Shop"]);
+        server.expect("http://localhost:");
+        let port = server.line().trim_end_matches('/').to_owned();
+        Self {
+            device,
+            _server: server,
+            port,
+            cookie: None,
+        }
+    }
+
+    /// Looks at the page.
+    fn page(&mut self) -> String {
+        let port = &self.port;
+        let cookie = self
+            .cookie
+            .iter()
+            .map(|cookie| format!("Cookie: {cookie}\r\n"));
+        let cookie: String = cookie.collect();
+        let request = format!(
+            "GET / HTTP/1.1\r\nHost: localhost:{port}\r\n{cookie}Connection: close\r\n\r\n"
+        );
+        let mut ask = self.device.other(wire::WIRE);
+        ask.args(["ask", &format!("localhost:{port}")]);
+        let mut ask = Program::in_pipes(ask);
+        ask.type_text(&request);
+        let page = ask.finish().well().output;
+        let set = page
+            .lines()
+            .find_map(|line| line.strip_prefix("set-cookie: "));
+        if let Some(set) = set {
+            self.cookie = set.split(';').next().map(str::to_owned);
+        }
+        page
+    }
+
+    /// What the page shows in the element called `id`.
+    fn shown(&mut self, id: &str) -> Option<String> {
+        let page = self.page();
+        let (_, rest) = page.split_once(&format!("id=\"{id}\""))?;
+        let (_, rest) = rest.split_once('>')?;
+        let (text, _) = rest.split_once('<')?;
+        Some(text.trim().replace("&#38;", "&"))
+    }
+}
+
+/// Two digits that are not these.
+fn other_number(number: &str) -> String {
+    let number: u8 = number.parse().unwrap();
+    format!("{:02}", (number + 1) % 100)
+}
+
+#[test]
+fn logged_in_by_hand() {
+    let lan = Lan::new();
+    let phone = Device::new(&lan, "phone");
+    settle(&phone, "Ada");
+    let mut subjects = Vec::new();
+    for _ in 0..2 {
+        let mut site = Site::on(&phone);
+        let code = site.shown("code").unwrap();
+        let mut login = phone.on_terminal(["login", &code]);
+        login.expect_unseen("Password: ");
+        login.type_line(phone.password());
+        let asked = login.expect("Log in? [y/N]");
+        for word in ["who asks", "how far proven", "what for", "localhost"] {
+            assert!(asked.contains(word), "{word}: {asked}");
+        }
+        login.type_line("y");
+        login.expect("Type the two digits that the page shows:");
+        login.type_line(&site.shown("number").unwrap());
+        login.expect("Logged in at ");
+        login.finish().well();
+        subjects.push(site.shown("pseudonym").unwrap());
+        // The code is used up.
+        complains(phone.try_run(["login", &code, "--yes"]), &["login", "code"]);
+    }
+    // Another port is another site, and sees somebody else.
+    assert_ne!(subjects[0], subjects[1]);
+    let activity = phone.run(["activity", "--json"]).json();
+    let logins = activity.as_array().unwrap().iter();
+    assert_eq!(logins.filter(|what| what["what"] == "logged_in").count(), 2);
+    is_whole(&phone);
+}
+
+#[test]
+fn a_login_that_the_person_ends() {
+    let lan = Lan::new();
+    let phone = Device::new(&lan, "phone");
+    settle(&phone, "Ada");
+    let mut site = Site::on(&phone);
+    let code = site.shown("code").unwrap();
+    let mut login = phone.start(["login", &code]);
+    login.expect("Log in?");
+    login.type_line("n");
+    complains(login.finish(), &["you said no"]);
+    assert!(site.shown("pseudonym").is_none());
+    // A wrong number: nobody is signed in.
+    let code = site.shown("code").unwrap();
+    let mut login = phone.start(["login", &code]);
+    login.expect("Log in?");
+    login.type_line("y");
+    login.expect("Type the two digits");
+    let wrong = other_number(&site.shown("number").unwrap());
+    login.type_line(&wrong);
+    complains(login.finish(), &["number"]);
+    assert!(site.shown("pseudonym").is_none());
+    for odd in ["7", "123", "x7", ""] {
+        complains(
+            phone.try_run(["login", &code, "--number", odd]),
+            &["digits"],
+        );
+    }
+    let activity = phone.run(["activity", "--json"]).json();
+    assert_eq!(activity[0]["what"], "declined");
+    is_whole(&phone);
+}
+
+#[test]
+fn codes_that_are_no_logins() {
+    let lan = Lan::new();
+    let phone = Device::new(&lan, "phone");
+    settle(&phone, "Ada");
+    let laptop = Device::new(&lan, "laptop");
+    let (_offer, link) = laptop.offer("laptop");
+    let mut site = Site::on(&phone);
+    let code = site.shown("code").unwrap();
+    let login = |code: &str| phone.try_run(["login", code, "--yes"]);
+    complains(login(&link), &["links a device"]);
+    complains(login(&laptop.picture()), &["links a device"]);
+    for foreign in ["https://example.org/menu", "hello", ""] {
+        complains(login(foreign), &["login"]);
+    }
+    for length in [13, code.len() / 3, code.len() - 1] {
+        complains(login(&code[..length]), &["login code"]);
+    }
+    let picture = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/e2e/pictures/foreign.png"
+    );
+    complains(login(picture), &["not a login"]);
+    is_whole(&phone);
+}
+
+#[test]
+fn a_site_that_answers_with_garbage() {
+    let lan = Lan::new();
+    let phone = Device::new(&lan, "phone");
+    settle(&phone, "Ada");
+    let mut site = Site::on(&phone);
+    let code = site.shown("code").unwrap();
+    let json = "{\"iss\":\"nobody\"}";
+    let big = "x".repeat(200_000);
+    for (answer, words) in [
+        (String::new(), &["site"][..]),
+        ("\0\u{1}\u{2}garbage".to_owned(), &["site"]),
+        (
+            "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            &["500"],
+        ),
+        (
+            "HTTP/1.1 404 Gone\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            &["no longer knows"],
+        ),
+        (
+            "HTTP/1.1 302 Found\r\nLocation: http://localhost/\r\nContent-Length: 0\r\n\r\n"
+                .to_owned(),
+            &["302"],
+        ),
+        (
+            format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{json}",
+                json.len()
+            ),
+            &["not a login request"],
+        ),
+        (
+            format!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\na.b.c"),
+            &["not a login request"],
+        ),
+        (
+            format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{big}",
+                big.len()
+            ),
+            &["too large"],
+        ),
+        (
+            format!("HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{json}"),
+            &["broke off"],
+        ),
+    ] {
+        let mut say = phone.other(wire::WIRE);
+        say.arg("say");
+        let (_site, port) = wire::said(say, &answer);
+        let code = code.replace(&site.port, &port);
+        complains(phone.try_run(["login", &code, "--yes"]), words);
+    }
+    let code = code.replace(&site.port, "1");
+    complains(
+        phone.try_run(["login", &code, "--yes"]),
+        &["site cannot be reached"],
+    );
+    // Only the phone logs in.
+    let laptop = Device::new(&lan, "laptop");
+    laptop.link(&phone, "laptop", "companion");
+    complains(laptop.try_run(["login", &code]), &["only the phone"]);
+    is_whole(&phone);
+}
