@@ -16,9 +16,17 @@ pub fn ask() -> Result<Zeroizing<String>> {
 
 /// The password of a new vault, typed twice.
 pub fn choose() -> Result<Zeroizing<String>> {
-    if std::env::var(VARIABLE).is_ok() {
-        return ask();
+    let chosen = match std::env::var(VARIABLE) {
+        Ok(password) => Zeroizing::new(password),
+        Err(_) => typed_twice()?,
+    };
+    if chosen.is_empty() {
+        return Err(twin::Error::from(twin::VaultError::EmptyPassword).into());
     }
+    Ok(chosen)
+}
+
+fn typed_twice() -> Result<Zeroizing<String>> {
     let first = prompt("Choose a password for this device: ")?;
     let second = prompt("Once more: ")?;
     if *first == *second {

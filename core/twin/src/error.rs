@@ -72,7 +72,7 @@ pub enum Error {
     #[error("only the phone, or a device that may replace it, can do this: do it there")]
     NotAdmin,
     /// A name is empty or too long.
-    #[error("a name has 1 to 64 bytes: choose another")]
+    #[error("a name has 1 to 64 bytes and nothing that cannot be seen: choose another")]
     Name,
     /// No other device of this twin was met.
     #[error(

@@ -36,7 +36,7 @@ pub use linking::{Invitation, NewDevice, PendingLink};
 pub use login::{LoginReceipt, LoginRequest};
 pub use online::{Online, OnlineConfig, OnlineEvent, Synced};
 pub use space::{Collection, Space};
-pub use twin::{DeviceInfo, MAX_NAME, Twin};
+pub use twin::{DeviceInfo, MAX_NAME, Twin, check_name};
 
 pub use twin_identity::device::Role;
 pub use twin_identity::id::{DeviceId, TwinId};

@@ -340,10 +340,10 @@ async fn answer(frames: &mut Frames) -> Result<Vec<u8>> {
         .ok_or(Error::HungUp)
 }
 
-/// A new device that hangs up on the first frame has another phone already, or its offer is over.
+/// A new device that hangs up on the first frame, or leaves it unanswered, has another phone already, or its offer is over.
 fn unanswered(error: Error) -> Error {
     match error {
-        Error::HungUp | Error::Frames(_) => Error::OfferUnanswered,
+        Error::HungUp | Error::TooSlow | Error::Frames(_) => Error::OfferUnanswered,
         other => other,
     }
 }

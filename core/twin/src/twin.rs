@@ -255,8 +255,9 @@ fn name_fields(name: &str) -> Fields {
     Fields([(NAME.to_owned(), name.into())].into())
 }
 
-/// Names are short and have no control characters, which a terminal would obey.
-pub(crate) fn check_name(name: &str) -> Result<()> {
+/// Whether a twin or a device can be called that: names are short and have no control characters, which a terminal
+/// would obey. Creating and joining check it themselves; this is for saying so before anything else is asked.
+pub fn check_name(name: &str) -> Result<()> {
     let fits = (1..=MAX_NAME).contains(&name.len()) && !name.chars().any(char::is_control);
     if fits { Ok(()) } else { Err(Error::Name) }
 }

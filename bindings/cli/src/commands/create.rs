@@ -17,6 +17,8 @@ pub fn run(cx: &Context, options: &Create) -> Result<()> {
         // Say so before anything is asked.
         return Err(twin::Error::from(twin::VaultError::Exists).into());
     }
+    twin::check_name(&options.name)?;
+    twin::check_name(&options.device)?;
     let password = password::choose()?;
     let words = Twin::new_words();
     let text = Twin::words_text(&words);

@@ -14,6 +14,7 @@ pub async fn offer(cx: &Context, options: &Offer) -> Result<()> {
     if Twin::exists(home) {
         return Err(twin::Error::from(twin::VaultError::Exists).into());
     }
+    twin::check_name(&options.device)?;
     let password = password::choose()?;
     let device = NewDevice::offer().await?;
     let text = device.text();
