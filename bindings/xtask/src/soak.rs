@@ -44,8 +44,6 @@ const SOAKS: &[Soak] = &[
             "twin-tests",
             "--bin",
             "sim",
-            "--features",
-            "sim",
         ],
         program: "{target}/release/sim",
         chunk: 200,

@@ -36,6 +36,14 @@ const BUILD_TWIN: Step = Step {
     ..CARGO
 };
 
+/// The test build, in a folder of its own: other flags would build everything anew each time.
+const BREAKABLE: &[(&str, &str)] = &[
+    ("RUSTFLAGS", "--cfg twin_break"),
+    ("CARGO_TARGET_DIR", "{target}/break"),
+];
+/// The same, with nothing sealed.
+const UNSEALED: &[(&str, &str)] = &[BREAKABLE[0], BREAKABLE[1], ("TWIN_BREAK", "sealing_off")];
+
 const CARGO: Step = Step {
     program: "cargo",
     args: &[],
@@ -54,6 +62,38 @@ pub const SUITES: &[Suite] = &[
             args: &["test", "--locked", "--workspace"],
             ..CARGO
         }],
+    },
+    // The test build in which rules can be broken, one at a time: the simulation must notice each, and a vault that
+    // seals nothing must show the words that a sealed one hides.
+    Suite {
+        name: "broken",
+        needs: &[],
+        steps: &[
+            Step {
+                args: &[
+                    "test",
+                    "--locked",
+                    "--package",
+                    "twin-tests",
+                    "--test",
+                    "broken",
+                ],
+                env: BREAKABLE,
+                ..CARGO
+            },
+            Step {
+                args: &[
+                    "test",
+                    "--locked",
+                    "--package",
+                    "twin-vault",
+                    "--test",
+                    "canary",
+                ],
+                env: UNSEALED,
+                ..CARGO
+            },
+        ],
     },
     // The built `twin` command, used as a person would, on devices of their own joined by a virtual cable.
     Suite {
