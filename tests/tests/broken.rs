@@ -9,8 +9,15 @@ use std::process::Command;
 /// Whether this build breaks `rule` when the environment says so, as the simulation sees it.
 fn breaks(rule: &str) -> bool {
     let mut sim = Command::new(env!("CARGO_BIN_EXE_sim"));
-    let ended = sim.args(["--seeds", "0..2"]).env("TWIN_BREAK", rule).output().unwrap();
-    assert!(String::from_utf8_lossy(&ended.stdout).contains(" passed, "), "the simulation ran");
+    let ended = sim
+        .args(["--seeds", "0..2"])
+        .env("TWIN_BREAK", rule)
+        .output()
+        .unwrap();
+    assert!(
+        String::from_utf8_lossy(&ended.stdout).contains(" passed, "),
+        "the simulation ran"
+    );
     !ended.status.success()
 }
 
@@ -76,6 +83,8 @@ mod rules {
         digest_without_heads,
         // Vault: what a record is.
         no_horizon,
+        ahead_is_forgotten,
+        unread_is_forgotten,
         last_to_arrive_wins,
         puts_are_patches,
         stamp_ignores_what_was_seen,

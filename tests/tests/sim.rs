@@ -9,7 +9,10 @@ const SLICE: u64 = 75;
 fn slice(number: u64) {
     for seed in number * SLICE..(number + 1) * SLICE {
         if let Some(fault) = sim::run(seed, false).fault {
-            panic!("seed {seed}: {fault}; see its story: sim --seeds {seed}..{} --trace", seed + 1);
+            panic!(
+                "seed {seed}: {fault}; see its story: sim --seeds {seed}..{} --trace",
+                seed + 1
+            );
         }
     }
 }

@@ -25,7 +25,10 @@ fn main() -> ExitCode {
             Some(fault) => {
                 failed += 1;
                 println!("seed {seed}: {fault}");
-                println!("  again, with its story: sim --seeds {seed}..{} --trace", seed + 1);
+                println!(
+                    "  again, with its story: sim --seeds {seed}..{} --trace",
+                    seed + 1
+                );
             }
         }
     }
@@ -33,7 +36,11 @@ fn main() -> ExitCode {
     let rate = f64::from(passed + failed) / seconds;
     println!("{devices} devices, {ops} ops, {seconds:.1} s, {rate:.0} seeds/s");
     println!("{passed} passed, {failed} failed, 0 skipped");
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn read(words: &[String]) -> Option<(std::ops::Range<u64>, bool)> {

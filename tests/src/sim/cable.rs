@@ -72,8 +72,15 @@ impl Quality {
     /// A transport that does what no transport may do.
     pub fn broken(dice: &mut Dice, now: Instant) -> Self {
         let mut quality = Self::good(dice);
-        let kinds = [Mangling::Flip, Mangling::Flip, Mangling::Twice, Mangling::Late, Mangling::Lose];
-        quality.mangled[dice.index(2)] = Some((u32::try_from(dice.below(12)).unwrap(), *dice.pick(&kinds)));
+        let kinds = [
+            Mangling::Flip,
+            Mangling::Flip,
+            Mangling::Twice,
+            Mangling::Late,
+            Mangling::Lose,
+        ];
+        quality.mangled[dice.index(2)] =
+            Some((u32::try_from(dice.below(12)).unwrap(), *dice.pick(&kinds)));
         quality.until = Some(now + 60_000);
         quality
     }

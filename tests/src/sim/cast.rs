@@ -57,7 +57,8 @@ const BIRTHS: usize = 16;
 /// One of a few twins, each born once in a process and the same in all: most of a birth is ML-DSA, whose keys and
 /// signatures nothing in a run depends on.
 fn born(which: usize) -> Held<&'static Birth> {
-    static BORN: [OnceLock<Result<Birth, BirthError>>; BIRTHS] = [const { OnceLock::new() }; BIRTHS];
+    static BORN: [OnceLock<Result<Birth, BirthError>>; BIRTHS] =
+        [const { OnceLock::new() }; BIRTHS];
     let birth = BORN[which].get_or_init(|| {
         let mut dice = Dice::new(which as u64);
         let recovery = RecoverySecret::random(dice.rng());
@@ -74,7 +75,9 @@ impl Cast {
             newcomers: Vec::new(),
             twins: Vec::new(),
             truth: Truth::default(),
-            trace: Trace { lines: traced.then(Vec::new) },
+            trace: Trace {
+                lines: traced.then(Vec::new),
+            },
             root,
             homes: 0,
         }
@@ -107,7 +110,8 @@ impl Cast {
     /// The devices of a twin.
     pub fn of_twin(&self, twin: usize) -> Vec<usize> {
         let all = 0..self.devices.len();
-        all.filter(|device| self.devices[*device].twin == twin).collect()
+        all.filter(|device| self.devices[*device].twin == twin)
+            .collect()
     }
 
     /// Tells a device's vault what its clock shows, as every device does before it does anything.
@@ -125,7 +129,10 @@ impl Cast {
         let now = device.clock(at);
         for id in device.vault_ref().identity().devices().keys() {
             let known = self.truth.admitted.contains(&(device.twin, *id));
-            hold!(known, "a device is in an identity log that no person has admitted");
+            hold!(
+                known,
+                "a device is in an identity log that no person has admitted"
+            );
         }
         let epochs = self.truth.epochs(device.vault_ref())?;
         let heads = device.vault_ref().heads()?;
@@ -144,8 +151,12 @@ impl Cast {
         let now = self.tell_time(device, at)?;
         self.inspect(device, at)?;
         let author = &mut self.devices[device];
-        let head = author.vault().commit(now, dice.rng(), space, changes.to_vec())?;
-        let writes = self.truth.acknowledge(author.twin, author.vault_ref(), space, changes, head)?;
+        let head = author
+            .vault()
+            .commit(now, dice.rng(), space, changes.to_vec())?;
+        let writes =
+            self.truth
+                .acknowledge(author.twin, author.vault_ref(), space, changes, head)?;
         for write in &writes {
             for seen in self.truth.writes() {
                 let seen_here = seen.record == write.record && author.view.counts(seen);
@@ -167,13 +178,21 @@ impl Cast {
         self.tell_time(device, at)?;
         self.inspect(device, at)?;
         let twin = self.devices[device].twin;
-        let mut names: Vec<RecordName> = self.truth.writes().map(|write| write.record.clone()).collect();
+        let mut names: Vec<RecordName> = self
+            .truth
+            .writes()
+            .map(|write| write.record.clone())
+            .collect();
         names.retain(|name| name.twin == twin);
         names.sort();
         names.dedup();
-        names.iter().try_for_each(|name| self.check_record(device, name))?;
-        let mut collections: Vec<(String, String)> =
-            names.into_iter().map(|name| (name.space, name.collection)).collect();
+        names
+            .iter()
+            .try_for_each(|name| self.check_record(device, name))?;
+        let mut collections: Vec<(String, String)> = names
+            .into_iter()
+            .map(|name| (name.space, name.collection))
+            .collect();
         collections.dedup();
         for (space, collection) in collections {
             self.check_list(device, &space, &collection)?;
@@ -185,7 +204,9 @@ impl Cast {
     fn counting(&self, device: usize, name: &RecordName) -> Vec<&Write> {
         let view = &self.devices[device].view;
         let writes = self.truth.writes();
-        writes.filter(|write| write.record == *name && view.counts(write)).collect()
+        writes
+            .filter(|write| write.record == *name && view.counts(write))
+            .collect()
     }
 
     fn check_record(&mut self, device: usize, name: &RecordName) -> Held {
@@ -193,7 +214,9 @@ impl Cast {
         let expected = reference::fields(writes.iter().copied());
         let newest = writes.iter().map(|write| write.order).max();
         let space = SpaceName::any(&name.space).map_err(|error| fault!("{error}"))?;
-        let shown = self.devices[device].vault().get(&space, &name.collection, &name.id)?;
+        let shown = self.devices[device]
+            .vault()
+            .get(&space, &name.collection, &name.id)?;
         hold!(
             shown.as_ref().map(|record| &record.fields) == expected.as_ref(),
             "device {device} shows {:?} of {name:?}, but the reference says {expected:?}",
@@ -211,7 +234,9 @@ impl Cast {
     fn check_list(&mut self, device: usize, space: &str, collection: &str) -> Held {
         let twin = self.devices[device].twin;
         let named = SpaceName::any(space).map_err(|error| fault!("{error}"))?;
-        let listed = self.devices[device].vault().list(&named, collection, None, 1000)?;
+        let listed = self.devices[device]
+            .vault()
+            .list(&named, collection, None, 1000)?;
         let mut listed: Vec<String> = listed.into_iter().map(|record| record.id).collect();
         listed.sort();
         let of_collection = |write: &&Write| {
@@ -224,7 +249,10 @@ impl Cast {
         names.dedup();
         names.retain(|name| reference::fields(self.counting(device, name)).is_some());
         let expected: Vec<String> = names.into_iter().map(|name| name.id).collect();
-        hold!(listed == expected, "device {device} lists {listed:?}, not {expected:?}");
+        hold!(
+            listed == expected,
+            "device {device} lists {listed:?}, not {expected:?}"
+        );
         Ok(())
     }
 }

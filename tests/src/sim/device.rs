@@ -86,8 +86,11 @@ impl Device {
         dice: &mut Dice,
     ) -> Held<Self> {
         let chip = Chip::new(dice);
-        let grants: Vec<Vec<u8>> =
-            admitted.grants.iter().map(|grant| grant.to_bytes().to_vec()).collect();
+        let grants: Vec<Vec<u8>> = admitted
+            .grants
+            .iter()
+            .map(|grant| grant.to_bytes().to_vec())
+            .collect();
         let vault = Vault::create_linked(
             &home.join("0"),
             Unlock::KeyStore(&chip),

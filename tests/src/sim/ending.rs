@@ -51,7 +51,10 @@ impl World {
         let end = self.now + REST;
         self.run_until_quiet(end)?;
         let stuck = cables.iter().find(|cable| !self.is_in_sync(**cable));
-        hold!(stuck.is_none(), "devices have nothing more to say and are not in sync");
+        hold!(
+            stuck.is_none(),
+            "devices have nothing more to say and are not in sync"
+        );
         self.heal()
     }
 
@@ -66,7 +69,8 @@ impl World {
             let mut heads = vault.heads()?;
             for head in heads.clone() {
                 let origin = vault.origin(&head.log)?;
-                let Origin { space, .. } = origin.ok_or_else(|| fault!("a log without an origin"))?;
+                let Origin { space, .. } =
+                    origin.ok_or_else(|| fault!("a log without an origin"))?;
                 hold!(
                     space != keys || device.role == Role::Admin,
                     "a member holds ops of the admins' space"
@@ -78,7 +82,10 @@ impl World {
             let replica = (vault.identity().digest(), vault.grants()?, heads);
             let same = *first.get_or_insert_with(|| replica.clone()) == replica;
             hold!(same, "replicas differ after everybody has synced");
-            hold!(!device.view.has_unread(), "a device has ops and was not given their keys");
+            hold!(
+                !device.view.has_unread(),
+                "a device has ops and was not given their keys"
+            );
         }
         self.check_nothing_lost()
     }
@@ -86,15 +93,26 @@ impl World {
     /// Every acknowledged op is on every device that may have it.
     fn check_nothing_lost(&mut self) -> Held {
         let mut heights: BTreeMap<_, u64> = BTreeMap::new();
-        for write in self.cast.truth.writes().filter(|write| write.record.twin == 0) {
+        for write in self
+            .cast
+            .truth
+            .writes()
+            .filter(|write| write.record.twin == 0)
+        {
             let (_, _, log, seq, _) = write.order;
-            let known = heights.entry((log, write.record.space.clone())).or_default();
+            let known = heights
+                .entry((log, write.record.space.clone()))
+                .or_default();
             *known = (*known).max(seq);
         }
         for device in self.cast.of_twin(0) {
             let device = &self.cast.devices[device];
-            let held: BTreeMap<_, _> =
-                device.vault_ref().heads()?.into_iter().map(|head| (head.log, head.head.height)).collect();
+            let held: BTreeMap<_, _> = device
+                .vault_ref()
+                .heads()?
+                .into_iter()
+                .map(|head| (head.log, head.head.height))
+                .collect();
             for ((log, space), height) in &heights {
                 let admins_only = *space == SpaceName::keys().to_string();
                 if !admins_only || device.role == Role::Admin {
@@ -108,14 +126,20 @@ impl World {
     /// Time goes on until nothing waits any more.
     fn wait_for_the_clock(&mut self) -> Held {
         let ours = self.cast.of_twin(0);
-        let latest = ours.iter().filter_map(|device| self.cast.devices[*device].view.last_waiting()).max();
+        let latest = ours
+            .iter()
+            .filter_map(|device| self.cast.devices[*device].view.last_waiting())
+            .max();
         let Some(latest) = latest else { return Ok(()) };
         let now = self.cast.devices[ours[0]].clock(self.now);
         let wait = latest.millis().saturating_sub(now) + 10_000;
         self.run_until(self.now + wait)?;
         for device in ours {
             self.cast.check_records(device, self.now)?;
-            hold!(!self.cast.devices[device].view.waits(), "something waits for a time that has come");
+            hold!(
+                !self.cast.devices[device].view.waits(),
+                "something waits for a time that has come"
+            );
         }
         Ok(())
     }
@@ -125,7 +149,11 @@ impl World {
         let truth = &self.cast.truth;
         let names: BTreeSet<_> = truth.writes().map(|write| write.record.clone()).collect();
         for name in names.iter().filter(|name| name.twin == 0) {
-            let writes = self.cast.truth.writes().filter(|write| write.record == *name);
+            let writes = self
+                .cast
+                .truth
+                .writes()
+                .filter(|write| write.record == *name);
             let expected = reference::fields(writes);
             let space = SpaceName::any(&name.space).map_err(|error| fault!("{error}"))?;
             let admins_only = space == SpaceName::keys();
@@ -134,8 +162,15 @@ impl World {
                 let shown = device.vault().get(&space, &name.collection, &name.id)?;
                 let shown = shown.map(|record| record.fields);
                 let may_see = !admins_only || device.role == Role::Admin;
-                let right = if may_see { shown == expected } else { shown.is_none() };
-                hold!(right, "{name:?} is {shown:?} on a device, and not {expected:?}");
+                let right = if may_see {
+                    shown == expected
+                } else {
+                    shown.is_none()
+                };
+                hold!(
+                    right,
+                    "{name:?} is {shown:?} on a device, and not {expected:?}"
+                );
             }
         }
         Ok(())
@@ -147,16 +182,23 @@ impl World {
         let read = |path| std::fs::read(path).map_err(|error| fault!("the disk failed: {error}"));
         let looked_at = *self.dice.pick(&ours);
         let folder = self.cast.devices[looked_at].folder();
-        let files = std::fs::read_dir(folder).map_err(|error| fault!("the disk failed: {error}"))?;
+        let files =
+            std::fs::read_dir(folder).map_err(|error| fault!("the disk failed: {error}"))?;
         for file in files.flatten() {
             let bytes = read(file.path())?;
-            hold!(!contains(&bytes, CANARY), "what a person wrote stands in a file in clear");
+            hold!(
+                !contains(&bytes, CANARY),
+                "what a person wrote stands in a file in clear"
+            );
         }
         for device in ours {
             let device = &mut self.cast.devices[device];
             if device.role == Role::Member {
                 let spaces = device.vault().spaces()?;
-                hold!(!spaces.contains(&SpaceName::keys()), "a member has a key to the admins' space");
+                hold!(
+                    !spaces.contains(&SpaceName::keys()),
+                    "a member has a key to the admins' space"
+                );
             }
         }
         Ok(())
@@ -171,10 +213,21 @@ impl World {
             let vault = device.vault_ref();
             let mut add = |id: &[u8]| ids.extend(id.windows(LEN).map(<[u8]>::to_vec));
             add(vault.twin().as_bytes());
-            vault.identity().devices().keys().for_each(|id| add(id.as_bytes()));
-            vault.identity().entries().keys().for_each(|id| add(id.as_bytes()));
+            vault
+                .identity()
+                .devices()
+                .keys()
+                .for_each(|id| add(id.as_bytes()));
+            vault
+                .identity()
+                .entries()
+                .keys()
+                .for_each(|id| add(id.as_bytes()));
             vault.grants()?.iter().for_each(|id| add(id.as_bytes()));
-            vault.heads()?.iter().for_each(|head| add(head.log.as_bytes()));
+            vault
+                .heads()?
+                .iter()
+                .for_each(|head| add(head.log.as_bytes()));
         }
         let by_neighbour = self.overheard.iter().filter(|said| said.twin == 1);
         let comparable: BTreeSet<usize> = by_neighbour.map(|said| said.frame.len()).collect();
@@ -187,7 +240,10 @@ impl World {
                 continue;
             }
             for window in overheard.frame.windows(LEN) {
-                by_window.entry(window).or_default().insert((overheard.twin, overheard.cable));
+                by_window
+                    .entry(window)
+                    .or_default()
+                    .insert((overheard.twin, overheard.cable));
             }
         }
         for said in by_window.values() {

@@ -108,10 +108,15 @@ impl Phone {
             name: TWIN_NAME.to_owned(),
             device: phone.id,
         };
-        let offer = Offer::parse(text).map_err(|error| fault!("an offer cannot be read: {error}"))?;
+        let offer =
+            Offer::parse(text).map_err(|error| fault!("an offer cannot be read: {error}"))?;
         let (hello, greeted) =
             phone::invite(offer, &me, &peer, inviter).map_err(|error| fault!("{error}"))?;
-        let role = if scene.dice.chance(35) { Role::Admin } else { Role::Member };
+        let role = if scene.dice.chance(35) {
+            Role::Admin
+        } else {
+            Role::Member
+        };
         Ok(Self {
             device,
             newcomer,
@@ -149,16 +154,27 @@ impl Phone {
 
     fn admit(&mut self, scene: &mut Scene<'_>, confirmed: Confirmed) -> Result<(), End> {
         let statement = confirmed.statement(self.role);
-        hold!(self.typing == Typing::Right, "a wrong code admitted a device");
+        hold!(
+            self.typing == Typing::Right,
+            "a wrong code admitted a device"
+        );
         let newcomer = &scene.cast.newcomers[self.newcomer];
         hold!(
             statement.device.id == newcomer.id,
             "a device was admitted that is not the one whose code was typed"
         );
         let phone = &mut scene.cast.devices[self.device];
-        let admission = phone.vault().admit(&statement, scene.dice.rng()).map_err(Fault::from)?;
-        scene.cast.truth.admitted.insert((phone.twin, statement.device.id));
-        self.outbox.extend(confirmed.admit(phone.vault().identity(), &admission.grants));
+        let admission = phone
+            .vault()
+            .admit(&statement, scene.dice.rng())
+            .map_err(Fault::from)?;
+        scene
+            .cast
+            .truth
+            .admitted
+            .insert((phone.twin, statement.device.id));
+        self.outbox
+            .extend(confirmed.admit(phone.vault().identity(), &admission.grants));
         self.step = PhoneStep::Confirmed(confirmed);
         Ok(())
     }
@@ -183,8 +199,9 @@ impl Party for Phone {
     fn receive(&mut self, scene: &mut Scene<'_>, frame: &[u8]) -> Result<(), End> {
         self.step = match std::mem::replace(&mut self.step, PhoneStep::Between) {
             PhoneStep::Greeted(greeted) => {
-                let (nonce, committed) =
-                    greeted.receive_keys(frame, scene.dice.rng()).map_err(End::over)?;
+                let (nonce, committed) = greeted
+                    .receive_keys(frame, scene.dice.rng())
+                    .map_err(End::over)?;
                 self.outbox.push_back(nonce);
                 PhoneStep::Committed(Box::new(committed))
             }
@@ -246,19 +263,30 @@ pub struct NewDevice {
 impl NewDevice {
     /// `peer` has dialled.
     pub const fn new(newcomer: usize, peer: TransportKey) -> Self {
-        Self { newcomer, peer, step: NewStep::Listening, outbox: VecDeque::new() }
+        Self {
+            newcomer,
+            peer,
+            step: NewStep::Listening,
+            outbox: VecDeque::new(),
+        }
     }
 
     fn hello(&mut self, scene: &mut Scene<'_>, frame: &[u8]) -> Result<NewStep, End> {
         let newcomer = &mut scene.cast.newcomers[self.newcomer];
         let now = clock(scene.now, newcomer.skew);
-        let waiting = newcomer.waiting.take().ok_or_else(|| End::over("the offer is used up"))?;
+        let waiting = newcomer
+            .waiting
+            .take()
+            .ok_or_else(|| End::over("the offer is used up"))?;
         match waiting.receive_hello(now, &self.peer, frame, scene.dice.rng()) {
             Ok((keys, committed)) => {
                 let in_time = now <= newcomer.made + OFFER_LIFE;
                 hold!(in_time, "an expired offer was taken up");
                 let has_seen = newcomer.seen_by.contains(&self.peer);
-                hold!(has_seen, "somebody who has not seen the QR code was taken for the phone");
+                hold!(
+                    has_seen,
+                    "somebody who has not seen the QR code was taken for the phone"
+                );
                 self.outbox.push_back(keys);
                 Ok(NewStep::Committed(Box::new(committed)))
             }
@@ -269,7 +297,12 @@ impl NewDevice {
         }
     }
 
-    fn join(&mut self, scene: &mut Scene<'_>, joining: Joining, frame: &[u8]) -> Result<NewStep, End> {
+    fn join(
+        &mut self,
+        scene: &mut Scene<'_>,
+        joining: Joining,
+        frame: &[u8],
+    ) -> Result<NewStep, End> {
         let admitted = match joining.receive(frame).map_err(End::over)? {
             Progress::More(joining) => return Ok(NewStep::Joining(joining)),
             Progress::Admitted(admitted) => admitted,
@@ -281,7 +314,9 @@ impl NewDevice {
             "a new device joined a twin that its person did not mean"
         );
         let me = admitted.log.device(&newcomer.id);
-        let role = me.ok_or_else(|| fault!("admitted by a log without this device"))?.role;
+        let role = me
+            .ok_or_else(|| fault!("admitted by a log without this device"))?
+            .role;
         let device = Device::linked(home, twin, role, skew, &admitted, scene.dice)?;
         let device = scene.cast.join(device);
         scene.cast.inspect(device, scene.now)?;

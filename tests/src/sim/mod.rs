@@ -53,8 +53,14 @@ pub struct Outcome {
 pub fn run(seed: u64, traced: bool) -> Outcome {
     // Memory if there is any to be had: a disk adds nothing but waiting.
     let memory = Path::new("/dev/shm");
-    let root = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-    let root = tempfile::Builder::new().prefix("twin-sim-").tempdir_in(root);
+    let root = if memory.is_dir() {
+        memory.to_owned()
+    } else {
+        std::env::temp_dir()
+    };
+    let root = tempfile::Builder::new()
+        .prefix("twin-sim-")
+        .tempdir_in(root);
     let root = root.expect("a folder for the simulation");
     let mut dice = Dice::new(seed);
     let story = Story::by_chance(&mut dice);

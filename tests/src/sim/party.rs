@@ -136,7 +136,9 @@ impl Party for Syncing {
     fn next_frame(&mut self, scene: &mut Scene<'_>) -> Result<Option<Vec<u8>>, End> {
         let device = &mut scene.cast.devices[self.device];
         let now = device.clock(scene.now);
-        self.session.next_frame(now, device.vault()).map_err(End::over)
+        self.session
+            .next_frame(now, device.vault())
+            .map_err(End::over)
     }
 
     fn alarm(&self, scene: &Scene<'_>) -> Option<Instant> {

@@ -1,8 +1,8 @@
 //! What happens in a run: people write, devices meet, are linked, crash and have wrong clocks, all by chance.
 
+use twin_identity::device::Role;
 use twin_ops::space::SpaceName;
 use twin_ops::value::{Fields, Value};
-use twin_identity::device::Role;
 use twin_sync::session::Stay;
 use twin_sync::transport::TransportKey;
 use twin_vault::WriteChange;
@@ -96,16 +96,21 @@ impl World {
     /// Our devices that run.
     pub fn running(&self) -> Vec<usize> {
         let ours = self.cast.of_twin(0).into_iter();
-        ours.filter(|device| self.cast.devices[*device].is_up()).collect()
+        ours.filter(|device| self.cast.devices[*device].is_up())
+            .collect()
     }
 
     /// A person writes something on a device.
     pub fn write_something(&mut self, device: usize) -> Held {
         let space = some_space(&mut self.dice, self.cast.devices[device].role);
-        let changes: Vec<WriteChange> =
-            (0..self.dice.between(1, 3)).map(|_| some_change(&mut self.dice)).collect();
-        self.cast.trace.say(self.now, || format!("device {device} writes to {space}: {changes:?}"));
-        self.cast.write(device, self.now, &mut self.dice, &space, &changes)
+        let changes: Vec<WriteChange> = (0..self.dice.between(1, 3))
+            .map(|_| some_change(&mut self.dice))
+            .collect();
+        self.cast.trace.say(self.now, || {
+            format!("device {device} writes to {space}: {changes:?}")
+        });
+        self.cast
+            .write(device, self.now, &mut self.dice, &space, &changes)
     }
 
     fn some_meet(&mut self, ours: &[usize], story: &Story) -> Held {
@@ -139,7 +144,9 @@ impl World {
             3 => -self.dice.below(9 * MINUTE).cast_signed(),
             _ => 0,
         };
-        self.cast.trace.say(self.now, || format!("device {device}'s clock is wrong by {wrong} ms"));
+        self.cast.trace.say(self.now, || {
+            format!("device {device}'s clock is wrong by {wrong} ms")
+        });
         self.set_skew(device, wrong);
     }
 
@@ -164,7 +171,9 @@ impl World {
         };
         let newcomer = self.arrive_newcomer(age)?;
         self.cast.trace.say(self.now, || {
-            format!("link: device {phone} scans newcomer {newcomer}, {age} ms old, types {typing:?}")
+            format!(
+                "link: device {phone} scans newcomer {newcomer}, {age} ms old, types {typing:?}"
+            )
         });
         self.scan(phone, newcomer, typing, quality.clone())?;
         if self.dice.chance(10) {
@@ -186,13 +195,27 @@ impl World {
     }
 
     /// A phone scans the newcomer's code and dials it.
-    pub fn scan(&mut self, phone: usize, newcomer: usize, typing: Typing, quality: Quality) -> Held {
+    pub fn scan(
+        &mut self,
+        phone: usize,
+        newcomer: usize,
+        typing: Typing,
+        quality: Quality,
+    ) -> Held {
         let me = TransportKey::from_bytes(self.dice.bytes());
         let shown = &mut self.cast.newcomers[newcomer];
         shown.seen_by.insert(me);
         let (text, peer) = (shown.offer.clone(), shown.transport);
-        let party = Phone::new(&mut self.scene(), phone, newcomer, &text, [me, peer], typing)?;
-        let parties: [Box<dyn Party>; 2] = [Box::new(party), Box::new(NewDevice::new(newcomer, me))];
+        let party = Phone::new(
+            &mut self.scene(),
+            phone,
+            newcomer,
+            &text,
+            [me, peer],
+            typing,
+        )?;
+        let parties: [Box<dyn Party>; 2] =
+            [Box::new(party), Box::new(NewDevice::new(newcomer, me))];
         self.connect(Cable::new(parties, quality))?;
         Ok(())
     }
@@ -231,7 +254,9 @@ fn some_fields(dice: &mut Dice) -> Fields {
             4 => Value::Bytes(format!("{CANARY} {}", dice.below(1000)).into_bytes()),
             _ => Value::Text(format!("{CANARY} {}", dice.below(1000))),
         };
-        fields.0.insert(format!("{CANARY} {}", dice.below(4)), value);
+        fields
+            .0
+            .insert(format!("{CANARY} {}", dice.below(4)), value);
     }
     fields
 }

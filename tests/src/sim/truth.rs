@@ -95,18 +95,32 @@ impl Truth {
         let [bytes] = run.as_slice() else {
             return Err(fault!("an acknowledged op cannot be read back"));
         };
-        hold!(!contains(bytes, CANARY), "an op shows in clear what a person wrote");
-        let op = Op::from_bytes(bytes).map_err(|error| fault!("an own op cannot be read: {error}"))?;
-        hold!(op.link() == head.link, "an acknowledged op is not the one that was stored");
+        hold!(
+            !contains(bytes, CANARY),
+            "an op shows in clear what a person wrote"
+        );
+        let op =
+            Op::from_bytes(bytes).map_err(|error| fault!("an own op cannot be read: {error}"))?;
+        hold!(
+            op.link() == head.link,
+            "an acknowledged op is not the one that was stored"
+        );
         let epoch = op.header().epoch;
         let key = &self.opened(vault, epoch)?.parts;
         let mut writes = Vec::new();
         for (index, part) in (0..).zip(op.parts()) {
-            let place = PartPlace { log: &log, seq: head.height, epoch: &epoch, salt: op.salt(), index };
+            let place = PartPlace {
+                log: &log,
+                seq: head.height,
+                epoch: &epoch,
+                salt: op.salt(),
+                index,
+            };
             let Part::Sealed(sealed) = part else {
                 return Err(fault!("an own op has a part missing"));
             };
-            let plain = open_part(key, place, sealed).map_err(|error| fault!("an own part: {error}"))?;
+            let plain =
+                open_part(key, place, sealed).map_err(|error| fault!("an own part: {error}"))?;
             match Change::from_bytes(&plain).map_err(|error| fault!("an own part: {error}"))? {
                 Change::Seen(_) if index == 0 => {}
                 Change::Record(change) => writes.push(Write {
@@ -123,18 +137,29 @@ impl Truth {
                 _ => return Err(fault!("an own op says what nobody asked for")),
             }
         }
-        hold!(writes.len() == asked.len(), "an op has more or fewer changes than were asked for");
+        hold!(
+            writes.len() == asked.len(),
+            "an op has more or fewer changes than were asked for"
+        );
         for (write, asked) in writes.iter().zip(asked) {
             // A patch of what is not there puts it.
-            let kind = write.kind == asked.kind || (asked.kind == Kind::Patch && write.kind == Kind::Put);
+            let kind =
+                write.kind == asked.kind || (asked.kind == Kind::Patch && write.kind == Kind::Put);
             let same = write.record.collection == asked.collection
                 && write.record.id == asked.id
                 && write.fields == asked.fields;
             hold!(kind && same, "an op says something else than was asked for");
         }
         let known = self.heads.insert(log, head.height).unwrap_or(0);
-        hold!(head.height == known + 1, "an own log has a hole or was written twice");
-        let op = Acknowledged { link: head.link, epoch, writes: writes.clone() };
+        hold!(
+            head.height == known + 1,
+            "an own log has a hole or was written twice"
+        );
+        let op = Acknowledged {
+            link: head.link,
+            epoch,
+            writes: writes.clone(),
+        };
         self.ops.insert((log, head.height), op);
         Ok(writes)
     }
@@ -167,7 +192,9 @@ impl Truth {
 
     fn open_grant(&mut self, vault: &Vault, id: GrantId) -> Held {
         let refused = |error: &dyn std::error::Error| Fault(format!("a grant: {error}"));
-        let bytes = vault.grant(&id)?.ok_or_else(|| fault!("a grant is listed and not there"))?;
+        let bytes = vault
+            .grant(&id)?
+            .ok_or_else(|| fault!("a grant is listed and not there"))?;
         let grant = Grant::from_bytes(&bytes).map_err(|error| refused(&error))?;
         let recipients: BTreeSet<_> = grant.recipients().collect();
         if !recipients.contains(&Some(vault.device())) {
@@ -191,5 +218,7 @@ impl Truth {
 
 /// Whether a text stands in clear among bytes.
 pub fn contains(bytes: &[u8], text: &str) -> bool {
-    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    bytes
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
 }

@@ -95,16 +95,22 @@ impl View {
                 continue;
             }
             for seq in *known + 1..=head.height {
-                let op = truth
-                    .op(*log, seq)
-                    .ok_or_else(|| fault!("a vault holds op {seq} of a log in which nobody wrote it"))?;
+                let op = truth.op(*log, seq).ok_or_else(|| {
+                    fault!("a vault holds op {seq} of a log in which nobody wrote it")
+                })?;
                 self.unread.extend(op.writes.iter().map(name));
             }
             let link = truth.op(*log, head.height).map(|op| op.link);
-            hold!(link == Some(head.link), "a vault holds another op than its author wrote");
+            hold!(
+                link == Some(head.link),
+                "a vault holds another op than its author wrote"
+            );
             *known = head.height;
         }
-        let lost = self.heights.keys().any(|log| !heads.iter().any(|head| head.log == *log));
+        let lost = self
+            .heights
+            .keys()
+            .any(|log| !heads.iter().any(|head| head.log == *log));
         hold!(!lost, "a log that was taken over is gone");
         self.read(now, epochs, truth);
         Ok(())
@@ -113,8 +119,12 @@ impl View {
     fn read(&mut self, now: u64, epochs: &BTreeSet<EpochId>, truth: &Truth) {
         for part in std::mem::take(&mut self.unread) {
             let (log, seq, index) = part;
-            let Some(op) = truth.op(log, seq) else { continue };
-            let Some(write) = op.write(index) else { continue };
+            let Some(op) = truth.op(log, seq) else {
+                continue;
+            };
+            let Some(write) = op.write(index) else {
+                continue;
+            };
             if !epochs.contains(&op.epoch) {
                 self.unread.insert(part);
             } else if write.order.0 > horizon(now) {

@@ -16,10 +16,23 @@ use super::party::{End, Party, Scene, Syncing};
 const MOST_EVENTS: u64 = 200_000;
 
 enum Event {
-    Arrive { cable: u64, to: usize, packet: Packet },
-    Alarm { cable: u64, side: usize },
-    HangUp { cable: u64, side: usize, why: &'static str },
-    Restart { device: usize },
+    Arrive {
+        cable: u64,
+        to: usize,
+        packet: Packet,
+    },
+    Alarm {
+        cable: u64,
+        side: usize,
+    },
+    HangUp {
+        cable: u64,
+        side: usize,
+        why: &'static str,
+    },
+    Restart {
+        device: usize,
+    },
 }
 
 /// A frame between strangers.
@@ -67,7 +80,11 @@ impl World {
 
     /// The world as a party sees it.
     pub fn scene(&mut self) -> Scene<'_> {
-        Scene { now: self.now, dice: &mut self.dice, cast: &mut self.cast }
+        Scene {
+            now: self.now,
+            dice: &mut self.dice,
+            cast: &mut self.cast,
+        }
     }
 
     fn number(&mut self) -> u64 {
@@ -85,13 +102,27 @@ impl World {
         let id = self.number();
         if let Some(until) = cable.quality.until {
             for side in 0..2 {
-                self.at(until, Event::HangUp { cable: id, side, why: "time is up" });
+                self.at(
+                    until,
+                    Event::HangUp {
+                        cable: id,
+                        side,
+                        why: "time is up",
+                    },
+                );
             }
         }
         if let Some(lost) = cable.quality.lost_from.iter().flatten().min() {
             let noticed = lost + cable.quality.patience;
             for side in 0..2 {
-                self.at(noticed, Event::HangUp { cable: id, side, why: "the connection is dead" });
+                self.at(
+                    noticed,
+                    Event::HangUp {
+                        cable: id,
+                        side,
+                        why: "the connection is dead",
+                    },
+                );
             }
         }
         self.cables.insert(id, cable);
@@ -115,10 +146,27 @@ impl World {
     pub fn meet(&mut self, devices: [usize; 2], stay: [Stay; 2], quality: Quality) -> Held<u64> {
         let keys = [0; 2].map(|_| TransportKey::from_bytes(self.dice.bytes()));
         let mut scene = self.scene();
-        let first = Syncing::new(&mut scene, devices[0], Dialled::Initiator, keys[0], keys[1], stay[0]);
-        let second = Syncing::new(&mut scene, devices[1], Dialled::Responder, keys[1], keys[0], stay[1]);
+        let first = Syncing::new(
+            &mut scene,
+            devices[0],
+            Dialled::Initiator,
+            keys[0],
+            keys[1],
+            stay[0],
+        );
+        let second = Syncing::new(
+            &mut scene,
+            devices[1],
+            Dialled::Responder,
+            keys[1],
+            keys[0],
+            stay[1],
+        );
         self.cast.trace.say(self.now, || {
-            format!("meet: device {} and device {}, {stay:?}, {quality:?}", devices[0], devices[1])
+            format!(
+                "meet: device {} and device {}, {stay:?}, {quality:?}",
+                devices[0], devices[1]
+            )
         });
         let must_succeed = quality.is_good();
         let mut cable = Cable::new([Box::new(first), Box::new(second)], quality);
@@ -145,7 +193,11 @@ impl World {
     /// Lets everything happen until nothing more is going to, which must be before `end`.
     pub fn run_until_quiet(&mut self, end: Instant) -> Held {
         let last = loop {
-            self.run_until(self.queue.first_key_value().map_or(self.now, |(key, _)| key.0))?;
+            self.run_until(
+                self.queue
+                    .first_key_value()
+                    .map_or(self.now, |(key, _)| key.0),
+            )?;
             if self.queue.is_empty() {
                 break self.now;
             }
@@ -158,7 +210,8 @@ impl World {
     /// Whether both ends of a cable hold their replicas for equal.
     pub fn is_in_sync(&self, cable: u64) -> bool {
         self.cables.get(&cable).is_some_and(|cable| {
-            let in_sync = |party: &Option<Box<dyn Party>>| party.as_ref().is_some_and(|p| p.is_in_sync());
+            let in_sync =
+                |party: &Option<Box<dyn Party>>| party.as_ref().is_some_and(|p| p.is_in_sync());
             cable.sides.iter().all(|side| in_sync(&side.party))
         })
     }
@@ -173,7 +226,9 @@ impl World {
     }
 
     fn arrive(&mut self, id: u64, to: usize, packet: Packet) -> Held {
-        let Some(cable) = self.cables.get_mut(&id) else { return Ok(()) };
+        let Some(cable) = self.cables.get_mut(&id) else {
+            return Ok(());
+        };
         let from = 1 - to;
         match packet {
             Packet::Frame(frame) => {
@@ -185,14 +240,20 @@ impl World {
             Packet::End => {
                 let party = cable.sides[to].party.as_ref();
                 let early = party.is_some_and(|party| !party.is_finished());
-                let why = if early { "the other side has ended early" } else { "both are done" };
+                let why = if early {
+                    "the other side has ended early"
+                } else {
+                    "both are done"
+                };
                 self.let_go(id, to, why)
             }
         }
     }
 
     fn alarm(&mut self, id: u64, side: usize) -> Held {
-        let Some(cable) = self.cables.get_mut(&id) else { return Ok(()) };
+        let Some(cable) = self.cables.get_mut(&id) else {
+            return Ok(());
+        };
         cable.sides[side].alarm = None;
         self.act(id, side, |party, scene| {
             if party.alarm(scene).is_some_and(|alarm| alarm <= scene.now) {
@@ -210,9 +271,17 @@ impl World {
         side: usize,
         action: impl FnOnce(&mut dyn Party, &mut Scene<'_>) -> Result<T, End>,
     ) -> Held<Option<T>> {
-        let Some(cable) = self.cables.get_mut(&id) else { return Ok(None) };
-        let Some(mut party) = cable.sides[side].party.take() else { return Ok(None) };
-        let mut scene = Scene { now: self.now, dice: &mut self.dice, cast: &mut self.cast };
+        let Some(cable) = self.cables.get_mut(&id) else {
+            return Ok(None);
+        };
+        let Some(mut party) = cable.sides[side].party.take() else {
+            return Ok(None);
+        };
+        let mut scene = Scene {
+            now: self.now,
+            dice: &mut self.dice,
+            cast: &mut self.cast,
+        };
         match action(&mut *party, &mut scene) {
             Ok(done) => {
                 let alarm = party.alarm(&scene);
@@ -228,8 +297,13 @@ impl World {
             Err(End::Fault(fault)) => Err(fault),
             Err(End::Over(why)) => {
                 let device = party.device();
-                self.cast.trace.say(self.now, || format!("cable {id}, device {device:?}: {why}"));
-                hold!(!cable.must_succeed, "two devices of one twin could not sync: {why}");
+                self.cast
+                    .trace
+                    .say(self.now, || format!("cable {id}, device {device:?}: {why}"));
+                hold!(
+                    !cable.must_succeed,
+                    "two devices of one twin could not sync: {why}"
+                );
                 cable.sides[side].party = Some(party);
                 self.let_go(id, side, "an error")?;
                 Ok(None)
@@ -240,7 +314,9 @@ impl World {
     /// Takes from a party what it has to say, as long as there is room for it.
     fn pump(&mut self, id: u64, side: usize) -> Held {
         loop {
-            let Some(cable) = self.cables.get(&id) else { return Ok(()) };
+            let Some(cable) = self.cables.get(&id) else {
+                return Ok(());
+            };
             if cable.sides[side].under_way >= ROOM {
                 return Ok(());
             }
@@ -252,8 +328,14 @@ impl World {
                 None => break,
             }
         }
-        let Some(cable) = self.cables.get_mut(&id) else { return Ok(()) };
-        if cable.sides[side].party.as_ref().is_some_and(|party| party.is_finished()) {
+        let Some(cable) = self.cables.get_mut(&id) else {
+            return Ok(());
+        };
+        if cable.sides[side]
+            .party
+            .as_ref()
+            .is_some_and(|party| party.is_finished())
+        {
             cable.sides[side].is_done = true;
             self.let_go(id, side, "done")?;
         }
@@ -261,12 +343,21 @@ impl World {
     }
 
     fn send(&mut self, id: u64, side: usize, frame: Vec<u8>) {
-        let Some(cable) = self.cables.get_mut(&id) else { return };
+        let Some(cable) = self.cables.get_mut(&id) else {
+            return;
+        };
         let here = &mut cable.sides[side];
         let party = here.party.as_ref();
-        if let Some(device) = party.filter(|p| cable.is_strange && p.is_honest()).and_then(|p| p.device()) {
+        if let Some(device) = party
+            .filter(|p| cable.is_strange && p.is_honest())
+            .and_then(|p| p.device())
+        {
             let twin = self.cast.devices[device].twin;
-            self.overheard.push(Overheard { cable: id, twin, frame: frame.clone() });
+            self.overheard.push(Overheard {
+                cable: id,
+                twin,
+                frame: frame.clone(),
+            });
         }
         let mangling = cable.quality.mangled[side]
             .filter(|(which, _)| *which == here.sent)
@@ -290,7 +381,9 @@ impl World {
     }
 
     fn ship(&mut self, id: u64, side: usize, packet: Packet) {
-        let Some(cable) = self.cables.get_mut(&id) else { return };
+        let Some(cable) = self.cables.get_mut(&id) else {
+            return;
+        };
         let here = &mut cable.sides[side];
         let (least, most) = cable.quality.delay;
         here.last = here.last.max(self.now + self.dice.between(least, most));
@@ -299,15 +392,28 @@ impl World {
         }
         let when = here.last;
         if cable.quality.lost_from[side].is_none_or(|lost| when < lost) {
-            self.at(when, Event::Arrive { cable: id, to: 1 - side, packet });
+            self.at(
+                when,
+                Event::Arrive {
+                    cable: id,
+                    to: 1 - side,
+                    packet,
+                },
+            );
         }
     }
 
     /// A party lets go of its end, and the other end is told.
     fn let_go(&mut self, id: u64, side: usize, why: &str) -> Held {
-        let Some(cable) = self.cables.get_mut(&id) else { return Ok(()) };
-        let Some(party) = cable.sides[side].party.take() else { return Ok(()) };
-        self.cast.trace.say(self.now, || format!("cable {id}, side {side} lets go: {why}"));
+        let Some(cable) = self.cables.get_mut(&id) else {
+            return Ok(());
+        };
+        let Some(party) = cable.sides[side].party.take() else {
+            return Ok(());
+        };
+        self.cast.trace.say(self.now, || {
+            format!("cable {id}, side {side} lets go: {why}")
+        });
         drop(party);
         if cable.sides[1 - side].party.is_some() {
             self.ship(id, side, Packet::End);
@@ -322,7 +428,8 @@ impl World {
         for _ in 0..1000 {
             let changed = (0..self.cast.devices.len()).find(|device| {
                 let vault = &self.cast.devices[*device];
-                vault.is_up() && self.generations.get(device) != Some(&vault.vault_ref().generation())
+                vault.is_up()
+                    && self.generations.get(device) != Some(&vault.vault_ref().generation())
             });
             let Some(device) = changed else { return Ok(()) };
             let generation = self.cast.devices[device].vault_ref().generation();
@@ -338,9 +445,14 @@ impl World {
 
     fn ends_of(&self, device: usize) -> Vec<(u64, usize)> {
         let of_device = |party: &Option<Box<dyn Party>>| {
-            party.as_ref().is_some_and(|party| party.device() == Some(device))
+            party
+                .as_ref()
+                .is_some_and(|party| party.device() == Some(device))
         };
-        let ends = self.cables.iter().flat_map(|(id, cable)| [(*id, 0, cable), (*id, 1, cable)]);
+        let ends = self
+            .cables
+            .iter()
+            .flat_map(|(id, cable)| [(*id, 0, cable), (*id, 1, cable)]);
         let ends = ends.filter(|(_, side, cable)| of_device(&cable.sides[*side].party));
         ends.map(|(id, side, _)| (id, side)).collect()
     }
@@ -358,7 +470,9 @@ impl World {
 
     /// The process of a device is killed, and begins again after a while.
     pub fn crash(&mut self, device: usize) -> Held {
-        self.cast.trace.say(self.now, || format!("device {device} crashes"));
+        self.cast
+            .trace
+            .say(self.now, || format!("device {device} crashes"));
         for (id, side) in self.ends_of(device) {
             self.let_go(id, side, "killed")?;
         }
@@ -371,7 +485,9 @@ impl World {
 
     fn restart(&mut self, device: usize) -> Held {
         if !self.cast.devices[device].is_up() {
-            self.cast.trace.say(self.now, || format!("device {device} is back"));
+            self.cast
+                .trace
+                .say(self.now, || format!("device {device} is back"));
             self.cast.devices[device].restart()?;
             self.cast.tell_time(device, self.now)?;
             self.cast.inspect(device, self.now)?;

@@ -27,9 +27,13 @@ const TRIES: u32 = 3_000_000;
 
 /// Somebody dials a new device and has not seen its QR code. Then its own phone scans it after all.
 pub fn guess(world: &mut World) -> Held {
-    let Some(phone) = some_admin(world) else { return Ok(()) };
+    let Some(phone) = some_admin(world) else {
+        return Ok(());
+    };
     let newcomer = world.arrive_newcomer(0)?;
-    world.cast.trace.say(world.now, || format!("somebody dials newcomer {newcomer} without its code"));
+    world.cast.trace.say(world.now, || {
+        format!("somebody dials newcomer {newcomer} without its code")
+    });
     let me = TransportKey::from_bytes(world.dice.bytes());
     let shown = &world.cast.newcomers[newcomer];
     // It has the right key and address, as anyone in the same network, but had to make up the secret.
@@ -41,8 +45,13 @@ pub fn guess(world: &mut World) -> Held {
     };
     let invited = phone::invite(made_up, &me, &shown.transport, inviter);
     let (hello, _) = invited.map_err(|error| fault!("{error}"))?;
-    let guesser = Talker { says: VecDeque::from([hello]) };
-    let quality = Quality { until: Some(world.now + 30_000), ..Quality::good(&mut world.dice) };
+    let guesser = Talker {
+        says: VecDeque::from([hello]),
+    };
+    let quality = Quality {
+        until: Some(world.now + 30_000),
+        ..Quality::good(&mut world.dice)
+    };
     let parties: [Box<dyn Party>; 2] = [Box::new(guesser), Box::new(NewDevice::new(newcomer, me))];
     world.connect(Cable::new(parties, quality))?;
     world.run_until(world.now + 5_000)?;
@@ -79,12 +88,18 @@ impl Party for Talker {
 /// A box runs two links: as a phone with the new device whose QR code it has photographed, and as a new device with
 /// the phone, which it has made to scan a code of its own. The person types what the real new device shows.
 pub fn relay(world: &mut World) -> Held {
-    let Some(phone) = some_admin(world) else { return Ok(()) };
+    let Some(phone) = some_admin(world) else {
+        return Ok(());
+    };
     let newcomer = world.arrive_newcomer(0)?;
-    world.cast.trace.say(world.now, || format!("a box between device {phone} and newcomer {newcomer}"));
+    world.cast.trace.say(world.now, || {
+        format!("a box between device {phone} and newcomer {newcomer}")
+    });
     let code = link_as_phone(world, phone, newcomer)?;
     let Some(code) = code else { return Ok(()) };
-    let (me, from) = ([0; 2]).map(|_| TransportKey::from_bytes(world.dice.bytes())).into();
+    let (me, from) = ([0; 2])
+        .map(|_| TransportKey::from_bytes(world.dice.bytes()))
+        .into();
     let keys = DeviceKeys::random(world.dice.rng()).map_err(|error| fault!("{error}"))?;
     let offer = Offer::new(&me, [], clock(world.now, 0), world.dice.rng());
     let text = offer.to_text();
@@ -93,12 +108,22 @@ pub fn relay(world: &mut World) -> Held {
         transports: [from, me],
         wanted: code,
         searches,
-        step: Step::Waiting(Waiting::new(offer, keys, me)),
+        step: Step::Waiting(Box::new(Waiting::new(offer, keys, me))),
         said: Vec::new(),
         outbox: VecDeque::new(),
     };
-    let person = Phone::new(&mut world.scene(), phone, newcomer, &text, [from, me], Typing::Right)?;
-    let quality = Quality { until: Some(world.now + 60_000), ..Quality::good(&mut world.dice) };
+    let person = Phone::new(
+        &mut world.scene(),
+        phone,
+        newcomer,
+        &text,
+        [from, me],
+        Typing::Right,
+    )?;
+    let quality = Quality {
+        until: Some(world.now + 60_000),
+        ..Quality::good(&mut world.dice)
+    };
     world.connect(Cable::new([Box::new(person), Box::new(relay)], quality))?;
     Ok(())
 }
@@ -127,8 +152,14 @@ fn link_as_phone(world: &mut World, phone: usize, newcomer: usize) -> Held<Optio
     };
     let (hello, greeted) =
         phone::invite(offer, &me, &peer, inviter).map_err(|error| fault!("{error}"))?;
-    let talker = FalsePhone { greeted: Some(greeted), outbox: VecDeque::from([hello]) };
-    let quality = Quality { until: Some(world.now + 90_000), ..Quality::good(&mut world.dice) };
+    let talker = FalsePhone {
+        greeted: Some(greeted),
+        outbox: VecDeque::from([hello]),
+    };
+    let quality = Quality {
+        until: Some(world.now + 90_000),
+        ..Quality::good(&mut world.dice)
+    };
     let parties: [Box<dyn Party>; 2] = [Box::new(talker), Box::new(NewDevice::new(newcomer, me))];
     world.connect(Cable::new(parties, quality))?;
     world.run_until(world.now + 2_000)?;
@@ -148,7 +179,9 @@ impl Party for FalsePhone {
 
     fn receive(&mut self, scene: &mut Scene<'_>, frame: &[u8]) -> Result<(), End> {
         if let Some(greeted) = self.greeted.take() {
-            let (nonce, _) = greeted.receive_keys(frame, scene.dice.rng()).map_err(End::over)?;
+            let (nonce, _) = greeted
+                .receive_keys(frame, scene.dice.rng())
+                .map_err(End::over)?;
             self.outbox.push_back(nonce);
         }
         Ok(())
@@ -164,7 +197,7 @@ impl Party for FalsePhone {
 }
 
 enum Step {
-    Waiting(Waiting),
+    Waiting(Box<Waiting>),
     Committed(Box<new_device::Committed>),
     Done,
 }
@@ -193,7 +226,8 @@ impl Party for Relay {
         match std::mem::replace(&mut self.step, Step::Done) {
             Step::Waiting(waiting) => {
                 let now = clock(scene.now, 0);
-                let taken = waiting.receive_hello(now, &self.transports[0], heard, scene.dice.rng());
+                let taken =
+                    waiting.receive_hello(now, &self.transports[0], heard, scene.dice.rng());
                 let (keys, committed) = taken.map_err(|refused| End::over(refused.error))?;
                 self.said.push(keys.clone());
                 self.outbox.push_back(keys);
@@ -201,7 +235,11 @@ impl Party for Relay {
             }
             Step::Committed(committed) => {
                 let (honest, _) = committed.receive_nonce(heard).map_err(End::over)?;
-                let found = if self.searches { self.search(scene.dice)? } else { None };
+                let found = if self.searches {
+                    self.search(scene.dice)?
+                } else {
+                    None
+                };
                 self.outbox.push_back(found.unwrap_or(honest));
             }
             Step::Done => {}
@@ -221,8 +259,11 @@ impl Party for Relay {
 impl Relay {
     /// A nonce that makes the phone expect the wanted code, whatever was committed to.
     fn search(&self, dice: &mut Dice) -> Held<Option<Vec<u8>>> {
-        let hello: LinkFrame = minicbor::decode(&self.said[0]).map_err(|error| fault!("{error}"))?;
-        let LinkFrame::Hello(hello) = hello else { return Ok(None) };
+        let hello: LinkFrame =
+            minicbor::decode(&self.said[0]).map_err(|error| fault!("{error}"))?;
+        let LinkFrame::Hello(hello) = hello else {
+            return Ok(None);
+        };
         let bound = proof_context(&self.transports, &hello.phone, &hello);
         let wanted: String = self.wanted.split(' ').collect();
         let mut nonce = dice.bytes();
@@ -239,7 +280,11 @@ impl Relay {
 }
 
 /// What both sides' proofs and the code are bound to.
-fn proof_context(transports: &[TransportKey; 2], phone: &DeviceId, hello: &super::wire::Hello) -> Vec<u8> {
+fn proof_context(
+    transports: &[TransportKey; 2],
+    phone: &DeviceId,
+    hello: &super::wire::Hello,
+) -> Vec<u8> {
     let fields = [
         transports[0].as_bytes().as_slice(),
         transports[1].as_bytes(),
@@ -258,7 +303,9 @@ fn code(frames: &[&Vec<u8>]) -> String {
         transcript.extend_from_slice(frame);
     }
     let hash = context::LINK_TRANSCRIPT.hash([transcript.as_slice()]);
-    let number = hash[..8].iter().fold(0u64, |number, byte| (number << 8) | u64::from(*byte));
+    let number = hash[..8]
+        .iter()
+        .fold(0u64, |number, byte| (number << 8) | u64::from(*byte));
     format!("{:06}", number % 1_000_000)
 }
 
@@ -269,13 +316,20 @@ fn takes_any_nonce(dice: &mut Dice) -> Held<bool> {
     let offer = Offer::new(&peer, [], clock(0, 0), dice.rng());
     let text = offer.to_text();
     let twin = twin_identity::entry::Genesis::new(dice.bytes()).twin_id();
-    let inviter = Inviter { twin, name: TWIN_NAME.to_owned(), device: keys.id() };
+    let inviter = Inviter {
+        twin,
+        name: TWIN_NAME.to_owned(),
+        device: keys.id(),
+    };
     let scanned = Offer::parse(&text).map_err(|error| fault!("{error}"))?;
-    let (hello, greeted) = phone::invite(scanned, &me, &peer, inviter).map_err(|error| fault!("{error}"))?;
+    let (hello, greeted) =
+        phone::invite(scanned, &me, &peer, inviter).map_err(|error| fault!("{error}"))?;
     let waiting = Waiting::new(offer, keys, peer);
     let taken = waiting.receive_hello(clock(0, 0), &me, &hello, dice.rng());
     let (keys, _) = taken.map_err(|refused| fault!("{}", refused.error))?;
-    let (_, committed) = greeted.receive_keys(&keys, dice.rng()).map_err(|error| fault!("{error}"))?;
+    let (_, committed) = greeted
+        .receive_keys(&keys, dice.rng())
+        .map_err(|error| fault!("{error}"))?;
     let other = frame(&LinkFrame::NewNonce(dice.bytes()));
     Ok(committed.receive_nonce(&other).is_ok())
 }

@@ -61,13 +61,34 @@ const FORGERIES: [Forgery; 8] = [
 pub fn attack(world: &mut World, forger: usize, victim: usize) -> Held {
     let keys = [0; 2].map(|_| TransportKey::from_bytes(world.dice.bytes()));
     let forgery = *world.dice.pick(&FORGERIES);
-    world.cast.trace.say(world.now, || format!("device {forger} forges for {victim}: {forgery:?}"));
+    world.cast.trace.say(world.now, || {
+        format!("device {forger} forges for {victim}: {forgery:?}")
+    });
     let mut quality = Quality::good(&mut world.dice);
     quality.until = Some(world.now + 60_000);
     let mut scene = world.scene();
-    let session = Syncing::new(&mut scene, forger, Side::Initiator, keys[0], keys[1], Stay::Online);
-    let victim = Syncing::new(&mut scene, victim, Side::Responder, keys[1], keys[0], Stay::Online);
-    let forger = Forger { device: forger, session, forgery: Some(forgery), slipped: VecDeque::new() };
+    let session = Syncing::new(
+        &mut scene,
+        forger,
+        Side::Initiator,
+        keys[0],
+        keys[1],
+        Stay::Online,
+    );
+    let victim = Syncing::new(
+        &mut scene,
+        victim,
+        Side::Responder,
+        keys[1],
+        keys[0],
+        Stay::Online,
+    );
+    let forger = Forger {
+        device: forger,
+        session,
+        forgery: Some(forgery),
+        slipped: VecDeque::new(),
+    };
     world.connect(Cable::new([Box::new(forger), Box::new(victim)], quality))?;
     Ok(())
 }
@@ -96,10 +117,14 @@ impl Party for Forger {
         if self.session.has_met()
             && let Some(forgery) = self.forgery.take()
         {
-            self.slipped = forge(scene, self.device, forgery)?.into_iter().map(|f| frame(&f)).collect();
+            self.slipped = forge(scene, self.device, forgery)?
+                .into_iter()
+                .map(|f| frame(&f))
+                .collect();
             if matches!(forgery, Forgery::Garbage) {
                 let len = scene.dice.index(200);
-                self.slipped.push_back((0..len).map(|_| scene.dice.bytes()[0]).collect());
+                self.slipped
+                    .push_back((0..len).map(|_| scene.dice.bytes()[0]).collect());
             }
         }
         match self.slipped.pop_front() {
@@ -137,7 +162,10 @@ fn forge(scene: &mut Scene<'_>, forger: usize, forgery: Forgery) -> Held<Vec<Syn
             vec![first_op(scene, forger, &SpaceName::members(), &keys)?]
         }
         Forgery::AdminsSpace => {
-            let keys = scene.cast.devices[forger].vault_ref().device_keys().to_secret();
+            let keys = scene.cast.devices[forger]
+                .vault_ref()
+                .device_keys()
+                .to_secret();
             let keys = DeviceKeys::from_secret(&keys).map_err(|error| fault!("{error}"))?;
             vec![first_op(scene, forger, &SpaceName::keys(), &keys)?]
         }
@@ -160,7 +188,9 @@ fn op_of_another(scene: &mut Scene<'_>, forger: usize) -> Held<Option<SyncFrame>
     let vault = scene.cast.devices[forger].vault_ref();
     let mut logs = Vec::new();
     for head in vault.heads()? {
-        let origin = vault.origin(&head.log)?.ok_or_else(|| fault!("a log without an origin"))?;
+        let origin = vault
+            .origin(&head.log)?
+            .ok_or_else(|| fault!("a log without an origin"))?;
         if origin.device != vault.device() {
             logs.push((head, origin));
         }
@@ -170,8 +200,15 @@ fn op_of_another(scene: &mut Scene<'_>, forger: usize) -> Held<Option<SyncFrame>
     }
     let (LogHead { log, head }, origin) = *scene.dice.pick(&logs);
     let newest = scene.cast.truth.op(log, head.height);
-    let epoch = newest.ok_or_else(|| fault!("an op that nobody wrote"))?.epoch;
-    let place = Place { log, seq: head.height + 1, prev: Some(head.link), epoch };
+    let epoch = newest
+        .ok_or_else(|| fault!("an op that nobody wrote"))?
+        .epoch;
+    let place = Place {
+        log,
+        seq: head.height + 1,
+        prev: Some(head.link),
+        epoch,
+    };
     let op = sealed(scene, forger, &place, None)?;
     Ok(op.map(|op| ops(origin, vec![op])))
 }
@@ -181,12 +218,16 @@ fn newest_op(scene: &mut Scene<'_>, forger: usize, flipped: bool) -> Held<SyncFr
     let space = SpaceName::members();
     for _ in 0..2 {
         let change = some_change(scene.dice);
-        scene.cast.write(forger, scene.now, scene.dice, &space, &[change])?;
+        scene
+            .cast
+            .write(forger, scene.now, scene.dice, &space, &[change])?;
     }
     let vault = scene.cast.devices[forger].vault_ref();
     let id = space.id(vault.twin());
     for LogHead { log, head } in vault.heads()? {
-        let origin = vault.origin(&log)?.ok_or_else(|| fault!("a log without an origin"))?;
+        let origin = vault
+            .origin(&log)?
+            .ok_or_else(|| fault!("a log without an origin"))?;
         if origin.device == vault.device() && origin.space == id {
             let mut run = vault.read_run(&log, head.height - 2, usize::MAX)?;
             if flipped {
@@ -204,13 +245,29 @@ fn newest_op(scene: &mut Scene<'_>, forger: usize, flipped: bool) -> Held<SyncFr
 }
 
 /// A first op in a space by these keys, in an epoch that the forger knows.
-fn first_op(scene: &mut Scene<'_>, forger: usize, space: &SpaceName, keys: &DeviceKeys) -> Held<SyncFrame> {
+fn first_op(
+    scene: &mut Scene<'_>,
+    forger: usize,
+    space: &SpaceName,
+    keys: &DeviceKeys,
+) -> Held<SyncFrame> {
     let vault = scene.cast.devices[forger].vault_ref();
-    let origin = Origin { space: space.id(vault.twin()), device: keys.id(), incarnation: [7; 16] };
+    let origin = Origin {
+        space: space.id(vault.twin()),
+        device: keys.id(),
+        incarnation: [7; 16],
+    };
     let log = origin.log_id(vault.twin());
     let epochs = scene.cast.truth.epochs(vault)?;
-    let epoch = *epochs.first().ok_or_else(|| fault!("a member without any key"))?;
-    let place = Place { log, seq: 1, prev: None, epoch };
+    let epoch = *epochs
+        .first()
+        .ok_or_else(|| fault!("a member without any key"))?;
+    let place = Place {
+        log,
+        seq: 1,
+        prev: None,
+        epoch,
+    };
     let op = sealed(scene, forger, &place, Some(keys))?;
     Ok(ops(origin, op.into_iter().collect()))
 }
@@ -245,7 +302,10 @@ fn sealed(
 }
 
 fn ops(origin: Origin, run: Vec<Vec<u8>>) -> SyncFrame {
-    SyncFrame::Ops(Ops { origin, ops: run.into_iter().map(ByteVec::from).collect() })
+    SyncFrame::Ops(Ops {
+        origin,
+        ops: run.into_iter().map(ByteVec::from).collect(),
+    })
 }
 
 /// An entry that adds a device which no person has admitted, signed by the forger but naming `signer`.
@@ -256,7 +316,10 @@ fn device(scene: &mut Scene<'_>, forger: usize, signer: Option<DeviceId>) -> Hel
     let statement = new.statement(log.twin(), Role::Admin);
     let (heads, seq) = (log.heads(), log.next_seq());
     let entry = Entry::add_device(log.twin(), &heads, seq, &statement, vault.device_keys());
-    let mut bytes = entry.map_err(|error| fault!("{error}"))?.to_bytes().to_vec();
+    let mut bytes = entry
+        .map_err(|error| fault!("{error}"))?
+        .to_bytes()
+        .to_vec();
     if let Some(signer) = signer {
         let (mine, theirs) = (vault.device(), signer);
         let (mine, theirs) = (mine.as_bytes(), theirs.as_bytes());
@@ -266,4 +329,3 @@ fn device(scene: &mut Scene<'_>, forger: usize, signer: Option<DeviceId>) -> Hel
     }
     Ok(SyncFrame::Entries(vec![bytes.into()]))
 }
-

@@ -26,7 +26,9 @@ use crate::sim::world::World;
 pub fn attack(world: &mut World, member: usize, victim: usize) -> Held {
     let keys = [0; 2].map(|_| TransportKey::from_bytes(world.dice.bytes()));
     let unlinked = world.dice.chance(50);
-    world.cast.trace.say(world.now, || format!("device {victim} is dialled in a mask, unlinked: {unlinked}"));
+    world.cast.trace.say(world.now, || {
+        format!("device {victim} is dialled in a mask, unlinked: {unlinked}")
+    });
     let own = DeviceKeys::random(world.dice.rng()).map_err(|error| fault!("{error}"))?;
     let vault = world.cast.devices[member].vault_ref();
     let log = vault.identity().clone();
@@ -38,14 +40,43 @@ pub fn attack(world: &mut World, member: usize, victim: usize) -> Held {
             discovery.push(opened.key.discovery());
         }
     }
-    let claims = if unlinked { own.id() } else { admin.unwrap_or_else(|| own.id()) };
-    let store = Loot { keys: own, claims, log, discovery, admins_ops: 0, things: 0 };
-    let session = Session::new(Side::Initiator, keys[0], keys[1], Stay::Online, 0, world.dice.rng());
-    let mask = Mask { session, store, unlinked };
+    let claims = if unlinked {
+        own.id()
+    } else {
+        admin.unwrap_or_else(|| own.id())
+    };
+    let store = Loot {
+        keys: own,
+        claims,
+        log,
+        discovery,
+        admins_ops: 0,
+        things: 0,
+    };
+    let session = Session::new(
+        Side::Initiator,
+        keys[0],
+        keys[1],
+        Stay::Online,
+        0,
+        world.dice.rng(),
+    );
+    let mask = Mask {
+        session,
+        store,
+        unlinked,
+    };
     let mut quality = Quality::good(&mut world.dice);
     quality.until = Some(world.now + 30_000);
     let mut scene = world.scene();
-    let victim = Syncing::new(&mut scene, victim, Side::Responder, keys[1], keys[0], Stay::Online);
+    let victim = Syncing::new(
+        &mut scene,
+        victim,
+        Side::Responder,
+        keys[1],
+        keys[0],
+        Stay::Online,
+    );
     world.connect(Cable::new([Box::new(mask), Box::new(victim)], quality))?;
     Ok(())
 }
@@ -63,8 +94,13 @@ impl Party for Mask {
 
     fn receive(&mut self, _: &mut Scene<'_>, frame: &[u8]) -> Result<(), End> {
         // Its own clock stands still: it is in no hurry.
-        self.session.receive(0, frame, &mut self.store).map_err(End::over)?;
-        hold!(self.store.admins_ops == 0, "ops of the admins' space were given to somebody who posed as an admin");
+        self.session
+            .receive(0, frame, &mut self.store)
+            .map_err(End::over)?;
+        hold!(
+            self.store.admins_ops == 0,
+            "ops of the admins' space were given to somebody who posed as an admin"
+        );
         hold!(
             !self.unlinked || self.store.things == 0,
             "ops or grants were given to a device that is not linked"
@@ -73,7 +109,9 @@ impl Party for Mask {
     }
 
     fn next_frame(&mut self, _: &mut Scene<'_>) -> Result<Option<Vec<u8>>, End> {
-        self.session.next_frame(0, &mut self.store).map_err(End::over)
+        self.session
+            .next_frame(0, &mut self.store)
+            .map_err(End::over)
     }
 
     fn is_finished(&self) -> bool {
@@ -147,7 +185,12 @@ impl OpStore for Loot {
         Ok(Vec::new())
     }
 
-    fn append_run(&mut self, _: u64, origin: &Origin, run: &[Vec<u8>]) -> Result<Taken, Infallible> {
+    fn append_run(
+        &mut self,
+        _: u64,
+        origin: &Origin,
+        run: &[Vec<u8>],
+    ) -> Result<Taken, Infallible> {
         self.things += run.len();
         if origin.space == SpaceName::keys().id(self.log.twin()) {
             self.admins_ops += run.len();

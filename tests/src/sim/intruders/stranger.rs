@@ -24,11 +24,27 @@ pub fn attack(world: &mut World, victim: usize) -> Held {
     } else {
         (Side::Responder, Side::Initiator)
     };
-    let victim = Syncing::new(&mut scene, victim, mine, keys[0], keys[1], Stay::UntilInSync);
+    let victim = Syncing::new(
+        &mut scene,
+        victim,
+        mine,
+        keys[0],
+        keys[1],
+        Stay::UntilInSync,
+    );
     let stranger: Box<dyn Party> = match which {
-        0 => Box::new(Babbler { frames: babble(&mut scene) }),
+        0 => Box::new(Babbler {
+            frames: babble(&mut scene),
+        }),
         1 => Box::new(Babbler { frames: replay }),
-        _ => Box::new(Syncing::new(&mut scene, neighbour, theirs, keys[1], keys[0], Stay::UntilInSync)),
+        _ => Box::new(Syncing::new(
+            &mut scene,
+            neighbour,
+            theirs,
+            keys[1],
+            keys[0],
+            Stay::UntilInSync,
+        )),
     };
     let mut cable = Cable::new([Box::new(victim), stranger], quality);
     cable.is_strange = true;
@@ -39,7 +55,10 @@ pub fn attack(world: &mut World, victim: usize) -> Held {
 /// What one of our devices said to the last stranger.
 fn last_talk(world: &World) -> VecDeque<Vec<u8>> {
     let last = world.overheard.last().map(|last| last.cable);
-    let talk = world.overheard.iter().filter(|said| Some(said.cable) == last);
+    let talk = world
+        .overheard
+        .iter()
+        .filter(|said| Some(said.cable) == last);
     talk.map(|said| said.frame.clone()).collect()
 }
 
