@@ -14,6 +14,8 @@ pub enum CliError {
     NoHome,
     #[error("the password cannot be read: run this in a terminal, or set TWIN_PASSWORD")]
     NoPassword,
+    #[error("stopped: nothing was done")]
+    Stopped,
     #[error("the two passwords differ: try again")]
     PasswordsDiffer,
     #[error("“{0}” should be SPACE/COLLECTION/ID")]

@@ -36,6 +36,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: &Args) -> Result<()> {
+    stop::at_interrupt()?;
     let cx = &output::Context::new(args)?;
     match &args.command {
         Command::Create(options) => create::run(cx, options),

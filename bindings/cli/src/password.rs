@@ -1,8 +1,11 @@
 //! The password: from the terminal without echo, or from TWIN_PASSWORD.
 
+use std::io::ErrorKind;
+
 use zeroize::Zeroizing;
 
 use crate::error::{CliError, Result};
+use crate::stop;
 
 const VARIABLE: &str = "TWIN_PASSWORD";
 
@@ -37,6 +40,11 @@ fn typed_twice() -> Result<Zeroizing<String>> {
 }
 
 fn prompt(text: &str) -> Result<Zeroizing<String>> {
-    let typed = rpassword::prompt_password(text);
-    typed.map(Zeroizing::new).map_err(|_| CliError::NoPassword)
+    let typed = stop::not_during(|| rpassword::prompt_password(text));
+    typed
+        .map(Zeroizing::new)
+        .map_err(|error| match error.kind() {
+            ErrorKind::Interrupted => CliError::Stopped,
+            _ => CliError::NoPassword,
+        })
 }

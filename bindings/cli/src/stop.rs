@@ -1,8 +1,36 @@
 //! Being asked to stop: Ctrl-C, a closed terminal, or a service manager.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The exit code of a program that Ctrl-C ended, as usual in a shell.
+const INTERRUPTED: i32 = 130;
+
+/// Whether Ctrl-C is somebody's business: of a command that stops in its own way, or of a prompt.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Ends the program at Ctrl-C, as the system would, but for those who take care of it themselves.
+pub fn at_interrupt() -> io::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        while interrupt.recv().await.is_some() {
+            if !TAKEN.load(Ordering::SeqCst) {
+                std::process::exit(INTERRUPTED);
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Does something that has its own answer to Ctrl-C: a prompt has to give the terminal back as it was.
+pub fn not_during<T>(prompt: impl FnOnce() -> T) -> T {
+    TAKEN.store(true, Ordering::SeqCst);
+    let answer = prompt();
+    TAKEN.store(false, Ordering::SeqCst);
+    answer
+}
 
 /// Listens from the moment it is made, so that no request is missed, whatever is done between two looks.
 pub struct Stop {
@@ -11,6 +39,7 @@ pub struct Stop {
 
 impl Stop {
     pub fn new() -> io::Result<Self> {
+        TAKEN.store(true, Ordering::SeqCst);
         Ok(Self {
             signals: [
                 signal(SignalKind::interrupt())?,
