@@ -131,7 +131,7 @@ impl DidWeb {
 }
 
 /// A DID document: as much of DID Core §5 as a login needs.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Document {
     #[serde(rename = "@context", default)]
     context: serde_json::Value,
@@ -139,12 +139,20 @@ pub(crate) struct Document {
     #[serde(rename = "verificationMethod", default)]
     methods: Vec<Method>,
     #[serde(default)]
-    authentication: serde_json::Value,
+    authentication: Vec<Authentication>,
     #[serde(rename = "assertionMethod", default)]
     assertion: serde_json::Value,
 }
 
-#[derive(Serialize, Deserialize)]
+/// A method that may speak for the site (DID Core §5.3.1): named, or written out in place.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Authentication {
+    Named(String),
+    Embedded(Method),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Method {
     id: String,
@@ -171,7 +179,7 @@ impl Document {
                 controller: did.did.clone(),
                 public_key_jwk: serde_json::json!(Jwk::new(key)),
             }],
-            authentication: serde_json::json!([kid]),
+            authentication: vec![Authentication::Named(kid.clone())],
             assertion: serde_json::json!([kid]),
         }
     }
@@ -184,17 +192,43 @@ impl Document {
         serde_json::from_slice(body).ok()
     }
 
-    /// The key that `kid`, a DID URL, names, provided that the DID itself controls it.
+    /// The key that `kid`, a DID URL, names, provided that it may speak for the site: listed under
+    /// `authentication` and controlled by the DID itself. A key listed for another use may not.
     pub fn key(&self, kid: &str) -> Option<PublicKey> {
-        let absolute = |id: &str| match id.starts_with('#') {
-            true => format!("{}{id}", self.id),
-            false => id.to_owned(),
-        };
-        let method = self
-            .methods
-            .iter()
-            .find(|method| method.controller == self.id && absolute(&method.id) == absolute(kid))?;
-        Jwk::deserialize(&method.public_key_jwk).ok()?.key()
+        let kid = self.relative(kid);
+        self.speakers()
+            .find(|method| self.relative(&method.id) == kid)?
+            .key()
+    }
+
+    /// True when [`Document::key`] could ever find one.
+    pub fn has_key(&self) -> bool {
+        self.speakers().any(|method| method.key().is_some())
+    }
+
+    fn speakers(&self) -> impl Iterator<Item = &Method> {
+        let methods = self.authentication.iter().filter_map(|entry| match entry {
+            Authentication::Embedded(method) => Some(method),
+            Authentication::Named(id) => {
+                let same = |method: &&Method| self.relative(&method.id) == self.relative(id);
+                self.methods.iter().find(same)
+            }
+        });
+        methods.filter(|method| method.controller == self.id)
+    }
+
+    /// `#fragment` for a DID URL of this document, whichever way it is written.
+    fn relative<'a>(&self, id: &'a str) -> &'a str {
+        match id.strip_prefix(self.id.as_str()) {
+            Some(fragment) if fragment.starts_with('#') => fragment,
+            _ => id,
+        }
+    }
+}
+
+impl Method {
+    fn key(&self) -> Option<PublicKey> {
+        Jwk::deserialize(&self.public_key_jwk).ok()?.key()
     }
 }
 
@@ -204,7 +238,7 @@ pub(crate) fn key_id(did: &DidWeb, key: &PublicKey) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -276,20 +310,45 @@ mod tests {
         assert!(DidWeb::of_site(&Origin::parse("http://[::1]:1").unwrap()).is_err());
     }
 
+    /// Our own document, changed as JSON.
+    fn document(change: impl FnOnce(&mut serde_json::Value)) -> Document {
+        let did = DidWeb::parse("did:web:shop.example").unwrap();
+        let mut json = serde_json::json!(Document::new(&did, &KEY));
+        change(&mut json);
+        Document::parse(json.to_string().as_bytes()).unwrap()
+    }
+
+    const KEY: PublicKey = PublicKey::Ed25519([3; 32]);
+
     #[test]
     fn a_key_is_found_by_its_id_and_owner() {
-        let did = DidWeb::parse("did:web:shop.example").unwrap();
-        let key = PublicKey::Ed25519([3; 32]);
-        let text = serde_json::to_string(&Document::new(&did, &key)).unwrap();
-        let document = Document::parse(text.as_bytes()).unwrap();
-        let kid = key_id(&did, &key);
-        assert_eq!(document.key(&kid), Some(key));
-        assert_eq!(document.key("did:web:shop.example#other"), None);
-        let stolen = text.replace(
-            r#""controller":"did:web:shop.example""#,
-            r#""controller":"did:web:other.example""#,
-        );
-        assert_eq!(Document::parse(stolen.as_bytes()).unwrap().key(&kid), None);
+        let ours = document(|_| ());
+        let kid = key_id(&DidWeb::parse(&ours.id).unwrap(), &KEY);
+        let (_, fragment) = kid.split_once('#').unwrap();
+        assert!(ours.has_key());
+        assert_eq!(ours.key(&kid), Some(KEY));
+        assert_eq!(ours.key(&format!("#{fragment}")), Some(KEY));
+        assert_eq!(ours.key("did:web:shop.example#other"), None);
+        assert_eq!(ours.key(&format!("did:web:other.example#{fragment}")), None);
+        let stolen = document(|json| {
+            json["verificationMethod"][0]["controller"] = "did:web:other.example".into();
+        });
+        assert!(!stolen.has_key() && stolen.key(&kid).is_none());
+    }
+
+    #[test]
+    fn only_a_key_for_authentication_speaks_for_the_site() {
+        let kid = key_id(&DidWeb::parse("did:web:shop.example").unwrap(), &KEY);
+        for listed in [serde_json::json!([]), serde_json::json!(["#other"])] {
+            let other_use = document(|json| json["authentication"] = listed);
+            assert!(!other_use.has_key() && other_use.key(&kid).is_none());
+        }
+        let embedded = document(|json| {
+            json["authentication"] = json["verificationMethod"].take();
+            json["verificationMethod"] = serde_json::json!([]);
+        });
+        assert!(embedded.has_key());
+        assert_eq!(embedded.key(&kid), Some(KEY));
     }
 
     proptest! {
