@@ -13,10 +13,10 @@
 //! ```text
 //! wallet                                              site
 //! Invitation::parse(QR text)                          Attempt::start -> QR text
-//!   ask_request -> HttpRequest  ── POST request_uri ─▶ Attempt::serve -> request object
-//! RequestFetch::received
-//!               -> HttpRequest  ── GET did.json ─────▶ Site::did_document
-//! KeyFetch::received -> Consent   (the person decides)
+//!   ask_key      -> HttpRequest ── GET did.json ─────▶ Site::did_document
+//! KeyFetch::received
+//!                -> HttpRequest ── POST request_uri ─▶ Attempt::serve -> request object
+//! RequestFetch::received -> Consent   (the person decides)
 //!   approve      -> HttpRequest ── POST response_uri ▶ Attempt::answer -> Subject
 //! Sent::received
 //! ```

@@ -29,6 +29,22 @@ pub(crate) struct WalletMetadata {
     pub number_match: bool,
 }
 
+impl WalletMetadata {
+    /// What this wallet can do.
+    pub fn ours() -> Self {
+        Self {
+            response_types_supported: vec!["id_token".to_owned()],
+            client_id_prefixes_supported: vec!["decentralized_identifier".to_owned()],
+            request_object_signing_alg_values_supported: vec![
+                "EdDSA".to_owned(),
+                "ES256".to_owned(),
+            ],
+            vp_formats_supported: serde_json::Map::new(),
+            number_match: true,
+        }
+    }
+}
+
 /// As much of a wallet's metadata as a site here cares about.
 #[derive(Deserialize)]
 pub(crate) struct Announced {

@@ -53,9 +53,17 @@ impl Shop {
         Self::at("https://shop.example")
     }
 
-    pub fn scan(&mut self) -> (HttpRequest, RequestFetch) {
+    /// A wallet that has read the code and asks for the site's keys.
+    pub fn key_fetch(&self) -> KeyFetch {
         let code = self.attempt.code(&self.site);
-        Invitation::parse(&code).unwrap().ask_request(&mut self.rng)
+        Invitation::parse(&code).unwrap().ask_key().1
+    }
+
+    /// A wallet that knows the site's keys and asks for the request.
+    pub fn scan(&mut self) -> (HttpRequest, RequestFetch) {
+        let fetch = self.key_fetch();
+        let document = self.site.did_document().1;
+        fetch.received(&ok(&document), &mut self.rng).unwrap()
     }
 
     /// The request object for what a wallet wants fetched.
@@ -69,17 +77,10 @@ impl Shop {
             .unwrap()
     }
 
-    pub fn key_fetch(&mut self) -> KeyFetch {
+    pub fn consent(&mut self) -> Consent {
         let (request, fetch) = self.scan();
         let object = self.serve(&request);
-        fetch.received(&ok(&object)).unwrap().1
-    }
-
-    pub fn consent(&mut self) -> Consent {
-        let fetch = self.key_fetch();
-        fetch
-            .received(&ok(&self.site.did_document().1), NOW)
-            .unwrap()
+        fetch.received(&ok(&object), NOW).unwrap()
     }
 
     /// The number that the page shows.
@@ -112,8 +113,7 @@ impl Shop {
         let object = crate::jws::sign(&key.public(), &typ, token.header.kid, &claims, |bytes| {
             key.sign(bytes)
         });
-        let (_, fetch) = fetch.received(&ok(&object.unwrap()))?;
-        fetch.received(&ok(&self.site.did_document().1), NOW)
+        fetch.received(&ok(&object.unwrap()), NOW)
     }
 
     /// The key that [`Shop::at`] made.

@@ -1,7 +1,7 @@
 //! The wallet side: from the text of a QR code to the answer a person agreed to.
 //!
 //! Each step consumes what came back and says what to fetch next; none can be skipped:
-//! [`Invitation`] → [`RequestFetch`] → [`KeyFetch`] → [`Consent`] → [`Sent`].
+//! [`Invitation`] → [`KeyFetch`] → [`RequestFetch`] → [`Consent`] → [`Sent`].
 
 mod consent;
 mod error;

@@ -25,18 +25,16 @@ fn a_request_of_other_making_is_understood() {
 
     let scan = || {
         let mut rng = ChaCha20Rng::seed_from_u64(1);
-        let (request, fetch) = Invitation::parse(text("code"))
-            .unwrap()
-            .ask_request(&mut rng);
-        assert!(request.form().is_none(), "fetched by GET");
-        let (request, fetch) = fetch.received(&ok(object)).unwrap();
+        let (request, fetch) = Invitation::parse(text("code")).unwrap().ask_key();
         assert_eq!(
             request.url(),
             "https://verifier.example:8443/tenants/blue/did.json"
         );
+        let (request, fetch) = fetch.received(&ok(document), &mut rng).unwrap();
+        assert!(request.form().is_none(), "fetched by GET");
         fetch
     };
-    let consent = scan().received(&ok(document), now).unwrap();
+    let consent = scan().received(&ok(object), now).unwrap();
     assert_eq!(consent.site_id().as_str(), expected["site_id"]);
     assert_eq!(consent.site(), expected["site"]);
     assert_eq!(consent.calls_itself(), expected["calls_itself"].as_str());
@@ -48,6 +46,6 @@ fn a_request_of_other_making_is_understood() {
     assert_eq!(answer.url(), expected["response_uri"]);
     assert!(answer.form().unwrap().ends_with("&state=af0ifjsldkj"));
 
-    let late = scan().received(&ok(document), now + 661_000);
+    let late = scan().received(&ok(object), now + 661_000);
     assert_eq!(late.unwrap_err(), LoginError::Expired);
 }

@@ -123,15 +123,15 @@ fn logins() {
         let mut attempt = Attempt::start(NOW, &mut rng);
         let code = attempt.code(&site);
 
-        let (fetch_form, fetch) = Invitation::parse(&code).unwrap().ask_request(&mut rng);
+        let (_, document) = site.did_document();
+        let ok = |body| HttpReply { status: 200, body };
+        let (_, fetch) = Invitation::parse(&code).unwrap().ask_key();
+        let (fetch_form, fetch) = fetch.received(&ok(document.as_bytes()), &mut rng).unwrap();
         let form = fetch_form.form().unwrap();
         let object = attempt
             .serve(&site, Fetch::Post(form.as_bytes()), NOW, &mut rng)
             .unwrap();
-        let (_, document) = site.did_document();
-        let ok = |body| HttpReply { status: 200, body };
-        let (_, fetch) = fetch.received(&ok(object.as_bytes())).unwrap();
-        let consent = fetch.received(&ok(document.as_bytes()), NOW).unwrap();
+        let consent = fetch.received(&ok(object.as_bytes()), NOW).unwrap();
         let persona = PseudonymRoot::from_bytes(ROOT).persona(consent.site_id(), 0, 0, algorithm);
         let number = match attempt.progress(NOW) {
             Progress::Fetched(number) => number,

@@ -49,9 +49,9 @@ impl Twin {
         }
         let invitation = Invitation::parse(text)?;
         let client = Client::new()?;
-        let (request, fetch) = invitation.ask_request(&mut rng());
+        let (request, fetch) = invitation.ask_key();
         let reply = send(&client, &request).await?;
-        let (request, fetch) = fetch.received(&http_reply(&reply))?;
+        let (request, fetch) = fetch.received(&http_reply(&reply), &mut rng())?;
         let reply = send(&client, &request).await?;
         let consent = fetch.received(&http_reply(&reply), self.now())?;
         Ok(LoginRequest { consent, client })

@@ -185,9 +185,9 @@ impl Phone {
 
     pub async fn scan(&self, code: &str) -> Result<Consent, LoginError> {
         let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
-        let (request, fetch) = Invitation::parse(code)?.ask_request(&mut rng);
+        let (request, fetch) = Invitation::parse(code)?.ask_key();
         let reply = self.send(&request).await;
-        let (request, fetch) = fetch.received(&as_reply(&reply))?;
+        let (request, fetch) = fetch.received(&as_reply(&reply), &mut rng)?;
         let reply = self.send(&request).await;
         fetch.received(&as_reply(&reply), now())
     }

@@ -52,7 +52,12 @@ pub enum LoginError {
     /// The DID document is another DID's.
     #[error("The site's key file (did.json) belongs to another site, so nothing was sent.")]
     ForeignKeyFile,
-    /// The key that signed is not in the DID document.
+    /// The DID document lists no key that a login could be checked with.
+    #[error(
+        "The site's key file (did.json) lists no key for logins that your twin knows; log in there another way, or tell the site."
+    )]
+    NoKey,
+    /// The key that signed is not one that the DID document lists under `authentication`.
     #[error(
         "The login request is signed with a key that the site does not list, so nothing was sent."
     )]

@@ -1,34 +1,81 @@
-//! The two things fetched before a person is asked: the request, and the key that proves who made it.
+//! The two things fetched before a person is asked: the site's keys, and then the request that one
+//! of them must have signed.
+
+use data_encoding::BASE64URL_NOPAD;
+use rand_core::CryptoRng;
 
 use crate::did_web::Document;
-use crate::http::{HttpReply, HttpRequest, MAX_BODY_BYTES};
+use crate::http::{HttpReply, HttpRequest, MAX_BODY_BYTES, REQUEST_OBJECT};
 use crate::jws::{JwsError, Token};
-use crate::request::{RequestClaims, TYPE};
+use crate::request::{RequestClaims, TYPE, WalletMetadata};
 use crate::time::NumericDate;
 
 use super::{Consent, Invitation, LoginError};
+
+/// The site's DID document is on its way.
+#[derive(Debug)]
+pub struct KeyFetch {
+    pub(super) invitation: Invitation,
+}
+
+impl KeyFetch {
+    /// Takes the DID document and says where the request object is. Only now is an address touched
+    /// that the code chose: whatever lives there serves keys for logins, so a code cannot aim a
+    /// wallet at a service that never heard of them. By POST the request is bound to this very
+    /// scan (`wallet_nonce`) and number matching is announced (OpenID4VP 1.0 §5.10).
+    ///
+    /// # Errors
+    /// [`LoginError`] when the site failed, or has no DID document of its own with a usable key.
+    pub fn received<R: CryptoRng + ?Sized>(
+        self,
+        reply: &HttpReply<'_>,
+        rng: &mut R,
+    ) -> Result<(HttpRequest, RequestFetch), LoginError> {
+        let document = Document::parse(body(reply)?).ok_or(LoginError::NotAKeyFile)?;
+        let invitation = self.invitation;
+        if document.id != invitation.did.as_str() {
+            return Err(LoginError::ForeignKeyFile);
+        }
+        if !document.has_key() {
+            return Err(LoginError::NoKey);
+        }
+        let to = invitation.request_uri.clone();
+        let (request, wallet_nonce) = if invitation.by_post {
+            let mut nonce = [0; 16];
+            rng.fill_bytes(&mut nonce);
+            let nonce = BASE64URL_NOPAD.encode(&nonce);
+            let metadata = serde_json::to_string(&WalletMetadata::ours()).unwrap_or_default();
+            let form = [("wallet_metadata", &*metadata), ("wallet_nonce", &*nonce)];
+            (HttpRequest::post(to, REQUEST_OBJECT, &form), Some(nonce))
+        } else {
+            (HttpRequest::get(to, REQUEST_OBJECT), None)
+        };
+        let fetch = RequestFetch {
+            invitation,
+            document,
+            wallet_nonce,
+        };
+        Ok((request, fetch))
+    }
+}
 
 /// The request object is on its way.
 #[derive(Debug)]
 pub struct RequestFetch {
     invitation: Invitation,
-    /// Set when the request was fetched by POST.
+    document: Document,
+    /// Set when the request is fetched by POST.
     wallet_nonce: Option<String>,
 }
 
 impl RequestFetch {
-    pub(super) fn new(invitation: Invitation, wallet_nonce: Option<String>) -> Self {
-        Self {
-            invitation,
-            wallet_nonce,
-        }
-    }
-
-    /// Takes the request object, still unproven, and says where the site's key is.
+    /// Takes the request object, proves it with the site's key and turns it into words. `now` is
+    /// in milliseconds since the Unix epoch.
     ///
     /// # Errors
-    /// [`LoginError`] when the site failed, or sent something else than a signed request.
-    pub fn received(self, reply: &HttpReply<'_>) -> Result<(HttpRequest, KeyFetch), LoginError> {
+    /// [`LoginError`] when the signature, the site, the time, the place of the answer or what is
+    /// asked for does not hold.
+    pub fn received(self, reply: &HttpReply<'_>, now: u64) -> Result<Consent, LoginError> {
         let token = Token::parse(body(reply)?).map_err(|_| LoginError::NotARequest)?;
         // RFC 9101 §10.8: a token made for another purpose must not pass as a request.
         let typ = token.header.typ.as_deref().unwrap_or_default();
@@ -36,61 +83,22 @@ impl RequestFetch {
         if !typ.eq_ignore_ascii_case(TYPE) {
             return Err(LoginError::NotARequest);
         }
-        let document = self.invitation.did.document_url().clone();
-        let request = HttpRequest::get(document, "application/did+json, application/json");
-        Ok((
-            request,
-            KeyFetch {
-                invitation: self.invitation,
-                wallet_nonce: self.wallet_nonce,
-                token,
-            },
-        ))
-    }
-}
-
-/// The site's DID document is on its way.
-pub struct KeyFetch {
-    invitation: Invitation,
-    wallet_nonce: Option<String>,
-    token: Token,
-}
-
-impl KeyFetch {
-    /// Takes the DID document, proves the request with it and turns it into words. `now` is in
-    /// milliseconds since the Unix epoch.
-    ///
-    /// # Errors
-    /// [`LoginError`] when the signature, the site, the time, the place of the answer or what is
-    /// asked for does not hold.
-    pub fn received(self, reply: &HttpReply<'_>, now: u64) -> Result<Consent, LoginError> {
-        let document = Document::parse(body(reply)?).ok_or(LoginError::NotAKeyFile)?;
-        if document.id != self.invitation.did.as_str() {
-            return Err(LoginError::ForeignKeyFile);
-        }
-        let kid = self.token.header.kid.as_deref();
+        let kid = token.header.kid.as_deref();
         let key = kid
-            .and_then(|kid| document.key(kid))
+            .and_then(|kid| self.document.key(kid))
             .ok_or(LoginError::UnknownKey)?;
-        self.token.verify(&key).map_err(|error| match error {
+        token.verify(&key).map_err(|error| match error {
             JwsError::Signature => LoginError::WrongSignature,
             JwsError::Algorithm | JwsError::Malformed => LoginError::UnknownSignature,
         })?;
         let claims: RequestClaims =
-            serde_json::from_slice(&self.token.payload).map_err(|_| LoginError::NotARequest)?;
+            serde_json::from_slice(&token.payload).map_err(|_| LoginError::NotARequest)?;
         Consent::new(
             &self.invitation,
             self.wallet_nonce.as_deref(),
             claims,
             NumericDate::from_millis(now),
         )
-    }
-}
-
-/// The key fetch holds what the site asked; a log needs to know only whom.
-impl core::fmt::Debug for KeyFetch {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "KeyFetch({:?})", self.invitation.site())
     }
 }
 

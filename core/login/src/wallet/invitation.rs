@@ -1,16 +1,13 @@
 //! What a QR code says: who asks, and where the request is.
 
-use data_encoding::BASE64URL_NOPAD;
-use rand_core::CryptoRng;
 use url::Url;
 
 use crate::did_web::DidWeb;
-use crate::http::{Fields, HttpRequest, REQUEST_OBJECT};
+use crate::http::{Fields, HttpRequest};
 use crate::origin::{Origin, OriginError};
-use crate::request::{PREFIX, WalletMetadata};
+use crate::request::PREFIX;
 
-use super::LoginError;
-use super::fetch::RequestFetch;
+use super::{KeyFetch, LoginError};
 
 /// The schemes a login code may have: OpenID4VP 1.0 §13.1.2, SIOPv2 draft 13 §14.1.
 const SCHEMES: [&str; 4] = ["openid4vp", "openid", "siopv2", "haip-vp"];
@@ -23,8 +20,8 @@ const MAX_BYTES: usize = 2048;
 pub struct Invitation {
     pub(super) client_id: String,
     pub(super) did: DidWeb,
-    request_uri: Url,
-    by_post: bool,
+    pub(super) request_uri: Url,
+    pub(super) by_post: bool,
 }
 
 impl Invitation {
@@ -91,32 +88,11 @@ impl Invitation {
         self.did.name()
     }
 
-    /// What to fetch first: the request object. By POST the request is bound to this very scan
-    /// (`wallet_nonce`) and number matching is announced (OpenID4VP 1.0 §5.10).
-    pub fn ask_request<R: CryptoRng + ?Sized>(self, rng: &mut R) -> (HttpRequest, RequestFetch) {
-        if !self.by_post {
-            let request = HttpRequest::get(self.request_uri.clone(), REQUEST_OBJECT);
-            return (request, RequestFetch::new(self, None));
-        }
-        let mut nonce = [0; 16];
-        rng.fill_bytes(&mut nonce);
-        let nonce = BASE64URL_NOPAD.encode(&nonce);
-        let metadata = WalletMetadata {
-            response_types_supported: vec!["id_token".to_owned()],
-            client_id_prefixes_supported: vec!["decentralized_identifier".to_owned()],
-            request_object_signing_alg_values_supported: vec![
-                "EdDSA".to_owned(),
-                "ES256".to_owned(),
-            ],
-            vp_formats_supported: serde_json::Map::new(),
-            number_match: true,
-        };
-        let metadata = serde_json::to_string(&metadata).unwrap_or_default();
-        let request = HttpRequest::post(
-            self.request_uri.clone(),
-            REQUEST_OBJECT,
-            &[("wallet_metadata", &metadata), ("wallet_nonce", &nonce)],
-        );
-        (request, RequestFetch::new(self, Some(nonce)))
+    /// What to fetch first: the site's DID document, at the one place where the DID says it is.
+    #[must_use]
+    pub fn ask_key(self) -> (HttpRequest, KeyFetch) {
+        let document = self.did.document_url().clone();
+        let request = HttpRequest::get(document, "application/did+json, application/json");
+        (request, KeyFetch { invitation: self })
     }
 }

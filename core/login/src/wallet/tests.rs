@@ -81,7 +81,9 @@ fn a_cut_code_is_recognised() {
             Err(LoginError::LeadsElsewhere) => assert!(end < end_of_uri),
             Err(other) => panic!("cut at {end}: {other}"),
             Ok(cut) => {
-                let (request, _) = cut.ask_request(&mut rng(0));
+                let document = Shop::new().site.did_document().1;
+                let (_, fetch) = cut.ask_key();
+                let (request, _) = fetch.received(&ok(&document), &mut rng(0)).unwrap();
                 assert!(request.form().is_none(), "cut at {end} announces nothing");
                 assert!(end <= end_of_uri + "&request_uri_method".len());
             }
@@ -91,7 +93,7 @@ fn a_cut_code_is_recognised() {
 
 #[test]
 fn a_site_that_fails_or_babbles_is_reported() {
-    let request = |reply: &HttpReply<'_>| Shop::new().scan().1.received(reply).unwrap_err();
+    let request = |reply: &HttpReply<'_>| Shop::new().scan().1.received(reply, NOW).unwrap_err();
     assert_eq!(request(&failed(404)), LoginError::Gone);
     assert_eq!(request(&failed(410)), LoginError::Gone);
     assert_eq!(request(&failed(500)), LoginError::SiteFailed(500));
@@ -102,7 +104,10 @@ fn a_site_that_fails_or_babbles_is_reported() {
         LoginError::TooLarge
     );
 
-    let key = |reply: &HttpReply<'_>| Shop::new().key_fetch().received(reply, NOW).unwrap_err();
+    let key = |reply: &HttpReply<'_>| {
+        let fetch = Shop::new().key_fetch();
+        fetch.received(reply, &mut rng(0)).unwrap_err()
+    };
     assert_eq!(key(&ok("{}")), LoginError::NotAKeyFile);
     assert_eq!(
         key(&ok(r#"{"id":"did:web:evil.example"}"#)),
@@ -110,9 +115,27 @@ fn a_site_that_fails_or_babbles_is_reported() {
     );
     assert_eq!(
         key(&ok(r#"{"id":"did:web:shop.example"}"#)),
-        LoginError::UnknownKey
+        LoginError::NoKey
     );
     assert_eq!(key(&failed(503)), LoginError::SiteFailed(503));
+}
+
+/// A code can name a service on this very device that is no site at all, and any path of it. All
+/// that the wallet ever asks of it is the key file, by GET.
+#[test]
+fn a_code_cannot_aim_the_wallet_at_a_path_of_its_choice() {
+    let code = "openid4vp://?client_id=decentralized_identifier:did:web:localhost%253A9000&request_uri=http://localhost:9000/admin/x?y&request_uri_method=post";
+    let fetch = || Invitation::parse(code).unwrap().ask_key();
+    let (request, _) = fetch();
+    assert_eq!(request.url(), "http://localhost:9000/.well-known/did.json");
+    assert!(request.form().is_none());
+    for (status, body) in [(404, ""), (200, "<html>"), (200, r#"{"id":"x"}"#)] {
+        let reply = HttpReply {
+            status,
+            body: body.as_bytes(),
+        };
+        assert!(fetch().1.received(&reply, &mut rng(0)).is_err(), "{body}");
+    }
 }
 
 #[test]
@@ -122,10 +145,8 @@ fn a_request_signed_by_somebody_else_is_refused() {
     let object = shop.serve(&request);
     let (head, _) = object.rsplit_once('.').unwrap();
     let forged = format!("{head}.{}", "A".repeat(86));
-    let (_, fetch) = fetch.received(&ok(&forged)).unwrap();
-    let document = shop.site.did_document().1;
     assert_eq!(
-        fetch.received(&ok(&document), NOW).unwrap_err(),
+        fetch.received(&ok(&forged), NOW).unwrap_err(),
         LoginError::WrongSignature
     );
 }
@@ -137,7 +158,7 @@ fn an_id_token_cannot_pass_as_a_request() {
     let fetch = Shop::new().scan().1;
     let token = token.get("id_token").unwrap();
     assert_eq!(
-        fetch.received(&ok(token)).unwrap_err(),
+        fetch.received(&ok(token), NOW).unwrap_err(),
         LoginError::NotARequest
     );
 }
@@ -278,13 +299,13 @@ fn a_code_stripped_of_the_number_match_is_noticed() {
         .attempt
         .code(&shop.site)
         .replace("&request_uri_method=post", "");
-    let (request, fetch) = Invitation::parse(&code).unwrap().ask_request(&mut rng(3));
+    let (_, fetch) = Invitation::parse(&code).unwrap().ask_key();
+    let document = shop.site.did_document().1;
+    let (request, fetch) = fetch.received(&ok(&document), &mut rng(3)).unwrap();
     assert!(request.form().is_none());
     let object = shop.serve(&request);
-    let (_, fetch) = fetch.received(&ok(&object)).unwrap();
-    let document = shop.site.did_document().1;
     assert_eq!(
-        fetch.received(&ok(&document), NOW).unwrap_err(),
+        fetch.received(&ok(&object), NOW).unwrap_err(),
         LoginError::Tampered
     );
 }
@@ -349,8 +370,8 @@ proptest! {
     fn no_bytes_from_a_site_make_it_panic(body in prop::collection::vec(any::<u8>(), 0..300), status in 0u16..600) {
         let reply = HttpReply { status, body: &body };
         let mut shop = Shop::new();
-        let _ = shop.scan().1.received(&reply);
-        let _ = shop.key_fetch().received(&reply, NOW);
+        let _ = shop.scan().1.received(&reply, NOW);
+        let _ = shop.key_fetch().received(&reply, &mut rng(0));
         let _ = Sent.received(&reply);
     }
 
