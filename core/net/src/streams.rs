@@ -75,6 +75,16 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
+    /// Opens no more streams on a connection that is about to be closed.
+    pub(crate) fn forget(&mut self, peer: &PeerId, connection: ConnectionId) {
+        if let Some(all) = self.connections.get_mut(peer) {
+            all.retain(|id| *id != connection);
+            if all.is_empty() {
+                self.connections.remove(peer);
+            }
+        }
+    }
+
     /// Opens a stream on the newest connection to `peer`; never dials.
     pub(crate) fn open(&mut self, peer: PeerId, protocol: Protocol, reply: Reply) {
         match self.connections.get(&peer).and_then(|all| all.last()) {
@@ -132,14 +142,7 @@ impl NetworkBehaviour for Streams {
                 peer_id,
                 connection_id,
                 ..
-            }) => {
-                if let Some(all) = self.connections.get_mut(&peer_id) {
-                    all.retain(|id| *id != connection_id);
-                    if all.is_empty() {
-                        self.connections.remove(&peer_id);
-                    }
-                }
-            }
+            }) => self.forget(&peer_id, connection_id),
             _ => {}
         }
     }

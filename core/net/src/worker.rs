@@ -328,28 +328,23 @@ impl Worker {
         if let Some((_, reply)) = self.dials.remove(&connection)
             && reply.send(Ok(key)).is_err()
         {
-            // Another address was faster, or the caller has given up.
+            // Another address was faster, or the caller has given up. It is gone only when the other end agrees.
+            self.swarm.behaviour_mut().streams.forget(&peer, connection);
             self.swarm.close_connection(connection);
         }
     }
 
-    fn incoming(
-        &mut self,
-        Incoming {
-            peer,
-            protocol,
-            stream,
-        }: Incoming,
-    ) {
+    fn incoming(&mut self, incoming: Incoming) {
+        let peer = incoming.peer;
         let slot = self
             .slots
             .get(&peer)
             .and_then(|slots| Arc::clone(slots).try_acquire_owned().ok());
         if let (Some(peer), Some(slot)) = (key_of(&peer), slot) {
-            let frames = Frames::of_node(stream, self.shared.counters.clone(), slot);
+            let frames = Frames::of_node(incoming.stream, self.shared.counters.clone(), slot);
             self.tell(Event::Incoming {
                 peer,
-                protocol,
+                protocol: incoming.protocol,
                 frames,
             });
         }

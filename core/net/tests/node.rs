@@ -349,6 +349,24 @@ async fn both_dial_each_other_at_once() {
 }
 
 #[tokio::test]
+async fn a_connection_that_comes_too_late_harms_no_stream() {
+    let ((a, _a_events), (b, _b_events)) = (node().await, node().await);
+    let addresses = b.addresses();
+    a.connect(&addresses, None).await.unwrap();
+    for _ in 0..20 {
+        // Called off as soon as it has begun, as the slower of two addresses is: it is made and closed again.
+        tokio::select! {
+            biased;
+            key = a.connect(&addresses, None) => panic!("connected in no time: {key:?}"),
+            () = std::future::ready(()) => {}
+        }
+        for _ in 0..20 {
+            a.open(b.key(), Protocol::Sync).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
 async fn disconnecting_ends_streams_on_both_sides() {
     let ((a, mut a_events), (b, mut b_events)) = (node().await, node().await);
     a.connect(&b.addresses(), None).await.unwrap();
