@@ -8,7 +8,8 @@
 //! - signatures: compact JWS (RFC 7515), `EdDSA` (RFC 8037) and `ES256` (RFC 7518).
 //!
 //! Ours alone is the **number match** ([`number`]): a wallet that announces it is asked for two
-//! digits which only the site's page shows. Other wallets never notice it.
+//! digits which only the site's page shows. Other wallets never notice it. Whoever sees a code can
+//! decline that login or wear its code out ([`site::Attempt`]); the page then offers a new one.
 //!
 //! ```text
 //! wallet                                              site

@@ -1,9 +1,10 @@
 //! The number match: two digits that the site's page shows once the phone has fetched the request,
 //! and that the person types on the phone.
 //!
-//! It stops blind approval (a QR code sent to someone else: the victim sees no number to type). It
-//! does not stop a live proxy that shows the victim the real page. One attempt: a wrong number
-//! ends the login.
+//! It stops blind approval (a QR code sent to someone else: the victim sees no number to type).
+//! Each fetch makes a new number and puts an end to the one before, so that a number cannot be
+//! fetched first and then sent along with the code. It does not stop a live proxy that shows the
+//! victim the real page. One attempt: a wrong number ends the login.
 //!
 //! On the wire, all three optional for both sides:
 //! - the wallet announces it in `wallet_metadata` as `"digital_twin_number_match": true`;
@@ -27,10 +28,15 @@ pub struct Number(u8);
 pub struct NotANumber;
 
 impl Number {
-    /// A fresh number; each of the 90 is equally likely to within 2^-25.
-    pub(crate) fn random<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
-        let spread = (u64::from(rng.next_u32()) * 90) >> 32;
-        Self(10 + spread as u8)
+    /// A fresh number, another one than `previous`; each is equally likely to within 2^-25.
+    pub(crate) fn fresh<R: CryptoRng + ?Sized>(previous: Option<Self>, rng: &mut R) -> Self {
+        let choices = 90 - u64::from(previous.is_some());
+        let spread = (u64::from(rng.next_u32()) * choices) >> 32;
+        let drawn = Self(10 + spread as u8);
+        match previous {
+            Some(previous) if drawn.0 >= previous.0 => Self(drawn.0 + 1),
+            _ => drawn,
+        }
     }
 }
 
@@ -76,3 +82,21 @@ pub(crate) enum NumberMatch {
 
 /// The form field that carries the digits.
 pub(crate) const FORM_FIELD: &str = "digital_twin_number";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::rng;
+
+    #[test]
+    fn a_fresh_number_is_any_but_the_previous() {
+        let rng = &mut rng(1);
+        for previous in [None, Some(Number(10)), Some(Number(57)), Some(Number(99))] {
+            let mut drawn: Vec<u8> = (0..5000).map(|_| Number::fresh(previous, rng).0).collect();
+            drawn.sort_unstable();
+            drawn.dedup();
+            let all = (10..=99).filter(|digits| previous != Some(Number(*digits)));
+            assert_eq!(drawn, all.collect::<Vec<u8>>());
+        }
+    }
+}

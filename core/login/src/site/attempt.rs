@@ -17,19 +17,30 @@ use super::{Refusal, Site};
 /// How long a code is good, in milliseconds.
 pub const LIFETIME_MS: u64 = 5 * 60 * 1000;
 
-/// An honest wallet fetches once, and again when the line was bad.
+/// An honest wallet fetches once, and again when the line was bad. One fetch more ends the attempt.
 const MAX_FETCHES: u8 = 8;
 
 /// One login being waited for.
+///
+/// Whoever sees its code can fetch the request, and so decline it, spoil the fetch of the person
+/// by one of his own, or wear the code out. That ends this one attempt, which the page then says
+/// and offers a new code; it lets nobody in.
 #[derive(Debug)]
 pub struct Attempt {
     id: String,
-    nonce: String,
     state: String,
     started: u64,
     fetches: u8,
-    number: Option<Number>,
+    asked: Option<Asked>,
     outcome: Option<Result<Subject, Refusal>>,
+}
+
+/// What the newest fetch was given. Only an answer to that one counts: otherwise somebody could
+/// let a victim fetch, and then fetch again until the page shows the number he told the victim.
+#[derive(Debug)]
+struct Asked {
+    nonce: String,
+    number: Option<Number>,
 }
 
 /// How the request object is fetched.
@@ -46,7 +57,8 @@ pub enum Fetch<'a> {
 pub enum Progress {
     /// The code waits to be scanned.
     Waiting,
-    /// A phone has the request; its person types this number, if there is one.
+    /// A phone has the request; its person types this number, if there is one. Another fetch
+    /// makes another number.
     Fetched(Option<Number>),
     /// The person is here.
     SignedIn(Subject),
@@ -55,21 +67,14 @@ pub enum Progress {
 }
 
 impl Attempt {
-    /// A new attempt at `now`, in milliseconds since the Unix epoch. Its three secrets have 128
-    /// bits each.
+    /// A new attempt at `now`, in milliseconds since the Unix epoch. Its secrets have 128 bits each.
     pub fn start<R: CryptoRng + ?Sized>(now: u64, rng: &mut R) -> Self {
-        let mut token = || {
-            let mut bytes = [0; 16];
-            rng.fill_bytes(&mut bytes);
-            BASE64URL_NOPAD.encode(&bytes)
-        };
         Self {
-            id: token(),
-            nonce: token(),
-            state: token(),
+            id: token(rng),
+            state: token(rng),
             started: now,
             fetches: 0,
-            number: None,
+            asked: None,
             outcome: None,
         }
     }
@@ -105,13 +110,16 @@ impl Attempt {
             Some(Ok(subject)) => Progress::SignedIn(subject.clone()),
             Some(Err(refusal)) => Progress::Ended(*refusal),
             None if now >= self.expires_at() => Progress::Ended(Refusal::Expired),
-            None if self.fetches > 0 => Progress::Fetched(self.number),
-            None => Progress::Waiting,
+            None => match &self.asked {
+                Some(asked) => Progress::Fetched(asked.number),
+                None => Progress::Waiting,
+            },
         }
     }
 
     /// A wallet fetches the request: the signed request object, to be served as
     /// [`crate::http::REQUEST_OBJECT`]. A wallet that announces number matching gets a number.
+    /// An answer to any earlier fetch no longer counts.
     ///
     /// # Errors
     /// [`Refusal`] when the attempt is over or the wallet's form cannot be read.
@@ -124,16 +132,19 @@ impl Attempt {
     ) -> Result<String, Refusal> {
         self.check_open(now)?;
         if self.fetches >= MAX_FETCHES {
-            return Err(Refusal::TooManyFetches);
+            return Err(self.end(Refusal::TooManyFetches));
         }
         let wallet = Wallet::read(fetch)?;
-        match (wallet.number_match, self.number) {
-            (true, None) => self.number = Some(Number::random(rng)),
+        let previous = self.asked.as_ref().and_then(|asked| asked.number);
+        let number = match (wallet.number_match, previous) {
+            (true, previous) => Some(Number::fresh(previous, rng)),
+            (false, None) => None,
             (false, Some(_)) => return Err(Refusal::NumberUnsupported),
-            _ => {}
-        }
+        };
+        let nonce = token(rng);
         self.fetches += 1;
-        let claims = self.claims(site, wallet, NumericDate::from_millis(now));
+        let claims = self.claims(site, wallet, nonce.clone(), NumericDate::from_millis(now));
+        self.asked = Some(Asked { nonce, number });
         let kid = Some(site.kid.clone());
         jws::sign(&site.key.public(), TYPE, kid, &claims, |bytes| {
             site.key.sign(bytes)
@@ -141,7 +152,13 @@ impl Attempt {
         .ok_or(Refusal::Malformed)
     }
 
-    fn claims(&self, site: &Site, wallet: Wallet, now: NumericDate) -> RequestClaims {
+    fn claims(
+        &self,
+        site: &Site,
+        wallet: Wallet,
+        nonce: String,
+        now: NumericDate,
+    ) -> RequestClaims {
         let both = || vec!["EdDSA".to_owned(), "ES256".to_owned()];
         RequestClaims {
             client_id: site.client_id.clone(),
@@ -150,7 +167,7 @@ impl Attempt {
             response_mode: "direct_post".to_owned(),
             response_uri: site.response_uri(&self.id),
             scope: "openid".to_owned(),
-            nonce: self.nonce.clone(),
+            nonce,
             state: Some(self.state.clone()),
             iat: Some(now),
             exp: Some(NumericDate::from_millis(self.expires_at())),
@@ -190,13 +207,14 @@ impl Attempt {
             return Err(self.end(Refusal::Declined));
         }
         let token = fields.get("id_token").ok_or(Refusal::Malformed)?;
+        let asked = self.asked.as_ref().ok_or(Refusal::WrongNonce)?;
         let expected = Expected {
             client_id: site.client_id(),
-            nonce: &self.nonce,
+            nonce: &asked.nonce,
             not_before: NumericDate::from_millis(self.started),
         };
         let subject = check(token, &expected, NumericDate::from_millis(now))?;
-        if let Some(number) = self.number {
+        if let Some(number) = asked.number {
             let typed = fields.get(FORM_FIELD).and_then(|text| text.parse().ok());
             if typed != Some(number) {
                 return Err(self.end(Refusal::WrongNumber));
@@ -221,6 +239,13 @@ impl Attempt {
             None => Ok(()),
         }
     }
+}
+
+/// A fresh secret of 128 bits: 22 URL-safe characters.
+fn token<R: CryptoRng + ?Sized>(rng: &mut R) -> String {
+    let mut bytes = [0; 16];
+    rng.fill_bytes(&mut bytes);
+    BASE64URL_NOPAD.encode(&bytes)
 }
 
 /// What a wallet said of itself.

@@ -13,7 +13,7 @@ pub enum Refusal {
     /// A second answer to one login.
     #[error("This login was already answered; show a new code and scan it.")]
     AlreadyAnswered,
-    /// Fetched more often than any honest wallet does.
+    /// Fetched more often than any honest wallet does. Ends the login.
     #[error("This code was scanned too often; show a new one and scan it.")]
     TooManyFetches,
     /// The wallet cannot send the number that this login needs.
@@ -33,7 +33,7 @@ pub enum Refusal {
         "The phone's answer names somebody else than it proves; show a new code and try again."
     )]
     WrongSubject,
-    /// The token was made for another login.
+    /// The token was made for another login, or for an earlier fetch of this one.
     #[error("The phone's answer was made for another login; show a new code and scan it.")]
     WrongNonce,
     /// The token was made for another site.

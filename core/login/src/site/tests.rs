@@ -89,6 +89,46 @@ fn a_replay_is_refused() {
     assert_eq!(elsewhere.unwrap_err(), Refusal::WrongState);
 }
 
+/// Somebody fetches his own login first, to learn its number, and sends code and number to a
+/// victim; or fetches again after the victim did, until the page shows what he told them.
+#[test]
+fn only_the_newest_fetch_and_its_number_count() {
+    let mut shop = Shop::new();
+    shop.consent();
+    let sent_along = shop.number();
+    let victims = shop.consent();
+    assert_ne!(shop.number(), sent_along);
+    let (request, _) = victims.approve(&ada(), shop.number(), NOW).unwrap();
+    let by_the_page = request.form().unwrap().to_owned();
+    let (request, _) = victims.approve(&ada(), sent_along, NOW).unwrap();
+    let as_told = request.form().unwrap().to_owned();
+
+    // An answer to a fetch that is not the newest does not hold, and ends nothing.
+    let newest = shop.consent();
+    for stale in [&as_told, &by_the_page] {
+        let answer = shop.attempt.answer(&shop.site, stale.as_bytes(), NOW);
+        assert_eq!(answer.unwrap_err(), Refusal::WrongNonce);
+    }
+    let (request, _) = newest.approve(&ada(), shop.number(), NOW).unwrap();
+    let form = request.form().unwrap();
+    assert!(
+        shop.attempt
+            .answer(&shop.site, form.as_bytes(), NOW)
+            .is_ok()
+    );
+}
+
+#[test]
+fn a_number_that_was_sent_along_ends_the_login() {
+    let mut shop = Shop::new();
+    shop.consent();
+    let sent_along = shop.number();
+    let (request, _) = shop.consent().approve(&ada(), sent_along, NOW).unwrap();
+    let form = request.form().unwrap();
+    let answer = shop.attempt.answer(&shop.site, form.as_bytes(), NOW);
+    assert_eq!(answer.unwrap_err(), Refusal::WrongNumber);
+}
+
 #[test]
 fn a_wrong_or_missing_number_ends_the_login() {
     for missing in [true, false] {
@@ -184,6 +224,10 @@ fn a_code_expires_and_is_not_fetched_for_ever() {
     assert_eq!(
         fetches.last().unwrap().unwrap_err(),
         Refusal::TooManyFetches
+    );
+    assert_eq!(
+        shop.attempt.progress(NOW),
+        Progress::Ended(Refusal::TooManyFetches)
     );
 }
 
