@@ -129,11 +129,10 @@ async fn wallet_request(
     let Some(visit) = visits.of_attempt(&id) else {
         return refused(Refusal::Unknown);
     };
-    match visit.attempt.serve(&app.site, fetch, now(), &mut rng()) {
-        Ok(object) => {
-            visit.changed();
-            ([(CONTENT_TYPE, REQUEST_OBJECT)], object).into_response()
-        }
+    let served = visit.attempt.serve(&app.site, fetch, now(), &mut rng());
+    visit.changed();
+    match served {
+        Ok(object) => ([(CONTENT_TYPE, REQUEST_OBJECT)], object).into_response(),
         Err(refusal) => refused(refusal),
     }
 }

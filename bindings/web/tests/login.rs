@@ -142,6 +142,44 @@ async fn starting_over_shows_a_new_code_on_the_open_page() {
 }
 
 #[tokio::test]
+async fn each_scan_makes_a_new_number_and_the_page_follows() {
+    let site = RunningSite::start().await;
+    let browser = Browser::open(&site).await;
+    let mut views = browser.watch().await;
+    views.next().await.unwrap();
+    let phone = Phone::of(1);
+    let mut scan = async || {
+        let consent = phone.scan(&browser.code()).await.unwrap();
+        let view = views.next().await.unwrap();
+        (consent, text_of(&view, "number").unwrap().to_owned())
+    };
+    let (first, old) = scan().await;
+    let (second, new) = scan().await;
+    assert_ne!(old, new);
+    let stale = phone.approve(&first, new.parse().ok()).await;
+    assert_eq!(stale.unwrap_err(), LoginError::Refused);
+    phone.approve(&second, new.parse().ok()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_code_worn_out_by_strangers_is_replaced() {
+    let site = RunningSite::start().await;
+    let mut browser = Browser::open(&site).await;
+    let phone = Phone::of(1);
+    let code = browser.code();
+    for _ in 0..8 {
+        phone.scan(&code).await.unwrap();
+    }
+    let mut views = browser.watch().await;
+    views.next().await.unwrap();
+    assert_eq!(phone.scan(&code).await.unwrap_err(), LoginError::Gone);
+    let ended = views.next().await.unwrap();
+    assert!(ended.contains("scanned too often") && ended.contains("Try again"));
+    assert!(browser.reload().await.contains(r#"class="notice""#));
+    assert!(phone.scan(&browser.code()).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_wallet_that_asks_by_get_is_served_without_a_number() {
     let site = RunningSite::start().await;
     let browser = Browser::open(&site).await;
