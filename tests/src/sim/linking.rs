@@ -168,11 +168,9 @@ impl Phone {
             .vault()
             .admit(&statement, scene.dice.rng())
             .map_err(Fault::from)?;
-        scene
-            .cast
-            .truth
-            .admitted
-            .insert((phone.twin, statement.device.id));
+        let joins = (phone.twin, statement.device.id);
+        let once = scene.cast.truth.admitted.insert(joins);
+        hold!(once, "one offer admitted a device twice");
         self.outbox
             .extend(confirmed.admit(phone.vault().identity(), &admission.grants));
         self.step = PhoneStep::Confirmed(confirmed);

@@ -6,7 +6,7 @@
 //! - [`run`]: one run
 //! - `story`, `intruders`: what happens, by chance; who attacks
 //! - `ending`: healing, and what must then be true
-//! - `world`, `cable`, `party`: the event loop, virtual connections, who talks over them
+//! - `world`, `traffic`, `cable`, `party`: the event loop, what goes over virtual connections, who talks over them
 //! - `linking`: the two sides of a link, and the person between them
 //! - `cast`, `device`: everybody; a device with its vault and its clock
 //! - `truth`, `view`, `reference`: what really happened, what one device must show of it, and what a record is
@@ -23,6 +23,7 @@ mod linking;
 mod party;
 mod reference;
 mod story;
+mod traffic;
 mod truth;
 mod view;
 mod world;
