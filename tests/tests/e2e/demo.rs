@@ -149,8 +149,12 @@ fn killed_after(line: &str, words: &str) -> String {
 
 #[test]
 fn killing_who_is_being_linked_ends_it() {
+    // Who of the two is missed first is chance.
     let error = killed_after("laptop asks: Join the twin", "link offer");
-    assert!(error.contains("laptop"), "{error}");
+    assert!(
+        error.contains("laptop ended") || error.contains("phone ended"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -93,7 +93,8 @@ fn every_command_answers_in_json_and_plainly() {
     online.expect("in_sync");
     online.terminate();
     all_json(&online.finish().well());
-    both(&["delete", "home/notes/one"].map(|word| word));
+    all_json(&phone.run(["delete", "home/notes/one", "--json"]));
+    plain(&phone.run(["delete", "home/notes/two"]));
 }
 
 #[test]
