@@ -30,6 +30,11 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use url::{Host, Url};
 
+use crate::traffic::{Counters, Traffic};
+use metered::Metered;
+
+mod metered;
+
 /// The longest body that is read, in bytes.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 
@@ -94,6 +99,7 @@ pub struct Reply {
 
 /// A client for one login.
 pub struct Client {
+    counters: Counters,
     tls: TlsConnector,
     time_limit: Duration,
 }
@@ -125,9 +131,15 @@ impl Client {
         config.resumption = Resumption::disabled();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self {
+            counters: Counters::default(),
             tls: TlsConnector::from(Arc::new(config)),
             time_limit: TIME_LIMIT,
         })
+    }
+
+    /// The bytes that this client's requests and their replies took so far, TLS included.
+    pub fn traffic(&self) -> Traffic {
+        self.counters.read()
     }
 
     /// Sends one request and reads the whole reply.
@@ -138,7 +150,7 @@ impl Client {
         let exchange = async {
             let url = Url::parse(request.url).map_err(|_| HttpsError::NotAnAddress)?;
             let place = Place::of(&url)?;
-            let stream = connect(&place).await?;
+            let stream = Metered::new(connect(&place).await?, self.counters.clone());
             if place.secure {
                 let name = ServerName::try_from(place.name.clone())
                     .map_err(|_| HttpsError::NotAnAddress)?;

@@ -4,6 +4,7 @@ use twin_identity::pseudonym::{Algorithm, PersonaKey, SiteId};
 use twin_login::Number;
 use twin_login::http::{HttpReply, HttpRequest};
 use twin_login::wallet::{Consent, Invitation};
+use twin_net::Traffic;
 use twin_net::https::{Client, Reply, Request};
 use twin_ops::space::SpaceName;
 use twin_ops::value::{Fields, Value};
@@ -39,6 +40,8 @@ pub struct LoginReceipt {
     pub site: String,
     /// A page that the site wants opened; its own choice, ask before following it.
     pub redirect: Option<String>,
+    /// The bytes that it took, from the first request on.
+    pub traffic: Traffic,
 }
 
 impl Twin {
@@ -78,6 +81,7 @@ impl Twin {
         Ok(LoginReceipt {
             site,
             redirect: logged_in.redirect_uri().map(str::to_owned),
+            traffic: request.client.traffic(),
         })
     }
 

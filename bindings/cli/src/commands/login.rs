@@ -31,6 +31,8 @@ pub async fn run(cx: &Context, options: &Login) -> Result<()> {
         "event": "logged_in",
         "site": receipt.site,
         "redirect": receipt.redirect,
+        "sent": receipt.traffic.wire_sent,
+        "received": receipt.traffic.wire_received,
     }));
     cx.say(format!("Logged in at {}.", consent.site()));
     if let Some(page) = receipt.redirect {

@@ -15,6 +15,8 @@ const MAX_PAGE: u64 = 1 << 20;
 pub struct Browser {
     host: String,
     cookie: Option<String>,
+    /// Bytes sent and received.
+    pub traffic: (usize, usize),
 }
 
 impl Browser {
@@ -24,6 +26,7 @@ impl Browser {
         Self {
             host: host.to_owned(),
             cookie: None,
+            traffic: (0, 0),
         }
     }
 
@@ -44,7 +47,7 @@ impl Browser {
         Ok(page)
     }
 
-    async fn get(&self) -> std::io::Result<String> {
+    async fn get(&mut self) -> std::io::Result<String> {
         let mut stream = TcpStream::connect(&self.host).await?;
         let cookie = self.cookie.as_ref();
         let cookie = cookie.map_or_else(String::new, |cookie| format!("Cookie: {cookie}\r\n"));
@@ -55,6 +58,8 @@ impl Browser {
         stream.write_all(request.as_bytes()).await?;
         let mut page = String::new();
         stream.take(MAX_PAGE).read_to_string(&mut page).await?;
+        self.traffic.0 += request.len();
+        self.traffic.1 += page.len();
         Ok(page)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::browser::{Browser, text_of};
 use super::process::Process;
@@ -209,10 +209,21 @@ async fn login(stage: &mut Stage<'_>) -> Result<(Process, String)> {
         "          the page shows {number}, Ada types {number} on the phone"
     ));
     phone.type_line(&number).await?;
-    phone.event("logged_in").await?;
+    let at_phone = phone.event("logged_in").await?;
     phone.finish().await?;
     let pseudonym = shown(&browser.load().await?, "pseudonym")?;
     stage.step("Ada logs in to a shop", begun);
+    stage.sent("phone, logging in", &at_phone);
+    // What the site sent is what the other two received from it.
+    let (to_site, from_site) = browser.traffic;
+    let bytes = |name: &str| at_phone.get(name).and_then(Json::as_u64).unwrap_or(0);
+    stage.sent(
+        "site",
+        &json!({
+            "sent": bytes("received") + from_site as u64,
+            "received": bytes("sent") + to_site as u64,
+        }),
+    );
     stage.say(format!(
         "          the page turned to: signed in as {pseudonym}\n"
     ));
