@@ -78,6 +78,7 @@ mod rules {
         sync_proof_unchecked,
         sync_device_unchecked,
         sync_membership_unchecked,
+        table_of_unlinked_answered,
         keys_space_shared,
         resume_skips_one,
         digest_without_heads,
