@@ -192,7 +192,7 @@ fn a_site_that_answers_with_garbage() {
             &["not a login request"],
         ),
         (
-            format!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\na.b.c"),
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\na.b.c".to_owned(),
             &["not a login request"],
         ),
         (
