@@ -37,12 +37,11 @@ const BUILD_TWIN: Step = Step {
 };
 
 /// The test build, in a folder of its own: other flags would build everything anew each time.
-const BREAKABLE: &[(&str, &str)] = &[
-    ("RUSTFLAGS", "--cfg twin_break"),
-    ("CARGO_TARGET_DIR", "{target}/break"),
-];
+const BREAK_FLAGS: (&str, &str) = ("RUSTFLAGS", "--cfg twin_break");
+const BREAK_TARGET: (&str, &str) = ("CARGO_TARGET_DIR", "{target}/break");
+const BREAKABLE: &[(&str, &str)] = &[BREAK_FLAGS, BREAK_TARGET];
 /// The same, with nothing sealed.
-const UNSEALED: &[(&str, &str)] = &[BREAKABLE[0], BREAKABLE[1], ("TWIN_BREAK", "sealing_off")];
+const UNSEALED: &[(&str, &str)] = &[BREAK_FLAGS, BREAK_TARGET, ("TWIN_BREAK", "sealing_off")];
 
 const CARGO: Step = Step {
     program: "cargo",
