@@ -224,7 +224,11 @@ impl Worker {
         }
         match (device, result) {
             (Some(device), result) => {
-                if let Err(error) = result {
+                // Devices come and go, and nobody has to do anything about that; a sync that should end equal has failed.
+                let expected = |error: &Error| self.stay == Stay::Online && is_parting(error);
+                if let Err(error) = result
+                    && !expected(&error)
+                {
                     self.tell(OnlineEvent::Problem(error.to_string())).await;
                 }
                 self.tell(OnlineEvent::Lost(device)).await;
@@ -250,6 +254,14 @@ impl Worker {
             self.tell(OnlineEvent::Problem(error.to_string())).await;
         }
     }
+}
+
+/// Whether the other device went away, politely or not.
+const fn is_parting(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Session(SessionError::Ended | SessionError::Frames(_))
+    )
 }
 
 const fn is_stranger(error: &Error) -> bool {
