@@ -146,4 +146,20 @@ fn online_ends_when_asked_and_says_goodbye() {
             asked.elapsed()
         );
     }
+    let sync = ["sync", "--once", "--no-discovery", "--peer", &address];
+    laptop.run(sync);
+    phone_online.expect("laptop is gone");
+    let killed = laptop.start(["run", "--no-discovery", "--peer", &address]);
+    killed.expect("phone and this device hold the same");
+    killed.kill();
+    phone_online.expect("laptop is gone");
+    // That devices come and go is nothing to worry about.
+    phone_online.terminate();
+    for line in phone_online.finish().well().output.lines() {
+        let expected = ["Online.", "listening on ", "laptop ", "Offline."];
+        assert!(
+            expected.iter().any(|start| line.starts_with(start)),
+            "{line}"
+        );
+    }
 }
