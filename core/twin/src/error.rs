@@ -82,6 +82,16 @@ pub enum Error {
     /// No other device of this twin was met, for a known reason.
     #[error("no other device of this twin was reached: {0}")]
     NotMet(String),
+    /// Whoever was met went away before it had proved itself.
+    #[error(
+        "the other side is not a device of this twin, or hung up before it could show that it is"
+    )]
+    Unproven,
+    /// Somebody answered and left; a device of another twin does so, when it is the first to see that.
+    #[error(
+        "the other side went away before it proved to be a device of this twin: check the address"
+    )]
+    Unproven,
     /// Devices were met but did not end up equal.
     #[error("the devices met but could not agree: {0}")]
     NotInSync(String),

@@ -198,11 +198,11 @@ fn a_site_that_answers_with_garbage() {
                 "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{json}",
                 json.len()
             ),
-            &["not a login request"],
+            &["key file"],
         ),
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\na.b.c".to_owned(),
-            &["not a login request"],
+            &["key file"],
         ),
         (
             format!(

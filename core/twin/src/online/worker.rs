@@ -234,6 +234,12 @@ impl Worker {
                 self.tell(OnlineEvent::Lost(device)).await;
             }
             (None, Err(error)) => {
+                // Whoever sees first that the other is a stranger hangs up.
+                let error = if is_parting(&error) {
+                    Error::Unproven
+                } else {
+                    error
+                };
                 if let Some(id) = target {
                     self.complain(id, &error).await;
                     if is_stranger(&error) {
