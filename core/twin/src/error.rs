@@ -87,11 +87,6 @@ pub enum Error {
         "the other side is not a device of this twin, or hung up before it could show that it is"
     )]
     Unproven,
-    /// Somebody answered and left; a device of another twin does so, when it is the first to see that.
-    #[error(
-        "the other side went away before it proved to be a device of this twin: check the address"
-    )]
-    Unproven,
     /// Devices were met but did not end up equal.
     #[error("the devices met but could not agree: {0}")]
     NotInSync(String),
