@@ -1,7 +1,8 @@
 //! Two ends of a wire, to try a virtual network with, and bad company for the programs on it.
 //!
 //! - `wire listen` prints its port and answers everybody; `wire dial ADDRESS` succeeds if it was answered
-//! - `wire say` prints its port and tells everybody what its standard input said; `wire mute` answers nobody
+//! - `wire say` prints its port and tells everybody what its standard input said, with the port for every `{port}`;
+//!   `wire mute` answers nobody
 //! - `wire ask ADDRESS` sends its standard input and prints the answer
 #![allow(clippy::print_stdout, missing_docs)]
 
@@ -20,8 +21,8 @@ fn main() -> io::Result<()> {
         ["listen"] => serve(|mut stream| stream.write_all(WORD)),
         ["dial", address] => dial(address),
         ["say"] => {
-            let mut text = Vec::new();
-            io::stdin().read_to_end(&mut text)?;
+            let mut text = String::new();
+            io::stdin().read_to_string(&mut text)?;
             serve(|stream| say(stream, &text))
         }
         ["mute"] => {
@@ -49,10 +50,11 @@ fn serve(mut answer: impl FnMut(TcpStream) -> io::Result<()>) -> io::Result<()> 
 }
 
 /// Waits for the first words of whoever calls, tells them `text` and hangs up.
-fn say(mut stream: TcpStream, text: &[u8]) -> io::Result<()> {
+fn say(mut stream: TcpStream, text: &str) -> io::Result<()> {
     let mut heard = [0; 4096];
     let _ = stream.read(&mut heard)?;
-    stream.write_all(text)
+    let port = stream.local_addr()?.port().to_string();
+    stream.write_all(text.replace("{port}", &port).as_bytes())
 }
 
 fn dial(address: &str) -> io::Result<()> {

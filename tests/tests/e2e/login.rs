@@ -28,20 +28,7 @@ impl<'a> Site<'a> {
 
     /// Looks at the page.
     fn page(&mut self) -> String {
-        let port = &self.port;
-        let cookie = self
-            .cookie
-            .iter()
-            .map(|cookie| format!("Cookie: {cookie}\r\n"));
-        let cookie: String = cookie.collect();
-        let request = format!(
-            "GET / HTTP/1.1\r\nHost: localhost:{port}\r\n{cookie}Connection: close\r\n\r\n"
-        );
-        let mut ask = self.device.other(wire::WIRE);
-        ask.args(["ask", &format!("localhost:{port}")]);
-        let mut ask = Program::in_pipes(ask);
-        ask.type_text(&request);
-        let page = ask.finish().well().output;
+        let page = self.load("/");
         let set = page
             .lines()
             .find_map(|line| line.strip_prefix("set-cookie: "));
@@ -49,6 +36,24 @@ impl<'a> Site<'a> {
             self.cookie = set.split(';').next().map(str::to_owned);
         }
         page
+    }
+
+    /// What the site answers, head and body.
+    fn load(&self, path: &str) -> String {
+        let port = &self.port;
+        let cookie = self
+            .cookie
+            .iter()
+            .map(|cookie| format!("Cookie: {cookie}\r\n"));
+        let cookie: String = cookie.collect();
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\n{cookie}Connection: close\r\n\r\n"
+        );
+        let mut ask = self.device.other(wire::WIRE);
+        ask.args(["ask", &format!("localhost:{port}")]);
+        let mut ask = Program::in_pipes(ask);
+        ask.type_text(&request);
+        ask.finish().well().output
     }
 
     /// What the page shows in the element called `id`.
@@ -177,6 +182,11 @@ fn a_site_that_answers_with_garbage() {
     let code = site.shown("code").unwrap();
     let json = "{\"iss\":\"nobody\"}";
     let big = "x".repeat(200_000);
+    // The keys are right, and then comes no request.
+    let keys = site.load("/.well-known/did.json");
+    let (_, keys) = keys.split_once("\r\n\r\n").unwrap();
+    let keys = keys.replace(&site.port, "{port}");
+    assert!(keys.contains("did:web:localhost%3A{port}"), "{keys}");
     for (answer, words) in [
         (String::new(), &["site"][..]),
         ("\0\u{1}\u{2}garbage".to_owned(), &["site"]),
@@ -214,6 +224,10 @@ fn a_site_that_answers_with_garbage() {
         (
             format!("HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{json}"),
             &["broke off"],
+        ),
+        (
+            format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{keys}"),
+            &["not a login request"],
         ),
     ] {
         let mut say = phone.other(wire::WIRE);

@@ -34,7 +34,7 @@ fn another_twin_learns_nothing_and_disturbs_nobody() {
         laptop.try_run(sync),
         &[
             "no other device of this twin",
-            "is not a device of this twin",
+            "the other side is not a device of this twin",
         ],
     );
     assert!(
