@@ -35,7 +35,7 @@ impl Browser {
         let page = timeout(PATIENCE, self.get())
             .await
             .map_err(|_| CliError::Demo("the site does not answer".to_owned()))?
-            .map_err(|error| CliError::Demo(format!("the site is gone: {error}")))?;
+            .map_err(|_| CliError::Demo("the site is gone: it was killed or crashed".to_owned()))?;
         for line in page.lines().take_while(|line| !line.is_empty()) {
             let header = line.split_once(": ");
             if let Some((_, value)) =
