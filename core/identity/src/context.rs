@@ -72,6 +72,18 @@ contexts! {
     PSEUDONYM_ROOT = "pseudonym root";
     /// Backup root: recovery secret.
     BACKUP_ROOT = "backup root";
+    /// Ed25519 seed of the guardians' authority key: guardian secret.
+    GUARDIAN_ED25519 = "guardian authority ed25519";
+    /// ML-DSA-65 seed of the guardians' authority key: guardian secret.
+    GUARDIAN_ML_DSA = "guardian authority ml-dsa-65";
+    /// X-Wing seed of the guardians' sealing key: guardian secret.
+    GUARDIAN_SEALING = "guardian sealing";
+    /// Commitment to a guardian's share, of which the first 16 bytes are used: number (u8) ‖ value.
+    GUARDIAN_SHARE = "guardian share";
+    /// Id of a set of shares: needed (u8) ‖ guardians (u8) ‖ commitments ‖ name.
+    GUARDIAN_SET = "guardian set";
+    /// Checksum of a guardian's share, of which the first 4 bytes are used: share, CBOR.
+    SHARE_CHECKSUM = "guardian share checksum";
     /// Key of the nonce PRF: data key.
     NONCE = "nonce";
     /// Space id: twin id ‖ name.

@@ -4,6 +4,7 @@
 //! - [`context`], [`secret`], [`cbor`], [`id`]: hashing, secrets, encoding and names
 //! - [`sign`], [`seal`], [`aead`]: signatures, sealing to a key, sealing of data
 //! - [`words`], [`authority`]: the 24 words and the key that overrules devices
+//! - [`guardian`]: people who together can rebuild a second such key
 //! - [`device`]: a device's keys
 //! - [`entry`], [`log`], [`birth`]: the identity log and its beginning
 //! - [`pseudonym`]: what a site knows a person by
@@ -17,6 +18,7 @@ pub mod cbor;
 pub mod context;
 pub mod device;
 pub mod entry;
+pub mod guardian;
 pub mod id;
 pub mod log;
 mod past;

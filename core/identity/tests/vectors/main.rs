@@ -1,4 +1,4 @@
-//! `tests/vectors/{words,hash,aead,seal,identity}.json`, made anew and compared.
+//! `tests/vectors/{words,guardian,hash,aead,seal,identity}.json`, made anew and compared.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
@@ -8,6 +8,7 @@ mod common;
 mod given;
 #[path = "../../../../tests/vectors/golden.rs"]
 mod golden;
+mod guardian;
 #[path = "../common/hpke.rs"]
 mod hpke;
 mod identity;
