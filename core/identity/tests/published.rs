@@ -1,5 +1,5 @@
 //! What others have published, against the algorithms as they are used here. RFC 5869 (HKDF) is tested beside the
-//! pseudonyms, which are all that uses it.
+//! pseudonyms, which are all that uses it; project Wycheproof's vectors are in `wycheproof`.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
@@ -129,18 +129,21 @@ fn data_is_sealed_with_xchacha20_poly1305() {
 #[test]
 fn sealing_is_x_wing_in_hpke() {
     let published = read(include_str!("published/xwing.json"));
-    let key = SealingKey::from_seed(Secret::new(hex(&published["sk"])));
-    let public = key.public().unwrap();
-    assert_eq!(public.as_bytes().to_vec(), vec(&published["pk"]));
-    let rng = &mut Given(vec(&published["eseed"]));
-    let sealed = public.seal(b"info", b"aad", b"plaintext", rng).unwrap();
-    let (encapsulated, ciphertext) = sealed.split_at(1120);
-    assert_eq!(encapsulated, vec(&published["ct"]));
-    let (key, nonce) = hpke::key_and_nonce(&vec(&published["ss"]), b"info");
-    let payload = Payload {
-        msg: b"plaintext",
-        aad: b"aad",
-    };
-    let reference = ChaCha20Poly1305::new(&Key::from(key)).encrypt(&nonce.into(), payload);
-    assert_eq!(ciphertext, reference.unwrap());
+    for case in published["cases"].as_array().unwrap() {
+        let key = SealingKey::from_seed(Secret::new(hex(&case["sk"])));
+        let public = key.public().unwrap();
+        assert_eq!(public.as_bytes().to_vec(), vec(&case["pk"]));
+        let rng = &mut Given(vec(&case["eseed"]));
+        let sealed = public.seal(b"info", b"aad", b"plaintext", rng).unwrap();
+        let (encapsulated, ciphertext) = sealed.split_at(1120);
+        assert_eq!(encapsulated, vec(&case["ct"]));
+        let (aead_key, nonce) = hpke::key_and_nonce(&vec(&case["ss"]), b"info");
+        let payload = Payload {
+            msg: b"plaintext",
+            aad: b"aad",
+        };
+        let reference = ChaCha20Poly1305::new(&Key::from(aead_key)).encrypt(&nonce.into(), payload);
+        assert_eq!(ciphertext, reference.unwrap());
+        assert_eq!(*key.open(b"info", b"aad", &sealed).unwrap(), b"plaintext");
+    }
 }

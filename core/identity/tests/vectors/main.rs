@@ -203,6 +203,7 @@ fn aead() {
 #[test]
 fn seal() {
     let xwing: Value = serde_json::from_str(include_str!("../published/xwing.json")).unwrap();
+    let xwing = &xwing["cases"][0];
     let seed = Secret::from_slice(&bytes(&xwing["sk"])).unwrap();
     let key = SealingKey::from_seed(seed);
     let public = key.public().unwrap();
