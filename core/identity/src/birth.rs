@@ -2,11 +2,12 @@
 
 use rand_core::CryptoRng;
 
+use crate::body::Rotate;
 use crate::device::{DeviceKeys, Role};
-use crate::entry::{Entry, Genesis};
+use crate::entry::{Entry, Genesis, Place};
 use crate::words::RecoverySecret;
 
-/// Everything that is made at the birth of a twin.
+/// Everything that is made at the birth of a twin, and again when its words are all that is left of it.
 pub struct Birth {
     /// The genesis.
     pub genesis: Genesis,
@@ -27,14 +28,24 @@ impl Birth {
         let authority = recovery.authority(0);
         let genesis = Genesis::new(authority.public().hash());
         let device = DeviceKeys::random(rng).map_err(|_| BirthError)?;
-        let entry = Entry::first(
-            &genesis,
-            &authority,
-            recovery.authority(1).public().hash(),
-            recovery.sealing().public().map_err(|_| BirthError)?,
-            device.statement(&genesis.twin_id(), Role::Admin),
-        )
-        .map_err(|_| BirthError)?;
+        let rotate = Rotate {
+            authority: authority.public(),
+            next: recovery.authority(1).public().hash(),
+            recovery: recovery.sealing().public().map_err(|_| BirthError)?,
+            generation: 0,
+            devices: vec![device.statement(&genesis.twin_id(), Role::Admin)],
+            keeps: Vec::new(),
+            guardians: None,
+            removals: Vec::new(),
+            roots: None,
+        };
+        let place = Place {
+            prevs: vec![genesis.entry_id()],
+            seq: 1,
+            base: genesis.entry_id(),
+        };
+        let entry = Entry::by_authority(&genesis.twin_id(), place, rotate, &authority)
+            .map_err(|_| BirthError)?;
         Ok(Self {
             genesis,
             entry,

@@ -60,6 +60,10 @@ contexts! {
     AUTHORITY = "authority";
     /// What a new device key signs: Ed25519 key ‖ X-Wing key.
     DEVICE = "device";
+    /// Secret of a pair of devices: X25519 shared secret.
+    DEVICE_PAIR = "device pair";
+    /// Head statement id: unsigned statement, CBOR.
+    HEAD = "head statement";
     /// Digest of an identity log: the sorted entry ids.
     LOG_DIGEST = "identity log digest";
     /// Ed25519 seed of authority key i: recovery secret ‖ i (u32, big-endian).
@@ -117,7 +121,7 @@ contexts! {
     GRANTS_DIGEST = "grants digest";
     /// Digest over all (log, height, head): sorted by log.
     HEIGHTS_DIGEST = "heights digest";
-    /// Name under which the persona of a site is kept: site id.
+    /// Name under which a persona at a site is kept: counter (u32, big-endian) ‖ site id.
     PERSONA = "persona";
     /// Digest of a replica: identity log digest ‖ grants digest ‖ heights digest.
     SYNC_DIGEST = "sync digest";

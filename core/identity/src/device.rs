@@ -1,6 +1,6 @@
 //! A device's keys: made on the device, random, never leaving it.
 
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::{SigningKey, VerifyingKey};
 use minicbor::{Decode, Encode};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
@@ -60,6 +60,10 @@ pub struct DeviceStatement {
     /// another's device.
     #[cbor(n(2), with = "cbor::fixed")]
     pub proof: Signature,
+    /// Until when it may take part, in milliseconds since the Unix epoch; without end if absent. Read when the device
+    /// is used, never when logs are merged.
+    #[n(3)]
+    pub expires: Option<u64>,
 }
 
 impl DeviceKeys {
@@ -116,6 +120,22 @@ impl DeviceKeys {
         sign::sign(&self.signing, what, twin, id)
     }
 
+    /// A secret that this device and `other` alone can make (X25519 over the Ed25519 keys' Montgomery form, RFC 7748),
+    /// to recognise each other where no epoch key is shared any more; `None` if `other` is no proper key.
+    ///
+    /// It is not safe against quantum computers and seals nothing.
+    pub fn shared(&self, other: &DeviceId) -> Option<Secret<32>> {
+        let other = VerifyingKey::from_bytes(other.as_bytes()).ok()?;
+        if other.is_weak() {
+            return None;
+        }
+        let scalar = Zeroizing::new(self.signing.to_scalar_bytes());
+        let shared = other.to_montgomery().mul_clamped(*scalar);
+        Some(Secret::new(
+            context::DEVICE_PAIR.hash([shared.as_bytes().as_slice()]),
+        ))
+    }
+
     /// Opens what was sealed to this device.
     pub fn open(
         &self,
@@ -132,6 +152,7 @@ impl DeviceKeys {
             device: self.public.clone(),
             role,
             proof: self.sign(Use::Device, twin, &self.public.proof_id()),
+            expires: None,
         }
     }
 }
@@ -169,6 +190,20 @@ mod tests {
         let keys = DeviceKeys::random(&mut ChaCha20Rng::seed_from_u64(1)).unwrap();
         let again = DeviceKeys::from_secret(&keys.to_secret()).unwrap();
         assert_eq!(again.public(), keys.public());
+    }
+
+    #[test]
+    fn two_devices_share_a_secret_that_no_other_pair_has() {
+        let rng = &mut ChaCha20Rng::seed_from_u64(3);
+        let [a, b, c] = [(); 3].map(|()| DeviceKeys::random(rng).unwrap());
+        let at_a = a.shared(&b.id()).unwrap();
+        assert_eq!(at_a, b.shared(&a.id()).unwrap());
+        assert_ne!(at_a, c.shared(&a.id()).unwrap());
+        assert_ne!(at_a, c.shared(&b.id()).unwrap());
+        // The neutral element, which would share the same secret with everybody.
+        let mut weak = [0; 32];
+        weak[0] = 1;
+        assert!(a.shared(&DeviceId::from_bytes(weak)).is_none());
     }
 
     #[test]

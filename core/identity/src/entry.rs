@@ -2,12 +2,12 @@
 
 use minicbor::{Decode, Encode};
 
-use crate::authority::{AUTHORITY_SIGNATURE_LEN, AuthorityHash, AuthorityKey, AuthorityPublic};
+use crate::authority::{AUTHORITY_SIGNATURE_LEN, AuthorityHash, AuthorityKey};
+use crate::body::{Body, Rotate};
 use crate::cbor::{self, CborError};
 use crate::context;
-use crate::device::{DeviceKeys, DeviceStatement};
+use crate::device::DeviceKeys;
 use crate::id::{DeviceId, EntryId, TwinId};
-use crate::seal::SealingPublic;
 use crate::sign::{SIGNATURE_LEN, Use};
 
 /// Version of every structure in this room.
@@ -20,8 +20,6 @@ pub const MAX_ENTRY_LEN: usize = 16 << 10;
 pub const MAX_PREVS: usize = 8;
 
 const GENESIS_TYPE: u8 = 0;
-const ROTATE_TYPE: u8 = 1;
-const ADD_DEVICE_TYPE: u8 = 2;
 
 /// The beginning of a twin: a commitment to authority key 0, so that the words alone give the twin id back.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -79,41 +77,15 @@ impl Genesis {
     }
 }
 
-/// What an entry says.
+/// Where an entry stands in its log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Body {
-    /// An authority key is used: it sets the devices anew. Entry 1 is one.
-    Rotate(Box<Rotate>),
-    /// An admin adds a device.
-    AddDevice(Box<DeviceStatement>),
-    /// Of a later version: kept and forwarded, but nothing is concluded from it.
-    Unknown {
-        /// Its suite.
-        suite: u8,
-        /// Its type.
-        kind: u8,
-    },
-}
-
-/// A rotation: reveals an authority key, commits to the next.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct Rotate {
-    /// The authority key that signs, until now known by its hash.
-    #[n(0)]
-    pub authority: AuthorityPublic,
-    /// Hash of the next authority key.
-    #[cbor(n(1), with = "cbor::fixed")]
-    pub next: AuthorityHash,
-    /// The recovery sealing key that belongs to the words.
-    #[n(2)]
-    pub recovery: SealingPublic,
-    /// The generation of pseudonyms that starts here.
-    #[n(3)]
-    pub generation: u32,
-    /// Devices named for the first time.
-    #[n(4)]
-    pub devices: Vec<DeviceStatement>,
+pub struct Place {
+    /// The entries that the signer had seen last, sorted; the genesis for entry 1.
+    pub prevs: Vec<EntryId>,
+    /// One more than the highest seq among `prevs`; the genesis counts as 0.
+    pub seq: u64,
+    /// The rotation under which the entry is made, or which it follows; the genesis for entry 1.
+    pub base: EntryId,
 }
 
 #[derive(Encode, Decode)]
@@ -135,6 +107,8 @@ struct RawEntry {
     /// Absent when the authority key in the body signs.
     #[n(6)]
     signer: Option<DeviceId>,
+    #[n(7)]
+    base: EntryId,
 }
 
 #[derive(Encode, Decode)]
@@ -151,65 +125,40 @@ struct SignedEntry {
 pub struct Entry {
     /// Hash of the unsigned entry.
     pub id: EntryId,
-    /// The entries that the signer had seen last, sorted; the genesis for entry 1.
-    pub prevs: Vec<EntryId>,
-    /// One more than the highest seq among `prevs`; the genesis counts as 0.
-    pub seq: u64,
+    /// Where it stands.
+    pub place: Place,
     /// What it says.
     pub body: Body,
     /// The device that signed; `None` for the authority key.
     pub signer: Option<DeviceId>,
+    /// Whether its signature is of a suite that this version can verify.
+    pub known_suite: bool,
     /// Ed25519 by the device, or Ed25519 ‖ ML-DSA-65 by the authority key.
     pub signature: Vec<u8>,
     bytes: Vec<u8>,
 }
 
 impl Entry {
-    /// Entry 1: authority key 0 names the first device.
-    pub fn first(
-        genesis: &Genesis,
-        authority: &AuthorityKey,
-        next: AuthorityHash,
-        recovery: SealingPublic,
-        device: DeviceStatement,
-    ) -> Result<Self, CborError> {
-        let body = Rotate {
-            authority: authority.public(),
-            next,
-            recovery,
-            generation: 0,
-            devices: vec![device],
-        };
-        let raw = RawEntry {
-            version: VERSION,
-            suite: SUITE,
-            kind: ROTATE_TYPE,
-            prevs: vec![genesis.entry_id()],
-            seq: 1,
-            body: cbor::encode(&body),
-            signer: None,
-        };
-        raw.sign(|id| authority.sign_entry(&genesis.twin_id(), id))
-    }
-
-    /// An admin adds a device after the given heads (see [`crate::log::IdentityLog::heads`]).
-    pub fn add_device(
+    /// An entry by a device. [`crate::log::IdentityLog::sign`] finds its place.
+    pub fn by_device(
         twin: &TwinId,
-        heads: &[EntryId],
-        seq: u64,
-        statement: &DeviceStatement,
+        place: Place,
+        body: &Body,
         signer: &DeviceKeys,
     ) -> Result<Self, CborError> {
-        let raw = RawEntry {
-            version: VERSION,
-            suite: SUITE,
-            kind: ADD_DEVICE_TYPE,
-            prevs: heads.to_vec(),
-            seq,
-            body: cbor::encode(statement),
-            signer: Some(signer.id()),
-        };
+        let raw = RawEntry::new(place, body, Some(signer.id()));
         raw.sign(|id| signer.sign(Use::Entry, twin, id).to_vec())
+    }
+
+    /// A rotation, signed by the authority key that it reveals. [`crate::log::IdentityLog::rotate`] finds its place.
+    pub fn by_authority(
+        twin: &TwinId,
+        place: Place,
+        rotate: Rotate,
+        authority: &AuthorityKey,
+    ) -> Result<Self, CborError> {
+        let raw = RawEntry::new(place, &Body::Rotate(Box::new(rotate)), None);
+        raw.sign(|id| authority.sign_entry(twin, id))
     }
 
     /// Reads an entry; at most [`MAX_ENTRY_LEN`] bytes. The signature is verified when the entry joins a log.
@@ -220,30 +169,32 @@ impl Entry {
         if raw.prevs.is_empty() || raw.prevs.len() > MAX_PREVS || !sorted {
             return Err(CborError::Malformed);
         }
-        let known = raw.version == VERSION && raw.suite == SUITE;
-        let body = match raw.kind {
-            ROTATE_TYPE if known => Body::Rotate(Box::new(cbor::decode(&raw.body, MAX_ENTRY_LEN)?)),
-            ADD_DEVICE_TYPE if known => {
-                Body::AddDevice(Box::new(cbor::decode(&raw.body, MAX_ENTRY_LEN)?))
-            }
-            kind => Body::Unknown {
+        let known_suite = raw.version == VERSION && raw.suite == SUITE;
+        let body = if known_suite {
+            Body::decode(raw.kind, raw.suite, &raw.body)?
+        } else {
+            Body::Unknown {
                 suite: raw.suite,
-                kind,
-            },
+                kind: raw.kind,
+            }
         };
         let expected = match raw.signer {
             Some(_) => SIGNATURE_LEN,
             None => AUTHORITY_SIGNATURE_LEN,
         };
-        if known && signed.signature.len() != expected {
+        if known_suite && signed.signature.len() != expected {
             return Err(CborError::Malformed);
         }
         Ok(Self {
             id: EntryId::from_bytes(context::ENTRY.hash([signed.entry.as_slice()])),
-            prevs: raw.prevs,
-            seq: raw.seq,
+            place: Place {
+                prevs: raw.prevs,
+                seq: raw.seq,
+                base: raw.base,
+            },
             body,
             signer: raw.signer,
+            known_suite,
             signature: signed.signature,
             bytes: bytes.to_vec(),
         })
@@ -253,9 +204,31 @@ impl Entry {
     pub fn to_bytes(&self) -> &[u8] {
         &self.bytes
     }
+
+    /// The rotation that it is, if it is one.
+    pub const fn rotation(&self) -> Option<&Rotate> {
+        match &self.body {
+            Body::Rotate(rotate) => Some(rotate),
+            _ => None,
+        }
+    }
 }
 
 impl RawEntry {
+    fn new(place: Place, body: &Body, signer: Option<DeviceId>) -> Self {
+        let (kind, body) = body.encode();
+        Self {
+            version: VERSION,
+            suite: SUITE,
+            kind,
+            prevs: place.prevs,
+            seq: place.seq,
+            body,
+            signer,
+            base: place.base,
+        }
+    }
+
     fn sign(self, sign: impl FnOnce(&[u8; 32]) -> Vec<u8>) -> Result<Entry, CborError> {
         let entry = cbor::encode(&self);
         let signature = sign(&context::ENTRY.hash([entry.as_slice()]));

@@ -6,12 +6,14 @@
 //! - [`words`], [`authority`]: the 24 words and the key that overrules devices
 //! - [`guardian`]: people who together can rebuild a second such key
 //! - [`device`]: a device's keys
-//! - [`entry`], [`log`], [`birth`]: the identity log and its beginning
+//! - [`entry`], [`body`], [`log`], [`birth`]: the identity log and its beginning
+//! - [`proof`]: what a contact or a site can check of it
 //! - [`pseudonym`]: what a site knows a person by
 
 pub mod aead;
 pub mod authority;
 pub mod birth;
+pub mod body;
 #[cfg(twin_break)]
 pub mod broken;
 pub mod cbor;
@@ -21,7 +23,7 @@ pub mod entry;
 pub mod guardian;
 pub mod id;
 pub mod log;
-mod past;
+pub mod proof;
 pub mod pseudonym;
 pub mod seal;
 pub mod secret;

@@ -24,6 +24,8 @@ pub enum Use {
     Grant,
     /// The proof of a device in a sync session.
     Session,
+    /// A statement of where the identity log stands.
+    Head,
 }
 
 impl Use {
@@ -34,6 +36,7 @@ impl Use {
             Self::Op => "op",
             Self::Grant => "grant",
             Self::Session => "session",
+            Self::Head => "head",
         }
     }
 }

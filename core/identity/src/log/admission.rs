@@ -1,0 +1,344 @@
+//! Who may say what. An entry is judged by its past alone: what came by other branches does not count, so that every
+//! replica answers alike, whatever came first. What cannot be told from the past is left to `term` and `path`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::body::{Body, Rotate};
+use crate::device::Role;
+use crate::entry::Entry;
+use crate::id::DeviceId;
+use crate::sign::{self, SignatureError, Use};
+
+use super::graph::Bits;
+use super::term::{Device, Start, Term, raise};
+use super::{
+    IdentityLog, LogError, MAX_DEVICES, MAX_ENTRIES, MAX_ENTRIES_PER_SIGNER, MAX_ROTATIONS,
+    MAX_TERM, MAX_UNVERIFIED,
+};
+
+impl IdentityLog {
+    /// Judges an entry and takes it in, but leaves the path as it was. `Ok(false)`: it was there already.
+    pub(super) fn admit(&mut self, entry: Entry) -> Result<bool, LogError> {
+        if self.entries.contains_key(&entry.id) {
+            return Ok(false);
+        }
+        let past = self.check_place(&entry)?;
+        if !entry.known_suite {
+            // Nobody can say whether it is genuine: kept and passed on, and nothing else.
+            if self.unverified >= MAX_UNVERIFIED {
+                return Err(LogError::Limit);
+            }
+            self.unverified += 1;
+            self.keep(entry, past);
+            return Ok(true);
+        }
+        let base = self.graph.number(&entry.place.base);
+        if let Some(rotate) = entry.rotation() {
+            let start = self.check_rotation(&entry, rotate, base, &past)?;
+            let number = self.keep(entry, past);
+            self.terms.insert(number, Term::new(&start));
+            self.starts.insert(number, start);
+            return Ok(true);
+        }
+        // Only a rotation can follow the genesis.
+        let base = base.ok_or(LogError::NotAllowed)?;
+        let others = self.entries.len() - self.graph.rotations();
+        if others >= MAX_ENTRIES || self.graph.term_len(base) >= MAX_TERM {
+            return Err(LogError::Limit);
+        }
+        self.ensure_term(base);
+        let follows = self.graph.term_is_in(base, &past);
+        let judged;
+        let term = match self.terms.get(&base) {
+            Some(term) if follows => term,
+            _ => {
+                judged = self.term_within(base, &past);
+                &judged
+            }
+        };
+        self.check_device_entry(&entry, base, &past, term)?;
+        let can_follow = follows && term.can_follow(&entry.body);
+        let number = self.keep(entry, past);
+        match self.terms.get_mut(&base) {
+            Some(term) if can_follow => term.follow(&self.graph, number),
+            _ => {
+                self.terms.remove(&base);
+            }
+        }
+        Ok(true)
+    }
+
+    fn keep(&mut self, entry: Entry, past: Bits) -> usize {
+        self.unseen |= matches!(entry.body, Body::Rotate(_) | Body::Veto(_));
+        let entry = Arc::new(entry);
+        self.entries.insert(entry.id, Arc::clone(&entry));
+        self.graph.add(entry, past)
+    }
+
+    /// How things stand under a rotation, given what is in `past`.
+    pub(super) fn term_within(&self, rotation: usize, past: &Bits) -> Term {
+        let members = self.graph.term(rotation);
+        let members: Vec<usize> = members.filter(|number| past.contains(*number)).collect();
+        match self.starts.get(&rotation) {
+            Some(start) => Term::judge(&self.graph, start, &members),
+            None => Term::default(),
+        }
+    }
+
+    /// Judges a term anew if something has changed in it that [`Term::follow`] cannot follow.
+    pub(super) fn ensure_term(&mut self, rotation: usize) {
+        if self.terms.contains_key(&rotation) {
+            return;
+        }
+        let members: Vec<usize> = self.graph.term(rotation).collect();
+        if let Some(start) = self.starts.get(&rotation) {
+            let term = Term::judge(&self.graph, start, &members);
+            self.terms.insert(rotation, term);
+        }
+    }
+
+    /// Where an entry stands: after all that it names, the rotation that it is based on among it. Returns its past.
+    fn check_place(&self, entry: &Entry) -> Result<Bits, LogError> {
+        let place = &entry.place;
+        let genesis = self.genesis.entry_id();
+        let first = place.prevs == [genesis];
+        let mut seq = 0;
+        for prev in &place.prevs {
+            seq = seq.max(match self.entries.get(prev) {
+                Some(prev) => prev.place.seq,
+                None if first => 0,
+                None => return Err(LogError::MissingPrev),
+            });
+        }
+        if seq.checked_add(1) != Some(place.seq) {
+            return Err(LogError::Rule);
+        }
+        let past = self
+            .graph
+            .past_of(&place.prevs)
+            .ok_or(LogError::MissingPrev)?;
+        let based = match self.graph.number(&place.base) {
+            Some(base) => {
+                let rotation = self.entries.get(&place.base);
+                past.contains(base) && rotation.is_some_and(|base| base.rotation().is_some())
+            }
+            None => place.base == genesis,
+        };
+        if based || !entry.known_suite {
+            Ok(past)
+        } else {
+            Err(LogError::Rule)
+        }
+    }
+
+    fn check_rotation(
+        &self,
+        entry: &Entry,
+        rotate: &Rotate,
+        base: Option<usize>,
+        past: &Bits,
+    ) -> Result<Start, LogError> {
+        if entry.signer.is_some() {
+            return Err(LogError::Rule);
+        }
+        if self.graph.rotations() >= MAX_ROTATIONS {
+            return Err(LogError::Limit);
+        }
+        let before = base.and_then(|base| self.graph.entry(base)?.rotation());
+        let revealed = rotate.authority.hash();
+        let guardians = before.and_then(|before| before.guardians.as_ref());
+        let by_guardians = guardians.is_some_and(|guardians| guardians.authority == revealed);
+        let generation = before.map_or(0, |before| before.generation);
+        let next_generation = generation.saturating_add(u32::from(before.is_some()));
+        if (revealed != self.graph.commitment(base) && !by_guardians)
+            || !(generation..=next_generation).contains(&rotate.generation)
+        {
+            return Err(LogError::Rule);
+        }
+        let term = base.map_or_else(Term::default, |base| self.term_within(base, past));
+        let start = self.start(entry, rotate, term, past)?;
+        rotate
+            .authority
+            .verify_entry(&self.twin, entry.id.as_bytes(), &entry.signature)?;
+        for statement in &rotate.devices {
+            statement.verify(&self.twin)?;
+        }
+        Ok(start)
+    }
+
+    /// How things stand where a rotation begins, given how they stood before.
+    fn start(
+        &self,
+        entry: &Entry,
+        rotate: &Rotate,
+        before: Term,
+        past: &Bits,
+    ) -> Result<Start, LogError> {
+        let Term {
+            devices,
+            waiting,
+            mut gone,
+            mut lines,
+            ..
+        } = before;
+        let voters = devices.values().filter(|device| !device.suspended);
+        let voters = voters.map(|device| device.public.id).collect();
+        let mut kept = BTreeMap::new();
+        for keep in &rotate.keeps {
+            let device = devices.get(&keep.device);
+            let device = device.or_else(|| waiting.get(&keep.device));
+            let device = device.ok_or(LogError::Rule)?;
+            if keep.role < device.role {
+                return Err(LogError::Rule);
+            }
+            let device = Device {
+                role: keep.role,
+                suspended: false,
+                ..device.clone()
+            };
+            kept.insert(keep.device, device);
+        }
+        for statement in &rotate.devices {
+            let id = statement.device.id;
+            // Keys are for one device, once.
+            if self.graph.is_named(&id, past) || kept.contains_key(&id) {
+                return Err(LogError::Rule);
+            }
+            kept.insert(id, Device::new(statement, entry.id));
+        }
+        if !kept.values().any(|device| device.role == Role::Admin) {
+            return Err(LogError::Rule);
+        }
+        if kept.len() > MAX_DEVICES {
+            return Err(LogError::Limit);
+        }
+        for device in devices.into_values() {
+            if !kept.contains_key(&device.public.id) {
+                gone.insert(device.public.id, device.role);
+            }
+        }
+        for removal in &rotate.removals {
+            if kept.contains_key(&removal.device) {
+                return Err(LogError::Rule);
+            }
+            raise(&mut lines, removal);
+        }
+        lines.retain(|device, _| !kept.contains_key(device));
+        Ok(Start {
+            devices: kept,
+            gone,
+            lines,
+            voters,
+        })
+    }
+
+    fn check_device_entry(
+        &self,
+        entry: &Entry,
+        base: usize,
+        past: &Bits,
+        term: &Term,
+    ) -> Result<(), LogError> {
+        let signer = entry.signer.ok_or(LogError::NotAllowed)?;
+        let role = match term.devices.get(&signer) {
+            Some(device) if !device.suspended => Some(device.role),
+            _ => None,
+        };
+        let admin = role == Some(Role::Admin);
+        #[cfg(twin_break)]
+        let admin = admin
+            || (crate::broken::is("any_device_may_add") && self.devices().contains_key(&signer));
+        let other = |id: &DeviceId| {
+            let device = term.devices.get(id).ok_or(LogError::Rule)?;
+            if *id == signer {
+                Err(LogError::Rule)
+            } else {
+                Ok(device)
+            }
+        };
+        let allowed = match &entry.body {
+            Body::AddDevice(statement) => {
+                let id = &statement.device.id;
+                match term.devices.get(id) {
+                    Some(known) if known.role >= statement.role || known.suspended => {
+                        return Err(LogError::Rule);
+                    }
+                    // Made an admin.
+                    Some(_) => {}
+                    None if self.graph.is_named(id, past) => return Err(LogError::Rule),
+                    None if term.devices.len() >= MAX_DEVICES => return Err(LogError::Limit),
+                    None => {}
+                }
+                admin
+            }
+            Body::Revoke(removal) if removal.device == signer => {
+                let known = term.devices.get(&signer).ok_or(LogError::NotAllowed)?;
+                let is_admin = |device: &Device| device.role == Role::Admin && !device.suspended;
+                let others = term
+                    .devices
+                    .values()
+                    .filter(|device| device.public.id != signer);
+                // The last admin can only be replaced, or nobody could change anything any more.
+                known.role == Role::Member || others.into_iter().any(is_admin)
+            }
+            Body::Revoke(removal) => other(&removal.device)?.role == Role::Member && admin,
+            Body::Suspend(removal) => !other(&removal.device)?.suspended && admin,
+            Body::Resume(device) => other(device)?.suspended && admin,
+            Body::Acknowledge => {
+                let start = self.starts.get(&base);
+                start.is_some_and(|start| start.voters.contains(&signer))
+                    && !self.has_said(base, past, &signer, &entry.body)
+            }
+            Body::Veto(rotation) => {
+                let number = self.graph.number(rotation);
+                let pending = number.is_some_and(|number| {
+                    let follows = self.graph.node(number).map(|node| node.base) == Some(Some(base));
+                    let rotate = self.graph.entry(number).and_then(|entry| entry.rotation());
+                    let commitment = self.graph.commitment(Some(base));
+                    let by_guardians =
+                        rotate.is_some_and(|rotate| rotate.authority.hash() != commitment);
+                    past.contains(number) && follows && by_guardians
+                });
+                pending && role.is_some() && !self.has_said(base, past, &signer, &entry.body)
+            }
+            Body::Raise(removal) => {
+                let suspended = term.devices.get(&removal.device);
+                let out = term.gone.contains_key(&removal.device)
+                    || suspended.is_some_and(|device| device.suspended);
+                out && admin
+            }
+            Body::Unknown { .. } => admin,
+            Body::Rotate(_) => false,
+        };
+        if !allowed {
+            return Err(LogError::NotAllowed);
+        }
+        if self.graph.said(base, &signer, past).count() >= MAX_ENTRIES_PER_SIGNER {
+            return Err(LogError::Limit);
+        }
+        self.verify(entry, &signer)?;
+        if let Body::AddDevice(statement) = &entry.body {
+            statement.verify(&self.twin)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a device has said the same before, as far as an entry knows.
+    fn has_said(&self, base: usize, past: &Bits, signer: &DeviceId, body: &Body) -> bool {
+        let mut said = self.graph.said(base, signer, past);
+        said.any(|entry| entry.body == *body)
+    }
+
+    fn verify(&self, entry: &Entry, signer: &DeviceId) -> Result<(), LogError> {
+        let signature = entry.signature.as_slice();
+        let signature = signature.try_into().map_err(|_| SignatureError)?;
+        #[cfg(twin_break)]
+        if crate::broken::is("entry_signature_unchecked") {
+            return Ok(());
+        }
+        let id = entry.id.as_bytes();
+        sign::verify(signer, Use::Entry, &self.twin, id, &signature)?;
+        Ok(())
+    }
+}

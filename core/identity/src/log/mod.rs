@@ -1,0 +1,521 @@
+//! The identity log: the signed, hash-linked history of a twin's devices and keys.
+//!
+//! The log is a DAG whose meaning is a pure function of the set of its entries: any order of arrival, any
+//! duplication, no clock. An entry joins only after everything that it builds on, and only if its signer was allowed
+//! to say it given that past. What it then amounts to depends on the other entries:
+//!
+//! - `graph`: what builds on what
+//! - `admission`: who may say what, judged by the past alone, so that every replica answers alike
+//! - `term`: between two rotations: who is in, whatever was said at the same time
+//! - `path`: which rotations count, when there are several
+//!
+//! Two things are a replica's own: which of two rotations it saw first, where the devices do not decide; and how long
+//! ago it first saw a rotation by guardians, who have to wait. Both come in through [`IdentityLog::observe`].
+
+mod admission;
+mod graph;
+mod path;
+mod term;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use minicbor::{Decode, Encode};
+
+use crate::authority::{AuthorityHash, AuthorityKey};
+use crate::body::{Body, Guardians, Kept, Line, Rotate};
+use crate::cbor::{self, CborError};
+use crate::context;
+use crate::device::{DeviceKeys, Role};
+use crate::entry::{Entry, Genesis, MAX_ENTRY_LEN, MAX_PREVS, Place};
+use crate::id::{DeviceId, EntryId, TwinId};
+use crate::seal::SealingPublic;
+use crate::sign::SignatureError;
+
+use graph::Graph;
+use path::Path;
+pub use path::Pending;
+pub use term::Device;
+use term::{Start, Term};
+
+/// The most entries of a log. Rotations may go beyond, up to [`MAX_ROTATIONS`], so that a thief who fills the log
+/// cannot keep its owner out.
+pub const MAX_ENTRIES: usize = 4096;
+/// The most entries between two rotations.
+pub const MAX_TERM: usize = 1024;
+/// The most entries by one signer between rotations.
+pub const MAX_ENTRIES_PER_SIGNER: usize = 256;
+/// The most rotations of a log.
+pub const MAX_ROTATIONS: usize = 512;
+/// The most entries of suites that this version cannot verify.
+pub const MAX_UNVERIFIED: usize = 32;
+/// The most devices in the causal past of an entry that adds another; only adding at the same time goes beyond.
+pub const MAX_DEVICES: usize = 64;
+/// The most bytes of a whole log as [`IdentityLog::to_bytes`] writes it.
+pub const MAX_LOG_LEN: usize = (MAX_ENTRIES + MAX_ROTATIONS) * (MAX_ENTRY_LEN + 16);
+
+/// An entry or a log is not acceptable. Nothing of it has been taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LogError {
+    /// Not in the expected format.
+    #[error("the identity log is damaged or not in the expected format: fetch it again")]
+    Format(#[from] CborError),
+    /// A signature does not verify.
+    #[error("an identity log entry is forged or damaged and was refused")]
+    Signature(#[from] SignatureError),
+    /// The log of another twin.
+    #[error("this identity log belongs to another twin")]
+    OtherTwin,
+    /// It refers to an entry that is not here; it can be offered again later.
+    #[error("an identity log entry came before the entries it builds on: sync again")]
+    MissingPrev,
+    /// The signer was not allowed to say that where it signed.
+    #[error("an identity log entry was signed by a device that may not change the log")]
+    NotAllowed,
+    /// The entry breaks a rule of the log: wrong seq, an authority key that was not committed to, a device twice.
+    #[error("an identity log entry breaks the rules of the log and was refused")]
+    Rule,
+    /// One of the limits is reached.
+    #[error("the identity log is full: too many entries or devices")]
+    Limit,
+}
+
+/// What of a device's log of ops counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counts {
+    /// All of it.
+    All,
+    /// Up to this line: the device is gone or suspended.
+    UpTo(Line),
+    /// Nothing.
+    Nothing,
+}
+
+/// A verified identity log.
+#[derive(Debug, Clone)]
+pub struct IdentityLog {
+    genesis: Genesis,
+    twin: TwinId,
+    entries: BTreeMap<EntryId, Arc<Entry>>,
+    graph: Graph,
+    /// How things stand where each rotation begins.
+    starts: BTreeMap<usize, Start>,
+    /// How things stand under each rotation now; left out where that has to be judged anew.
+    terms: BTreeMap<usize, Term>,
+    path: Path,
+    unverified: usize,
+    /// When this replica first saw each rotation and veto, in milliseconds since the Unix epoch.
+    seen: BTreeMap<EntryId, u64>,
+    /// Whether there are any that it has not told the time of yet.
+    unseen: bool,
+    now: u64,
+}
+
+impl IdentityLog {
+    /// An empty log that begins with `genesis`.
+    pub fn new(genesis: Genesis) -> Self {
+        Self {
+            twin: genesis.twin_id(),
+            graph: Graph::new(&genesis),
+            genesis,
+            entries: BTreeMap::new(),
+            starts: BTreeMap::new(),
+            terms: BTreeMap::new(),
+            path: Path::default(),
+            unverified: 0,
+            seen: BTreeMap::new(),
+            unseen: false,
+            now: 0,
+        }
+    }
+
+    /// The twin whose log this is.
+    pub const fn twin(&self) -> &TwinId {
+        &self.twin
+    }
+
+    /// The genesis.
+    pub const fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// The entries, by id.
+    pub const fn entries(&self) -> &BTreeMap<EntryId, Arc<Entry>> {
+        &self.entries
+    }
+
+    /// Takes an entry over if it is valid here. `Ok(false)`: it was there already.
+    pub fn insert(&mut self, entry: Entry) -> Result<bool, LogError> {
+        let new = self.admit(entry)?;
+        if new {
+            self.settle();
+        }
+        Ok(new)
+    }
+
+    /// The devices that are in the twin, by id; suspended ones too.
+    pub fn devices(&self) -> &BTreeMap<DeviceId, Device> {
+        static NONE: BTreeMap<DeviceId, Device> = BTreeMap::new();
+        self.term().map_or(&NONE, |term| &term.devices)
+    }
+
+    /// Devices that a suspended admin has added: in as soon as it is resumed, or a rotation keeps them.
+    pub fn waiting(&self) -> impl Iterator<Item = &Device> {
+        let term = self.term();
+        term.into_iter().flat_map(|term| term.waiting.values())
+    }
+
+    /// The devices that are gone for good.
+    pub fn gone(&self) -> impl Iterator<Item = &DeviceId> {
+        self.term().into_iter().flat_map(|term| term.gone.keys())
+    }
+
+    /// One device that is in the twin.
+    pub fn device(&self, id: &DeviceId) -> Option<&Device> {
+        self.devices().get(id)
+    }
+
+    /// Whether `id` is a device that may change the log.
+    pub fn is_admin(&self, id: &DeviceId) -> bool {
+        self.device(id)
+            .is_some_and(|device| device.role == Role::Admin && !device.suspended)
+    }
+
+    /// The role that a device has, or had before it went; `None` if it never was one.
+    pub fn role_once(&self, id: &DeviceId) -> Option<Role> {
+        let term = self.term()?;
+        let here = term.devices.get(id).map(|device| device.role);
+        here.or_else(|| term.gone.get(id).copied())
+    }
+
+    /// Whether `id` may take part at `now`, in milliseconds since the Unix epoch: it is in, not suspended, and its time
+    /// has not run out.
+    pub fn is_active(&self, id: &DeviceId, now: u64) -> bool {
+        self.device(id).is_some_and(|device| device.is_active(now))
+    }
+
+    /// What counts of a log that a device has written.
+    pub fn counts(&self, device: &DeviceId, log: &[u8; 32]) -> Counts {
+        if self.device(device).is_some_and(|device| !device.suspended) {
+            return Counts::All;
+        }
+        let line = self
+            .term()
+            .and_then(|term| term.lines.get(device)?.get(log));
+        line.map_or(Counts::Nothing, |line| Counts::UpTo(*line))
+    }
+
+    /// Whether whoever had seen `heads` knew of every removal and suspension that is in force, and of the rotation that
+    /// counts: what was sealed then was sealed to nobody who is out now.
+    pub fn knew_all_removals(&self, heads: &[EntryId]) -> bool {
+        let (Some(tip), Some(past)) = (self.path.tip(), self.graph.past_of(heads)) else {
+            return false;
+        };
+        let mut removals = self.term().into_iter().flat_map(|term| &term.removals);
+        past.contains(tip) && removals.all(|removal| past.contains(*removal))
+    }
+
+    /// The role that a device had where `heads` are all that is known; `None` if it was not in there, or suspended. A
+    /// later rotation says nothing of what a device did before it: any of the rotations known there will do.
+    pub fn role_at(&self, device: &DeviceId, heads: &[EntryId]) -> Option<Role> {
+        let past = self.graph.past_of(heads)?;
+        let rotations = self.starts.keys().filter(|number| past.contains(**number));
+        let roles = rotations.filter_map(|rotation| {
+            let judged;
+            let term = match self.terms.get(rotation) {
+                Some(term) if self.graph.term_is_in(*rotation, &past) => term,
+                _ => {
+                    judged = self.term_within(*rotation, &past);
+                    &judged
+                }
+            };
+            let device = term.devices.get(device);
+            device
+                .filter(|device| !device.suspended)
+                .map(|device| device.role)
+        });
+        roles.max()
+    }
+
+    /// Whether whoever had seen `later` had seen all of `earlier`.
+    pub fn had_seen(&self, later: &[EntryId], earlier: &[EntryId]) -> bool {
+        let Some(past) = self.graph.past_of(later) else {
+            return false;
+        };
+        let numbers = earlier.iter().map(|id| self.graph.number(id));
+        numbers
+            .into_iter()
+            .all(|number| number.is_some_and(|number| past.contains(number)))
+    }
+
+    /// The rotation that counts now; `None` before entry 1.
+    pub fn rotation(&self) -> Option<&Entry> {
+        let tip = self.graph.entry(self.path.tip()?)?;
+        Some(tip)
+    }
+
+    /// The rotations that led here, first to last.
+    pub fn path(&self) -> impl Iterator<Item = &Entry> {
+        let rotations = self.path.rotations().iter();
+        rotations.filter_map(|number| self.graph.entry(*number).map(|entry| &**entry))
+    }
+
+    /// How many rotations led here, entry 1 included.
+    pub fn rotations(&self) -> usize {
+        self.path.rotations().len()
+    }
+
+    /// What the rotation that counts says; `None` before entry 1.
+    pub fn current(&self) -> Option<&Rotate> {
+        self.rotation()?.rotation()
+    }
+
+    /// The recovery sealing key; `None` before entry 1.
+    pub fn recovery(&self) -> Option<&SealingPublic> {
+        self.current().map(|current| &current.recovery)
+    }
+
+    /// The generation of pseudonyms in use.
+    pub fn generation(&self) -> u32 {
+        self.current().map_or(0, |current| current.generation)
+    }
+
+    /// The guardians who may rotate next.
+    pub fn guardians(&self) -> Option<&Guardians> {
+        self.current()?.guardians.as_ref()
+    }
+
+    /// The commitment to the authority key that the next rotation must reveal.
+    pub fn next_authority(&self) -> AuthorityHash {
+        self.graph.commitment(self.path.tip())
+    }
+
+    /// Rotations by guardians that still wait, the one that comes first first.
+    pub fn pending(&self) -> &[Pending] {
+        &self.path.pending
+    }
+
+    /// Whether somebody else has rotated at the same time and the devices do not agree on which counts. The person
+    /// should be warned: either they have rotated twice, or their words are in somebody else's hands.
+    pub const fn is_contested(&self) -> bool {
+        self.path.contested
+    }
+
+    /// Whether a device should acknowledge the rotation that counts: it may take part in the choice and has not yet.
+    pub fn should_acknowledge(&self, device: &DeviceId) -> bool {
+        let Some(tip) = self.path.tip() else {
+            return false;
+        };
+        let voter = self.starts.get(&tip);
+        let stays = self.device(device).is_some();
+        let base = self.graph.node(tip).and_then(|node| node.base);
+        stays
+            && voter.is_some_and(|start| start.voters.contains(device))
+            && !self
+                .graph
+                .successors(base)
+                .any(|rotation| self.acknowledged(rotation).contains(device))
+    }
+
+    fn acknowledged(&self, rotation: usize) -> BTreeSet<DeviceId> {
+        let term = self.graph.term(rotation);
+        term.filter_map(|number| self.graph.entry(number))
+            .filter(|entry| entry.body == Body::Acknowledge)
+            .filter_map(|entry| entry.signer)
+            .collect()
+    }
+
+    fn term(&self) -> Option<&Term> {
+        self.terms.get(&self.path.tip()?)
+    }
+
+    /// Whether [`IdentityLog::observe`] would change anything at `now`.
+    pub fn wants_time(&self, now: u64) -> bool {
+        self.unseen || self.path.pending.iter().any(|pending| pending.due <= now)
+    }
+
+    /// Tells the time, in milliseconds since the Unix epoch: what has come since is first seen now, and guardians who
+    /// have waited long enough need wait no longer. Returns what was seen for the first time, to be given to
+    /// [`IdentityLog::remember`] when the log is read again.
+    pub fn observe(&mut self, now: u64) -> Vec<(EntryId, u64)> {
+        if !self.wants_time(now) {
+            return Vec::new();
+        }
+        let watched = |entry: &&Arc<Entry>| matches!(entry.body, Body::Rotate(_) | Body::Veto(_));
+        let new: Vec<(EntryId, u64)> = self
+            .entries
+            .values()
+            .filter(watched)
+            .filter(|entry| !self.seen.contains_key(&entry.id))
+            .map(|entry| (entry.id, now))
+            .collect();
+        self.seen.extend(new.iter().copied());
+        self.unseen = false;
+        self.now = self.now.max(now);
+        self.settle();
+        new
+    }
+
+    /// Tells when this replica first saw an entry, as [`IdentityLog::observe`] said.
+    pub fn remember(&mut self, seen: impl IntoIterator<Item = (EntryId, u64)>) {
+        self.seen.extend(seen);
+        let mut entries = self.entries.values();
+        self.unseen = entries.any(|entry| {
+            matches!(entry.body, Body::Rotate(_) | Body::Veto(_))
+                && !self.seen.contains_key(&entry.id)
+        });
+        self.settle();
+    }
+
+    /// Where a new entry goes: after all that no other builds on. Of more than [`MAX_PREVS`] those that know of the
+    /// rotation that counts, and by which most is known of who is in and who is out; then those with the highest seq,
+    /// so that no number of branches can lock the log.
+    pub fn place(&self) -> Place {
+        let term = self.term();
+        let added = term
+            .into_iter()
+            .flat_map(|term| term.devices.values())
+            .filter_map(|device| self.graph.number(&device.added));
+        let removals = term.into_iter().flat_map(|term| &term.removals).copied();
+        self.place_over(added.chain(removals).collect())
+    }
+
+    /// Where a new entry goes that should know of what is `needed`.
+    fn place_over(&self, mut needed: Vec<usize>) -> Place {
+        let tip = self.path.tip();
+        let mut heads: Vec<(u64, EntryId, usize)> = self
+            .graph
+            .heads()
+            .filter_map(|head| {
+                let entry = self.graph.entry(head)?;
+                Some((u64::MAX - entry.place.seq, entry.id, head))
+            })
+            .collect();
+        heads.sort_unstable();
+        let mut chosen = Vec::new();
+        while chosen.len() < MAX_PREVS && !heads.is_empty() {
+            let worth = |head: usize| {
+                let knows = tip.is_none_or(|tip| self.graph.precedes(tip, head));
+                let known = needed
+                    .iter()
+                    .filter(|need| self.graph.precedes(**need, head));
+                Reverse((knows, known.count()))
+            };
+            let best =
+                (0..heads.len()).min_by_key(|index| heads.get(*index).map(|head| worth(head.2)));
+            let head = heads.remove(best.unwrap_or(0));
+            needed.retain(|need| !self.graph.precedes(*need, head.2));
+            chosen.push(head);
+        }
+        let highest = chosen.iter().map(|(left, ..)| u64::MAX - left).max();
+        let mut prevs: Vec<EntryId> = chosen.into_iter().map(|(_, id, _)| id).collect();
+        if prevs.is_empty() {
+            prevs.push(self.genesis.entry_id());
+        }
+        prevs.sort_unstable();
+        Place {
+            prevs,
+            seq: highest.unwrap_or(0) + 1,
+            base: self
+                .rotation()
+                .map_or_else(|| self.genesis.entry_id(), |rotation| rotation.id),
+        }
+    }
+
+    /// The newest entries, as [`Place::prevs`] has them: what somebody who writes now has seen.
+    pub fn heads(&self) -> Vec<EntryId> {
+        self.place().prevs
+    }
+
+    /// A new entry by a device, after all that is here. It still has to be inserted, and can be refused then.
+    pub fn sign(&self, body: &Body, signer: &DeviceKeys) -> Result<Entry, CborError> {
+        Entry::by_device(&self.twin, self.place(), body, signer)
+    }
+
+    /// A rotation after all that is here, or of too many branches those that name whom it keeps. It still has to be
+    /// inserted, and can be refused then.
+    pub fn rotate(&self, rotate: Rotate, authority: &AuthorityKey) -> Result<Entry, CborError> {
+        let named = |kept: &Kept| {
+            let waiting = || {
+                self.waiting()
+                    .find(|device| device.public.id == kept.device)
+            };
+            let device = self.device(&kept.device).or_else(waiting)?;
+            self.graph.number(&device.added)
+        };
+        let place = self.place_over(rotate.keeps.iter().filter_map(named).collect());
+        Entry::by_authority(&self.twin, place, rotate, authority)
+    }
+
+    /// Whether the log holds entries that this version cannot read. The app should ask for an update.
+    pub fn needs_update(&self) -> bool {
+        let mut entries = self.entries.values();
+        entries.any(|entry| matches!(entry.body, Body::Unknown { .. }))
+    }
+
+    /// The highest seq of what was said under the rotation that counts.
+    pub fn height(&self) -> u64 {
+        self.path.tip().map_or(0, |tip| self.graph.height(tip))
+    }
+
+    /// A digest over the entries that say anything: equal digests, equal logs. What a rotation has cut off, and what
+    /// cannot be verified, is passed on but not counted: it can be more than a replica keeps.
+    pub fn digest(&self) -> [u8; 32] {
+        let tip = self.path.tip();
+        let counted = self.entries.values().filter(|entry| {
+            let cut_off = |number| {
+                let base = self.graph.node(number).and_then(|node| node.base);
+                entry.rotation().is_none()
+                    && base != tip
+                    && self.graph.successors(base).next().is_some()
+                    && !self.graph.is_settled(number)
+            };
+            entry.known_suite && !self.graph.number(&entry.id).is_some_and(cut_off)
+        });
+        context::LOG_DIGEST.hash(counted.map(|entry| entry.id.as_bytes().as_slice()))
+    }
+
+    /// The whole log in one piece: genesis and entries in an order that can be verified as it is read.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut entries: Vec<&Arc<Entry>> = self.entries.values().collect();
+        entries.sort_by_key(|entry| (entry.place.seq, entry.id));
+        cbor::encode(&RawLog {
+            genesis: self.genesis.to_bytes(),
+            entries: entries
+                .into_iter()
+                .map(|entry| RawBytes(entry.to_bytes().to_vec()))
+                .collect(),
+        })
+    }
+
+    /// Verifies a whole log from its bytes, for the twin that is expected.
+    pub fn from_bytes(twin: &TwinId, bytes: &[u8]) -> Result<Self, LogError> {
+        let raw: RawLog = cbor::decode(bytes, MAX_LOG_LEN)?;
+        let mut log = Self::new(Genesis::from_bytes(&raw.genesis)?);
+        if log.twin != *twin {
+            return Err(LogError::OtherTwin);
+        }
+        for entry in &raw.entries {
+            log.admit(Entry::from_bytes(&entry.0)?)?;
+        }
+        if log.entries.is_empty() {
+            return Err(LogError::Rule);
+        }
+        log.settle();
+        Ok(log)
+    }
+}
+
+#[derive(Encode, Decode)]
+#[cbor(array)]
+struct RawLog {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    genesis: Vec<u8>,
+    #[n(1)]
+    entries: Vec<RawBytes>,
+}
+
+#[derive(Encode, Decode)]
+#[cbor(transparent)]
+struct RawBytes(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>);

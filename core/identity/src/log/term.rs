@@ -1,0 +1,309 @@
+//! The time between two rotations: who is in the twin, given what was said under one rotation.
+//!
+//! A pure function of a set of entries. Entries do not simply follow each other, because nobody can prove when they
+//! were made: a thief can back-date. So what takes power away is judged first, and counts against everything that it
+//! did not know of:
+//!
+//! 1. A device that removes itself voids all its other entries outside that removal's past.
+//! 2. Suspensions stand even if their signer is suspended at the same time; a stolen phone cannot outrun one. What
+//!    else a suspended device says outside their past waits. A resumption takes back the suspensions in its past, if it
+//!    does not wait, its signer is an admin by rule 4, and no revocation of that signer, by whomever, is outside its past.
+//! 3. An admin's revocation of a member voids what that member says outside the revocation's past.
+//! 4. A device is in if an entry adds it that is neither void nor waiting, by an admin who is in by the same rule.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::body::{Body, Line, Removal};
+use crate::device::{DevicePublic, DeviceStatement, Role};
+use crate::id::{DeviceId, EntryId};
+
+use super::graph::Graph;
+
+/// A device of the twin, as the log has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Its public keys.
+    pub public: DevicePublic,
+    /// What it may do.
+    pub role: Role,
+    /// The entry that gave it its role.
+    pub added: EntryId,
+    /// Until when it may take part, in milliseconds since the Unix epoch.
+    pub expires: Option<u64>,
+    /// Whether an admin has suspended it.
+    pub suspended: bool,
+}
+
+impl Device {
+    pub(super) fn new(statement: &DeviceStatement, added: EntryId) -> Self {
+        Self {
+            public: statement.device.clone(),
+            role: statement.role,
+            added,
+            expires: statement.expires,
+            suspended: false,
+        }
+    }
+
+    /// Whether it may take part at `now`, in milliseconds since the Unix epoch.
+    pub fn is_active(&self, now: u64) -> bool {
+        !self.suspended && self.expires.is_none_or(|expires| now < expires)
+    }
+}
+
+/// What counts of the logs of devices that are gone or suspended.
+pub(super) type Lines = BTreeMap<DeviceId, BTreeMap<[u8; 32], Line>>;
+
+/// Lines only ever rise.
+pub(super) fn raise(lines: &mut Lines, removal: &Removal) {
+    let of_device = lines.entry(removal.device).or_default();
+    for line in &removal.lines {
+        let known = of_device.entry(line.log).or_insert(*line);
+        if (line.height, line.head) > (known.height, known.head) {
+            *known = *line;
+        }
+    }
+}
+
+/// How things stand where a rotation begins: what is known in its own past.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Start {
+    pub devices: BTreeMap<DeviceId, Device>,
+    /// Devices that never come back, with the role that they had.
+    pub gone: BTreeMap<DeviceId, Role>,
+    pub lines: Lines,
+    /// The devices that may take part in choosing between this rotation and another.
+    pub voters: BTreeSet<DeviceId>,
+}
+
+/// How things stand under a rotation, given some of the entries based on it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Term {
+    /// The devices that are in, suspended ones too.
+    pub devices: BTreeMap<DeviceId, Device>,
+    /// Devices that a suspended one has added outside the suspension's past: in as soon as it is resumed.
+    pub waiting: BTreeMap<DeviceId, Device>,
+    /// Devices that never come back, with the role that they had.
+    pub gone: BTreeMap<DeviceId, Role>,
+    pub lines: Lines,
+    /// The entries by which somebody is out.
+    pub removals: BTreeSet<usize>,
+}
+
+/// Entries by the device that they are about.
+type By = BTreeMap<DeviceId, Vec<usize>>;
+
+impl Term {
+    /// Before anything was said.
+    pub fn new(start: &Start) -> Self {
+        Self {
+            devices: start.devices.clone(),
+            gone: start.gone.clone(),
+            lines: start.lines.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// Takes in an entry that has all others of the term in its past, which is how it mostly goes. The same as judging
+    /// all of them anew.
+    pub fn follow(&mut self, graph: &Graph, number: usize) {
+        let Some(entry) = graph.entry(number) else {
+            return;
+        };
+        match &entry.body {
+            Body::AddDevice(statement) => add(&mut self.devices, statement, entry.id),
+            Body::Revoke(removal) => {
+                self.remove(&removal.device);
+                raise(&mut self.lines, removal);
+                self.removals.insert(number);
+            }
+            Body::Raise(removal) => raise(&mut self.lines, removal),
+            _ => {}
+        }
+    }
+
+    /// Whether [`Term::follow`] is enough for an entry, if it has all others in its past.
+    pub fn can_follow(&self, body: &Body) -> bool {
+        match body {
+            Body::Suspend(_) | Body::Resume(_) => false,
+            Body::Revoke(removal) => {
+                let device = self.devices.get(&removal.device);
+                device.is_some_and(|device| !device.suspended)
+            }
+            _ => true,
+        }
+    }
+
+    fn remove(&mut self, device: &DeviceId) {
+        if let Some(device) = self.devices.remove(device) {
+            self.gone.insert(device.public.id, device.role);
+        }
+    }
+
+    /// Judges `entries`, all of one term, in the order in which they are read.
+    pub fn judge(graph: &Graph, start: &Start, entries: &[usize]) -> Self {
+        let body = |number: usize| graph.entry(number).map(|entry| &entry.body);
+        let outside = |removals: &By, number: usize| {
+            let signer = graph.signer(number);
+            let removals = signer.and_then(|signer| removals.get(&signer));
+            removals
+                .into_iter()
+                .flatten()
+                .any(|removal| *removal != number && !graph.precedes(number, *removal))
+        };
+
+        let mut left = By::new();
+        for number in entries {
+            if let Some(Body::Revoke(removal)) = body(*number)
+                && graph.signer(*number) == Some(removal.device)
+            {
+                left.entry(removal.device).or_default().push(*number);
+            }
+        }
+        let void = |number: usize| outside(&left, number);
+
+        let mut stopped = By::new();
+        let mut doubted = By::new();
+        let mut resumptions = Vec::new();
+        for number in entries {
+            match body(*number) {
+                Some(Body::Suspend(removal)) if !void(*number) => {
+                    stopped.entry(removal.device).or_default().push(*number);
+                }
+                Some(Body::Revoke(removal)) if !void(*number) => {
+                    doubted.entry(removal.device).or_default().push(*number);
+                }
+                Some(Body::Resume(device)) if !void(*number) => {
+                    resumptions.push((*number, *device));
+                }
+                _ => {}
+            }
+        }
+        // The more is resumed, the less waits, and the more may resume: the smallest set of resumptions that stand is
+        // the same in any order.
+        let doubtful = |number: usize| void(number) || outside(&doubted, number);
+        resumptions.retain(|(number, _)| !doubtful(*number));
+        while !resumptions.is_empty() {
+            let waits = |number: usize| outside(&stopped, number);
+            let (admins, _) = Self::admit(graph, start, entries, doubtful, waits);
+            let (standing, rest): (Vec<_>, Vec<_>) =
+                resumptions.into_iter().partition(|(number, _)| {
+                    !waits(*number) && is_admin(&admins, graph.signer(*number))
+                });
+            if standing.is_empty() {
+                break;
+            }
+            for (number, device) in standing {
+                if let Some(stops) = stopped.get_mut(&device) {
+                    stops.retain(|stop| !graph.precedes(*stop, number));
+                }
+            }
+            resumptions = rest;
+        }
+        let waits = |number: usize| outside(&stopped, number);
+
+        let before = Self::admit(graph, start, entries, void, waits).0;
+        let mut revoked = By::new();
+        for number in entries {
+            if let Some(Body::Revoke(removal)) = body(*number)
+                && graph.signer(*number) != Some(removal.device)
+                && !void(*number)
+                && !waits(*number)
+                && is_admin(&before, graph.signer(*number))
+            {
+                revoked.entry(removal.device).or_default().push(*number);
+            }
+        }
+
+        let void = |number: usize| void(number) || outside(&revoked, number);
+        let (devices, waiting) = Self::admit(graph, start, entries, void, waits);
+        let mut term = Self {
+            devices,
+            waiting,
+            gone: start.gone.clone(),
+            lines: start.lines.clone(),
+            removals: BTreeSet::new(),
+        };
+        for number in entries {
+            if let Some(Body::Raise(removal)) = body(*number)
+                && !void(*number)
+                && !waits(*number)
+                && is_admin(&term.devices, graph.signer(*number))
+            {
+                raise(&mut term.lines, removal);
+            }
+        }
+        for (device, removals) in left.iter().chain(&revoked) {
+            term.remove(device);
+            term.waiting.remove(device);
+            for number in removals {
+                if let Some(Body::Revoke(removal)) = body(*number) {
+                    raise(&mut term.lines, removal);
+                }
+            }
+            term.removals.extend(removals);
+        }
+        for (device, stops) in &stopped {
+            let Some(device) = term.devices.get_mut(device).filter(|_| !stops.is_empty()) else {
+                // Gone anyway.
+                continue;
+            };
+            device.suspended = true;
+            for number in stops {
+                if let Some(Body::Suspend(removal)) = body(*number) {
+                    raise(&mut term.lines, removal);
+                }
+            }
+            term.removals.extend(stops);
+        }
+        term
+    }
+
+    /// The devices that are in, and those whose adding waits.
+    fn admit(
+        graph: &Graph,
+        start: &Start,
+        entries: &[usize],
+        void: impl Fn(usize) -> bool,
+        waits: impl Fn(usize) -> bool,
+    ) -> (BTreeMap<DeviceId, Device>, BTreeMap<DeviceId, Device>) {
+        let mut devices = start.devices.clone();
+        let mut waiting = BTreeMap::new();
+        for number in entries {
+            let Some(entry) = graph.entry(*number) else {
+                continue;
+            };
+            let Body::AddDevice(statement) = &entry.body else {
+                continue;
+            };
+            if void(*number) || !is_admin(&devices, entry.signer) {
+                continue;
+            }
+            let known = devices.contains_key(&statement.device.id);
+            if !waits(*number) {
+                add(&mut devices, statement, entry.id);
+                waiting.remove(&statement.device.id);
+            } else if !known {
+                add(&mut waiting, statement, entry.id);
+            }
+        }
+        (devices, waiting)
+    }
+}
+
+/// Names a device, or lets it rise: who is in already is not named again for less.
+fn add(devices: &mut BTreeMap<DeviceId, Device>, statement: &DeviceStatement, added: EntryId) {
+    let mut device = Device::new(statement, added);
+    if let Some(known) = devices.get(&device.public.id) {
+        if known.role >= device.role {
+            return;
+        }
+        device.suspended = known.suspended;
+    }
+    devices.insert(device.public.id, device);
+}
+
+fn is_admin(devices: &BTreeMap<DeviceId, Device>, device: Option<DeviceId>) -> bool {
+    let device = device.and_then(|device| devices.get(&device));
+    device.is_some_and(|device| device.role == Role::Admin)
+}
