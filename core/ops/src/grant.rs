@@ -3,6 +3,9 @@
 //! One grant seals the keys of several spaces to several devices at once. The keys are sealed once under a section
 //! key, and each device gets the section keys sealed to itself: about 1.2 kB a device, however many the spaces.
 
+use minicbor::data::Type;
+use minicbor::decode::Decoder;
+use minicbor::encode::{self, Encoder, Write};
 use minicbor::{Decode, Encode};
 use rand_core::CryptoRng;
 use twin_identity::aead::{AeadError, DataKey};
@@ -27,7 +30,7 @@ pub const MAX_GRANT_LEN: usize = 256 << 10;
 pub const MAX_GRANTED_KEYS: usize = 1024;
 
 /// The most recipients of a grant: devices that were added at the same time may be more than [`MAX_DEVICES`].
-const MAX_WRAPS: usize = 3 * MAX_DEVICES;
+const MAX_WRAPS: usize = 3 * MAX_DEVICES + 2;
 
 const GRANT_TYPE: u8 = 1;
 const INFO: &[u8] = b"digital-twin v1 grant";
@@ -46,6 +49,8 @@ pub struct GrantedKey {
     pub key: EpochKey,
     /// The key of the epoch before, sealed under this one; `None` for a space's first epoch.
     pub predecessor: Option<Vec<u8>>,
+    /// Heads of the identity log that whoever began the epoch knew: who was out by then has never had the key.
+    pub heads: Vec<EntryId>,
 }
 
 /// A signed grant.
@@ -105,13 +110,26 @@ struct RawGrant {
     wraps: Vec<Wrap>,
 }
 
-/// The section keys sealed to one recipient: 32 bytes for members, 64 for admins.
+/// To whom section keys are sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Recipient {
+    /// A device.
+    Device(DeviceId),
+    /// The recovery words.
+    Words,
+    /// The guardians, if the person wants them to be able to bring the data back.
+    Guardians,
+}
+
+const WORDS: u8 = 0;
+const GUARDIANS: u8 = 1;
+
+/// The section keys sealed to one recipient: 32 bytes for members, 64 for all others.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 struct Wrap {
-    /// The device; absent for the recovery sealing key.
     #[n(0)]
-    device: Option<DeviceId>,
+    to: Recipient,
     #[cbor(n(1), with = "minicbor::bytes")]
     sealed: Vec<u8>,
 }
@@ -125,6 +143,8 @@ struct RawKey {
     key: [u8; 32],
     #[cbor(n(2), with = "minicbor::bytes")]
     predecessor: Option<Vec<u8>>,
+    #[n(3)]
+    heads: Vec<EntryId>,
 }
 
 impl Drop for RawKey {
@@ -144,16 +164,20 @@ struct SignedGrant {
 
 /// Whom a grant is for.
 pub enum Recipients<'a> {
-    /// Every device in the log, and the recovery words.
+    /// Every device that may take part now, the recovery words, and guardians who are to hold the data too.
     All,
     /// One device that has just been added.
     One(&'a DeviceId),
+    /// The recovery words, and guardians who are to hold the data too.
+    Words,
 }
 
 impl Grant {
-    /// Grants `keys` to `recipients` of `log`; each key goes to the audience of its space.
+    /// Grants `keys` to `recipients` of `log`; each key goes to the audience of its space. `now`, in milliseconds since
+    /// the Unix epoch, tells whose time has run out.
     pub fn new(
         log: &IdentityLog,
+        now: u64,
         keys: &[GrantedKey],
         recipients: &Recipients<'_>,
         signer: &DeviceKeys,
@@ -171,7 +195,15 @@ impl Grant {
         both.extend_from_slice(for_admins.secret().expose());
         let mut wraps = Vec::new();
         for device in log.devices().values() {
-            if matches!(recipients, Recipients::One(id) if **id != device.public.id) {
+            let meant = match recipients {
+                Recipients::All => true,
+                Recipients::One(id) => **id == device.public.id,
+                Recipients::Words => false,
+            };
+            let active = device.is_active(now);
+            #[cfg(twin_break)]
+            let active = active || twin_identity::broken::is("grants_to_suspended");
+            if !meant || !active {
                 continue;
             }
             let role = device.role;
@@ -187,16 +219,24 @@ impl Grant {
             };
             let sealed = device.public.sealing.seal(INFO, &aad, section_keys, rng)?;
             wraps.push(Wrap {
-                device: Some(device.public.id),
+                to: Recipient::Device(device.public.id),
                 sealed,
             });
         }
-        if let (Recipients::All, Some(recovery)) = (recipients, log.recovery()) {
-            let sealed = recovery.seal(INFO, &aad, &both, rng)?;
-            wraps.push(Wrap {
-                device: None,
-                sealed,
-            });
+        if matches!(recipients, Recipients::All | Recipients::Words) {
+            let guardians = log
+                .guardians()
+                .and_then(|guardians| guardians.sealing.as_ref());
+            let all = [
+                (Recipient::Words, log.recovery()),
+                (Recipient::Guardians, guardians),
+            ];
+            for (to, key) in all {
+                if let Some(key) = key {
+                    let sealed = key.seal(INFO, &aad, &both, rng)?;
+                    wraps.push(Wrap { to, sealed });
+                }
+            }
         }
         let body = RawGrant {
             version: VERSION,
@@ -255,15 +295,17 @@ impl Grant {
         &self.body.heads
     }
 
-    /// Whom it is for; `None` is the recovery words.
-    pub fn recipients(&self) -> impl Iterator<Item = Option<DeviceId>> {
-        self.body.wraps.iter().map(|wrap| wrap.device)
+    /// Whom it is for.
+    pub fn recipients(&self) -> impl Iterator<Item = Recipient> {
+        self.body.wraps.iter().map(|wrap| wrap.to)
     }
 
-    /// Verifies that a device of the twin signed it.
+    /// Verifies that a device of the twin signed it: one that was in where the grant says that it stood. Who has been
+    /// removed since may have made it before, or says so; what a grant gives is therefore only used if whoever began
+    /// the epoch knew of every removal (see [`IdentityLog::knew_all_removals`]).
     pub fn verify(&self, log: &IdentityLog) -> Result<(), GrantError> {
         let signer = self.signer();
-        if log.device(&signer).is_none() {
+        if log.role_at(&signer, self.heads()).is_none() {
             return Err(GrantError::NotAllowed);
         }
         let id = self.id.as_bytes();
@@ -282,27 +324,27 @@ impl Grant {
         log: &IdentityLog,
         device: &DeviceKeys,
     ) -> Result<Vec<GrantedKey>, GrantError> {
-        self.open_wrap(log, Some(device.id()), |aad, sealed| {
-            device.open(INFO, aad, sealed)
-        })
+        let to = Recipient::Device(device.id());
+        self.open_wrap(log, to, |aad, sealed| device.open(INFO, aad, sealed))
     }
 
-    /// The keys that this grant gives to the recovery words.
-    pub fn open_with_words(
+    /// The keys that this grant gives to the recovery words or to the guardians, by their sealing key.
+    pub fn open_with(
         &self,
         log: &IdentityLog,
-        recovery: &SealingKey,
+        to: Recipient,
+        key: &SealingKey,
     ) -> Result<Vec<GrantedKey>, GrantError> {
-        self.open_wrap(log, None, |aad, sealed| recovery.open(INFO, aad, sealed))
+        self.open_wrap(log, to, |aad, sealed| key.open(INFO, aad, sealed))
     }
 
     fn open_wrap(
         &self,
         log: &IdentityLog,
-        recipient: Option<DeviceId>,
+        to: Recipient,
         open: impl FnOnce(&[u8], &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError>,
     ) -> Result<Vec<GrantedKey>, GrantError> {
-        let Some(wrap) = self.body.wraps.iter().find(|wrap| wrap.device == recipient) else {
+        let Some(wrap) = self.body.wraps.iter().find(|wrap| wrap.to == to) else {
             return Ok(Vec::new());
         };
         let twin = log.twin();
@@ -312,12 +354,17 @@ impl Grant {
             .split_at_checked(32)
             .ok_or(GrantError::Section(AeadError::Open))?;
         let mut keys = open_section(for_members, Audience::Members, twin, &self.body.members)?;
-        // Devices find each other by the key of the members' space: no member may split them by giving another.
-        if !log.is_admin(&self.signer()) {
-            keys.retain(|granted| granted.space != SpaceName::members());
+        let by_admin = log.role_at(&self.signer(), self.heads()) == Some(Role::Admin);
+        // Devices find each other by the key of the members' space: what a member gives opens what is old, and nobody
+        // writes with it, so that none can split them by giving another.
+        if !by_admin {
+            let members = keys
+                .iter_mut()
+                .filter(|granted| granted.space == SpaceName::members());
+            members.for_each(|granted| granted.heads.clear());
         }
         // What a member says about the admins' space counts for nothing.
-        if !for_admins.is_empty() && log.is_admin(&self.signer()) {
+        if !for_admins.is_empty() && by_admin {
             keys.extend(open_section(
                 for_admins,
                 Audience::Admins,
@@ -325,6 +372,8 @@ impl Grant {
                 &self.body.admins,
             )?);
         }
+        // Nobody begins an epoch knowing more than when granting it: that would be a removed device that says so.
+        keys.retain(|granted| log.had_seen(self.heads(), &granted.heads));
         Ok(keys)
     }
 }
@@ -358,6 +407,7 @@ fn seal_section(
             space: granted.space.clone(),
             key: *granted.key.secret().expose(),
             predecessor: granted.predecessor.clone(),
+            heads: granted.heads.clone(),
         })
         .collect();
     let plaintext = Zeroizing::new(cbor::encode(&raw));
@@ -373,7 +423,7 @@ fn open_section(
     let key = DataKey::new(Secret::from_slice(section).ok_or(AeadError::Open)?);
     let plaintext = key.open(&section_aad(audience, twin), sealed)?;
     let raw: Vec<RawKey> = cbor::decode(&plaintext, MAX_GRANT_LEN)?;
-    if raw.len() > MAX_GRANTED_KEYS {
+    if raw.len() > MAX_GRANTED_KEYS || raw.iter().any(|raw| raw.heads.len() > MAX_PREVS) {
         return Err(GrantError::TooLarge);
     }
     if raw.iter().any(|raw| raw.space.audience() != audience) {
@@ -385,6 +435,35 @@ fn open_section(
             space: raw.space.clone(),
             key: EpochKey::new(Secret::new(raw.key)),
             predecessor: raw.predecessor.clone(),
+            heads: raw.heads.clone(),
         })
         .collect())
+}
+
+/// A device is its id, the others are small numbers.
+impl<C> Encode<C> for Recipient {
+    fn encode<W: Write>(
+        &self,
+        e: &mut Encoder<W>,
+        c: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        match self {
+            Self::Device(device) => device.encode(e, c),
+            Self::Words => e.u8(WORDS)?.ok(),
+            Self::Guardians => e.u8(GUARDIANS)?.ok(),
+        }
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Recipient {
+    fn decode(d: &mut Decoder<'b>, c: &mut C) -> Result<Self, minicbor::decode::Error> {
+        if d.datatype()? == Type::Bytes {
+            return DeviceId::decode(d, c).map(Self::Device);
+        }
+        match d.u8()? {
+            WORDS => Ok(Self::Words),
+            GUARDIANS => Ok(Self::Guardians),
+            _ => Err(minicbor::decode::Error::message("recipient")),
+        }
+    }
 }

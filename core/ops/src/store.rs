@@ -1,7 +1,8 @@
 //! What sync needs from a device's store, without knowing how it stores.
 
-use twin_identity::id::EntryId;
+use twin_identity::id::{DeviceId, EntryId};
 use twin_identity::log::IdentityLog;
+use twin_identity::secret::Secret;
 use twin_identity::sign::Signature;
 
 use crate::chain::Head;
@@ -49,14 +50,21 @@ pub trait OpStore {
     /// The identity log as this replica has it.
     fn identity(&self) -> &IdentityLog;
 
-    /// The discovery keys of this device, the current one first. Never empty.
-    fn discovery_keys(&self) -> &[DiscoveryKey];
+    /// Whether a device may take part now: it is in the identity log, not suspended, and its time has not run out.
+    fn admits(&self, device: &DeviceId) -> bool;
+
+    /// The discovery key of the current membership epoch; `None` if this device knows of a removal and has no epoch yet
+    /// that excludes it.
+    fn discovery_key(&self) -> Option<&DiscoveryKey>;
+
+    /// The secret that this device shares with one other (see [`twin_identity::device::DeviceKeys::shared`]).
+    fn shared_secret(&self, other: &DeviceId) -> Option<Secret<32>>;
 
     /// Signs the transcript of a session with the device's key ([`twin_identity::sign::Use::Session`]).
     fn sign_session(&self, transcript: &[u8; 32]) -> Signature;
 
     /// This device.
-    fn device(&self) -> twin_identity::id::DeviceId;
+    fn device(&self) -> DeviceId;
 
     /// Takes over signed identity log entries, in any order.
     fn add_entries(&mut self, entries: &[Vec<u8>]) -> Result<Taken, Self::Error>;
@@ -76,7 +84,7 @@ pub trait OpStore {
     /// Takes over signed grants.
     fn add_grants(&mut self, grants: &[Vec<u8>]) -> Result<Taken, Self::Error>;
 
-    /// All logs with their heads, sorted by log.
+    /// All logs with their heads as far as they count (see [`IdentityLog::counts`]), sorted by log.
     fn heads(&self) -> Result<Vec<LogHead>, Self::Error>;
 
     /// Who writes a log.
