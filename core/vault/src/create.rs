@@ -5,9 +5,12 @@ use std::path::Path;
 
 use rand_core::CryptoRng;
 use twin_identity::birth::Birth;
+use twin_identity::body::{Body, Removal};
 use twin_identity::device::DeviceKeys;
 use twin_identity::log::IdentityLog;
+use twin_identity::seal::SealingKey;
 use twin_identity::secret::Secret;
+use twin_ops::grant::Recipient;
 use twin_ops::op::INCARNATION_LEN;
 use twin_ops::space::SpaceName;
 
@@ -46,7 +49,7 @@ impl Vault {
         build(dir, unlock, &birth.device, &identity, rng, |vault, rng| {
             vault.write(|vault| {
                 let spaces = [SpaceName::members(), SpaceName::keys()];
-                vault.found_spaces(&spaces, rng)
+                vault.begin_epochs(&spaces, rng)
             })?;
             fill(vault, rng)
         })
@@ -68,10 +71,70 @@ impl Vault {
         build(dir, unlock, device, identity, rng, |vault, _| {
             let taken = vault.write(|vault| vault.take_grants(grants))?;
             // Without the members' key the device could not even find the others.
-            if taken.early > 0 || vault.state.discovery.is_empty() {
+            if taken.early > 0 || vault.state.discovery.is_none() {
                 return Err(VaultError::NoKey);
             }
             Ok(())
+        })
+    }
+}
+
+/// A twin that comes back: what a new device needs to make its vault (see [`Vault::create_recovered`]).
+pub struct Comeback<'a> {
+    /// Its keys.
+    pub device: &'a DeviceKeys,
+    /// The log, with the rotation that names the device.
+    pub identity: &'a IdentityLog,
+    /// The signed grants that were found with the log.
+    pub grants: &'a [Vec<u8>],
+    /// What opens them: the key of the words, or of the guardians if they hold the data too.
+    pub opens: Option<(Recipient, &'a SealingKey)>,
+    /// What of devices that are gone counts beyond what the rotation could say.
+    pub later: Vec<Removal>,
+    /// Milliseconds since the Unix epoch.
+    pub now: u64,
+}
+
+impl Vault {
+    /// Makes the vault of a device that has come into the twin by a rotation of its own, in the folder `dir`. A device
+    /// that guardians have named is not in yet: its vault waits with it.
+    pub fn create_recovered<R: CryptoRng>(
+        dir: &Path,
+        unlock: Unlock<'_>,
+        comeback: Comeback<'_>,
+        rng: &mut R,
+        fill: impl FnOnce(&mut Self, &mut R) -> Result<()>,
+    ) -> Result<Self> {
+        let Comeback {
+            device, identity, ..
+        } = comeback;
+        let pending = identity.pending().iter().any(|pending| {
+            let entry = identity.entries().get(&pending.rotation);
+            let rotate = entry.and_then(|entry| entry.rotation());
+            let mut named = rotate.into_iter().flat_map(|rotate| &rotate.devices);
+            named.any(|named| named.device.id == device.id())
+        });
+        let is_in = identity.device(&device.id()).is_some();
+        if !is_in && !pending {
+            return Err(VaultError::NotAllowed);
+        }
+        build(dir, unlock, device, identity, rng, |vault, rng| {
+            vault.now = comeback.now;
+            vault.write(|vault| {
+                vault.tell_time()?;
+                vault.take_grants(comeback.grants)?;
+                if let Some((to, key)) = comeback.opens {
+                    vault.learn_with(to, key)?;
+                }
+                if is_in {
+                    let later = comeback.later.into_iter();
+                    let later: Vec<Body> = later.map(|more| Body::Raise(Box::new(more))).collect();
+                    vault.say(&later)?;
+                    vault.tend_now(rng)?;
+                }
+                Ok(())
+            })?;
+            fill(vault, rng)
         })
     }
 }

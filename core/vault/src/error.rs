@@ -55,12 +55,29 @@ pub enum VaultError {
     /// This device has no key to the space.
     #[error("this device has no key to that space: sync with a device that has, or ask for access")]
     NoKey,
+    /// Somebody was removed, and no device that may has begun a new epoch yet.
+    #[error(
+        "a device was removed and new keys have not come yet: sync with your phone and try again"
+    )]
+    NoEpoch,
+    /// This device was removed from the twin.
+    #[error("this device was removed from the twin: link it again if it should take part")]
+    Removed,
+    /// This device is suspended, or its time has run out.
+    #[error("this device is suspended, or its time in the twin is over: resume it on your phone")]
+    Suspended,
     /// A peer sent something that its author may not write.
     #[error("an operation comes from a device that may not write there and was refused")]
     NotAllowed,
     /// Only admins change who is in the twin.
-    #[error("this device may not add others: use your phone")]
+    #[error("this device may not change who is in the twin: use your phone")]
     NotAdmin,
+    /// No such device in the twin.
+    #[error("there is no such device in this twin: see the list of devices")]
+    NoSuchDevice,
+    /// The words, or the guardians' shares, are not those that this twin commits to.
+    #[error("these are not the words or shares of this twin, or no longer: use the newest ones")]
+    WrongAuthority,
     /// A device has written two different histories in one log.
     #[error("a device was copied or restored and has written two histories: link it again")]
     Fork,

@@ -39,6 +39,8 @@ pub(crate) enum Kind {
     Ahead = 11,
     /// Where a device was reached.
     Address = 12,
+    /// When an entry of the identity log was first seen.
+    Seen = 13,
 }
 
 const DAMAGED: VaultError = VaultError::Damaged("a sealed row");

@@ -5,12 +5,12 @@
 //! Read top-down:
 //! - [`Vault`]: creating, opening and locking; its reading and writing halves are in [`read`] and [`write`]
 //! - [`slots`]: the ways to unlock, a password or the platform's [`KeyStore`]
-//! - [`replica`] and [`admit`]: what sync and linking need of it
+//! - [`members`] and [`epochs`]: who is in the twin, and who has which keys
+//! - [`replica`]: what sync needs of it
 //! - `merge`, `stage`: which changes make up a record, and gathering them for the index
 //! - `state`: what is kept in memory
 //! - `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops and parts), `index` (records)
 
-pub mod admit;
 // The tests inside the crate share what the tests outside it use.
 #[cfg(test)]
 #[path = "../tests/common/mod.rs"]
@@ -19,10 +19,12 @@ mod common;
 extern crate self as twin_vault;
 
 mod create;
+pub mod epochs;
 mod error;
 mod index;
 mod items;
 mod keys;
+pub mod members;
 mod merge;
 mod oplog;
 pub mod read;
@@ -35,8 +37,9 @@ mod store;
 mod vault;
 pub mod write;
 
-pub use admit::Admission;
+pub use create::Comeback;
 pub use error::VaultError;
+pub use members::{Admission, KnownLines, Rotation, rotate_body};
 pub use read::Record;
 pub use slots::{KeyStore, KeyStoreError, Unlock};
 pub use vault::{FILE_NAME, Vault};

@@ -2,9 +2,11 @@
 //!
 //! What is read is as of the last call that wrote, or [`Vault::changed_elsewhere`].
 
+use twin_identity::device::Role;
 use twin_identity::entry::Entry;
 use twin_identity::id::DeviceId;
-use twin_identity::log::{IdentityLog, LogError};
+use twin_identity::log::{Counts, IdentityLog, LogError};
+use twin_identity::secret::Secret;
 use twin_identity::sign::{Signature, Use};
 use twin_ops::chain::{ChainError, Head, verify_run};
 use twin_ops::epoch::DiscoveryKey;
@@ -14,13 +16,15 @@ use twin_ops::space::SpaceName;
 use twin_ops::store::{LogHead, MAX_LOGS, OpStore, Taken};
 
 use crate::error::{Result, VaultError};
-use crate::rows::{EntryRow, GrantRow};
+use crate::rows::GrantRow;
 use crate::stage::{Stage, horizon};
 use crate::state::Log;
 use crate::vault::Vault;
 
 /// The most logs of one device, so that none can fill the table for all.
 const MAX_LOGS_PER_DEVICE: usize = 512;
+
+const DAMAGED: VaultError = VaultError::Damaged("an operation");
 
 impl OpStore for Vault {
     type Error = VaultError;
@@ -39,8 +43,16 @@ impl OpStore for Vault {
         &self.state.identity
     }
 
-    fn discovery_keys(&self) -> &[DiscoveryKey] {
-        &self.state.discovery
+    fn admits(&self, device: &DeviceId) -> bool {
+        self.state.identity.is_active(device, self.now)
+    }
+
+    fn discovery_key(&self) -> Option<&DiscoveryKey> {
+        self.state.discovery.as_ref()
+    }
+
+    fn shared_secret(&self, other: &DeviceId) -> Option<Secret<32>> {
+        self.device.shared(other)
     }
 
     fn sign_session(&self, transcript: &[u8; 32]) -> Signature {
@@ -57,36 +69,31 @@ impl OpStore for Vault {
             .map(|bytes| Entry::from_bytes(bytes))
             .collect::<std::result::Result<Vec<_>, _>>()?;
         self.write(|vault| {
-            let mut taken = Taken::default();
-            // Entries may come before those that they build on: again, until nothing more fits.
-            loop {
-                let before = taken.new;
-                let mut early = Vec::new();
-                for entry in waiting {
-                    match vault.state.identity.insert(entry.clone()) {
-                        Ok(false) => {}
-                        Ok(true) => {
-                            taken.new += 1;
-                            vault.file.put(&EntryRow {
-                                id: entry.id,
-                                entry: entry.to_bytes().to_vec(),
-                            })?;
+            vault.change_identity(|vault| {
+                let mut taken = Taken::default();
+                // Entries may come before those that they build on: again, until nothing more fits.
+                loop {
+                    let before = taken.new;
+                    let mut early = Vec::new();
+                    for entry in waiting {
+                        match vault.take_entry(entry.clone()) {
+                            Ok(new) => taken.new += usize::from(new),
+                            Err(VaultError::Identity(LogError::MissingPrev)) => early.push(entry),
+                            // An honest peer may hold it all the same, and everything else of it is welcome.
+                            Err(VaultError::Identity(
+                                LogError::Limit | LogError::Rule | LogError::NotAllowed,
+                            )) => taken.refused += 1,
+                            Err(error) => return Err(error),
                         }
-                        Err(LogError::MissingPrev) => early.push(entry),
-                        // An honest peer may hold it all the same, and everything else of it is welcome.
-                        Err(LogError::Limit | LogError::Rule | LogError::NotAllowed) => {
-                            taken.refused += 1;
-                        }
-                        Err(error) => return Err(error.into()),
+                    }
+                    waiting = early;
+                    if waiting.is_empty() || taken.new == before {
+                        break;
                     }
                 }
-                waiting = early;
-                if waiting.is_empty() || taken.new == before {
-                    break;
-                }
-            }
-            taken.early = waiting.len();
-            Ok(taken)
+                taken.early = waiting.len();
+                Ok(taken)
+            })
         })
     }
 
@@ -104,11 +111,19 @@ impl OpStore for Vault {
     }
 
     fn heads(&self) -> Result<Vec<LogHead>> {
-        let heads = self.state.logs.iter().map(|(id, log)| LogHead {
-            log: *id,
-            head: log.head,
-        });
-        Ok(heads.collect())
+        let mut heads = Vec::with_capacity(self.state.logs.len());
+        for (id, log) in &self.state.logs {
+            let head = match self.state.counted(&self.file.store, log)? {
+                0 => continue,
+                height if height == log.head.height => log.head,
+                height => Head {
+                    height,
+                    link: self.link_at(id, height)?.ok_or(DAMAGED)?,
+                },
+            };
+            heads.push(LogHead { log: *id, head });
+        }
+        Ok(heads)
     }
 
     fn origin(&self, log: &LogId) -> Result<Option<Origin>> {
@@ -126,13 +141,13 @@ impl OpStore for Vault {
     }
 
     fn read_run(&self, log: &LogId, after: u64, budget: usize) -> Result<Vec<Vec<u8>>> {
-        const DAMAGED: VaultError = VaultError::Damaged("an operation");
         let Some(known) = self.state.logs.get(log) else {
             return Ok(Vec::new());
         };
+        let counted = self.state.counted(&self.file.store, known)?;
         let mut run = Vec::new();
         let (mut len, mut prev) = (0, None);
-        for seq in after.saturating_add(1)..=known.head.height {
+        for seq in after.saturating_add(1)..=counted {
             let number = self.file.store.op_at(known.number, seq)?.ok_or(DAMAGED)?;
             let op = self.file.store.op(number)?;
             // The op that no longer fits still vouches for the last that does.
@@ -148,7 +163,7 @@ impl OpStore for Vault {
             run.push(bytes);
             prev = Some(op.link());
         }
-        if prev.is_some_and(|link| link != known.head.link) {
+        if counted == known.head.height && prev.is_some_and(|link| link != known.head.link) {
             return Err(DAMAGED);
         }
         Ok(run)
@@ -161,14 +176,17 @@ impl OpStore for Vault {
             .collect::<std::result::Result<Vec<_>, _>>()?;
         self.now = now;
         self.write(|vault| {
-            vault.merge_due_now()?;
-            if vault.state.identity.device(&origin.device).is_none() {
+            vault.tell_time()?;
+            if vault.state.identity.role_once(&origin.device).is_none() {
                 return Ok(Taken {
                     early: ops.len(),
                     ..Taken::default()
                 });
             }
-            vault.take_run(origin, &ops)
+            let within = vault.within_line(origin, &ops)?;
+            let refused = ops.len() - within.len();
+            let taken = vault.take_run(origin, within)?;
+            Ok(Taken { refused, ..taken })
         })
     }
 }
@@ -204,6 +222,34 @@ impl Vault {
         })
     }
 
+    /// The ops that may count of a run: of a device that is gone or suspended those up to its line, and only if the op
+    /// there is the one that the line names.
+    fn within_line<'o>(&self, origin: &Origin, ops: &'o [Op]) -> Result<&'o [Op]> {
+        #[cfg(twin_break)]
+        if twin_identity::broken::is("lines_are_ignored") {
+            return Ok(ops);
+        }
+        let id = origin.log_id(self.twin());
+        match self.state.identity.counts(&origin.device, id.as_bytes()) {
+            Counts::All => Ok(ops),
+            Counts::Nothing => Ok(&[]),
+            Counts::UpTo(line) => {
+                let end = ops.partition_point(|op| op.header().seq <= line.height);
+                let within = ops.get(..end).unwrap_or_default();
+                match within.last() {
+                    Some(last) if last.header().seq == line.height => {
+                        if *last.link().as_bytes() == line.head {
+                            Ok(within)
+                        } else {
+                            Err(VaultError::Fork)
+                        }
+                    }
+                    _ => Ok(within),
+                }
+            }
+        }
+    }
+
     /// Only admins write to their space.
     fn may_write(&self, origin: &Origin) -> bool {
         #[cfg(twin_break)]
@@ -211,7 +257,7 @@ impl Vault {
             return true;
         }
         let keys = SpaceName::keys().id(self.twin());
-        origin.space != keys || self.state.identity.is_admin(&origin.device)
+        origin.space != keys || self.state.identity.role_once(&origin.device) == Some(Role::Admin)
     }
 
     /// Tells a device that wrote two histories from one that sends nonsense: both histories are signed.

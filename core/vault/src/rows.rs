@@ -83,6 +83,9 @@ pub(crate) struct EpochRow {
     /// The epoch before, and its key sealed under this one.
     #[n(3)]
     pub predecessor: Option<Predecessor>,
+    /// Heads of the identity log that whoever began the epoch knew.
+    #[n(4)]
+    pub heads: Vec<EntryId>,
 }
 
 /// The epoch before another.
@@ -178,6 +181,17 @@ pub(crate) struct AddressRow {
     pub addresses: Vec<String>,
 }
 
+/// When this device first saw an entry of the identity log.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct SeenRow {
+    #[n(0)]
+    pub id: EntryId,
+    /// Milliseconds since the Unix epoch.
+    #[n(1)]
+    pub at: u64,
+}
+
 /// The natural key of a collection's row.
 pub(crate) fn collection_key(space: &SpaceId, name: &str) -> Vec<u8> {
     [space.as_bytes().as_slice(), name.as_bytes()].concat()
@@ -209,4 +223,5 @@ rows! {
     UnreadRow: Unread, |row| row.op.to_be_bytes().to_vec();
     AheadRow: Ahead, |row| row.part.to_be_bytes().to_vec();
     AddressRow: Address, |row| row.device.as_bytes().to_vec();
+    SeenRow: Seen, |row| row.id.as_bytes().to_vec();
 }

@@ -187,6 +187,13 @@ impl Vault {
         Ok(())
     }
 
+    /// Whether an op that is here counts: what devices wrote after they were removed or suspended waits aside.
+    fn is_counted(&self, log: &LogId, seq: u64) -> Result<bool> {
+        let log = self.state.logs.get(log);
+        let log = log.ok_or(VaultError::Damaged("the table of logs"))?;
+        Ok(seq <= self.state.counted(&self.file.store, log)?)
+    }
+
     fn space_of(&self, log: &LogId) -> Result<SpaceId> {
         let log = self.state.logs.get(log);
         let log = log.ok_or(VaultError::Damaged("the table of logs"))?;
@@ -254,6 +261,9 @@ impl Vault {
                 }
                 Err(error) => return Err(error),
             };
+            if !self.is_counted(&version.at.log, version.at.seq)? {
+                continue;
+            }
             let space = self.space_of(&version.at.log)?;
             self.merge(&mut stage, &space, version)?;
             self.file.remove::<AheadRow>(&part.0.to_be_bytes())?;
@@ -266,6 +276,10 @@ impl Vault {
         let mut stage = Stage::default();
         for UnreadRow { op: number } in self.file.items()? {
             let op = self.file.store.op(number)?;
+            let header = op.header();
+            if !self.is_counted(&header.log, header.seq)? {
+                continue;
+            }
             let epoch = (self.space_of(&op.header().log)?, op.header().epoch);
             if self.state.epochs.contains_key(&epoch) {
                 self.file.remove::<UnreadRow>(&number.to_be_bytes())?;
@@ -277,26 +291,36 @@ impl Vault {
 
     /// Makes the index of records anew from the ops. What waits for the clock goes on waiting.
     pub fn rebuild_index(&mut self) -> Result<()> {
-        self.write(|vault| {
-            vault.file.store.clear_index()?;
-            let mut stage = Stage::default();
-            let mut last = 0;
-            let mut heights: BTreeMap<LogId, u64> = BTreeMap::new();
-            while let Some(number) = vault.file.store.op_after(last)? {
-                let op = vault.file.store.op(number)?;
-                *heights.entry(op.header().log).or_default() += 1;
-                vault.absorb(&mut stage, number, &op, Stamp(u64::MAX))?;
-                if stage.records.len() >= BATCH {
-                    vault.flush(std::mem::take(&mut stage))?;
-                }
-                last = number;
+        self.write(Self::rebuild_index_now)
+    }
+
+    /// Makes the index of records anew from the ops that count. Inside a transaction.
+    pub(crate) fn rebuild_index_now(&mut self) -> Result<()> {
+        self.file.store.clear_index()?;
+        let counted = self.state.all_counted(&self.file.store)?;
+        let mut stage = Stage::default();
+        let mut last = 0;
+        let mut heights: BTreeMap<LogId, u64> = BTreeMap::new();
+        while let Some(number) = self.file.store.op_after(last)? {
+            let op = self.file.store.op(number)?;
+            let log = op.header().log;
+            *heights.entry(log).or_default() += 1;
+            if counted
+                .get(&log)
+                .is_some_and(|counted| op.header().seq <= *counted)
+            {
+                self.absorb(&mut stage, number, &op, Stamp(u64::MAX))?;
             }
-            // An index made from fewer ops than there were would pass off old content as new.
-            let whole = |(id, log): (&LogId, &Log)| heights.get(id) == Some(&log.head.height);
-            if !vault.state.logs.iter().all(whole) {
-                return Err(VaultError::Damaged("operations are missing"));
+            if stage.records.len() >= BATCH {
+                self.flush(std::mem::take(&mut stage))?;
             }
-            vault.flush(stage)
-        })
+            last = number;
+        }
+        // An index made from fewer ops than there were would pass off old content as new.
+        let whole = |(id, log): (&LogId, &Log)| heights.get(id) == Some(&log.head.height);
+        if !self.state.logs.iter().all(whole) {
+            return Err(VaultError::Damaged("operations are missing"));
+        }
+        self.flush(stage)
     }
 }

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use twin_identity::aead::DataKey;
 use twin_identity::entry::{Entry, Genesis};
-use twin_identity::id::DeviceId;
-use twin_identity::log::{IdentityLog, LogError};
+use twin_identity::id::{DeviceId, EntryId};
+use twin_identity::log::{Counts, IdentityLog, LogError};
 use twin_identity::secret::Secret;
 use twin_ops::chain::Head;
 use twin_ops::change::Stamp;
 use twin_ops::epoch::{DiscoveryKey, EpochId, EpochKey};
-use twin_ops::grant::{Grant, GrantId};
+use twin_ops::grant::{Grant, GrantId, Recipient};
 use twin_ops::op::{LogId, Origin};
 use twin_ops::space::{SpaceId, SpaceName};
 
@@ -18,17 +18,17 @@ use crate::error::{Result, VaultError};
 use crate::oplog::PartNo;
 use crate::rows::{
     AheadRow, ClockRow, CollectionRow, EntryRow, EpochRow, GenesisRow, GrantRow, LogRow,
-    Predecessor,
+    Predecessor, SeenRow,
 };
-use crate::store::Sealed;
+use crate::store::{Sealed, Store};
 
 /// What is kept in memory.
 pub(crate) struct State {
     pub identity: IdentityLog,
     pub epochs: BTreeMap<SpaceEpoch, Epoch>,
     pub grants: BTreeMap<GrantId, Granted>,
-    /// Of the epochs of the members' space, the one to write in first.
-    pub discovery: Vec<DiscoveryKey>,
+    /// Of the epoch of the members' space that is to be written in.
+    pub discovery: Option<DiscoveryKey>,
     pub logs: BTreeMap<LogId, Log>,
     pub collections: BTreeMap<SpaceId, BTreeMap<String, u16>>,
     /// The highest stamp given or merged.
@@ -51,6 +51,8 @@ pub(crate) struct Epoch {
     /// The key that seals parts, derived once.
     pub parts: DataKey,
     pub predecessor: Option<Predecessor>,
+    /// Heads of the identity log that whoever began it knew.
+    pub heads: Vec<EntryId>,
 }
 
 /// A grant, without its bytes.
@@ -67,7 +69,13 @@ impl Granted {
     pub fn new(grant: &Grant, epochs: Vec<SpaceEpoch>) -> Self {
         Self {
             signer: grant.signer(),
-            recipients: grant.recipients().flatten().collect(),
+            recipients: grant
+                .recipients()
+                .filter_map(|to| match to {
+                    Recipient::Device(device) => Some(device),
+                    Recipient::Words | Recipient::Guardians => None,
+                })
+                .collect(),
             epochs,
         }
     }
@@ -89,7 +97,7 @@ impl State {
                 identity: load_identity(file, before)?,
                 grants: load_grants(file, before)?,
                 epochs: BTreeMap::new(),
-                discovery: Vec::new(),
+                discovery: None,
                 logs: BTreeMap::new(),
                 collections: BTreeMap::new(),
                 clock: Stamp::default(),
@@ -99,8 +107,10 @@ impl State {
             };
             for row in file.items::<EpochRow>()? {
                 let key = EpochKey::new(Secret::new(row.key));
-                state.add_epoch(row.space.clone(), key, row.predecessor.clone());
+                let (space, heads) = (row.space.clone(), row.heads.clone());
+                state.add_epoch(space, key, row.predecessor.clone(), heads);
             }
+            state.find_discovery();
             for row in file.items::<LogRow>()? {
                 state.logs.insert(row.id, row.into());
             }
@@ -120,29 +130,30 @@ impl State {
     }
 
     /// Takes in an epoch, or what is newly known of it.
-    pub fn add_epoch(&mut self, space: SpaceName, key: EpochKey, predecessor: Option<Predecessor>) {
+    pub fn add_epoch(
+        &mut self,
+        space: SpaceName,
+        key: EpochKey,
+        predecessor: Option<Predecessor>,
+        heads: Vec<EntryId>,
+    ) {
         let id = (space.id(self.identity.twin()), key.id());
-        let members = space == SpaceName::members();
         let epoch = Epoch {
             space,
             parts: key.part_key(),
             key,
             predecessor,
+            heads,
         };
         self.epochs.insert(id, epoch);
-        if members {
-            self.order_discovery(&id.0);
-        }
     }
 
-    fn order_discovery(&mut self, members: &SpaceId) {
-        let current = self.writing_epoch(members);
-        let mut epochs: Vec<_> = self.epochs_of(members).collect();
-        epochs.sort_by_key(|(id, _)| (Some(*id) != current, *id));
-        self.discovery = epochs
-            .into_iter()
-            .map(|(_, epoch)| epoch.key.discovery())
-            .collect();
+    /// Finds the discovery key, after epochs or the identity log have changed.
+    pub fn find_discovery(&mut self) {
+        let members = SpaceName::members().id(self.identity.twin());
+        let epoch = self.writing_epoch(&members);
+        let epoch = epoch.and_then(|id| self.epochs.get(&(members, id)));
+        self.discovery = epoch.map(|epoch| epoch.key.discovery());
     }
 
     /// The epochs of a space, by id.
@@ -154,15 +165,52 @@ impl State {
             .map(|((_, id), epoch)| (*id, epoch))
     }
 
-    /// The epoch to write in: of those that none came after, the one with the lowest id.
+    /// The epoch to write in: of those that nobody has the key of who is out, and that none such came after, the one
+    /// with the lowest id. `None` if one has to be begun.
     pub fn writing_epoch(&self, space: &SpaceId) -> Option<EpochId> {
-        let before: BTreeSet<EpochId> = self
+        let usable = |epoch: &Epoch| {
+            #[cfg(twin_break)]
+            if twin_identity::broken::is("old_epochs_go_on") {
+                return true;
+            }
+            self.identity.knew_all_removals(&epoch.heads)
+        };
+        let usable: Vec<(EpochId, &Epoch)> = self
             .epochs_of(space)
-            .filter_map(|(_, epoch)| Some(epoch.predecessor.as_ref()?.id))
+            .filter(|(_, epoch)| usable(epoch))
             .collect();
-        self.epochs_of(space)
-            .map(|(id, _)| id)
-            .find(|id| !before.contains(id))
+        leaf(&usable)
+    }
+
+    /// The epoch that a new one comes after: the one to write in, or the one that was.
+    pub fn newest_epoch(&self, space: &SpaceId) -> Option<EpochId> {
+        let all: Vec<(EpochId, &Epoch)> = self.epochs_of(space).collect();
+        self.writing_epoch(space).or_else(|| leaf(&all))
+    }
+
+    /// How much of a log that is here counts.
+    pub fn counted(&self, store: &Store, log: &Log) -> Result<u64> {
+        let id = log.origin.log_id(self.identity.twin());
+        let height = log.head.height;
+        match self.identity.counts(&log.origin.device, id.as_bytes()) {
+            Counts::All => Ok(height),
+            Counts::Nothing => Ok(0),
+            // On the way to the line nothing can be said yet of what is there.
+            Counts::UpTo(line) if height < line.height => Ok(height),
+            Counts::UpTo(line) => {
+                let op = store.op_at(log.number, line.height)?;
+                let op = op.ok_or(VaultError::Damaged("an operation"))?;
+                let same = *store.link(op)?.as_bytes() == line.head;
+                Ok(if same { line.height } else { 0 })
+            }
+        }
+    }
+
+    /// How much of each log that is here counts.
+    pub fn all_counted(&self, store: &Store) -> Result<BTreeMap<LogId, u64>> {
+        let logs = self.logs.iter();
+        logs.map(|(id, log)| Ok((*id, self.counted(store, log)?)))
+            .collect()
     }
 
     /// The number of a collection.
@@ -175,6 +223,16 @@ impl State {
         let count = self.collections.values().map(BTreeMap::len).sum::<usize>() + 1;
         u16::try_from(count).map_err(|_| VaultError::Limit("collections"))
     }
+}
+
+/// Of those that none of the others came after, the lowest.
+fn leaf(epochs: &[(EpochId, &Epoch)]) -> Option<EpochId> {
+    let before: BTreeSet<EpochId> = epochs
+        .iter()
+        .filter_map(|(_, epoch)| Some(epoch.predecessor.as_ref()?.id))
+        .collect();
+    let mut ids = epochs.iter().map(|(id, _)| *id);
+    ids.find(|id| !before.contains(id))
 }
 
 impl Log {
@@ -212,7 +270,9 @@ fn load_identity(file: &Sealed, before: Option<&State>) -> Result<IdentityLog> {
             IdentityLog::new(Genesis::from_bytes(&row.genesis).map_err(|_| DAMAGED)?)
         }
     };
+    let seen = file.items::<SeenRow>()?;
     if file.count::<EntryRow>()? == identity.entries().len() {
+        identity.remember(seen.into_iter().map(|row| (row.id, row.at)));
         return Ok(identity);
     }
     let mut entries = file
@@ -222,13 +282,14 @@ fn load_identity(file: &Sealed, before: Option<&State>) -> Result<IdentityLog> {
         .collect::<std::result::Result<Vec<_>, _>>()
         .map_err(|_| DAMAGED)?;
     // After all that it builds on.
-    entries.sort_by_key(|entry| entry.seq);
+    entries.sort_by_key(|entry| entry.place.seq);
     for entry in entries {
         identity.insert(entry).map_err(|error| match error {
             LogError::Limit => VaultError::Identity(error),
             _ => DAMAGED,
         })?;
     }
+    identity.remember(seen.into_iter().map(|row| (row.id, row.at)));
     Ok(identity)
 }
 

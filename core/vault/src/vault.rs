@@ -124,15 +124,24 @@ impl Vault {
         self.generation
     }
 
-    /// Merges what waited for the clock and is due at `now`, in milliseconds since the Unix epoch; `true` if anything
-    /// was.
+    /// Tells the time, in milliseconds since the Unix epoch: merges what waited for it and is due, and lets guardians
+    /// rotate who have waited long enough; `true` if anything has changed.
     pub fn merge_due(&mut self, now: u64) -> Result<bool> {
         self.now = now;
         self.catch_up()?;
-        if self.next_due().is_none_or(|due| due > horizon(now)) {
+        let due = self.next_due().is_some_and(|due| due <= horizon(now));
+        if !due && !self.state.identity.wants_time(now) {
             return Ok(false);
         }
-        self.write(|vault| vault.merge_due_now()).map(|()| true)
+        self.write(Self::tell_time).map(|()| true)
+    }
+
+    /// As [`Vault::merge_due`], inside a transaction.
+    pub(crate) fn tell_time(&mut self) -> Result<()> {
+        if self.state.identity.wants_time(self.now) {
+            self.change_identity(|_| Ok(()))?;
+        }
+        self.merge_due_now()
     }
 
     /// The stamp of the part that is due next.

@@ -9,7 +9,7 @@ use twin_ops::change::{
 use twin_ops::epoch::EpochId;
 use twin_ops::op::{LogId, MAX_OP_LEN, MAX_PARTS, Op, OpError, Origin, Place};
 use twin_ops::seal::seal_parts;
-use twin_ops::space::{Audience, SpaceId, SpaceName};
+use twin_ops::space::{SpaceId, SpaceName};
 use twin_ops::store::LogHead;
 use twin_ops::value::{Fields, MAX_FIELD_NAME, Value};
 use zeroize::Zeroizing;
@@ -124,8 +124,13 @@ impl Vault {
         }
         self.now = now;
         self.write(|vault| {
-            vault.merge_due_now()?;
-            vault.append(rng, space, changes)
+            vault.tell_time()?;
+            let me = vault.device.id();
+            match vault.state.identity.device(&me) {
+                Some(device) if device.is_active(now) => vault.append(rng, space, changes),
+                Some(_) => Err(VaultError::Suspended),
+                None => Err(VaultError::Removed),
+            }
         })
     }
 
@@ -253,17 +258,21 @@ impl Vault {
         Ok(Some(Seen::new(heads, grown)))
     }
 
-    /// The epoch to write to a space in; makes the space if there is none.
+    /// The epoch to write to a space in; begins one if there is none, or if somebody is out who has its key.
     fn epoch_for(&mut self, space: &SpaceName, rng: &mut impl CryptoRng) -> Result<EpochId> {
         let id = space.id(self.twin());
         if let Some(epoch) = self.state.writing_epoch(&id) {
             return Ok(epoch);
         }
-        let admin = self.state.identity.is_admin(&self.device.id());
-        if space.audience() == Audience::Admins && !admin {
-            return Err(VaultError::NoKey);
+        if !self.may_begin(space) {
+            let known = self.state.newest_epoch(&id).is_some();
+            return Err(if known {
+                VaultError::NoEpoch
+            } else {
+                VaultError::NoKey
+            });
         }
-        self.found_spaces(std::slice::from_ref(space), rng)?;
+        self.begin_epochs(std::slice::from_ref(space), rng)?;
         self.state.writing_epoch(&id).ok_or(VaultError::NoKey)
     }
 }

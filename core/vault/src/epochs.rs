@@ -1,90 +1,70 @@
-//! Keys for spaces and devices: making spaces, taking in grants, admitting a device.
+//! Keys for spaces and devices: epochs, and the grants by which their keys come and go.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand_core::CryptoRng;
-use twin_identity::device::{DeviceStatement, Role};
-use twin_identity::entry::Entry;
-use twin_identity::id::DeviceId;
+use twin_identity::device::Role;
+use twin_identity::id::{DeviceId, EntryId};
+use twin_identity::seal::SealingKey;
+use twin_identity::secret::Secret;
 use twin_ops::epoch::EpochKey;
-use twin_ops::grant::{Grant, GrantedKey, MAX_GRANTED_KEYS, Recipients};
+use twin_ops::grant::{Grant, GrantedKey, MAX_GRANTED_KEYS, Recipient, Recipients};
 use twin_ops::space::{Audience, SpaceName};
 use twin_ops::store::{MAX_GRANTS, Taken};
 
 use crate::error::{Result, VaultError};
-use crate::rows::{EntryRow, EpochRow, GrantRow, Predecessor};
+use crate::rows::{EpochRow, GrantRow, Predecessor};
 use crate::state::{Epoch, Granted, SpaceEpoch};
 use crate::vault::Vault;
 
 /// The most grants by one device, so that none can fill the table for all.
 const MAX_GRANTS_PER_DEVICE: usize = 2048;
 
-/// What a new device gets from the one that admits it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Admission {
-    /// The identity log with the new device in it (see [`twin_identity::log::IdentityLog::from_bytes`]).
-    pub identity: Vec<u8>,
-    /// Signed grants of all keys that its role allows.
-    pub grants: Vec<Vec<u8>>,
-}
-
 impl Vault {
-    /// Adds a device to the twin and grants it the keys of all spaces. Only an admin can.
-    pub fn admit(
-        &mut self,
-        statement: &DeviceStatement,
-        rng: &mut impl CryptoRng,
-    ) -> Result<Admission> {
-        self.write(|vault| {
-            let identity = &mut vault.state.identity;
-            if !identity.is_admin(&vault.device.id()) {
-                return Err(VaultError::NotAdmin);
-            }
-            let entry = Entry::add_device(
-                identity.twin(),
-                &identity.heads(),
-                identity.next_seq(),
-                statement,
-                &vault.device,
-            )?;
-            vault.file.put(&EntryRow {
-                id: entry.id,
-                entry: entry.to_bytes().to_vec(),
-            })?;
-            identity.insert(entry)?;
-            let epochs: Vec<SpaceEpoch> = vault.state.epochs.keys().copied().collect();
-            let grants = vault.grant_to(&epochs, &Recipients::One(&statement.device.id), rng)?;
-            Ok(Admission {
-                identity: vault.state.identity.to_bytes(),
-                grants: grants
-                    .iter()
-                    .map(|grant| grant.to_bytes().to_vec())
-                    .collect(),
-            })
-        })
-    }
-
     /// Grants keys to devices that were added by somebody who did not have them: a space made on one device while
     /// another was being linked elsewhere. Does so for keys that this device granted before, and for all if it is an
-    /// admin. Returns how many grants were made; to be called after a sync.
-    pub fn grant_missing(&mut self, rng: &mut impl CryptoRng) -> Result<usize> {
-        self.catch_up()?;
-        if self.missing().is_empty() {
-            return Ok(0);
+    /// admin. Returns how many grants were made. Inside a transaction.
+    pub(crate) fn grant_missing(&mut self, rng: &mut impl CryptoRng) -> Result<usize> {
+        let mut made = 0;
+        for (device, epochs) in self.missing() {
+            made += self
+                .grant_to(&epochs, &Recipients::One(&device), rng)?
+                .len();
         }
-        self.write(|vault| {
-            let mut made = 0;
-            for (device, epochs) in vault.missing() {
-                made += vault
-                    .grant_to(&epochs, &Recipients::One(&device), rng)?
-                    .len();
-            }
-            Ok(made)
-        })
+        Ok(made)
+    }
+
+    /// The spaces that this device knows of and whose epoch somebody has who is out, and that are its to renew: an
+    /// admin does it for all, others when they write.
+    pub(crate) fn stale_spaces(&self) -> Vec<SpaceName> {
+        let me = self.device.id();
+        if !self.state.identity.is_admin(&me) {
+            return Vec::new();
+        }
+        let mut names: Vec<SpaceName> = self
+            .state
+            .epochs
+            .iter()
+            .map(|(_, epoch)| epoch.space.clone())
+            .collect();
+        names.extend([SpaceName::members(), SpaceName::keys()]);
+        names.retain(|name| {
+            let space = name.id(self.twin());
+            self.state.writing_epoch(&space).is_none()
+        });
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// Whether this device may begin an epoch of a space: of our own spaces only admins may.
+    pub(crate) fn may_begin(&self, space: &SpaceName) -> bool {
+        let own = space.as_str().starts_with('~');
+        !own || self.state.identity.is_admin(&self.device.id())
     }
 
     /// The devices that lack keys which are this device's to give.
-    fn missing(&self) -> BTreeMap<DeviceId, Vec<SpaceEpoch>> {
+    pub(crate) fn missing(&self) -> BTreeMap<DeviceId, Vec<SpaceEpoch>> {
         let me = self.device.id();
         let mut holders: BTreeMap<SpaceEpoch, BTreeSet<DeviceId>> = BTreeMap::new();
         let mut mine = BTreeSet::new();
@@ -97,14 +77,20 @@ impl Vault {
                 }
             }
         }
-        let admin = self.state.identity.is_admin(&me);
+        let identity = &self.state.identity;
+        let admin = identity.is_admin(&me);
+        // Where every admin that had them is gone, those who are left give the keys to the next.
+        let orphaned = |id: &SpaceEpoch| {
+            let mut holders = holders.get(id).into_iter().flatten();
+            !holders.any(|holder| identity.is_admin(holder))
+        };
         let mut missing: BTreeMap<DeviceId, Vec<SpaceEpoch>> = BTreeMap::new();
         for (id, epoch) in &self.state.epochs {
-            if !admin && !mine.contains(id) {
+            if !admin && !mine.contains(id) && !orphaned(id) {
                 continue;
             }
-            for (device, known) in self.state.identity.devices() {
-                let allowed = may_have(epoch, known.role);
+            for (device, known) in identity.devices() {
+                let allowed = may_have(epoch, known.role) && known.is_active(self.now);
                 let has = holders.get(id).is_some_and(|has| has.contains(device));
                 if allowed && !has {
                     missing.entry(*device).or_default().push(*id);
@@ -114,23 +100,33 @@ impl Vault {
         missing
     }
 
-    /// Makes new spaces, each with its first epoch, and grants them to everybody. Inside a transaction.
-    pub(crate) fn found_spaces(
+    /// Begins an epoch in each of these spaces, the first one or the next, and grants them to everybody who is in: one
+    /// sealed message a device, whatever the number of spaces. Inside a transaction.
+    pub(crate) fn begin_epochs(
         &mut self,
         spaces: &[SpaceName],
         rng: &mut impl CryptoRng,
     ) -> Result<()> {
+        let heads = self.state.identity.heads();
         let mut epochs = Vec::new();
         for space in spaces {
             let key = EpochKey::random(rng);
-            epochs.push(self.learn(space.clone(), key, None)?);
+            let id = space.id(self.twin());
+            let before = self.state.newest_epoch(&id);
+            let before = before.and_then(|before| self.state.epochs.get(&(id, before)));
+            let sealed = match before {
+                Some(before) => Some(key.seal_predecessor(&before.key, rng)?),
+                None => None,
+            };
+            epochs.push(self.learn(space.clone(), key, sealed, heads.clone())?);
         }
+        self.state.find_discovery();
         self.grant_to(&epochs, &Recipients::All, rng)?;
         Ok(())
     }
 
     /// Makes and stores the grants that give `epochs` to `recipients`.
-    fn grant_to(
+    pub(crate) fn grant_to(
         &mut self,
         epochs: &[SpaceEpoch],
         recipients: &Recipients<'_>,
@@ -140,7 +136,8 @@ impl Vault {
         for some in epochs.chunks(MAX_GRANTED_KEYS) {
             let known = some.iter().filter_map(|id| self.state.epochs.get(id));
             let keys: Vec<GrantedKey> = known.map(granted).collect();
-            let grant = Grant::new(&self.state.identity, &keys, recipients, &self.device, rng)?;
+            let identity = &self.state.identity;
+            let grant = Grant::new(identity, self.now, &keys, recipients, &self.device, rng)?;
             self.store_grant(&grant, some.to_vec())?;
             grants.push(grant);
         }
@@ -184,15 +181,42 @@ impl Vault {
                 .unwrap_or_default();
             let mut epochs = Vec::with_capacity(keys.len());
             for granted in keys {
-                epochs.push(self.learn(granted.space, granted.key, granted.predecessor)?);
+                epochs.push(self.learn_granted(granted)?);
             }
             self.store_grant(&grant, epochs)?;
             taken.new += 1;
         }
         if taken.new > 0 {
+            self.state.find_discovery();
             self.absorb_unread()?;
         }
         Ok(taken)
+    }
+
+    /// Learns the keys that the grants here give to the words or to the guardians. Inside a transaction.
+    pub(crate) fn learn_with(&mut self, to: Recipient, key: &SealingKey) -> Result<()> {
+        let ids: Vec<_> = self.state.grants.keys().copied().collect();
+        for id in ids {
+            let row: Option<GrantRow> = self.file.item(id.as_bytes())?;
+            let row = row.ok_or(VaultError::Damaged("a grant"))?;
+            let grant = Grant::from_bytes(&row.grant)?;
+            // Older grants may be sealed to words that were replaced since.
+            let keys = grant.open_with(&self.state.identity, to, key);
+            for granted in keys.unwrap_or_default() {
+                self.learn_granted(granted)?;
+            }
+        }
+        self.state.find_discovery();
+        self.absorb_unread()
+    }
+
+    fn learn_granted(&mut self, granted: GrantedKey) -> Result<SpaceEpoch> {
+        self.learn(
+            granted.space,
+            granted.key,
+            granted.predecessor,
+            granted.heads,
+        )
     }
 
     fn knows_heads(&self, grant: &Grant) -> bool {
@@ -209,6 +233,7 @@ impl Vault {
         space: SpaceName,
         key: EpochKey,
         sealed: Option<Vec<u8>>,
+        heads: Vec<EntryId>,
     ) -> Result<SpaceEpoch> {
         let space_id = space.id(self.twin());
         let id = (space_id, key.id());
@@ -219,13 +244,17 @@ impl Vault {
             let id = before.id();
             predecessor = Some(Predecessor { id, sealed });
             if !self.state.epochs.contains_key(&(space_id, id)) {
-                self.store_epoch(space.clone(), before, None)?;
+                // Nobody said who had it, so nobody writes in it.
+                self.store_epoch(space.clone(), before, None, Vec::new())?;
             }
         }
         let known = self.state.epochs.get(&id);
-        let news = known.is_none_or(|known| known.predecessor.is_none() && predecessor.is_some());
+        let news = known.is_none_or(|known| {
+            (known.predecessor.is_none() && predecessor.is_some())
+                || (known.heads.is_empty() && !heads.is_empty())
+        });
         if news {
-            self.store_epoch(space, key, predecessor)?;
+            self.store_epoch(space, key, predecessor, heads)?;
         }
         Ok(id)
     }
@@ -235,27 +264,29 @@ impl Vault {
         space: SpaceName,
         key: EpochKey,
         predecessor: Option<Predecessor>,
+        heads: Vec<EntryId>,
     ) -> Result<()> {
         self.file.put(&EpochRow {
             id: key.id(),
             space: space.clone(),
             key: *key.secret().expose(),
             predecessor: predecessor.clone(),
+            heads: heads.clone(),
         })?;
-        self.state.add_epoch(space, key, predecessor);
+        self.state.add_epoch(space, key, predecessor, heads);
         Ok(())
     }
 }
 
 fn granted(epoch: &Epoch) -> GrantedKey {
-    let key = twin_identity::secret::Secret::new(*epoch.key.secret().expose());
     GrantedKey {
         space: epoch.space.clone(),
-        key: EpochKey::new(key),
+        key: EpochKey::new(Secret::new(*epoch.key.secret().expose())),
         predecessor: epoch
             .predecessor
             .as_ref()
             .map(|before| before.sealed.clone()),
+        heads: epoch.heads.clone(),
     }
 }
 
