@@ -1,6 +1,7 @@
 //! What the two devices say to each other while linking, one frame each.
 
 use minicbor::{Decode, Encode};
+use twin_identity::body::Removal;
 use twin_identity::cbor;
 use twin_identity::device::DevicePublic;
 use twin_identity::id::{DeviceId, TwinId};
@@ -41,6 +42,15 @@ pub(super) enum Message {
     /// Either: this link has ended.
     #[n(8)]
     Abort(#[n(0)] Abort),
+    /// Helper of a recovery: how far the logs of each device go, in as many of these as it takes.
+    #[n(9)]
+    Lines(#[n(0)] Vec<Removal>),
+    /// Helper of a recovery, last: the genesis. The new device is in none of the entries yet.
+    #[n(10)]
+    Material(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
+    /// New device: the rotation by which it comes in.
+    #[n(11)]
+    Rotation(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
 }
 
 #[derive(Debug, Encode, Decode)]

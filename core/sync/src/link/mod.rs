@@ -12,6 +12,10 @@
 //!   Done             ──▶
 //! ```
 //!
+//! A device that recovers a twin by words or guardians shows the same code to any device that is still in. That one,
+//! the helper, then adds nobody: it sends the log, the grants and how far all logs of ops go (`Material`), the new device
+//! answers with the rotation by which it comes in, and `Done` is the helper's.
+//!
 //! Every step is a type that consumes the one before, so that nothing can be sent over a link that is not confirmed.
 //! - [`offer`]: the QR code; [`code`]: the six digits
 //! - [`phone`], [`new_device`]: the two sides
@@ -34,7 +38,7 @@ const LINK_VERSION: u8 = 1;
 /// How many bytes of entries or grants go into one frame before the next is begun.
 const BATCH: usize = 256 << 10;
 /// The most grants that a new device takes.
-const MAX_GRANTS: usize = 1024;
+const MAX_GRANTS: usize = twin_ops::store::MAX_GRANTS;
 
 /// The link has ended without a linked device. Nothing has been stored; show a new code to try again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -2,12 +2,14 @@
 
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
+use twin_identity::body::Removal;
 use twin_identity::context;
 use twin_identity::device::{DeviceKeys, Role};
 use twin_identity::entry::{Entry, Genesis};
-use twin_identity::id::TwinId;
-use twin_identity::log::{IdentityLog, MAX_ENTRIES};
+use twin_identity::id::{DeviceId, TwinId};
+use twin_identity::log::{IdentityLog, MAX_ENTRIES, MAX_ROTATIONS};
 use twin_ops::grant::Grant;
+use twin_ops::store::MAX_LOGS;
 
 use super::code::Code;
 use super::message::{Abort, Hello, Keys, MAX_TWIN_NAME, Message};
@@ -49,6 +51,7 @@ pub struct Joining {
     code: Code,
     entries: Vec<Entry>,
     grants: Vec<Grant>,
+    lines: Vec<Removal>,
 }
 
 /// What a new device begins its life with.
@@ -61,12 +64,26 @@ pub struct Admitted {
     pub grants: Vec<Grant>,
 }
 
+/// What a device needs to recover a twin, beside its words or guardians.
+pub struct Material {
+    /// Its keys.
+    pub keys: DeviceKeys,
+    /// The identity log, verified. This device is not in it.
+    pub log: IdentityLog,
+    /// All grants that the helper has, verified.
+    pub grants: Vec<Grant>,
+    /// How far the logs of each device go, as far as the helper knows.
+    pub lines: Vec<Removal>,
+}
+
 /// What came of a frame while joining.
 pub enum Progress {
     /// There is more to come.
     More(Box<Joining>),
     /// All is there and verified.
     Admitted(Box<Admitted>),
+    /// Nobody has admitted this device, but it got all that it needs to recover the twin.
+    Material(Box<Material>),
 }
 
 impl Waiting {
@@ -178,6 +195,7 @@ impl Committed {
             code,
             entries: Vec::new(),
             grants: Vec::new(),
+            lines: Vec::new(),
         };
         Ok((nonce_frame, joining))
     }
@@ -199,6 +217,11 @@ impl Joining {
         &self.hello.name
     }
 
+    /// The device that invites, or helps.
+    pub const fn phone(&self) -> &DeviceId {
+        &self.hello.phone
+    }
+
     /// The frame that ends the link because the person said no.
     pub fn decline(self) -> Vec<u8> {
         Message::Abort(Abort::Declined).to_frame()
@@ -208,7 +231,7 @@ impl Joining {
     pub fn receive(mut self, frame: &[u8]) -> Result<Progress, LinkError> {
         match Message::from_frame(frame)? {
             Message::Entries(entries) => {
-                if self.entries.len() + entries.len() > MAX_ENTRIES {
+                if self.entries.len() + entries.len() > MAX_ENTRIES + MAX_ROTATIONS {
                     return Err(LinkError::Unexpected);
                 }
                 for entry in entries {
@@ -225,6 +248,24 @@ impl Joining {
                 }
                 Ok(Progress::More(Box::new(self)))
             }
+            Message::Lines(lines) => {
+                self.lines.extend(lines);
+                let count: usize = self.lines.iter().map(|removal| removal.lines.len()).sum();
+                if count > MAX_LOGS || self.lines.len() > MAX_LOGS {
+                    return Err(LinkError::Unexpected);
+                }
+                Ok(Progress::More(Box::new(self)))
+            }
+            Message::Material(genesis) => {
+                let log = self.read_log(&genesis)?;
+                self.grants.retain(|grant| grant.verify(&log).is_ok());
+                Ok(Progress::Material(Box::new(Material {
+                    keys: self.keys,
+                    log,
+                    grants: self.grants,
+                    lines: self.lines,
+                })))
+            }
             Message::Admit(genesis) => {
                 let log = self.verify_log(&genesis)?;
                 for grant in &self.grants {
@@ -240,7 +281,7 @@ impl Joining {
         }
     }
 
-    fn verify_log(&mut self, genesis: &[u8]) -> Result<IdentityLog, LinkError> {
+    fn read_log(&mut self, genesis: &[u8]) -> Result<IdentityLog, LinkError> {
         let mut log = IdentityLog::new(Genesis::from_bytes(genesis)?);
         if log.twin() != self.twin() {
             return Err(LinkError::OtherTwin);
@@ -248,6 +289,11 @@ impl Joining {
         for entry in self.entries.drain(..) {
             log.insert(entry)?;
         }
+        Ok(log)
+    }
+
+    fn verify_log(&mut self, genesis: &[u8]) -> Result<IdentityLog, LinkError> {
+        let log = self.read_log(genesis)?;
         let phone_is_admin = log.is_admin(&self.hello.phone);
         let here = log.device(&self.keys.id()).map(|device| &device.public);
         if here == Some(self.keys.public()) && phone_is_admin {
@@ -255,6 +301,19 @@ impl Joining {
         } else {
             Err(LinkError::NotAdmitted)
         }
+    }
+}
+
+/// The frame by which a device comes in that recovers its twin.
+pub fn rotation(entry: &Entry) -> Vec<u8> {
+    Message::Rotation(entry.to_bytes().to_vec()).to_frame()
+}
+
+/// Takes the helper's word that it has stored the rotation.
+pub fn receive_done(frame: &[u8]) -> Result<(), LinkError> {
+    match Message::from_frame(frame)? {
+        Message::Done => Ok(()),
+        _ => Err(LinkError::Unexpected),
     }
 }
 

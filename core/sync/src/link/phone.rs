@@ -2,6 +2,7 @@
 
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
+use twin_identity::body::Removal;
 use twin_identity::context;
 use twin_identity::device::{DeviceStatement, Role};
 use twin_identity::entry::Entry;
@@ -13,6 +14,9 @@ use super::message::{Abort, Hello, Keys, MAX_TWIN_NAME, Message};
 use super::offer::{Offer, Side};
 use super::{BATCH, LINK_VERSION, LinkError};
 use crate::transport::TransportKey;
+
+/// How many devices' lines go into one frame: each has at most a few hundred.
+const LINES: usize = 16;
 
 /// Who invites.
 pub struct Inviter {
@@ -206,13 +210,40 @@ impl Confirmed {
 
     /// The frames that admit the new device: a log that names it, and grants to it.
     pub fn admit(&self, log: &IdentityLog, grants: &[Vec<u8>]) -> Vec<Vec<u8>> {
-        let mut entries: Vec<_> = log.entries().values().collect();
-        entries.sort_by_key(|entry| (entry.seq, entry.id));
-        let entries = batches(entries.into_iter().map(Entry::to_bytes)).map(Message::Entries);
-        let grants = batches(grants.iter().map(Vec::as_slice)).map(Message::Grants);
         let last = Message::Admit(log.genesis().to_bytes());
-        let messages = entries.chain(grants).chain([last]);
+        let messages = log_and_grants(log, grants).chain([last]);
         messages.map(|message| message.to_frame()).collect()
+    }
+
+    /// The frames that help the new device to recover the twin: the log, all grants, and how far the logs of each
+    /// device go. Without the words, or enough guardians, none of it opens anything.
+    pub fn help(&self, log: &IdentityLog, grants: &[Vec<u8>], lines: &[Removal]) -> Vec<Vec<u8>> {
+        let lines = lines
+            .chunks(LINES)
+            .map(|some| Message::Lines(some.to_vec()));
+        let last = Message::Material(log.genesis().to_bytes());
+        let messages = log_and_grants(log, grants).chain(lines).chain([last]);
+        messages.map(|message| message.to_frame()).collect()
+    }
+
+    /// Takes the rotation by which the new device comes in. Whether it holds is for the log to judge.
+    pub fn receive_rotation(&self, frame: &[u8]) -> Result<Entry, LinkError> {
+        let Message::Rotation(entry) = Message::from_frame(frame)? else {
+            return Err(LinkError::Unexpected);
+        };
+        let entry = Entry::from_bytes(&entry)?;
+        let named = entry.rotation().map(|rotate| rotate.devices.as_slice());
+        let mut named = named.unwrap_or_default().iter();
+        if named.any(|named| named.device == self.keys.device) {
+            Ok(entry)
+        } else {
+            Err(LinkError::NotAdmitted)
+        }
+    }
+
+    /// The frame that tells the new device that its rotation was taken.
+    pub fn done(&self) -> Vec<u8> {
+        Message::Done.to_frame()
     }
 
     /// Takes the new device's word that it has stored everything.
@@ -224,11 +255,20 @@ impl Confirmed {
     }
 }
 
+fn log_and_grants(log: &IdentityLog, grants: &[Vec<u8>]) -> impl Iterator<Item = Message> {
+    let mut entries: Vec<_> = log.entries().values().collect();
+    entries.sort_by_key(|entry| (entry.place.seq, entry.id));
+    let entries = batches(entries.into_iter().map(|entry| entry.to_bytes())).map(Message::Entries);
+    let grants = batches(grants.iter().map(Vec::as_slice)).map(Message::Grants);
+    entries.chain(grants)
+}
+
 fn statement(keys: &Keys, role: Role) -> DeviceStatement {
     DeviceStatement {
         device: keys.device.clone(),
         role,
         proof: keys.statement,
+        expires: None,
     }
 }
 

@@ -3,8 +3,8 @@
 use chacha20_rng::ChaCha20Rng;
 use chacha20_rng::rand_core::SeedableRng;
 use twin_identity::birth::Birth;
+use twin_identity::body::Body;
 use twin_identity::device::{DeviceKeys, Role};
-use twin_identity::entry::Entry;
 use twin_identity::log::IdentityLog;
 use twin_identity::words::RecoverySecret;
 use twin_ops::epoch::EpochKey;
@@ -69,21 +69,17 @@ fn meet(twin: &mut Twin) -> (Joining, Unconfirmed) {
 }
 
 fn grant_to(twin: &mut Twin, new: &twin_identity::device::DeviceStatement) -> Vec<Vec<u8>> {
-    let entry = Entry::add_device(
-        &twin.log.twin().clone(),
-        &twin.log.heads(),
-        twin.log.next_seq(),
-        new,
-        &twin.device,
-    );
+    let body = Body::AddDevice(Box::new(new.clone()));
+    let entry = twin.log.sign(&body, &twin.device);
     twin.log.insert(entry.unwrap()).unwrap();
     let keys = [GrantedKey {
         space: SpaceName::members(),
         key: EpochKey::random(&mut twin.rng),
         predecessor: None,
+        heads: twin.log.heads(),
     }];
     let to = Recipients::One(&new.device.id);
-    let grant = Grant::new(&twin.log, &keys, &to, &twin.device, &mut twin.rng).unwrap();
+    let grant = Grant::new(&twin.log, 0, &keys, &to, &twin.device, &mut twin.rng).unwrap();
     vec![grant.to_bytes().to_vec()]
 }
 
@@ -104,6 +100,7 @@ fn the_whole_way() {
         match joining.receive(&frames.next().unwrap()).unwrap() {
             Progress::More(next) => joining = *next,
             Progress::Admitted(admitted) => break admitted,
+            Progress::Material(_) => panic!("nobody has asked for help"),
         }
     };
     assert_eq!(admitted.log.digest(), twin.log.digest());
@@ -195,7 +192,7 @@ fn a_log_without_this_device_or_of_another_twin_admits_nobody() {
         for frame in confirmed.admit(&sender.log, &grants) {
             match joining.receive(&frame) {
                 Ok(Progress::More(next)) => joining = *next,
-                Ok(Progress::Admitted(_)) => panic!("admitted"),
+                Ok(_) => panic!("admitted"),
                 Err(error) => {
                     result = Err(error);
                     break;

@@ -1,13 +1,12 @@
 //! What a session does with each frame, and what it sends next.
 
-use twin_identity::id::EntryId;
-use twin_ops::space::Audience;
+use twin_identity::id::{DeviceId, EntryId};
 use twin_ops::store::OpStore;
 
 use super::error::SyncError;
 use super::message::{Device, Digest, Hello, Message, Ops};
 use super::peer::Lack;
-use super::{BATCH, Phase, SYNC_VERSION, Session, SyncEvent, peer, replica};
+use super::{BATCH, Phase, SYNC_VERSION, Session, SyncEvent, replica};
 use crate::machine::Millis;
 
 impl<S: OpStore + ?Sized> Session<S> {
@@ -15,24 +14,43 @@ impl<S: OpStore + ?Sized> Session<S> {
         if hello.version != SYNC_VERSION || !self.handshake.set_peer_nonce(hello.nonce) {
             return Err(SyncError::Unexpected);
         }
-        let current = store.discovery_keys().first().ok_or(SyncError::Stranger)?;
-        let proof = *self.handshake.prove(current).expose();
+        let proof = *self.handshake.prove(store.discovery_key()).expose();
         self.push(&Message::Proof(proof));
         self.phase = Phase::Proof;
         Ok(())
     }
 
     pub(super) fn on_proof(&mut self, proof: &[u8; 32], store: &S) -> Result<(), SyncError> {
-        if !self.handshake.check(store.discovery_keys(), proof) {
+        if self.handshake.check(store.discovery_key(), proof) {
+            self.name_device(store);
+            return Ok(());
+        }
+        let secrets = known_devices(store).filter_map(|device| store.shared_secret(&device));
+        let tags = self.handshake.tags(secrets);
+        self.push(&Message::Tags(tags.into()));
+        self.phase = Phase::Tags;
+        Ok(())
+    }
+
+    pub(super) fn on_tags(&mut self, tags: &[u8], store: &S) -> Result<(), SyncError> {
+        let mut known = known_devices(store).filter_map(|device| store.shared_secret(&device));
+        let known = known.any(|secret| self.handshake.is_tagged(&secret, tags) == Some(true));
+        #[cfg(twin_break)]
+        let known = known || twin_identity::broken::is("sync_tags_unchecked");
+        if !known {
             return Err(SyncError::Stranger);
         }
+        self.name_device(store);
+        Ok(())
+    }
+
+    fn name_device(&mut self, store: &S) {
         let signature = store.sign_session(&self.handshake.to_sign());
         self.push(&Message::Device(Device {
             device: store.device(),
             signature,
         }));
         self.phase = Phase::Device;
-        Ok(())
     }
 
     pub(super) fn on_device(&mut self, device: &Device, store: &S) -> Result<(), SyncError> {
@@ -54,7 +72,7 @@ impl<S: OpStore + ?Sized> Session<S> {
     }
 
     pub(super) fn announce(&mut self, store: &S) -> Result<(), SyncError> {
-        let digest = replica::digest(store, self.audience(store))?;
+        let digest = replica::digest(store)?;
         self.announced = Some(digest);
         self.push(&Message::Digest(Digest {
             digest,
@@ -74,7 +92,7 @@ impl<S: OpStore + ?Sized> Session<S> {
     fn send_table_if_linked(&mut self, store: &S) -> Result<(), SyncError> {
         self.table_sent = self.linked(store);
         if self.table_sent {
-            let table = replica::table(store, self.audience(store))?;
+            let table = replica::table(store)?;
             self.push(&Message::Table(Box::new(table)));
         }
         Ok(())
@@ -124,10 +142,6 @@ impl<S: OpStore + ?Sized> Session<S> {
     }
 
     pub(super) fn on_ops(&mut self, now: Millis, ops: Ops, store: &mut S) -> Result<(), SyncError> {
-        let admins_only = peer::is_admins_only(store, ops.origin.space);
-        if admins_only && self.audience(store) == Audience::Members {
-            return Err(SyncError::Unexpected);
-        }
         let run: Vec<Vec<u8>> = ops.ops.into_iter().map(Into::into).collect();
         let log = ops.origin.log_id(store.identity().twin());
         let taken = match store.append_run(now, &ops.origin, &run) {
@@ -175,9 +189,8 @@ impl<S: OpStore + ?Sized> Session<S> {
         if !self.linked(store) {
             return Ok(());
         }
-        let audience = self.audience(store);
-        if replica::digest(store, audience)? == theirs.digest {
-            self.peer.equals(store, audience)?;
+        if replica::digest(store)? == theirs.digest {
+            self.peer.equals(store)?;
             self.events.push_back(SyncEvent::InSync);
             return Ok(());
         }
@@ -186,7 +199,7 @@ impl<S: OpStore + ?Sized> Session<S> {
         }
         // The peer has seen all that we sent, neither side has more to send, and yet the replicas differ.
         let settled = theirs.received == self.sent && self.outbox.is_empty();
-        if settled && self.peer.lacks(store, audience)?.is_none() {
+        if settled && self.peer.lacks(store)?.is_none() {
             if self.progress {
                 return self.send_tables(store);
             }
@@ -196,8 +209,7 @@ impl<S: OpStore + ?Sized> Session<S> {
     }
 
     pub(super) fn next_lack(&mut self, store: &S) -> Result<Option<Message>, SyncError> {
-        let audience = self.audience(store);
-        let Some(lack) = self.peer.lacks(store, audience)? else {
+        let Some(lack) = self.peer.lacks(store)? else {
             return Ok(None);
         };
         // A peer may be linked by entries that are still to come from it: until then it gets no more than the log.
@@ -239,6 +251,13 @@ impl<S: OpStore + ?Sized> Session<S> {
             }
         }))
     }
+}
+
+/// The devices that this one takes for others of its twin.
+fn known_devices<S: OpStore + ?Sized>(store: &S) -> impl Iterator<Item = DeviceId> {
+    let me = store.device();
+    let devices = store.identity().devices().keys().copied();
+    devices.filter(move |device| *device != me && store.admits(device))
 }
 
 type Batch<I> = (Vec<I>, Vec<minicbor::bytes::ByteVec>);

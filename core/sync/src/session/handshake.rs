@@ -1,15 +1,22 @@
-//! The first three frames each way: strangers learn nothing, devices prove themselves.
+//! The first three or four frames each way: strangers learn nothing, devices prove themselves.
 //!
 //! ```text
 //! both   Hello   nonce
 //! both   Proof   MAC(discovery key, role ‖ both transport keys ‖ both nonces)
-//! both   Device  device id, signature over the same      only after a valid Proof
+//! both   Tags    64 tags, MAC(secret of the pair, the same)      only if the other's Proof is not by our current key
+//! both   Device  device id, signature over the same              only after a valid Proof, or a tag that we know
 //! ```
+//!
+//! Two devices of one twin may hold different discovery keys: one has been away while a device was removed, or each
+//! knows of another removal. They recognise each other by a secret that every pair of devices can make: a tag for each
+//! device that this one still takes for one of the twin, filled up with chance to the same number always. Who was
+//! removed is not among them, and learns no more than a stranger.
 
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
 use twin_identity::context;
 use twin_identity::id::{DeviceId, TwinId};
+use twin_identity::log::MAX_DEVICES;
 use twin_identity::secret::Secret;
 use twin_identity::sign::{self, Signature, Use};
 use twin_ops::epoch::DiscoveryKey;
@@ -41,7 +48,14 @@ pub(super) struct Handshake {
     peer: TransportKey,
     my_nonce: [u8; 32],
     peer_nonce: Option<[u8; 32]>,
+    /// Chance, for what there is nothing true to say.
+    chance: Secret<32>,
 }
+
+/// Length of a tag, in bytes.
+const TAG: usize = 16;
+/// How many tags there are always.
+const TAGS: usize = MAX_DEVICES;
 
 impl Handshake {
     pub fn new(side: Side, me: TransportKey, peer: TransportKey, rng: &mut impl CryptoRng) -> Self {
@@ -53,6 +67,7 @@ impl Handshake {
             peer,
             my_nonce,
             peer_nonce: None,
+            chance: Secret::random(rng),
         }
     }
 
@@ -91,20 +106,48 @@ impl Handshake {
         transcript
     }
 
-    /// Our proof.
-    pub fn prove(&self, key: &DiscoveryKey) -> Secret<32> {
-        key.mac([self.transcript(self.side).as_slice()])
+    /// Our proof; chance if we have no key.
+    pub fn prove(&self, key: Option<&DiscoveryKey>) -> Secret<32> {
+        match key {
+            Some(key) => key.mac([self.transcript(self.side).as_slice()]),
+            None => Secret::new(*keyed(&self.chance, b"proof").as_bytes()),
+        }
     }
 
-    /// Whether the peer's proof is by one of our discovery keys.
-    pub fn check(&self, keys: &[DiscoveryKey], proof: &[u8; 32]) -> bool {
+    /// Whether the peer's proof is by our discovery key.
+    pub fn check(&self, key: Option<&DiscoveryKey>, proof: &[u8; 32]) -> bool {
         #[cfg(twin_break)]
         if twin_identity::broken::is("sync_proof_unchecked") {
             return true;
         }
         let transcript = self.transcript(self.side.other());
-        keys.iter()
-            .any(|key| bool::from(key.mac([transcript.as_slice()]).expose().ct_eq(proof)))
+        key.is_some_and(|key| {
+            key.mac([transcript.as_slice()])
+                .expose()
+                .ct_eq(proof)
+                .into()
+        })
+    }
+
+    /// Our tags: one for each secret that we share with a device, and chance.
+    pub fn tags(&self, secrets: impl IntoIterator<Item = Secret<32>>) -> Vec<u8> {
+        let transcript = self.transcript(self.side);
+        let known = secrets.into_iter().map(|secret| tag(&secret, &transcript));
+        let chance = (0u8..).map(|number| tag(&self.chance, &[number]));
+        let mut tags: Vec<[u8; TAG]> = known.chain(chance).take(TAGS).collect();
+        // In an order that says nothing.
+        tags.sort_unstable();
+        tags.concat()
+    }
+
+    /// Whether the peer's tags have one for the secret that we share with a device; `None` if they are no tags.
+    pub fn is_tagged(&self, secret: &Secret<32>, tags: &[u8]) -> Option<bool> {
+        let (tags, rest) = tags.as_chunks::<TAG>();
+        if tags.len() != TAGS || !rest.is_empty() {
+            return None;
+        }
+        let expected = tag(secret, &self.transcript(self.side.other()));
+        Some(tags.iter().any(|tag| tag.ct_eq(&expected).into()))
     }
 
     /// What our device signs.
@@ -121,6 +164,19 @@ impl Handshake {
         let id = context::SESSION.hash([self.transcript(self.side.other()).as_slice()]);
         sign::verify(device, Use::Session, twin, &id, signature).is_ok()
     }
+}
+
+fn keyed(key: &Secret<32>, message: &[u8]) -> blake3::Hash {
+    blake3::keyed_hash(key.expose(), message)
+}
+
+fn tag(key: &Secret<32>, message: &[u8]) -> [u8; TAG] {
+    let mut tag = [0; TAG];
+    let hash = keyed(key, message);
+    tag.iter_mut()
+        .zip(hash.as_bytes())
+        .for_each(|(to, from)| *to = *from);
+    tag
 }
 
 #[cfg(test)]
@@ -142,12 +198,35 @@ mod tests {
         assert!(at_a.set_peer_nonce(at_b.my_nonce()));
         assert!(at_b.set_peer_nonce(at_a.my_nonce()));
         relayed.set_peer_nonce(at_a.my_nonce());
-        let proof = at_a.prove(&key);
-        let keys = std::slice::from_ref(&key);
-        assert!(at_b.check(keys, proof.expose()));
-        assert!(!relayed.check(keys, proof.expose()), "another connection");
-        assert!(!at_a.check(keys, proof.expose()), "sent back");
-        let other = [EpochKey::random(rng).discovery()];
-        assert!(!at_b.check(&other, proof.expose()), "another twin");
+        let proof = at_a.prove(Some(&key));
+        assert!(at_b.check(Some(&key), proof.expose()));
+        assert!(
+            !relayed.check(Some(&key), proof.expose()),
+            "another connection"
+        );
+        assert!(!at_a.check(Some(&key), proof.expose()), "sent back");
+        let other = EpochKey::random(rng).discovery();
+        assert!(!at_b.check(Some(&other), proof.expose()), "another twin");
+        assert!(!at_b.check(None, proof.expose()), "no key at all");
+        assert!(!at_b.check(Some(&key), at_a.prove(None).expose()), "chance");
+    }
+
+    #[test]
+    fn tags_are_known_to_the_pair_and_to_nobody_else() {
+        let rng = &mut ChaCha20Rng::seed_from_u64(2);
+        let [a, b] = [1, 2].map(|byte| TransportKey::from_bytes([byte; 32]));
+        let mut at_a = Handshake::new(Side::Initiator, a, b, rng);
+        let mut at_b = Handshake::new(Side::Responder, b, a, rng);
+        at_a.set_peer_nonce(at_b.my_nonce());
+        at_b.set_peer_nonce(at_a.my_nonce());
+        let [ours, other] = [(); 2].map(|()| Secret::<32>::random(rng));
+        let again = || Secret::new(*ours.expose());
+        let tags = at_a.tags([again()]);
+        assert_eq!(tags.len(), TAG * TAGS);
+        assert_eq!(at_a.tags([]).len(), tags.len());
+        assert_eq!(at_b.is_tagged(&ours, &tags), Some(true));
+        assert_eq!(at_b.is_tagged(&other, &tags), Some(false));
+        assert_eq!(at_a.is_tagged(&ours, &tags), Some(false), "sent back");
+        assert_eq!(at_b.is_tagged(&ours, &tags[1..]), None);
     }
 }

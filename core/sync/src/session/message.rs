@@ -39,6 +39,10 @@ pub(super) enum Message {
     /// Nothing more to send now.
     #[n(8)]
     Digest(#[n(0)] Digest),
+    /// Both, if the other's proof is not by the current discovery key: what only a device that this one knows can tell
+    /// from chance.
+    #[n(9)]
+    Tags(#[n(0)] ByteVec),
 }
 
 #[derive(Debug, Encode, Decode)]

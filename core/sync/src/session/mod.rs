@@ -27,7 +27,6 @@ use std::marker::PhantomData;
 use rand_core::CryptoRng;
 use twin_identity::id::DeviceId;
 use twin_ops::op::LogId;
-use twin_ops::space::Audience;
 use twin_ops::store::OpStore;
 
 pub use error::SyncError;
@@ -83,6 +82,7 @@ pub enum Stay {
 enum Phase {
     Hello,
     Proof,
+    Tags,
     Device,
     Open(DeviceId),
 }
@@ -176,15 +176,7 @@ impl<S: OpStore + ?Sized> Session<S> {
         if twin_identity::broken::is("sync_membership_unchecked") {
             return self.device().is_some();
         }
-        self.device()
-            .is_some_and(|device| store.identity().device(&device).is_some())
-    }
-
-    fn audience(&self, store: &S) -> Audience {
-        match self.device() {
-            Some(device) => replica::audience(store, &device),
-            None => Audience::Members,
-        }
+        self.device().is_some_and(|device| store.admits(&device))
     }
 }
 
@@ -204,6 +196,7 @@ impl<S: OpStore + ?Sized> Machine for Session<S> {
         match (self.phase, message) {
             (Phase::Hello, Message::Hello(hello)) => self.on_hello(&hello, store),
             (Phase::Proof, Message::Proof(proof)) => self.on_proof(&proof, store),
+            (Phase::Tags, Message::Tags(tags)) => self.on_tags(&tags, store),
             (Phase::Device, Message::Device(device)) => self.on_device(&device, store),
             (Phase::Open(_), Message::LogTable(entries)) => self.on_log_table(&entries, store),
             (Phase::Open(_), Message::Table(table)) => {

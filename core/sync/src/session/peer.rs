@@ -3,16 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use twin_identity::id::EntryId;
-use twin_identity::log::MAX_ENTRIES;
+use twin_identity::log::{MAX_ENTRIES, MAX_ROTATIONS};
 use twin_ops::chain::Head;
 use twin_ops::grant::GrantId;
 use twin_ops::op::LogId;
-use twin_ops::space::{Audience, SpaceId, SpaceName};
 use twin_ops::store::{LogHead, MAX_GRANTS, MAX_LOGS, OpStore};
 
 use super::error::SyncError;
 use super::message::{Row, Table};
-use super::replica;
 
 /// The peer's replica, as far as it is known: from its table, and from what was sent either way since.
 #[derive(Default)]
@@ -38,7 +36,7 @@ impl Peer {
     /// Takes the peer's table of the identity log.
     pub fn learn_log(&mut self, entries: &[EntryId]) -> Result<(), SyncError> {
         self.entries.extend(entries);
-        within(self.entries.len(), MAX_ENTRIES)
+        within(self.entries.len(), MAX_ENTRIES + MAX_ROTATIONS)
     }
 
     /// Takes the peer's table of grants and logs. Returns the logs found to be forked.
@@ -69,16 +67,12 @@ impl Peer {
     }
 
     /// The peer has all that we have: the digests are equal.
-    pub fn equals<S: OpStore + ?Sized>(
-        &mut self,
-        store: &S,
-        audience: Audience,
-    ) -> Result<(), SyncError> {
+    pub fn equals<S: OpStore + ?Sized>(&mut self, store: &S) -> Result<(), SyncError> {
         self.table = true;
         self.entries.extend(store.identity().entries().keys());
         self.grants
             .extend(store.grants().map_err(SyncError::store)?);
-        for LogHead { log, head } in replica::heads(store, audience)? {
+        for LogHead { log, head } in store.heads().map_err(SyncError::store)? {
             self.heights.insert(log, head.height);
         }
         Ok(())
@@ -112,15 +106,11 @@ impl Peer {
     }
 
     /// What the peer lacks of our replica, the most urgent first; only the identity log until its table is known.
-    pub fn lacks<S: OpStore + ?Sized>(
-        &self,
-        store: &S,
-        audience: Audience,
-    ) -> Result<Option<Lack>, SyncError> {
+    pub fn lacks<S: OpStore + ?Sized>(&self, store: &S) -> Result<Option<Lack>, SyncError> {
         let entries = store.identity().entries().values();
         let mut entries: Vec<_> = entries
             .filter(|entry| !self.entries.contains(&entry.id))
-            .map(|entry| (entry.seq, entry.id))
+            .map(|entry| (entry.place.seq, entry.id))
             .collect();
         if !entries.is_empty() {
             // In an order in which each can be verified as it comes.
@@ -136,7 +126,7 @@ impl Peer {
         if !grants.is_empty() {
             return Ok(Some(Lack::Grants(grants)));
         }
-        for LogHead { log, head } in replica::heads(store, audience)? {
+        for LogHead { log, head } in store.heads().map_err(SyncError::store)? {
             let after = self.heights.get(&log).copied().unwrap_or(0);
             if head.height > after && !self.passed_over.contains(&log) {
                 return Ok(Some(Lack::Ops { log, after }));
@@ -163,9 +153,4 @@ pub(super) const fn row(head: &LogHead) -> Row {
         height,
         link,
     }
-}
-
-/// Whether a space is only for admins.
-pub(super) fn is_admins_only<S: OpStore + ?Sized>(store: &S, space: SpaceId) -> bool {
-    space == SpaceName::keys().id(store.identity().twin())
 }
