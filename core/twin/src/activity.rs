@@ -45,6 +45,32 @@ pub enum What {
         /// The site, as it was proven (a site id).
         site: String,
     },
+    /// A device was removed.
+    Removed {
+        /// Its id, hexadecimal.
+        device: String,
+    },
+    /// A device was suspended.
+    Suspended {
+        /// Its id, hexadecimal.
+        device: String,
+    },
+    /// A device was resumed.
+    Resumed {
+        /// Its id, hexadecimal.
+        device: String,
+    },
+    /// A companion was allowed to replace the phone.
+    Promoted {
+        /// Its id, hexadecimal.
+        device: String,
+    },
+    /// The twin was recovered on this device, by words or by guardians.
+    Recovered,
+    /// The words were replaced.
+    WordsReplaced,
+    /// Guardians were named, or sent away.
+    GuardiansChanged,
     /// Something that a later version recorded.
     Other,
 }
@@ -105,6 +131,21 @@ impl Activity {
             What::Declined { site } => {
                 fields.extend([("what", text("declined")), ("site", text(site))]);
             }
+            What::Removed { device } => {
+                fields.extend([("what", text("removed")), ("device", text(device))]);
+            }
+            What::Suspended { device } => {
+                fields.extend([("what", text("suspended")), ("device", text(device))]);
+            }
+            What::Resumed { device } => {
+                fields.extend([("what", text("resumed")), ("device", text(device))]);
+            }
+            What::Promoted { device } => {
+                fields.extend([("what", text("promoted")), ("device", text(device))]);
+            }
+            What::Recovered => fields.push(("what", text("recovered"))),
+            What::WordsReplaced => fields.push(("what", text("words replaced"))),
+            What::GuardiansChanged => fields.push(("what", text("guardians changed"))),
             What::Other => {}
         }
         Fields(
@@ -135,6 +176,21 @@ impl Activity {
                 given: text("given"),
             },
             "declined" => What::Declined { site: text("site") },
+            "removed" => What::Removed {
+                device: text("device"),
+            },
+            "suspended" => What::Suspended {
+                device: text("device"),
+            },
+            "resumed" => What::Resumed {
+                device: text("device"),
+            },
+            "promoted" => What::Promoted {
+                device: text("device"),
+            },
+            "recovered" => What::Recovered,
+            "words replaced" => What::WordsReplaced,
+            "guardians changed" => What::GuardiansChanged,
             _ => What::Other,
         };
         Self { when, what }
@@ -160,6 +216,21 @@ mod tests {
             What::Declined {
                 site: "web:example.com".to_owned(),
             },
+            What::Removed {
+                device: "ab".to_owned(),
+            },
+            What::Suspended {
+                device: "ab".to_owned(),
+            },
+            What::Resumed {
+                device: "ab".to_owned(),
+            },
+            What::Promoted {
+                device: "ab".to_owned(),
+            },
+            What::Recovered,
+            What::WordsReplaced,
+            What::GuardiansChanged,
         ] {
             let activity = Activity { when: 7, what };
             assert_eq!(Activity::from_fields(&activity.to_fields()), activity);

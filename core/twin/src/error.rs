@@ -1,6 +1,7 @@
 //! What can go wrong at the front door.
 
 use twin_identity::birth::BirthError;
+use twin_identity::guardian::{CombineError, ShareError, SplitError};
 use twin_identity::seal::SealError;
 use twin_identity::words::WordsError;
 use twin_login::wallet::LoginError;
@@ -71,6 +72,36 @@ pub enum Error {
     /// This device may not change the identity log.
     #[error("only the phone, or a device that may replace it, can do this: do it there")]
     NotAdmin,
+    /// Another admin is not removed by an admin.
+    #[error(
+        "this device may replace your phone, so only the recovery words can remove it: suspend it now, then remove it with the words"
+    )]
+    AdminGoesByWords,
+    /// The last device that can change who is in.
+    #[error(
+        "this is the only device that can add or remove others: let another one replace it first, or use the words there"
+    )]
+    LastAdmin,
+    /// The person has never signed in there.
+    #[error("you have not signed in to such a site under this persona: see the list of sites")]
+    NoSuchSite,
+    /// Guardians would have to wait for too long, or not at all.
+    #[error("guardians wait between 1 and 365 days: choose a number of days")]
+    Delay,
+    /// The secret of guardians cannot be split like this.
+    #[error(transparent)]
+    Split(#[from] SplitError),
+    /// Shares do not give a secret.
+    #[error(transparent)]
+    Combine(#[from] CombineError),
+    /// A text is no share.
+    #[error(transparent)]
+    Share(#[from] ShareError),
+    /// The other device is not recovering, or the other way round.
+    #[error(
+        "the other device wants something else: for a new device use `twin link`, for a lost phone `twin recover` there and `twin recovery help` here"
+    )]
+    OtherPurpose,
     /// A name is empty or too long.
     #[error("a name has 1 to 64 bytes and nothing that cannot be seen: choose another")]
     Name,

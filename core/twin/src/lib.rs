@@ -14,33 +14,43 @@
 //! ```
 //!
 //! Read top-down:
-//! - [`Twin`]: create, open, devices; [`Space`] and [`Collection`]: records
-//! - [`NewDevice`], [`PendingLink`]: linking; [`Online`]: sync with the other devices
+//! - [`Twin`]: create, open; [`DeviceInfo`]: who is in, comes and goes; [`Space`] and [`Collection`]: records
+//! - [`NewDevice`], [`PendingLink`]: linking; [`Means`]: recovery; [`Online`]: sync with the other devices
 //! - [`LoginRequest`]: signing in to a site; [`Activity`]: what has happened
 //! - `roots`: what grows from the recovery words; [`platform`]: time and randomness
 
 mod activity;
+mod devices;
 mod error;
 mod linking;
 mod login;
 mod online;
 pub mod platform;
+mod recovery;
 mod roots;
+mod sites;
 mod space;
 mod sync;
 mod twin;
 
 pub use activity::{Activity, What};
+pub use devices::{DeviceInfo, DeviceState, GuardiansInfo, PendingRotation, Standing};
 pub use error::{Error, Result};
 pub use linking::{Invitation, NewDevice, PendingLink};
 pub use login::{LoginReceipt, LoginRequest};
 pub use online::{Online, OnlineConfig, OnlineEvent, Synced};
+pub use recovery::{GuardiansPlan, Means};
+pub use sites::Site;
 pub use space::{Collection, Space};
-pub use twin::{DeviceInfo, MAX_NAME, Twin, check_name};
+pub use twin::{MAX_NAME, Twin, check_name};
 
 pub use twin_identity::device::Role;
-pub use twin_identity::id::{DeviceId, TwinId};
+pub use twin_identity::guardian::{
+    CombineError, GuardianSecret, MAX_GUARDIANS, Share, ShareError, combine,
+};
+pub use twin_identity::id::{DeviceId, EntryId, TwinId};
 pub use twin_identity::words::RecoverySecret;
+pub use twin_identity::words::WordsError;
 pub use twin_login::Number;
 pub use twin_login::wallet::{Consent, Proof};
 pub use twin_net::{Address, Traffic};

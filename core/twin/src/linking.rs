@@ -4,12 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::timeout;
+use twin_identity::body::Removal;
 use twin_identity::device::{DeviceKeys, Role};
 use twin_identity::id::{DeviceId, TwinId};
 use twin_net::{
     Address, Config, Event, Events, Frames, Node, Protocol, Reach, Traffic, TransportKey,
 };
-use twin_sync::link::new_device::{Joining, Progress, Waiting};
+use twin_sync::link::new_device::{self, Joining, Progress, Waiting};
 use twin_sync::link::offer::{OFFER_LIFE, Offer};
 use twin_sync::link::phone::{self, Inviter, Unconfirmed};
 use twin_sync::link::{Abort, LinkError, abort};
@@ -19,6 +20,7 @@ use twin_vault::{Unlock, Vault};
 use crate::activity::What;
 use crate::error::{Error, Result};
 use crate::platform::{Clock, SystemClock, rng};
+use crate::recovery::{self, Means};
 use crate::sync::{self, Meeting};
 use crate::twin::{Twin, check_name};
 
@@ -146,17 +148,11 @@ impl Invitation {
             mut events,
             phone,
             mut frames,
-            mut joining,
+            joining,
         } = self;
-        let admitted = loop {
-            let frame = timeout(PERSON_TIME, frames.recv())
-                .await
-                .map_err(|_| Error::TooSlow)??
-                .ok_or(Error::HungUp)?;
-            match joining.receive(&frame)? {
-                Progress::More(next) => joining = next,
-                Progress::Admitted(admitted) => break admitted,
-            }
+        let Progress::Admitted(admitted) = receive_all(&mut frames, joining).await? else {
+            let _ = frames.send(&abort(Abort::Failed)).await;
+            return Err(Error::OtherPurpose);
         };
         let grants: Vec<Vec<u8>> = admitted
             .grants
@@ -181,20 +177,11 @@ impl Invitation {
         };
         let twin = Twin::new(vault);
         twin.set_device_name(device_name)?;
-        let first_sync = async {
+        let finished = async {
             frames.send(&admitted.done()).await?;
-            let (_, stream) = timeout(ANSWER_TIME, next_stream(&mut events, Protocol::Sync))
-                .await
-                .map_err(|_| Error::TooSlow)??;
-            let meeting = Meeting {
-                side: Side::Responder,
-                me: node.key(),
-                peer: phone,
-                stay: Stay::UntilInSync,
-            };
-            sync::run_to_end(&twin, meeting, stream).await
+            first_sync(&twin, &node, &mut events, phone).await
         };
-        let finished = first_sync.await;
+        let finished = finished.await;
         let traffic = node.traffic();
         node.shutdown().await;
         match finished {
@@ -203,6 +190,89 @@ impl Invitation {
             Err(error) => Err(Error::LinkedButUnfinished(error.to_string())),
         }
     }
+}
+
+impl Invitation {
+    /// The person agreed and wants their twin back on this device: waits until the code was typed on the helper, comes
+    /// in by words or guardians, makes the vault in `dir` and syncs for the first time. All devices that could change
+    /// who is in leave, but for the helper. By guardians the device only waits from here on: see
+    /// [`Twin::finish_recovery`]. Returns the bytes that it took, too.
+    pub async fn recover(
+        self,
+        dir: &Path,
+        unlock: Unlock<'_>,
+        device_name: &str,
+        means: Means,
+    ) -> Result<(Twin, Traffic)> {
+        check_name(device_name)?;
+        let Self {
+            node,
+            mut events,
+            phone,
+            mut frames,
+            joining,
+        } = self;
+        let helper = *joining.phone();
+        let Progress::Material(material) = receive_all(&mut frames, joining).await? else {
+            let _ = frames.send(&abort(Abort::Failed)).await;
+            return Err(Error::OtherPurpose);
+        };
+        let rotated = match recovery::come_in(*material, &helper, means) {
+            Ok(rotated) => rotated,
+            Err(error) => {
+                // The helper should know; what it cannot be told, it will see by the silence.
+                let _ = frames.send(&abort(Abort::Failed)).await;
+                return Err(error);
+            }
+        };
+        // First the helper: should this machine fail now, the words can do it all again.
+        frames.send(&new_device::rotation(&rotated.entry)).await?;
+        new_device::receive_done(&answer(&mut frames).await?)?;
+        let twin = rotated.make_vault(dir, unlock, device_name)?;
+        let finished = if twin.is_admin() {
+            first_sync(&twin, &node, &mut events, phone).await
+        } else {
+            Ok(())
+        };
+        let traffic = node.traffic();
+        node.shutdown().await;
+        match finished {
+            Ok(()) => Ok((twin, traffic)),
+            Err(error) => Err(Error::LinkedButUnfinished(error.to_string())),
+        }
+    }
+}
+
+/// Takes what the other side sends once the person has typed the code there.
+async fn receive_all(frames: &mut Frames, mut joining: Box<Joining>) -> Result<Progress> {
+    loop {
+        let frame = timeout(PERSON_TIME, frames.recv())
+            .await
+            .map_err(|_| Error::TooSlow)??
+            .ok_or(Error::HungUp)?;
+        match joining.receive(&frame)? {
+            Progress::More(next) => joining = next,
+            done => return Ok(done),
+        }
+    }
+}
+
+async fn first_sync(
+    twin: &Twin,
+    node: &Node,
+    events: &mut Events,
+    peer: TransportKey,
+) -> Result<()> {
+    let (_, stream) = timeout(ANSWER_TIME, next_stream(events, Protocol::Sync))
+        .await
+        .map_err(|_| Error::TooSlow)??;
+    let meeting = Meeting {
+        side: Side::Responder,
+        me: node.key(),
+        peer,
+        stay: Stay::UntilInSync,
+    };
+    sync::run_to_end(twin, meeting, stream).await
 }
 
 /// The phone and the new device know each other's keys; nothing is linked until the person has typed the code.
@@ -220,6 +290,16 @@ impl Twin {
         if !self.is_admin() {
             return Err(Error::NotAdmin);
         }
+        self.meet(text).await
+    }
+
+    /// On any device that is still in: scans the code of a device that is to recover the twin, and meets it. Then
+    /// [`PendingLink::help`].
+    pub async fn recovery_help(&self, text: &str) -> Result<PendingLink> {
+        self.meet(text).await
+    }
+
+    async fn meet(&self, text: &str) -> Result<PendingLink> {
         let offer = Offer::parse(text)?;
         let addresses: Vec<Address> = offer
             .addresses()
@@ -288,13 +368,7 @@ impl PendingLink {
         } = self;
         let confirmed = match unconfirmed.confirm(typed) {
             Ok(confirmed) => confirmed,
-            Err(last) => {
-                // The other side learns it either way: by this frame or by the end of the connection.
-                let _ = frames.send(&last).await;
-                let _ = frames.finish().await;
-                node.shutdown().await;
-                return Err(LinkError::WrongCode.into());
-            }
+            Err(last) => return Err(wrong_code(node, frames, &last).await),
         };
         let statement = confirmed.statement(role);
         let device = statement.device.id;
@@ -314,14 +388,7 @@ impl PendingLink {
                 frames.send(&frame).await?;
             }
             confirmed.receive_done(&answer(&mut frames).await?)?;
-            let stream = node.open(peer, Protocol::Sync).await?;
-            let meeting = Meeting {
-                side: Side::Initiator,
-                me: node.key(),
-                peer,
-                stay: Stay::UntilInSync,
-            };
-            sync::run_to_end(&twin, meeting, stream).await
+            sync_with(&twin, &node, peer).await
         };
         let finished = hand_over.await;
         let traffic = node.traffic();
@@ -331,6 +398,80 @@ impl PendingLink {
             Err(error) => Err(Error::LinkedButUnfinished(error.to_string())),
         }
     }
+
+    /// The person typed what the other device shows: helps it to recover the twin. It gets the log and sealed keys,
+    /// comes in by its own words or guardians, and then gets everything. Returns whether it is in at once; by guardians
+    /// it has to wait. One attempt, as [`PendingLink::confirm`].
+    pub async fn help(self, typed: &str) -> Result<(bool, Traffic)> {
+        let Self {
+            twin,
+            node,
+            peer,
+            mut frames,
+            unconfirmed,
+        } = self;
+        let confirmed = match unconfirmed.confirm(typed) {
+            Ok(confirmed) => confirmed,
+            Err(last) => return Err(wrong_code(node, frames, &last).await),
+        };
+        let material = {
+            let vault = twin.vault();
+            let lines: Vec<Removal> = vault
+                .known_lines()?
+                .into_iter()
+                .map(|(device, lines)| Removal { device, lines })
+                .collect();
+            confirmed.help(vault.identity(), &vault.all_grants()?, &lines)
+        };
+        for frame in material {
+            frames.send(&frame).await?;
+        }
+        let rotation = timeout(PERSON_TIME, frames.recv())
+            .await
+            .map_err(|_| Error::TooSlow)??
+            .ok_or(Error::HungUp)?;
+        let entry = confirmed.receive_rotation(&rotation)?;
+        let is_in = {
+            let now = twin.now();
+            let mut vault = twin.vault();
+            vault.merge_due(now)?;
+            vault.come_in(&entry)?
+        };
+        twin.notify();
+        frames.send(&confirmed.done()).await?;
+        let finished = if is_in {
+            sync_with(&twin, &node, peer).await
+        } else {
+            frames.finish().await.map_err(Error::from)
+        };
+        let traffic = node.traffic();
+        node.shutdown().await;
+        match finished {
+            Ok(()) => Ok((is_in, traffic)),
+            Err(error) => Err(Error::LinkedButUnfinished(error.to_string())),
+        }
+    }
+}
+
+/// The end of a link whose code was typed wrongly. The other side learns it either way: by the last frame or by the end
+/// of the connection.
+async fn wrong_code(node: Node, mut frames: Frames, last: &[u8]) -> Error {
+    let _ = frames.send(last).await;
+    let _ = frames.finish().await;
+    node.shutdown().await;
+    LinkError::WrongCode.into()
+}
+
+/// Syncs with the other side of a link for the first time.
+async fn sync_with(twin: &Twin, node: &Node, peer: TransportKey) -> Result<()> {
+    let stream = node.open(peer, Protocol::Sync).await?;
+    let meeting = Meeting {
+        side: Side::Initiator,
+        me: node.key(),
+        peer,
+        stay: Stay::UntilInSync,
+    };
+    sync::run_to_end(twin, meeting, stream).await
 }
 
 async fn answer(frames: &mut Frames) -> Result<Vec<u8>> {

@@ -1,24 +1,15 @@
 //! Signing in to a site.
 
-use twin_identity::pseudonym::{Algorithm, PersonaKey, SiteId};
 use twin_login::Number;
 use twin_login::http::{HttpReply, HttpRequest};
 use twin_login::wallet::{Consent, Invitation};
 use twin_net::Traffic;
 use twin_net::https::{Client, Reply, Request};
-use twin_ops::space::SpaceName;
-use twin_ops::value::{Fields, Value};
 
 use crate::activity::What;
 use crate::error::{Error, Result};
 use crate::platform::rng;
-use crate::roots;
 use crate::twin::Twin;
-
-const PERSONAS: &str = "personas";
-const ALGORITHM: &str = "algorithm";
-/// The persona in use at a site: the first.
-const COUNTER: u32 = 0;
 
 /// A proven request of a site, with the connection on which the answer will go.
 pub struct LoginRequest {
@@ -60,14 +51,16 @@ impl Twin {
         Ok(LoginRequest { consent, client })
     }
 
-    /// The person agreed: signs in, with the two digits that the page shows if the request needs them.
+    /// The person agreed: signs in, with the two digits that the page shows if the request needs them. `persona` tells
+    /// which of the persons that they can be at a site; the first is 0.
     pub async fn login_approve(
         &self,
         request: &LoginRequest,
         number: Option<Number>,
+        persona: u32,
     ) -> Result<LoginReceipt> {
         let consent = &request.consent;
-        let persona = self.persona(consent)?;
+        let persona = self.persona(consent.site_id(), persona, consent.algorithms())?;
         let (answer, sent) = consent.approve(&persona, number, self.now())?;
         let site = consent.site_id().to_string();
         let given: Vec<String> = consent.asks().iter().map(ToString::to_string).collect();
@@ -93,53 +86,6 @@ impl Twin {
             site: request.consent.site_id().to_string(),
         })?;
         told.map(|_| ())
-    }
-
-    /// The key that only this site sees. Its kind is chosen at the first login and then kept, because another kind
-    /// would be another person to the site.
-    fn persona(&self, consent: &Consent) -> Result<PersonaKey> {
-        let site = consent.site_id();
-        let root = roots::pseudonyms(self)?;
-        let algorithm = match self.known_algorithm(site)? {
-            Some(algorithm) => algorithm,
-            None => {
-                let best = consent.algorithms().first().copied();
-                let algorithm = best.unwrap_or(Algorithm::Ed25519);
-                let fields = Fields([(ALGORITHM.to_owned(), name(algorithm).into())].into());
-                self.personas().put(&persona_id(site), fields)?;
-                algorithm
-            }
-        };
-        Ok(root.persona(site, roots::GENERATION, COUNTER, algorithm))
-    }
-
-    fn known_algorithm(&self, site: &SiteId) -> Result<Option<Algorithm>> {
-        let record = self.personas().get(&persona_id(site))?;
-        Ok(
-            record.and_then(|record| match record.fields.0.get(ALGORITHM) {
-                Some(Value::Text(text)) => [Algorithm::Ed25519, Algorithm::P256]
-                    .into_iter()
-                    .find(|algorithm| name(*algorithm) == text),
-                _ => None,
-            }),
-        )
-    }
-
-    fn personas(&self) -> crate::space::Collection {
-        self.collection_of(SpaceName::keys(), PERSONAS)
-    }
-}
-
-/// Site ids can be longer than record ids, so the record goes by the hash.
-fn persona_id(site: &SiteId) -> String {
-    let hash = twin_identity::context::PERSONA.hash([site.to_string().as_bytes()]);
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-const fn name(algorithm: Algorithm) -> &'static str {
-    match algorithm {
-        Algorithm::Ed25519 => "ed25519",
-        Algorithm::P256 => "p256",
     }
 }
 

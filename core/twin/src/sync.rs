@@ -51,11 +51,10 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// Gives keys to devices that were linked by somebody who did not have them: a space may be made on one device while
-/// another is being linked elsewhere.
-pub(crate) fn grant_missing(twin: &Twin) -> Result<()> {
-    let granted = twin.vault().grant_missing(&mut rng())?;
-    if granted > 0 {
+/// Does what has become this device's to do since the others have written (see [`Vault::tend`]).
+pub(crate) fn tend(twin: &Twin) -> Result<()> {
+    let now = twin.now();
+    if twin.vault().tend(now, &mut rng())? {
         twin.notify();
     }
     Ok(())
@@ -75,7 +74,7 @@ pub(crate) async fn run_to_end(twin: &Twin, meeting: Meeting, frames: Frames) ->
                 SyncEvent::Received { .. } => twin.notify(),
                 SyncEvent::InSync => {
                     in_sync = true;
-                    grant_missing(twin)?;
+                    tend(twin)?;
                 }
                 SyncEvent::Stuck => {
                     return Err(Error::NotInSync(

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use twin_identity::birth::Birth;
-use twin_identity::device::Role;
 use twin_identity::id::{DeviceId, TwinId};
 use twin_identity::words::RecoverySecret;
 use twin_ops::space::SpaceName;
@@ -36,19 +35,6 @@ pub struct Twin {
     changed: Arc<watch::Sender<u64>>,
 }
 
-/// A device of the twin, as the person knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeviceInfo {
-    /// Its id.
-    pub id: DeviceId,
-    /// Its name; empty until it has come through sync.
-    pub name: String,
-    /// Whether it may change the identity log ("may replace my phone").
-    pub role: Role,
-    /// Whether it is the device that asks.
-    pub is_this: bool,
-}
-
 impl Twin {
     /// Makes a new twin, with this device as its first. `words` is wiped when this returns: the person must have
     /// written the words down before.
@@ -59,6 +45,17 @@ impl Twin {
         twin_name: &str,
         device_name: &str,
     ) -> Result<Self> {
+        Self::begin(dir, unlock, words, [twin_name, device_name], What::Created)
+    }
+
+    /// Makes the first device of a twin: a new one, or one of which only the words are left.
+    pub(crate) fn begin(
+        dir: &Path,
+        unlock: Unlock<'_>,
+        words: RecoverySecret,
+        [twin_name, device_name]: [&str; 2],
+        what: What,
+    ) -> Result<Self> {
         check_name(twin_name)?;
         check_name(device_name)?;
         let birth = Birth::new(&words, &mut rng())?;
@@ -68,9 +65,9 @@ impl Twin {
             WriteChange::put(PROFILE, TWIN, name_fields(twin_name)),
             WriteChange::put(DEVICES, &device, name_fields(device_name)),
         ];
-        let mut kept = roots::changes(&words);
+        let mut kept = roots::of_words(&words);
         drop(words);
-        kept.push(activity::change(now, What::Created));
+        kept.push(activity::change(now, what));
         // A vault without the roots would be worth little: they are in it before it can be found.
         let vault = Vault::create_with(dir, unlock, &birth, &mut rng(), |vault, rng| {
             vault.commit(now, rng, &SpaceName::keys(), kept)?;
@@ -173,31 +170,16 @@ impl Twin {
 
     /// Names this device.
     pub fn set_device_name(&self, name: &str) -> Result<()> {
-        let id = self.device_id().to_string();
-        self.set_name_in(DEVICES, &id, name)
+        self.set_device_name_of(&self.device_id(), name)
     }
 
-    /// The devices of the twin, this one first.
-    pub fn devices(&self) -> Result<Vec<DeviceInfo>> {
-        let this = self.device_id();
-        let known: Vec<(DeviceId, Role)> = {
-            let vault = self.vault();
-            let devices = vault.identity().devices().values();
-            devices
-                .map(|device| (device.public.id, device.role))
-                .collect()
-        };
-        let mut devices = Vec::with_capacity(known.len());
-        for (id, role) in known {
-            devices.push(DeviceInfo {
-                id,
-                name: self.name_in(DEVICES, &id.to_string())?,
-                role,
-                is_this: id == this,
-            });
-        }
-        devices.sort_by_key(|device| (!device.is_this, device.name.clone(), device.id));
-        Ok(devices)
+    /// The name of a device; empty until it has come through sync.
+    pub(crate) fn device_name(&self, device: &DeviceId) -> Result<String> {
+        self.name_in(DEVICES, &device.to_string())
+    }
+
+    pub(crate) fn set_device_name_of(&self, device: &DeviceId, name: &str) -> Result<()> {
+        self.set_name_in(DEVICES, &device.to_string(), name)
     }
 
     /// How many bytes the vault in `dir` takes on disk.

@@ -32,9 +32,9 @@ pub(super) async fn run_session(
                 twin.notify();
             }
             if event == SyncEvent::InSync
-                && let Err(error) = sync::grant_missing(twin)
+                && let Err(error) = sync::tend(twin)
             {
-                log::warn!("keys could not be granted: {error}");
+                log::warn!("what came from a device could not be attended to: {error}");
             }
             let Some(device) = device else { continue };
             let told = match event {

@@ -1,0 +1,218 @@
+//! The devices of a twin: who is in, and who comes and goes.
+
+use twin_identity::device::Role;
+use twin_identity::id::{DeviceId, EntryId};
+use twin_identity::log::Device;
+
+use crate::activity::What;
+use crate::error::{Error, Result};
+use crate::platform::rng;
+use crate::twin::Twin;
+
+/// A device of the twin, as the person knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// Its id.
+    pub id: DeviceId,
+    /// Its name; empty until it has come through sync.
+    pub name: String,
+    /// Whether it may change the identity log ("may replace my phone").
+    pub role: Role,
+    /// Whether it takes part.
+    pub state: DeviceState,
+    /// Whether it is the device that asks.
+    pub is_this: bool,
+}
+
+/// Whether a device takes part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceState {
+    /// It does.
+    Active,
+    /// Another device has suspended it.
+    Suspended,
+    /// The time for which it was added is over.
+    Expired,
+    /// A device that is suspended has added it; it comes in when that one is resumed, or by a rotation.
+    Waiting,
+}
+
+/// How this device and its twin stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether this device takes part; `None` if it was removed, or guardians have named it and it still waits.
+    pub this: Option<DeviceState>,
+    /// How many devices can change who is in, this one included if it can.
+    pub admins: usize,
+    /// Whether two rotations contradict each other and the devices do not agree on which counts.
+    pub contested: bool,
+    /// The guardians, if there are any.
+    pub guardians: Option<GuardiansInfo>,
+    /// Rotations by guardians that wait, the next one first.
+    pub pending: Vec<PendingRotation>,
+    /// How many changes are set aside, written by devices after they were removed or suspended.
+    pub set_aside: u64,
+    /// Whether the identity log holds what this version cannot read.
+    pub needs_update: bool,
+}
+
+/// Guardians, as every device knows them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GuardiansInfo {
+    /// How long their rotation waits, in days.
+    pub delay_days: u16,
+    /// Whether they can open the data, too.
+    pub hold_data: bool,
+}
+
+/// A rotation by guardians that waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingRotation {
+    /// Its id, to be named in a veto.
+    pub rotation: EntryId,
+    /// When it counts, in milliseconds since the Unix epoch.
+    pub due: u64,
+    /// Whether it was vetoed already.
+    pub vetoed: bool,
+    /// The device that it would bring in.
+    pub brings: Vec<DeviceId>,
+}
+
+impl Twin {
+    /// The devices of the twin, this one first.
+    pub fn devices(&self) -> Result<Vec<DeviceInfo>> {
+        let this = self.device_id();
+        let now = self.now();
+        let known: Vec<(DeviceId, Role, DeviceState)> = {
+            let vault = self.vault();
+            let log = vault.identity();
+            let of = |device: &Device, state| (device.public.id, device.role, state);
+            let here = log.devices().values();
+            let here = here.map(|device| of(device, state(device, now)));
+            let waiting = log.waiting();
+            let waiting = waiting.map(|device| of(device, DeviceState::Waiting));
+            here.chain(waiting).collect()
+        };
+        let mut devices = Vec::with_capacity(known.len());
+        for (id, role, state) in known {
+            devices.push(DeviceInfo {
+                id,
+                name: self.device_name(&id)?,
+                role,
+                state,
+                is_this: id == this,
+            });
+        }
+        devices.sort_by_key(|device| (!device.is_this, device.name.clone(), device.id));
+        Ok(devices)
+    }
+
+    /// How this device and its twin stand, for a person who wants to know what to do.
+    pub fn standing(&self) -> Result<Standing> {
+        let now = self.now();
+        let mut vault = self.vault();
+        let set_aside = vault.set_aside()?;
+        let log = vault.identity();
+        let this = log.device(&vault.device_keys().id());
+        let is_admin = |device: &&Device| device.role == Role::Admin && device.is_active(now);
+        let pending = log.pending().iter().map(|pending| {
+            let entry = log.entries().get(&pending.rotation);
+            let rotate = entry.and_then(|entry| entry.rotation());
+            let named = rotate.into_iter().flat_map(|rotate| &rotate.devices);
+            PendingRotation {
+                rotation: pending.rotation,
+                due: pending.due,
+                vetoed: pending.vetoed,
+                brings: named.map(|named| named.device.id).collect(),
+            }
+        });
+        Ok(Standing {
+            this: this.map(|device| state(device, now)),
+            admins: log.devices().values().filter(is_admin).count(),
+            contested: log.is_contested(),
+            guardians: log.guardians().map(|guardians| GuardiansInfo {
+                delay_days: guardians.delay_days,
+                hold_data: guardians.sealing.is_some(),
+            }),
+            pending: pending.collect(),
+            set_aside,
+            needs_update: log.needs_update(),
+        })
+    }
+
+    /// Names a device.
+    pub fn rename_device(&self, device: &DeviceId, name: &str) -> Result<()> {
+        if self.vault().identity().device(device).is_none() {
+            return Err(twin_vault::VaultError::NoSuchDevice.into());
+        }
+        self.set_device_name_of(device, name)
+    }
+
+    /// Removes a device for good. What it has written so far stays; it reads nothing that is written from now on. An
+    /// admin can remove companions; another admin goes only by itself or by the words ([`Twin::rotate_out`]).
+    pub fn revoke(&self, device: &DeviceId) -> Result<()> {
+        let is_this = *device == self.device_id();
+        let is_admin = self.vault().identity().is_admin(device);
+        if is_admin && !is_this {
+            return Err(Error::AdminGoesByWords);
+        }
+        if is_admin && self.standing()?.admins < 2 {
+            return Err(Error::LastAdmin);
+        }
+        let what = What::Removed {
+            device: device.to_string(),
+        };
+        // Afterwards this device could not write it down any more.
+        if is_this && is_admin {
+            self.note(what.clone())?;
+        }
+        self.vault().revoke(device, &mut rng())?;
+        self.notify();
+        if is_this { Ok(()) } else { self.note(what) }
+    }
+
+    /// Suspends another device until it is resumed: for one that may only be mislaid, and for a stolen phone until the
+    /// words are at hand.
+    pub fn suspend(&self, device: &DeviceId) -> Result<()> {
+        self.vault().suspend(device, &mut rng())?;
+        self.notify();
+        self.note(What::Suspended {
+            device: device.to_string(),
+        })
+    }
+
+    /// Takes a suspension back.
+    pub fn resume(&self, device: &DeviceId) -> Result<()> {
+        self.vault().resume(device, &mut rng())?;
+        self.notify();
+        self.note(What::Resumed {
+            device: device.to_string(),
+        })
+    }
+
+    /// Lets a companion replace the phone: it becomes an admin, too.
+    pub fn promote(&self, device: &DeviceId) -> Result<()> {
+        self.vault().promote(device, &mut rng())?;
+        self.notify();
+        self.note(What::Promoted {
+            device: device.to_string(),
+        })
+    }
+
+    /// Objects to a rotation by guardians: they have to wait once more.
+    pub fn veto(&self, rotation: &EntryId) -> Result<()> {
+        self.vault().veto(rotation)?;
+        self.notify();
+        Ok(())
+    }
+}
+
+fn state(device: &Device, now: u64) -> DeviceState {
+    if device.suspended {
+        DeviceState::Suspended
+    } else if device.is_active(now) {
+        DeviceState::Active
+    } else {
+        DeviceState::Expired
+    }
+}

@@ -1,0 +1,338 @@
+//! Recovery: a twin outlives its devices. By the words or by guardians it gets a new phone, by the words it gets new
+//! words.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use twin_identity::authority::AuthorityKey;
+use twin_identity::body::{Guardians, MAX_DELAY_DAYS, Rotate};
+use twin_identity::device::{DeviceKeys, Role};
+use twin_identity::guardian::{GuardianSecret, Share};
+use twin_identity::id::DeviceId;
+use twin_identity::log::IdentityLog;
+use twin_identity::words::RecoverySecret;
+use twin_ops::grant::Recipient;
+use twin_ops::space::SpaceName;
+use twin_sync::link::new_device::Material;
+use twin_vault::{Comeback, Rotation, Unlock, Vault, VaultError, rotate_body};
+
+use crate::activity::{self, What};
+use crate::error::{Error, Result};
+use crate::platform::{Clock, SystemClock, rng};
+use crate::roots;
+use crate::space::Space;
+use crate::twin::{Twin, check_name};
+
+/// How many rotations by the same words are looked for.
+const MAX_INDEX: u32 = 256;
+
+/// What gives a person their twin back.
+pub enum Means {
+    /// The newest recovery words.
+    Words(RecoverySecret),
+    /// Enough guardians, and new recovery words, for the old ones are lost.
+    Guardians {
+        /// What their shares give (see [`twin_identity::guardian::combine`]).
+        secret: GuardianSecret,
+        /// New words, which the person has written down.
+        new_words: RecoverySecret,
+    },
+}
+
+/// Guardians to be named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuardiansPlan {
+    /// What the person calls them; it is readable on every share.
+    pub name: String,
+    /// How many of them are needed.
+    pub needed: u8,
+    /// How many there are.
+    pub guardians: u8,
+    /// How long their rotation waits, in days.
+    pub delay_days: u16,
+    /// Whether they can open the data too. That cannot be delayed.
+    pub hold_data: bool,
+}
+
+/// A device that has come into its twin by a rotation of its own.
+pub(crate) struct Rotated {
+    pub keys: DeviceKeys,
+    pub log: IdentityLog,
+    pub entry: twin_identity::entry::Entry,
+    later: Vec<twin_identity::body::Removal>,
+    grants: Vec<Vec<u8>>,
+    means: Means,
+}
+
+impl Twin {
+    /// Makes the twin of these words anew, where no device, relay or backup is left: the same id and the same
+    /// pseudonyms, but none of the data. If a device turns up later after all, the two do not agree on who is in: on
+    /// that device [`Twin::take_over`] can be used instead of this.
+    pub fn recover_alone(
+        dir: &Path,
+        unlock: Unlock<'_>,
+        words: RecoverySecret,
+        twin_name: &str,
+        device_name: &str,
+    ) -> Result<Self> {
+        Self::begin(
+            dir,
+            unlock,
+            words,
+            [twin_name, device_name],
+            What::Recovered,
+        )
+    }
+
+    /// Puts this device in the place of others by the words: it becomes an admin, and `gone` leave. For a companion
+    /// whose phone is lost, and for any device to remove another admin.
+    pub fn take_over(&self, words: &RecoverySecret, gone: &BTreeSet<DeviceId>) -> Result<()> {
+        let me = self.device_id();
+        let now = self.now();
+        {
+            let mut vault = self.vault();
+            vault.merge_due(now)?;
+            let log = vault.identity();
+            if log.device(&me).is_none() || gone.contains(&me) {
+                return Err(VaultError::Removed.into());
+            }
+            let index = words_index(log, words)?;
+            let mut rotation = unchanged(log, words, index)?;
+            rotation.gone = gone.clone();
+            rotation.promoted = BTreeSet::from([me]);
+            vault.learn_keys(Recipient::Words, &words.sealing())?;
+            vault.rotate(&words.authority(index), rotation, &mut rng())?;
+        }
+        self.notify();
+        self.keep_roots(words)?;
+        for device in gone {
+            self.note(What::Removed {
+                device: device.to_string(),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Replaces the words: the old ones are worth nothing for any new entry, and a new generation of pseudonyms begins.
+    /// The sites that know the person by an older one are listed by [`Twin::sites`].
+    pub fn replace_words(&self, old: &RecoverySecret, new: &RecoverySecret) -> Result<()> {
+        if !self.is_admin() {
+            return Err(Error::NotAdmin);
+        }
+        let recovery = new.sealing().public()?;
+        let sealed = roots::seal_all(self, &recovery)?;
+        let generation = {
+            let now = self.now();
+            let mut vault = self.vault();
+            vault.merge_due(now)?;
+            let log = vault.identity();
+            let index = words_index(log, old)?;
+            let mut rotation = unchanged(log, old, index)?;
+            rotation.next = new.authority(0).public().hash();
+            rotation.recovery = recovery;
+            rotation.new_generation = true;
+            rotation.roots = sealed;
+            vault.rotate(&old.authority(index), rotation, &mut rng())?;
+            vault.identity().generation()
+        };
+        self.notify();
+        let mut kept = roots::of_generation(generation, new);
+        kept.push(activity::change(self.now(), What::WordsReplaced));
+        Space::new(self.clone(), SpaceName::keys()).commit(kept)
+    }
+
+    /// Names guardians, any `needed` of whom can together put a new device in the place of all admins, after a delay.
+    /// Returns their shares, each to be given to one of them; they are not kept. Guardians named before are replaced.
+    pub fn name_guardians(
+        &self,
+        words: &RecoverySecret,
+        plan: &GuardiansPlan,
+    ) -> Result<Vec<Share>> {
+        if !(1..=MAX_DELAY_DAYS).contains(&plan.delay_days) {
+            return Err(Error::Delay);
+        }
+        let secret = GuardianSecret::random(&mut rng());
+        let shares = secret.split(&plan.name, plan.needed, plan.guardians, &mut rng())?;
+        let guardians = Guardians {
+            authority: secret.authority().public().hash(),
+            delay_days: plan.delay_days,
+            sealing: plan
+                .hold_data
+                .then(|| secret.sealing().public())
+                .transpose()?,
+        };
+        self.set_guardians(words, Some(guardians))?;
+        Ok(shares)
+    }
+
+    /// Sends the guardians away: their shares are worth nothing from here on.
+    pub fn dismiss_guardians(&self, words: &RecoverySecret) -> Result<()> {
+        self.set_guardians(words, None)
+    }
+
+    fn set_guardians(&self, words: &RecoverySecret, guardians: Option<Guardians>) -> Result<()> {
+        if !self.is_admin() {
+            return Err(Error::NotAdmin);
+        }
+        {
+            let now = self.now();
+            let mut vault = self.vault();
+            vault.merge_due(now)?;
+            let log = vault.identity();
+            let index = words_index(log, words)?;
+            let mut rotation = unchanged(log, words, index)?;
+            rotation.guardians = guardians;
+            vault.rotate(&words.authority(index), rotation, &mut rng())?;
+        }
+        self.notify();
+        self.note(What::GuardiansChanged)
+    }
+
+    /// Ends a recovery by guardians, once their rotation counts: names this device and writes down what grows from the
+    /// new words.
+    pub fn finish_recovery(&self, words: &RecoverySecret, device_name: &str) -> Result<()> {
+        check_name(device_name)?;
+        let now = self.now();
+        {
+            let mut vault = self.vault();
+            vault.tend(now, &mut rng())?;
+            let public = words.sealing().public()?;
+            if vault.identity().recovery() != Some(&public) {
+                return Err(VaultError::WrongAuthority.into());
+            }
+        }
+        self.set_device_name(device_name)?;
+        self.keep_roots(words)?;
+        self.note(What::Recovered)
+    }
+
+    /// Writes down what grows from the words.
+    fn keep_roots(&self, words: &RecoverySecret) -> Result<()> {
+        let kept = roots::of_rotation(self, words)?;
+        Space::new(self.clone(), SpaceName::keys()).commit(kept)
+    }
+}
+
+/// Which authority key of these words the next rotation has to reveal.
+fn words_index(log: &IdentityLog, words: &RecoverySecret) -> Result<u32> {
+    let wanted = log.next_authority();
+    let index = (0..MAX_INDEX).find(|index| words.authority(*index).public().hash() == wanted);
+    Ok(index.ok_or(VaultError::WrongAuthority)?)
+}
+
+/// A rotation by the same words that changes nothing yet.
+fn unchanged(log: &IdentityLog, words: &RecoverySecret, index: u32) -> Result<Rotation> {
+    Ok(Rotation {
+        next: words.authority(index + 1).public().hash(),
+        recovery: words.sealing().public()?,
+        new_generation: false,
+        guardians: log.guardians().cloned(),
+        roots: log.current().and_then(|current| current.roots.clone()),
+        gone: BTreeSet::new(),
+        new: Vec::new(),
+        promoted: BTreeSet::new(),
+    })
+}
+
+/// Brings a new device into its twin with what a helper has sent: all admins but the helper go.
+pub(crate) fn come_in(material: Material, helper: &DeviceId, means: Means) -> Result<Rotated> {
+    let Material {
+        keys,
+        mut log,
+        grants,
+        lines,
+    } = material;
+    let (authority, mut rotation) = match &means {
+        Means::Words(words) => {
+            let index = words_index(&log, words)?;
+            (words.authority(index), unchanged(&log, words, index)?)
+        }
+        Means::Guardians { secret, new_words } => {
+            let authority = secret.authority();
+            let named = log.guardians().map(|guardians| guardians.authority);
+            if named != Some(authority.public().hash()) {
+                return Err(VaultError::WrongAuthority.into());
+            }
+            (authority, by_guardians(new_words)?)
+        }
+    };
+    let admins = log
+        .devices()
+        .values()
+        .filter(|device| device.role == Role::Admin);
+    let admins = admins.map(|device| device.public.id);
+    rotation.gone = admins.filter(|admin| admin != helper).collect();
+    rotation.new = vec![keys.statement(log.twin(), Role::Admin)];
+    let known = lines
+        .into_iter()
+        .map(|removal| (removal.device, removal.lines))
+        .collect();
+    let (rotate, later) = rotate_body(&log, &authority, rotation, &known);
+    let entry = sign(&mut log, rotate, &authority)?;
+    Ok(Rotated {
+        keys,
+        log,
+        entry,
+        later,
+        grants: grants
+            .iter()
+            .map(|grant| grant.to_bytes().to_vec())
+            .collect(),
+        means,
+    })
+}
+
+/// Guardians know nothing of what was before: a new generation begins, and there are no guardians until the person
+/// names some again.
+fn by_guardians(new_words: &RecoverySecret) -> Result<Rotation> {
+    Ok(Rotation {
+        next: new_words.authority(0).public().hash(),
+        recovery: new_words.sealing().public()?,
+        new_generation: true,
+        guardians: None,
+        roots: None,
+        gone: BTreeSet::new(),
+        new: Vec::new(),
+        promoted: BTreeSet::new(),
+    })
+}
+
+fn sign(
+    log: &mut IdentityLog,
+    rotate: Rotate,
+    authority: &AuthorityKey,
+) -> Result<twin_identity::entry::Entry> {
+    let entry = log.rotate(rotate, authority).map_err(VaultError::from)?;
+    log.insert(entry.clone()).map_err(VaultError::from)?;
+    log.observe(SystemClock.now());
+    Ok(entry)
+}
+
+impl Rotated {
+    /// Makes the vault of the device.
+    pub fn make_vault(self, dir: &Path, unlock: Unlock<'_>, device_name: &str) -> Result<Twin> {
+        check_name(device_name)?;
+        let (to, sealing) = match &self.means {
+            Means::Words(words) => (Recipient::Words, words.sealing()),
+            Means::Guardians { secret, .. } => (Recipient::Guardians, secret.sealing()),
+        };
+        let comeback = Comeback {
+            device: &self.keys,
+            identity: &self.log,
+            grants: &self.grants,
+            opens: Some((to, &sealing)),
+            later: self.later,
+            now: SystemClock.now(),
+        };
+        let vault = Vault::create_recovered(dir, unlock, comeback, &mut rng(), |_, _| Ok(()))?;
+        let twin = Twin::new(vault);
+        if twin.is_admin() {
+            twin.set_device_name(device_name)?;
+            if let Means::Words(words) = &self.means {
+                twin.keep_roots(words)?;
+            }
+            twin.note(What::Recovered)?;
+        }
+        Ok(twin)
+    }
+}
