@@ -37,6 +37,12 @@ pub enum WordsError {
 #[derive(Debug, PartialEq, Eq)]
 pub struct RecoverySecret(Secret<32>);
 
+/// Whether a word can be one of the recovery words: in the BIP-39 English list, in upper or lower case.
+pub fn is_word(word: &str) -> bool {
+    let word = Zeroizing::new(word.to_lowercase());
+    Language::English.find_word(&word).is_some()
+}
+
 impl RecoverySecret {
     /// A new one.
     pub fn random(rng: &mut impl CryptoRng) -> Self {
@@ -136,6 +142,12 @@ mod tests {
 
     const ZERO: &str = "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon \
         abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon art";
+
+    #[test]
+    fn words_are_those_of_the_list() {
+        assert!(is_word("abandon") && is_word("ZOO"));
+        assert!(!is_word("aban") && !is_word("abandom") && !is_word(""));
+    }
 
     #[test]
     fn spelling_and_order_are_named() {

@@ -3,6 +3,7 @@
 use twin_identity::device::Role;
 use twin_identity::id::{DeviceId, EntryId};
 use twin_identity::log::Device;
+use twin_identity::proof;
 
 use crate::activity::What;
 use crate::error::{Error, Result};
@@ -197,6 +198,14 @@ impl Twin {
         self.note(What::Promoted {
             device: device.to_string(),
         })
+    }
+
+    /// A proof of where this twin's identity stands, for a contact or a site to check with [`crate::proof::check`]: good
+    /// for a day, and older ones are refused after it. Only devices that may replace the phone can make one.
+    pub fn prove(&self) -> Result<Vec<u8>> {
+        let now = self.now();
+        let vault = self.vault();
+        Ok(proof::prove(vault.identity(), vault.device_keys(), now)?)
     }
 
     /// Objects to a rotation by guardians: they have to wait once more.

@@ -2,6 +2,7 @@
 
 use twin_identity::birth::BirthError;
 use twin_identity::guardian::{CombineError, ShareError, SplitError};
+use twin_identity::proof::ProofError;
 use twin_identity::seal::SealError;
 use twin_identity::words::WordsError;
 use twin_login::wallet::LoginError;
@@ -97,6 +98,12 @@ pub enum Error {
     /// A text is no share.
     #[error(transparent)]
     Share(#[from] ShareError),
+    /// A proof of identity cannot be made or accepted.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
+    /// A recovery by guardians does not count yet.
+    #[error("the guardians' recovery does not count yet: wait until its day has come")]
+    NotYet,
     /// The other device is not recovering, or the other way round.
     #[error(
         "the other device wants something else: for a new device use `twin link`, for a lost phone `twin recover` there and `twin recovery help` here"

@@ -49,8 +49,8 @@ pub use twin_identity::guardian::{
     CombineError, GuardianSecret, MAX_GUARDIANS, Share, ShareError, combine,
 };
 pub use twin_identity::id::{DeviceId, EntryId, TwinId};
-pub use twin_identity::words::RecoverySecret;
-pub use twin_identity::words::WordsError;
+pub use twin_identity::proof;
+pub use twin_identity::words::{RecoverySecret, WORD_COUNT, WordsError, is_word};
 pub use twin_login::Number;
 pub use twin_login::wallet::{Consent, Proof};
 pub use twin_net::{Address, Traffic};

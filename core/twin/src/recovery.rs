@@ -113,6 +113,14 @@ impl Twin {
         Ok(())
     }
 
+    /// Whether these are the newest words of this twin, so that nobody learns only at the end that they are not.
+    pub fn check_words(&self, words: &RecoverySecret) -> Result<()> {
+        let now = self.now();
+        let mut vault = self.vault();
+        vault.merge_due(now)?;
+        words_index(vault.identity(), words).map(|_| ())
+    }
+
     /// Replaces the words: the old ones are worth nothing for any new entry, and a new generation of pseudonyms begins.
     /// The sites that know the person by an older one are listed by [`Twin::sites`].
     pub fn replace_words(&self, old: &RecoverySecret, new: &RecoverySecret) -> Result<()> {
@@ -196,6 +204,10 @@ impl Twin {
         {
             let mut vault = self.vault();
             vault.tend(now, &mut rng())?;
+            let me = vault.device_keys().id();
+            if vault.identity().device(&me).is_none() && !vault.identity().pending().is_empty() {
+                return Err(Error::NotYet);
+            }
             let public = words.sealing().public()?;
             if vault.identity().recovery() != Some(&public) {
                 return Err(VaultError::WrongAuthority.into());
