@@ -1,6 +1,7 @@
 //! `cargo xtask bench NAME`: numbers held against goals.
 
 mod demo;
+mod identity;
 mod report;
 
 use crate::failure::{Failure, Result};
@@ -15,11 +16,18 @@ struct Bench {
     run: fn(&Project, u16) -> Result<Vec<Measure>>,
 }
 
-const BENCHES: &[Bench] = &[Bench {
-    name: "demo",
-    command: demo::COMMAND,
-    run: demo::run,
-}];
+const BENCHES: &[Bench] = &[
+    Bench {
+        name: "demo",
+        command: demo::COMMAND,
+        run: demo::run,
+    },
+    Bench {
+        name: "identity",
+        command: identity::COMMAND,
+        run: identity::run,
+    },
+];
 
 /// The names of all benches.
 pub fn names() -> Vec<&'static str> {

@@ -1,6 +1,8 @@
 //! Sealing to a key: HPKE (RFC 9180) in base mode with X-Wing (draft-ietf-hpke-pq), HKDF-SHA256 and
 //! ChaCha20-Poly1305, one message per encapsulation.
 
+use std::sync::Arc;
+
 use hpke::aead::ChaCha20Poly1305;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::{Kem, XWing};
@@ -21,9 +23,9 @@ pub const SEAL_OVERHEAD: usize = ENCAPSULATED_LEN + 16;
 #[derive(Debug, PartialEq, Eq)]
 pub struct SealingKey(Secret<32>);
 
-/// The public key that others seal to; 1,216 bytes.
+/// The public key that others seal to; 1,216 bytes. Clones share them.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SealingPublic([u8; SEALING_PUBLIC_LEN]);
+pub struct SealingPublic(Arc<[u8; SEALING_PUBLIC_LEN]>);
 
 /// A message could not be sealed or opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -55,7 +57,7 @@ impl SealingKey {
     /// The public half.
     pub fn public(&self) -> Result<SealingPublic, SealError> {
         let public = XWing::sk_to_pk(&self.private()?).to_bytes();
-        Ok(SealingPublic(public.into()))
+        Ok(SealingPublic(Arc::new(public.into())))
     }
 
     /// Opens `encapsulated key ‖ ciphertext ‖ tag`.
@@ -91,11 +93,12 @@ impl SealingPublic {
     /// Checks and takes a public key.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SealError> {
         <XWing as Kem>::PublicKey::from_bytes(bytes).map_err(|_| SealError::Key)?;
-        bytes.try_into().map(Self).map_err(|_| SealError::Key)
+        let bytes = bytes.try_into().map_err(|_| SealError::Key)?;
+        Ok(Self(Arc::new(bytes)))
     }
 
     /// The 1,216 bytes.
-    pub const fn as_bytes(&self) -> &[u8; SEALING_PUBLIC_LEN] {
+    pub fn as_bytes(&self) -> &[u8; SEALING_PUBLIC_LEN] {
         &self.0
     }
 
@@ -107,7 +110,7 @@ impl SealingPublic {
         plaintext: &[u8],
         rng: &mut impl CryptoRng,
     ) -> Result<Vec<u8>, SealError> {
-        let key = <XWing as Kem>::PublicKey::from_bytes(&self.0).map_err(|_| SealError::Key)?;
+        let key = <XWing as Kem>::PublicKey::from_bytes(&*self.0).map_err(|_| SealError::Key)?;
         let (encapsulated, ciphertext) = hpke::single_shot_seal_with_rng::<
             ChaCha20Poly1305,
             HkdfSha256,
@@ -132,7 +135,7 @@ impl<C> minicbor::Encode<C> for SealingPublic {
         e: &mut minicbor::Encoder<W>,
         _: &mut C,
     ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        e.bytes(&self.0)?.ok()
+        e.bytes(&*self.0)?.ok()
     }
 }
 

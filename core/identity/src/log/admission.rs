@@ -17,6 +17,9 @@ use super::{
     MAX_TERM, MAX_UNVERIFIED,
 };
 
+/// How many branches are remembered.
+const MAX_TIPS: usize = 16;
+
 impl IdentityLog {
     /// Judges an entry and takes it in, but leaves the path as it was. `Ok(false)`: it was there already.
     pub(super) fn admit(&mut self, entry: Entry) -> Result<bool, LogError> {
@@ -47,26 +50,49 @@ impl IdentityLog {
         if others >= MAX_ENTRIES || self.graph.term_len(base) >= MAX_TERM {
             return Err(LogError::Limit);
         }
-        self.ensure_term(base);
-        let follows = self.graph.term_is_in(base, &past);
-        let judged;
-        let term = match self.terms.get(&base) {
-            Some(term) if follows => term,
-            _ => {
-                judged = self.term_within(base, &past);
-                &judged
+        if self.graph.term_is_in(base, &past) {
+            self.ensure_term(base);
+            let mut term = self.terms.remove(&base).unwrap_or_default();
+            let checked = self.check_device_entry(&entry, base, &past, &term);
+            if checked.is_ok() {
+                let number = self.keep(entry, past);
+                if !term.tangled {
+                    term.follow(&self.graph, number);
+                    self.terms.insert(base, term);
+                }
+            } else {
+                self.terms.insert(base, term);
             }
-        };
-        self.check_device_entry(&entry, base, &past, term)?;
-        let can_follow = follows && term.can_follow(&entry.body);
-        let number = self.keep(entry, past);
-        match self.terms.get_mut(&base) {
-            Some(term) if can_follow => term.follow(&self.graph, number),
-            _ => {
-                self.terms.remove(&base);
-            }
+            return checked.map(|()| true);
         }
-        Ok(true)
+        // A branch goes on from where it was left, if that is remembered.
+        let tip = match entry.place.prevs.as_slice() {
+            [prev] => self.graph.number(prev).filter(|prev| {
+                let node = self.graph.node(*prev);
+                node.is_some_and(|node| node.base == Some(base))
+            }),
+            _ => None,
+        };
+        let term = tip.and_then(|tip| self.tips.remove(&tip));
+        let mut term = term.unwrap_or_else(|| self.term_within(base, &past));
+        let checked = self.check_device_entry(&entry, base, &past, &term);
+        let tip = if checked.is_ok() {
+            let number = self.keep(entry, past);
+            self.terms.remove(&base);
+            if !term.tangled {
+                term.follow(&self.graph, number);
+            }
+            Some(number)
+        } else {
+            tip
+        };
+        if let Some(tip) = tip.filter(|_| !term.tangled) {
+            if self.tips.len() >= MAX_TIPS {
+                self.tips.clear();
+            }
+            self.tips.insert(tip, term);
+        }
+        checked.map(|()| true)
     }
 
     fn keep(&mut self, entry: Entry, past: Bits) -> usize {
@@ -175,11 +201,14 @@ impl IdentityLog {
         before: Term,
         past: &Bits,
     ) -> Result<Start, LogError> {
+        let mut lines = before.lines.clone();
+        for device in before.stops.keys() {
+            lines.insert(*device, before.lines_of(&self.graph, device));
+        }
         let Term {
             devices,
             waiting,
             mut gone,
-            mut lines,
             ..
         } = before;
         let voters = devices.values().filter(|device| !device.suspended);

@@ -103,6 +103,8 @@ pub struct IdentityLog {
     starts: BTreeMap<usize, Start>,
     /// How things stand under each rotation now; left out where that has to be judged anew.
     terms: BTreeMap<usize, Term>,
+    /// How things stand at the ends of branches, given their pasts alone: only to be quick.
+    tips: BTreeMap<usize, Term>,
     path: Path,
     unverified: usize,
     /// When this replica first saw each rotation and veto, in milliseconds since the Unix epoch.
@@ -122,6 +124,7 @@ impl IdentityLog {
             entries: BTreeMap::new(),
             starts: BTreeMap::new(),
             terms: BTreeMap::new(),
+            tips: BTreeMap::new(),
             path: Path::default(),
             unverified: 0,
             seen: BTreeMap::new(),
@@ -200,10 +203,9 @@ impl IdentityLog {
         if self.device(device).is_some_and(|device| !device.suspended) {
             return Counts::All;
         }
-        let line = self
-            .term()
-            .and_then(|term| term.lines.get(device)?.get(log));
-        line.map_or(Counts::Nothing, |line| Counts::UpTo(*line))
+        let lines = self.term().map(|term| term.lines_of(&self.graph, device));
+        let line = lines.and_then(|lines| lines.get(log).copied());
+        line.map_or(Counts::Nothing, Counts::UpTo)
     }
 
     /// Whether whoever had seen `heads` knew of every removal and suspension that is in force, and of the rotation that

@@ -116,12 +116,15 @@ impl IdentityLog {
             let seen = id.and_then(|id| self.seen.get(&id));
             (seen.copied().unwrap_or(u64::MAX), id)
         };
-        let mut best = rotations.iter().copied().min_by_key(key)?;
+        // In the order in which they were seen, so that none gives way to a later one that does not beat it.
+        let mut rotations = rotations.to_vec();
+        rotations.sort_by_key(key);
+        let mut best = *rotations.first()?;
         if rotations.len() == 1 {
             return Some(best);
         }
-        let votes = self.votes(rotations);
-        for other in rotations {
+        let votes = self.votes(&rotations);
+        for other in &rotations {
             if self.beats(*other, best, &votes) {
                 best = *other;
             }

@@ -85,13 +85,18 @@ pub(super) struct Term {
     pub waiting: BTreeMap<DeviceId, Device>,
     /// Devices that never come back, with the role that they had.
     pub gone: BTreeMap<DeviceId, Role>,
+    /// Of devices that are suspended, what their suspension lets count comes on top: see [`Term::line`].
     pub lines: Lines,
-    /// The entries by which somebody is out.
+    /// The entries by which devices are suspended.
+    pub stops: By,
+    /// The entries by which somebody is out, those included.
     pub removals: BTreeSet<usize>,
+    /// Whether any entry is void or waits: then a new one can change what others mean.
+    pub tangled: bool,
 }
 
 /// Entries by the device that they are about.
-type By = BTreeMap<DeviceId, Vec<usize>>;
+pub(super) type By = BTreeMap<DeviceId, Vec<usize>>;
 
 impl Term {
     /// Before anything was said.
@@ -104,8 +109,8 @@ impl Term {
         }
     }
 
-    /// Takes in an entry that has all others of the term in its past, which is how it mostly goes. The same as judging
-    /// all of them anew.
+    /// Takes in an entry that has all others of the term in its past, none of which is void or waits: so it mostly goes.
+    /// The same as judging all of them anew.
     pub fn follow(&mut self, graph: &Graph, number: usize) {
         let Some(entry) = graph.entry(number) else {
             return;
@@ -113,25 +118,47 @@ impl Term {
         match &entry.body {
             Body::AddDevice(statement) => add(&mut self.devices, statement, entry.id),
             Body::Revoke(removal) => {
+                self.take_stops(&removal.device);
                 self.remove(&removal.device);
                 raise(&mut self.lines, removal);
                 self.removals.insert(number);
             }
+            Body::Suspend(removal) => {
+                if let Some(device) = self.devices.get_mut(&removal.device) {
+                    device.suspended = true;
+                    self.stops.entry(removal.device).or_default().push(number);
+                    self.removals.insert(number);
+                }
+            }
+            Body::Resume(device) => {
+                self.take_stops(device);
+                if let Some(device) = self.devices.get_mut(device) {
+                    device.suspended = false;
+                }
+            }
             Body::Raise(removal) => raise(&mut self.lines, removal),
-            _ => {}
+            Body::Rotate(_) | Body::Acknowledge | Body::Veto(_) | Body::Unknown { .. } => {}
         }
     }
 
-    /// Whether [`Term::follow`] is enough for an entry, if it has all others in its past.
-    pub fn can_follow(&self, body: &Body) -> bool {
-        match body {
-            Body::Suspend(_) | Body::Resume(_) => false,
-            Body::Revoke(removal) => {
-                let device = self.devices.get(&removal.device);
-                device.is_some_and(|device| !device.suspended)
-            }
-            _ => true,
+    fn take_stops(&mut self, device: &DeviceId) {
+        for stop in self.stops.remove(device).unwrap_or_default() {
+            self.removals.remove(&stop);
         }
+    }
+
+    /// What counts of the logs of a device that is gone or suspended.
+    pub fn lines_of(&self, graph: &Graph, device: &DeviceId) -> BTreeMap<[u8; 32], Line> {
+        let mut lines = Lines::new();
+        if let Some(known) = self.lines.get(device) {
+            lines.insert(*device, known.clone());
+        }
+        for stop in self.stops.get(device).into_iter().flatten() {
+            if let Some(Body::Suspend(removal)) = graph.entry(*stop).map(|entry| &entry.body) {
+                raise(&mut lines, removal);
+            }
+        }
+        lines.remove(device).unwrap_or_default()
     }
 
     fn remove(&mut self, device: &DeviceId) {
@@ -220,9 +247,8 @@ impl Term {
         let mut term = Self {
             devices,
             waiting,
-            gone: start.gone.clone(),
-            lines: start.lines.clone(),
-            removals: BTreeSet::new(),
+            tangled: entries.iter().any(|number| void(*number) || waits(*number)),
+            ..Self::new(start)
         };
         for number in entries {
             if let Some(Body::Raise(removal)) = body(*number)
@@ -243,18 +269,14 @@ impl Term {
             }
             term.removals.extend(removals);
         }
-        for (device, stops) in &stopped {
-            let Some(device) = term.devices.get_mut(device).filter(|_| !stops.is_empty()) else {
-                // Gone anyway.
-                continue;
-            };
-            device.suspended = true;
-            for number in stops {
-                if let Some(Body::Suspend(removal)) = body(*number) {
-                    raise(&mut term.lines, removal);
-                }
+        for (device, stops) in stopped {
+            let known = term.devices.get_mut(&device);
+            // A device that is gone is suspended no more.
+            if let Some(known) = known.filter(|_| !stops.is_empty()) {
+                known.suspended = true;
+                term.removals.extend(&stops);
+                term.stops.insert(device, stops);
             }
-            term.removals.extend(stops);
         }
         term
     }
