@@ -1,8 +1,16 @@
 //! The identity log: one meaning whatever the order, and nothing taken over that is not allowed.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 #[path = "../common/mod.rs"]
 mod common;
+mod forks;
+mod guardians;
+mod limits;
 mod order;
+mod proofs;
 mod refusals;
+mod roles;
+mod rotations;
+mod unknown;
+mod voiding;
