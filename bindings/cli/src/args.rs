@@ -4,6 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+mod device;
+mod recovery;
+mod sites;
+
+pub use device::DeviceCommand;
+pub use recovery::{GuardiansCommand, Help, Recover, RecoveryCommand, SetGuardians};
+pub use sites::{Proof, ProofCommand, Sites, SitesCommand};
+
 /// One identity, on your phone: this command plays the phone, a linked device, or a site.
 #[derive(Parser)]
 #[command(name = "twin", version, disable_help_subcommand = true)]
@@ -30,7 +38,12 @@ pub struct Args {
 pub enum Command {
     /// Make a new twin, with this device as its first
     Create(Create),
-    /// Show twin, device and vault
+    /// Get the twin back on this empty machine: by the 24 words, or by guardians
+    Recover(Recover),
+    /// The words and the guardians, and helping a new device
+    #[command(subcommand, disable_help_subcommand = true)]
+    Recovery(RecoveryCommand),
+    /// Show twin, device and vault, and what to do if something is lost
     Status,
     /// Write a record: put SPACE/COLLECTION/ID field=text number:=5 flag:=true
     Put(Put),
@@ -61,6 +74,10 @@ pub enum Command {
     Run(Online),
     /// Log in to a site, by the QR code that it shows
     Login(Login),
+    /// The sites that you have signed in to, those to be moved first
+    Sites(Sites),
+    /// Make a proof of your identity, good for a day, for a contact or a site
+    Proof(Proof),
     /// What has happened: logins, links
     Activity,
     /// Run the reference site, "Log in with your twin"
@@ -89,12 +106,6 @@ pub struct Put {
     /// Change only these fields and leave the others
     #[arg(long)]
     pub patch: bool,
-}
-
-#[derive(Subcommand)]
-pub enum DeviceCommand {
-    /// List the devices
-    List,
 }
 
 #[derive(Subcommand)]
@@ -175,6 +186,9 @@ pub struct Login {
     /// The two digits that the page shows
     #[arg(long, value_name = "NN")]
     pub number: Option<String>,
+    /// Which of the persons that you can be at the site; they cannot be told to be one
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub persona: u32,
 }
 
 #[derive(clap::Args)]

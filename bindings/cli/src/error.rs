@@ -38,6 +38,26 @@ pub enum CliError {
     NoInput,
     #[error("“{0}” is not the two digits that the page shows")]
     Number(String),
+    #[error("no device is called “{0}” or has an id that begins so: see twin device list")]
+    NoDevice(String),
+    #[error(
+        "several devices are called “{0}” or have ids that begin so: use more digits of the id, see twin device list"
+    )]
+    ManyDevices(String),
+    #[error("a device cannot replace itself: run this on the device that takes over")]
+    ReplaceItself,
+    #[error("no recovery by guardians waits: there is nothing to object to")]
+    NothingWaits,
+    #[error("no recovery that waits has an id that begins with “{0}”: see twin status")]
+    NoSuchRotation(String),
+    #[error("several recoveries wait: say which one, see twin status")]
+    WhichRotation,
+    #[error("{0} holds no proof of identity: it should read twin1… and then the proof")]
+    NoProof(PathBuf),
+    #[error(transparent)]
+    TwinId(twin::TwinIdError),
+    #[error("{0} does not hold what was seen of a twin: name another file")]
+    NoKnown(PathBuf),
     #[error("the terminal cannot be read or written: {0}")]
     Io(#[from] io::Error),
     #[error("{0}")]

@@ -1,7 +1,7 @@
 //! The `twin` command: a device in a terminal, a site, and the demonstration.
 //!
 //! Read top-down: [`args`] says what can be asked ([`usage`]: what could not be understood), [`commands`] answers, one module a noun; [`output`], [`password`],
-//! [`qr`] and [`stop`] are the terminal's sides of it.
+//! [`qr`], [`words`] and [`stop`] are the terminal's sides of it.
 
 mod args;
 mod commands;
@@ -11,13 +11,15 @@ mod password;
 mod qr;
 mod stop;
 mod usage;
+mod words;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Args, Command, DeviceCommand, LinkCommand};
+use args::{Args, Command, LinkCommand};
 use commands::{activity, create, demo, device, link, login, online, record, site, status};
+use commands::{proof, recover, recovery, sites};
 use error::Result;
 
 #[tokio::main]
@@ -40,17 +42,21 @@ async fn run(args: &Args) -> Result<()> {
     let cx = &output::Context::new(args)?;
     match &args.command {
         Command::Create(options) => create::run(cx, options),
+        Command::Recover(options) => recover::run(cx, options).await,
+        Command::Recovery(command) => recovery::run(cx, command).await,
         Command::Status => status::run(cx),
         Command::Put(options) => record::put(cx, options),
         Command::Get { record } => record::get(cx, record),
         Command::List { place } => record::list(cx, place.as_deref()),
         Command::Delete { record } => record::delete(cx, record),
-        Command::Device(DeviceCommand::List) => device::list(cx),
+        Command::Device(command) => device::run(cx, command),
         Command::Link(LinkCommand::Offer(options)) => link::offer(cx, options).await,
         Command::Link(LinkCommand::Accept(options)) => link::accept(cx, options).await,
         Command::Sync(options) => online::sync(cx, options).await,
         Command::Run(options) => online::run(cx, options).await,
         Command::Login(options) => login::run(cx, options).await,
+        Command::Sites(options) => sites::run(cx, options),
+        Command::Proof(options) => proof::run(cx, options),
         Command::Activity => activity::run(cx),
         Command::Site(options) => site::run(cx, options).await,
         Command::Demo(options) => demo::run(cx, options).await,

@@ -1,16 +1,21 @@
 //! Where answers go: sentences for people, JSON for programs.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use serde_json::Value as Json;
 use tokio::sync::oneshot;
 use twin::Twin;
+use zeroize::Zeroizing;
 
 use crate::args::Args;
 use crate::error::{CliError, Result};
 use crate::password;
+
+/// The most bytes of a secret line: a guardian's share is the longest. Room for all of it from the start, so that no
+/// copy is left behind by growing.
+const MAX_SECRET: usize = 4096;
 
 /// What every command needs to know.
 pub struct Context {
@@ -76,6 +81,19 @@ impl Context {
         // Not one of the runtime's threads: it would wait for the person before the program may end.
         thread::spawn(move || answer.send(read_line()));
         answered.await.map_err(|_| CliError::NoInput)?
+    }
+
+    /// Asks for a secret line: on a terminal what is typed is not shown, else it comes from standard input.
+    pub fn ask_unseen(&self, question: &str) -> Result<Zeroizing<String>> {
+        if io::stdin().is_terminal() {
+            return password::prompt(&format!("{question} "));
+        }
+        let mut line = Zeroizing::new(String::with_capacity(MAX_SECRET));
+        let most = u64::try_from(MAX_SECRET).unwrap_or(u64::MAX);
+        if io::stdin().lock().take(most).read_line(&mut line)? == 0 {
+            return Err(CliError::NoInput);
+        }
+        Ok(line)
     }
 
     /// Asks a question that is answered with y or n.

@@ -39,7 +39,8 @@ fn typed_twice() -> Result<Zeroizing<String>> {
     }
 }
 
-fn prompt(text: &str) -> Result<Zeroizing<String>> {
+/// A line that is not shown while it is typed.
+pub fn prompt(text: &str) -> Result<Zeroizing<String>> {
     let typed = stop::not_during(|| rpassword::prompt_password(text));
     typed
         .map(Zeroizing::new)

@@ -51,6 +51,8 @@ pub struct Standing {
     pub guardians: Option<GuardiansInfo>,
     /// Rotations by guardians that wait, the next one first.
     pub pending: Vec<PendingRotation>,
+    /// Whether the newest words are those that the twin began with: only they give its id back with nothing else left.
+    pub first_words: bool,
     /// How many changes are set aside, written by devices after they were removed or suspended.
     pub set_aside: u64,
     /// Whether the identity log holds what this version cannot read.
@@ -136,6 +138,7 @@ impl Twin {
                 hold_data: guardians.sealing.is_some(),
             }),
             pending: pending.collect(),
+            first_words: log.generation() == 0,
             set_aside,
             needs_update: log.needs_update(),
         })

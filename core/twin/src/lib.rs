@@ -48,7 +48,7 @@ pub use twin_identity::device::Role;
 pub use twin_identity::guardian::{
     CombineError, GuardianSecret, MAX_GUARDIANS, Share, ShareError, combine,
 };
-pub use twin_identity::id::{DeviceId, EntryId, TwinId};
+pub use twin_identity::id::{DeviceId, EntryId, TwinId, TwinIdError};
 pub use twin_identity::proof;
 pub use twin_identity::words::{RecoverySecret, WORD_COUNT, WordsError, is_word};
 pub use twin_login::Number;

@@ -34,6 +34,13 @@ fn to_json(activity: &Activity) -> serde_json::Value {
             json!({"when": when, "what": "logged_in", "site": site, "given": given})
         }
         What::Declined { site } => json!({"when": when, "what": "declined", "site": site}),
+        What::Removed { device } => json!({"when": when, "what": "removed", "device": device}),
+        What::Suspended { device } => json!({"when": when, "what": "suspended", "device": device}),
+        What::Resumed { device } => json!({"when": when, "what": "resumed", "device": device}),
+        What::Promoted { device } => json!({"when": when, "what": "promoted", "device": device}),
+        What::Recovered => json!({"when": when, "what": "recovered"}),
+        What::WordsReplaced => json!({"when": when, "what": "words_replaced"}),
+        What::GuardiansChanged => json!({"when": when, "what": "guardians_changed"}),
         What::Other => json!({"when": when, "what": "other"}),
     }
 }
@@ -45,13 +52,12 @@ fn text(what: &What) -> String {
             device,
             may_replace_phone,
         } => {
-            let id: String = device.chars().take(16).collect();
             let role = if *may_replace_phone {
                 "may replace the phone"
             } else {
                 "companion"
             };
-            format!("linked device {id} ({role})")
+            format!("linked device {} ({role})", short(device))
         }
         What::LoggedIn { site, given } => {
             format!(
@@ -61,12 +67,29 @@ fn text(what: &What) -> String {
             )
         }
         What::Declined { site } => format!("said no to {}", printable(site)),
+        What::Removed { device } => format!("removed device {}", short(device)),
+        What::Suspended { device } => format!("suspended device {}", short(device)),
+        What::Resumed { device } => format!("resumed device {}", short(device)),
+        What::Promoted { device } => {
+            format!(
+                "device {} may replace the phone from here on",
+                short(device)
+            )
+        }
+        What::Recovered => "this twin was recovered".to_owned(),
+        What::WordsReplaced => "the 24 words were replaced".to_owned(),
+        What::GuardiansChanged => "guardians were named or sent away".to_owned(),
         What::Other => "something that a newer version recorded".to_owned(),
     }
 }
 
-/// UTC, to the minute.
-fn time(millis: u64) -> String {
+/// As much of a device's id as tells it from the others.
+fn short(device: &str) -> String {
+    device.chars().take(16).collect()
+}
+
+/// A moment in UTC, to the minute.
+pub fn time(millis: u64) -> String {
     let seconds = i64::try_from(millis / 1000).unwrap_or(i64::MAX);
     match OffsetDateTime::from_unix_timestamp(seconds) {
         Ok(time) => format!(

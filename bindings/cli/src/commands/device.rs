@@ -1,13 +1,32 @@
-//! `twin device list`
+//! `twin device`: who is in, who comes and who goes.
+
+use std::collections::BTreeSet;
 
 use serde_json::json;
-use twin::Role;
+use twin::{DeviceInfo, DeviceState, Role, Twin};
 
+use crate::args::DeviceCommand;
 use crate::commands::record::printable;
-use crate::error::Result;
+use crate::error::{CliError, Result};
 use crate::output::{Context, table};
+use crate::words;
 
-pub fn list(cx: &Context) -> Result<()> {
+/// The fewest digits of an id that name a device.
+const MIN_DIGITS: usize = 4;
+
+pub fn run(cx: &Context, command: &DeviceCommand) -> Result<()> {
+    match command {
+        DeviceCommand::List => list(cx),
+        DeviceCommand::Promote { device } => promote(cx, device),
+        DeviceCommand::Revoke { device, yes } => revoke(cx, device, *yes),
+        DeviceCommand::Suspend { device } => suspend(cx, device),
+        DeviceCommand::Resume { device } => resume(cx, device),
+        DeviceCommand::Rename { device, name } => rename(cx, device, name),
+        DeviceCommand::Replace { old, yes } => replace(cx, old, *yes),
+    }
+}
+
+fn list(cx: &Context) -> Result<()> {
     let twin = cx.open()?;
     let devices = twin.devices()?;
     let list: Vec<_> = devices
@@ -17,6 +36,7 @@ pub fn list(cx: &Context) -> Result<()> {
                 "device": device.id.to_string(),
                 "name": device.name,
                 "may_replace_phone": device.role == Role::Admin,
+                "state": state(device.state),
                 "this": device.is_this,
             })
         })
@@ -25,20 +45,181 @@ pub fn list(cx: &Context) -> Result<()> {
     let rows: Vec<Vec<String>> = devices
         .iter()
         .map(|device| {
-            let name = if device.name.is_empty() {
-                "(not met yet)".to_owned()
-            } else {
-                printable(&device.name)
-            };
-            let role = match device.role {
-                Role::Admin => "phone, or may replace it",
-                Role::Member => "companion",
+            let state = match device.state {
+                DeviceState::Active => "",
+                other => state(other),
             };
             let this = if device.is_this { "this device" } else { "" };
             let id: String = device.id.to_string().chars().take(16).collect();
-            vec![name, role.to_owned(), id, this.to_owned()]
+            let marks = [state, this].into_iter().filter(|mark| !mark.is_empty());
+            let marks: Vec<&str> = marks.collect();
+            vec![
+                name(device),
+                role(device.role).to_owned(),
+                id,
+                marks.join(", "),
+            ]
         })
         .collect();
-    cx.say(table(&rows).trim_end());
+    if rows.is_empty() {
+        cx.say("No device is known here.");
+    } else {
+        cx.say(table(&rows).trim_end());
+    }
     Ok(())
+}
+
+fn promote(cx: &Context, wanted: &str) -> Result<()> {
+    let twin = cx.open()?;
+    let device = find(&twin, wanted)?;
+    twin.promote(&device.id)?;
+    done(cx, "promoted", &device);
+    cx.say(format!(
+        "{} may replace your phone now: it can link and remove devices, and sign in to sites once it has synced.\n\
+         Only your words can remove it again.",
+        name(&device)
+    ));
+    Ok(())
+}
+
+fn revoke(cx: &Context, wanted: &str, yes: bool) -> Result<()> {
+    let twin = cx.open()?;
+    let device = find(&twin, wanted)?;
+    let question = if device.is_this {
+        "Remove THIS device from your twin, for good?".to_owned()
+    } else {
+        format!(
+            "Remove {} for good? It would have to be linked anew.",
+            name(&device)
+        )
+    };
+    if !yes && cx.is_interactive() && !cx.confirm(&question)? {
+        return Err(CliError::Declined);
+    }
+    twin.revoke(&device.id)?;
+    done(cx, "revoked", &device);
+    cx.say(format!(
+        "{} is removed. What it has written stays; it reads nothing that is written from now on.\n\
+         What it holds already is still in it: if it is lost, change what was secret.\n\
+         Your other devices hear of it when they sync.",
+        name(&device)
+    ));
+    Ok(())
+}
+
+fn suspend(cx: &Context, wanted: &str) -> Result<()> {
+    let twin = cx.open()?;
+    let device = find(&twin, wanted)?;
+    twin.suspend(&device.id)?;
+    done(cx, "suspended", &device);
+    cx.say(format!(
+        "{} is suspended: it gets nothing new, and what it writes waits.\n\
+         If it turns up: twin device resume. If it does not: {}",
+        name(&device),
+        match device.role {
+            Role::Member => "twin device revoke",
+            Role::Admin => "twin device replace, with your words",
+        }
+    ));
+    Ok(())
+}
+
+fn resume(cx: &Context, wanted: &str) -> Result<()> {
+    let twin = cx.open()?;
+    let device = find(&twin, wanted)?;
+    twin.resume(&device.id)?;
+    done(cx, "resumed", &device);
+    cx.say(format!("{} takes part again.", name(&device)));
+    Ok(())
+}
+
+fn rename(cx: &Context, wanted: &str, new: &str) -> Result<()> {
+    twin::check_name(new)?;
+    let twin = cx.open()?;
+    let device = find(&twin, wanted)?;
+    twin.rename_device(&device.id, new)?;
+    cx.event(json!({"event": "renamed", "device": device.id.to_string(), "name": new}));
+    cx.say(format!("{} is called {new} now.", name(&device)));
+    Ok(())
+}
+
+fn replace(cx: &Context, wanted: &[String], yes: bool) -> Result<()> {
+    let twin = cx.open()?;
+    let mut gone = Vec::new();
+    for wanted in wanted {
+        gone.push(find(&twin, wanted)?);
+    }
+    if gone.iter().any(|device| device.is_this) {
+        return Err(CliError::ReplaceItself);
+    }
+    let names: Vec<String> = gone.iter().map(name).collect();
+    let names = names.join(" and ");
+    let question =
+        format!("{names} goes for good, and this device becomes your phone. Is that right?");
+    if !yes && cx.is_interactive() && !cx.confirm(&question)? {
+        return Err(CliError::Declined);
+    }
+    let words = words::ask(cx, "your 24 words")?;
+    let ids: BTreeSet<_> = gone.iter().map(|device| device.id).collect();
+    twin.take_over(&words, &ids)?;
+    cx.event(json!({
+        "event": "replaced",
+        "gone": ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "device": twin.device_id().to_string(),
+    }));
+    cx.say(format!(
+        "This device is your phone now. {names} is out and reads nothing that is written from now on.\n\
+         Your other devices go on as they are, and hear of it when they sync."
+    ));
+    Ok(())
+}
+
+fn done(cx: &Context, what: &str, device: &DeviceInfo) {
+    cx.event(json!({"event": what, "device": device.id.to_string()}));
+}
+
+/// The device that a person means: the only one with that name, else the only one whose id begins so.
+fn find(twin: &Twin, wanted: &str) -> Result<DeviceInfo> {
+    let devices = twin.devices()?;
+    let digits = wanted.to_lowercase();
+    let by_id = |device: &DeviceInfo| device.id.to_string().starts_with(&digits);
+    let mut fitting: Vec<&DeviceInfo> = devices
+        .iter()
+        .filter(|device| !wanted.is_empty() && device.name == wanted)
+        .collect();
+    if fitting.is_empty() && digits.len() >= MIN_DIGITS {
+        fitting = devices.iter().filter(|device| by_id(device)).collect();
+    }
+    match fitting.as_slice() {
+        [one] => Ok((*one).clone()),
+        [] => Err(CliError::NoDevice(printable(wanted))),
+        _ => Err(CliError::ManyDevices(printable(wanted))),
+    }
+}
+
+/// What a person knows a device by.
+pub fn name(device: &DeviceInfo) -> String {
+    if device.name.is_empty() {
+        "(not met yet)".to_owned()
+    } else {
+        printable(&device.name)
+    }
+}
+
+/// What a device may do.
+pub const fn role(role: Role) -> &'static str {
+    match role {
+        Role::Admin => "phone, or may replace it",
+        Role::Member => "companion",
+    }
+}
+
+/// Whether a device takes part, in one word.
+pub const fn state(state: DeviceState) -> &'static str {
+    match state {
+        DeviceState::Active => "active",
+        DeviceState::Suspended => "suspended",
+        DeviceState::Expired => "expired",
+        DeviceState::Waiting => "waiting",
+    }
 }

@@ -1,7 +1,9 @@
 //! `twin link offer | accept`
 
+use std::path::Path;
+
 use serde_json::json;
-use twin::{NewDevice, Role, Twin, Unlock};
+use twin::{NewDevice, PendingLink, Role, Twin, Unlock};
 
 use crate::args::{Accept, Offer, RoleArg};
 use crate::commands::record::printable;
@@ -16,18 +18,12 @@ pub async fn offer(cx: &Context, options: &Offer) -> Result<()> {
     }
     twin::check_name(&options.device)?;
     let password = password::choose()?;
-    let device = NewDevice::offer().await?;
-    let text = device.text();
-    if let Some(path) = &options.qr {
-        qr::to_png(&text, path)?;
-    }
-    cx.event(json!({"event": "offer", "text": text, "qr": options.qr}));
-    cx.say(
-        "Scan this with your phone (twin link accept), on the same network, within two minutes:\n",
-    );
-    cx.say(qr::for_terminal(&text)?);
-    cx.say(format!("or as text: {text}\n"));
-
+    let device = show_code(
+        cx,
+        options.qr.as_deref(),
+        "Scan this with your phone (twin link accept), on the same network, within two minutes:",
+    )
+    .await?;
     let invitation = device.invited().await?;
     let name = printable(invitation.twin_name());
     cx.event(json!({
@@ -61,6 +57,32 @@ pub async fn offer(cx: &Context, options: &Offer) -> Result<()> {
     Ok(())
 }
 
+/// Shows this new device's code, with what to do with it.
+pub async fn show_code(cx: &Context, qr: Option<&Path>, what_to_do: &str) -> Result<NewDevice> {
+    let device = NewDevice::offer().await?;
+    let text = device.text();
+    if let Some(path) = qr {
+        qr::to_png(&text, path)?;
+    }
+    cx.event(json!({"event": "offer", "text": text, "qr": qr}));
+    cx.say(format!("{what_to_do}\n"));
+    cx.say(qr::for_terminal(&text)?);
+    cx.say(format!("or as text: {text}\n"));
+    Ok(device)
+}
+
+/// Asks for the six digits while the other device may still say no.
+pub async fn ask_code(cx: &Context, pending: &mut PendingLink) -> Result<String> {
+    tokio::select! {
+        typed = cx.ask_meanwhile("Type the six digits that the new device shows:") => typed,
+        error = pending.ended() => {
+            // The question stands there unanswered.
+            cx.say("");
+            Err(error.into())
+        }
+    }
+}
+
 pub async fn accept(cx: &Context, options: &Accept) -> Result<()> {
     let twin = cx.open()?;
     let text = qr::read(&options.code)?;
@@ -81,14 +103,7 @@ pub async fn accept(cx: &Context, options: &Accept) -> Result<()> {
         printable(&twin.name()?),
         twin.id()
     ));
-    let typed = tokio::select! {
-        typed = cx.ask_meanwhile("Type the six digits that the new device shows:") => typed?,
-        error = pending.ended() => {
-            // The question stands there unanswered.
-            cx.say("");
-            return Err(error.into());
-        }
-    };
+    let typed = ask_code(cx, &mut pending).await?;
     let (device, traffic) = pending.confirm(&typed, role).await?;
     cx.event(json!({
         "event": "linked",

@@ -26,7 +26,9 @@ pub async fn run(cx: &Context, options: &Login) -> Result<()> {
         )?),
         None => None,
     };
-    let receipt = twin.login_approve(&request, number).await?;
+    let receipt = twin
+        .login_approve(&request, number, options.persona)
+        .await?;
     cx.event(json!({
         "event": "logged_in",
         "site": receipt.site,

@@ -1,12 +1,18 @@
 //! The answers, one module a noun.
 
 pub mod activity;
+mod advice;
 pub mod create;
 pub mod demo;
 pub mod device;
+mod guardians;
 pub mod link;
 pub mod login;
 pub mod online;
+pub mod proof;
 pub mod record;
+pub mod recover;
+pub mod recovery;
 pub mod site;
+pub mod sites;
 pub mod status;

@@ -1,39 +1,85 @@
 //! `twin status`
 
 use serde_json::json;
-use twin::Role;
+use twin::{DeviceState, Standing, Twin};
 
+use crate::commands::activity::time;
+use crate::commands::advice::{self, Advice};
+use crate::commands::device;
+use crate::commands::record::printable;
 use crate::error::Result;
 use crate::output::{Context, table};
 
 pub fn run(cx: &Context) -> Result<()> {
     let twin = cx.open()?;
+    // What waited for the clock counts from here on.
+    twin.refresh()?;
     let devices = twin.devices()?;
+    let standing = twin.standing()?;
     let this = devices.iter().find(|device| device.is_this);
     let this_name = this.map_or("", |device| device.name.as_str());
-    let role = match this.map(|device| device.role) {
-        Some(Role::Admin) => "phone, or may replace it",
-        _ => "companion",
-    };
+    let role = this.map_or("not in the twin", |device| device::role(device.role));
     let spaces: Vec<String> = twin.spaces()?.iter().map(ToString::to_string).collect();
     let size = twin.vault_size(cx.home()?)?;
+    let advice = match standing.this {
+        Some(_) => advice::all(&devices, &standing),
+        None => Vec::new(),
+    };
     cx.event(json!({
         "twin": twin.id().to_string(),
         "name": twin.name()?,
         "device": twin.device_id().to_string(),
         "device_name": this_name,
         "role": role,
+        "state": state(&standing),
         "devices": devices.len(),
+        "may_replace_phone": standing.admins,
+        "guardians": standing.guardians.map(|guardians| json!({
+            "delay_days": guardians.delay_days,
+            "hold_data": guardians.hold_data,
+        })),
+        "pending": standing.pending.iter().map(|pending| json!({
+            "recovery": pending.rotation.to_string(),
+            "due": pending.due,
+            "vetoed": pending.vetoed,
+        })).collect::<Vec<_>>(),
+        "contested": standing.contested,
+        "set_aside": standing.set_aside,
         "spaces": spaces,
         "vault_bytes": size,
-        "needs_update": twin.needs_update(),
+        "needs_update": standing.needs_update,
+        "advice": advice.iter().map(|advice| json!({
+            "lost": advice.lost, "still": advice.still, "remedy": advice.remedy,
+        })).collect::<Vec<_>>(),
     }));
     let row = |name: &str, value: String| vec![name.to_owned(), value];
+    let count = match standing.admins {
+        1 => format!("{}, one of which can add and remove others", devices.len()),
+        admins => format!(
+            "{}, {admins} of which can add and remove others",
+            devices.len()
+        ),
+    };
+    let guardians = match &standing.guardians {
+        None => "none".to_owned(),
+        Some(guardians) => format!(
+            "a recovery by them waits {} days; they {} open your data",
+            guardians.delay_days,
+            if guardians.hold_data { "can" } else { "cannot" }
+        ),
+    };
     cx.say(
         table(&[
-            row("twin", format!("{}  {}", twin.name()?, twin.id())),
-            row("device", format!("{this_name}  ({role})")),
-            row("devices", devices.len().to_string()),
+            row(
+                "twin",
+                format!("{}  {}", printable(&twin.name()?), twin.id()),
+            ),
+            row(
+                "device",
+                format!("{}  ({role}; {})", printable(this_name), state(&standing)),
+            ),
+            row("devices", count),
+            row("guardians", guardians),
             row(
                 "spaces",
                 if spaces.is_empty() {
@@ -46,8 +92,92 @@ pub fn run(cx: &Context) -> Result<()> {
         ])
         .trim_end(),
     );
-    if twin.needs_update() {
-        cx.say("Another device uses a newer version: update this one.");
+    for warning in warnings(&twin, &standing) {
+        cx.say(format!("\n{warning}"));
+    }
+    if !advice.is_empty() {
+        cx.say("\nIf you lose …");
+        for Advice {
+            lost,
+            still,
+            remedy,
+        } in advice
+        {
+            cx.say(format!(
+                "  {lost}\n      what is left: {still}\n      what to do:   {remedy}"
+            ));
+        }
     }
     Ok(())
+}
+
+/// Whether this device takes part, in one word.
+const fn state(standing: &Standing) -> &'static str {
+    match standing.this {
+        Some(state) => device::state(state),
+        None if standing.pending.is_empty() => "removed",
+        None => "waiting",
+    }
+}
+
+/// What the person should know first.
+fn warnings(twin: &Twin, standing: &Standing) -> Vec<String> {
+    let mut warnings = Vec::new();
+    match (standing.this, standing.pending.first()) {
+        (Some(DeviceState::Active), _) => {}
+        (Some(DeviceState::Suspended), _) => warnings.push(
+            "This device is suspended: it gets nothing new. Resume it on your phone: twin device resume"
+                .to_owned(),
+        ),
+        (Some(DeviceState::Expired), _) => warnings.push(
+            "The time for which this device was added is over: it gets nothing new. Link it again."
+                .to_owned(),
+        ),
+        (Some(DeviceState::Waiting), _) => warnings.push(
+            "The device that added this one is suspended: this one waits until that one is resumed."
+                .to_owned(),
+        ),
+        (None, Some(pending)) => warnings.push(format!(
+            "This device waits: the guardians' recovery counts from {} on. Then: twin recover --finish",
+            time(pending.due)
+        )),
+        (None, None) => warnings.push(
+            "This device was removed from the twin: it keeps what it has and gets nothing new.\n\
+             To take part again it has to be linked anew, into an empty folder."
+                .to_owned(),
+        ),
+    }
+    let others = standing.pending.iter();
+    for pending in others.filter(|pending| !pending.brings.contains(&twin.device_id())) {
+        let id: String = pending.rotation.to_string().chars().take(8).collect();
+        warnings.push(format!(
+            "Guardians want to give your twin a new phone. It counts from {} on. {}",
+            time(pending.due),
+            if pending.vetoed {
+                "You have objected, which is\n\
+                 possible once; to stop it, use your words: twin recovery guardians dismiss"
+                    .to_owned()
+            } else {
+                format!("If it was\nnot you: twin recovery veto {id}")
+            }
+        ));
+    }
+    if standing.contested {
+        warnings.push(
+            "Two devices have used your words or guardians at the same time, and your devices do not agree on\n\
+             which counts. Sync them all. If you made only one of the two, somebody else has your words: replace\n\
+             them with twin recovery rotate."
+                .to_owned(),
+        );
+    }
+    if standing.set_aside > 0 {
+        warnings.push(format!(
+            "{} changes are set aside: devices wrote them after they were removed or suspended.",
+            standing.set_aside
+        ));
+    }
+    if standing.needs_update {
+        warnings.push("Another device uses a newer version: update this one.".to_owned());
+    }
+    warnings
 }

@@ -1,0 +1,48 @@
+//! What can be asked about the devices of the twin. DEVICE is a name, or the first digits of an id (4 at least).
+
+use clap::Subcommand;
+
+#[derive(Subcommand)]
+pub enum DeviceCommand {
+    /// List the devices
+    List,
+    /// Let a companion replace the phone: it may then link and remove devices, too
+    Promote {
+        /// Name, or first digits of the id
+        device: String,
+    },
+    /// Remove a device for good: it reads nothing that is written from then on
+    Revoke {
+        /// Name, or first digits of the id
+        device: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Keep a device out until it is resumed, for one that may only be mislaid
+    Suspend {
+        /// Name, or first digits of the id
+        device: String,
+    },
+    /// Let a suspended device take part again
+    Resume {
+        /// Name, or first digits of the id
+        device: String,
+    },
+    /// Give a device another name
+    Rename {
+        /// Name, or first digits of the id
+        device: String,
+        /// What it is called from then on
+        name: String,
+    },
+    /// Put this device in the place of a lost phone, by the 24 words: the old one goes for good
+    Replace {
+        /// The lost device: its name, or the first digits of its id; several may be given
+        #[arg(required = true, value_name = "OLD")]
+        old: Vec<String>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}

@@ -1,0 +1,154 @@
+//! `twin recover`: the twin comes back to a machine that has none.
+
+use std::path::Path;
+
+use serde_json::json;
+use twin::{Means, Twin, Unlock};
+
+use crate::args::Recover;
+use crate::commands::activity::time;
+use crate::commands::guardians::ask_shares;
+use crate::commands::link::show_code;
+use crate::commands::record::printable;
+use crate::error::{CliError, Result};
+use crate::output::Context;
+use crate::{password, words};
+
+pub async fn run(cx: &Context, options: &Recover) -> Result<()> {
+    twin::check_name(&options.device)?;
+    if options.finish {
+        return finish(cx, &options.device);
+    }
+    let home = cx.home()?;
+    if Twin::exists(home) {
+        return Err(twin::Error::from(twin::VaultError::Exists).into());
+    }
+    match &options.name {
+        Some(name) => alone(cx, home, options, name),
+        None => with_help(cx, home, options).await,
+    }
+}
+
+/// From the words and nothing else.
+fn alone(cx: &Context, home: &Path, options: &Recover, name: &str) -> Result<()> {
+    twin::check_name(name)?;
+    cx.say(
+        "This makes your twin anew: the same id and the same pseudonyms at sites, but none of your data.\n\
+         If a device, a relay or a backup of yours is left, use `twin recover` without --alone: it brings\n\
+         everything back, and the two would not agree on who is in.\n\
+         It takes the words that your twin began with: if you have replaced them since, a device must help.",
+    );
+    if !options.yes && !cx.confirm("Is really nothing left?")? {
+        return Err(CliError::Declined);
+    }
+    let words = words::ask(cx, "your 24 words")?;
+    let password = password::choose()?;
+    let unlock = Unlock::Password(&password);
+    let twin = Twin::recover_alone(home, unlock, words, name, &options.device)?;
+    cx.event(json!({
+        "event": "recovered",
+        "twin": twin.id().to_string(),
+        "device": twin.device_id().to_string(),
+    }));
+    cx.say(format!(
+        "{name} is back: {}\n\
+         If you know this id from before, all is well; another id means words that had replaced others.\n\
+         This device is called {} and is your phone now.",
+        twin.id(),
+        options.device
+    ));
+    Ok(())
+}
+
+/// With a device that is still in. What the person has to type comes first, so that a slip is found before they walk
+/// to the other device.
+async fn with_help(cx: &Context, home: &Path, options: &Recover) -> Result<()> {
+    let means = if options.guardians {
+        let secret = ask_shares(cx)?;
+        cx.say("\nThe guardians' shares are complete. Your twin gets new words.");
+        let new_words = words::new(cx)?;
+        Means::Guardians { secret, new_words }
+    } else {
+        Means::Words(words::ask(cx, "your 24 words")?)
+    };
+    let password = password::choose()?;
+    let device = show_code(
+        cx,
+        options.qr.as_deref(),
+        "On a device that is still in your twin, on the same network, within two minutes, scan this\n\
+         with `twin recovery help`:",
+    )
+    .await?;
+    let invitation = device.invited().await?;
+    let code = invitation.code();
+    let name = printable(invitation.twin_name());
+    cx.event(json!({
+        "event": "code",
+        "code": code,
+        "twin": invitation.twin().to_string(),
+        "name": invitation.twin_name(),
+    }));
+    cx.say(format!(
+        "A device of “{name}” ({}) answers.",
+        invitation.twin()
+    ));
+    cx.say(format!("Type this code there:  {code}"));
+    let unlock = Unlock::Password(&password);
+    let (twin, traffic) = invitation
+        .recover(home, unlock, &options.device, means)
+        .await?;
+    let waits = twin.standing()?.pending.first().map(|pending| pending.due);
+    let waits = waits.filter(|_| !twin.is_admin());
+    cx.event(json!({
+        "event": if waits.is_some() { "waits" } else { "recovered" },
+        "twin": twin.id().to_string(),
+        "device": twin.device_id().to_string(),
+        "due": waits,
+        "sent": traffic.wire_sent,
+        "received": traffic.wire_received,
+    }));
+    match waits {
+        None => cx.say(format!(
+            "Recovered. This device is your phone now, called {}, and holds everything of {name}.\n\
+             Every other device that could add or remove devices is out, but for the one that helped.\n\
+             If somebody else may have seen your words, replace them now: twin recovery rotate",
+            options.device
+        )),
+        Some(due) => cx.say(format!(
+            "The guardians have spoken for this device. Your twin waits until {}, so that whoever holds\n\
+             one of your devices can object. From then on, run this here, with the new words:\n\
+             \n    twin recover --finish\n",
+            time(due)
+        )),
+    }
+    Ok(())
+}
+
+/// The last step of a recovery by guardians.
+fn finish(cx: &Context, device_name: &str) -> Result<()> {
+    let twin = cx.open()?;
+    twin.refresh()?;
+    let standing = twin.standing()?;
+    if standing.this.is_none()
+        && let Some(pending) = standing.pending.first()
+    {
+        cx.say(format!(
+            "The guardians' recovery counts from {} on.",
+            time(pending.due)
+        ));
+        return Err(twin::Error::NotYet.into());
+    }
+    let words = words::ask(cx, "the new 24 words")?;
+    twin.finish_recovery(&words, device_name)?;
+    cx.event(json!({
+        "event": "recovered",
+        "twin": twin.id().to_string(),
+        "device": twin.device_id().to_string(),
+    }));
+    cx.say(format!(
+        "Recovered. This device is your phone now, called {device_name}.\n\
+         Meet your other devices to get your data: twin sync\n\
+         Your guardians' shares are used up: name guardians again with twin recovery guardians set"
+    ));
+    Ok(())
+}
