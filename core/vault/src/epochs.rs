@@ -71,6 +71,8 @@ impl Vault {
         for grant in self.state.grants.values() {
             for epoch in &grant.epochs {
                 let holders = holders.entry(*epoch).or_default();
+                // Whoever gives a key has it.
+                holders.insert(grant.signer);
                 holders.extend(&grant.recipients);
                 if grant.signer == me {
                     mine.insert(*epoch);

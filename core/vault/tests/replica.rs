@@ -124,7 +124,7 @@ fn three_devices_agree_whatever_the_order() {
         }
         for _ in 0..3 {
             for vault in &mut vaults {
-                vault.grant_missing(&mut rng(seed)).unwrap();
+                vault.tend(NOON + 2000, &mut rng(seed)).unwrap();
             }
             let [first, second, third] = &mut vaults;
             send(first, second, NOON + 2000);
@@ -148,7 +148,7 @@ fn entries_come_in_any_order_and_forged_ones_not_at_all() {
     drop(linked(dirs[0].path(), &mut phone, 20, Role::Member));
     drop(linked(dirs[1].path(), &mut phone, 30, Role::Member));
     let mut entries: Vec<_> = phone.identity().entries().values().collect();
-    entries.sort_by_key(|entry| std::cmp::Reverse(entry.seq));
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.place.seq));
     let entries: Vec<_> = entries.iter().map(|e| e.to_bytes().to_vec()).collect();
     // The last alone hangs in the air.
     let alone = laptop.add_entries(&entries[..1]).unwrap();
@@ -386,16 +386,16 @@ fn a_space_made_while_another_device_was_linked_reaches_it_later() {
     send(&laptop, &mut tablet, NOON);
     assert_eq!(tablet.get(&garden, "beds", "1").unwrap(), None);
     // The laptop hears of the tablet and grants it what it has given before.
-    assert_eq!(laptop.grant_missing(&mut rng(6)).unwrap(), 0);
+    assert!(!laptop.tend(NOON, &mut rng(6)).unwrap());
     send(&phone, &mut laptop, NOON);
-    assert_eq!(laptop.grant_missing(&mut rng(6)).unwrap(), 1);
-    assert_eq!(laptop.grant_missing(&mut rng(6)).unwrap(), 0);
+    assert!(laptop.tend(NOON, &mut rng(6)).unwrap());
+    assert!(!laptop.tend(NOON, &mut rng(6)).unwrap());
     send(&laptop, &mut tablet, NOON);
     assert!(tablet.get(&garden, "beds", "1").unwrap().is_some());
     // The phone cannot see what the laptop gave to the tablet alone; it makes sure, once.
     send(&laptop, &mut phone, NOON);
-    assert_eq!(phone.grant_missing(&mut rng(6)).unwrap(), 1);
-    assert_eq!(phone.grant_missing(&mut rng(6)).unwrap(), 0);
+    assert!(phone.tend(NOON, &mut rng(6)).unwrap());
+    assert!(!phone.tend(NOON, &mut rng(6)).unwrap());
 }
 
 #[test]
@@ -421,7 +421,7 @@ fn granted(vault: &Vault) -> Vec<GrantedKey> {
 
 fn grant(vault: &Vault, key: GrantedKey) -> Vec<u8> {
     let (log, keys) = (vault.identity(), vault.device_keys());
-    let grant = Grant::new(log, &[key], &Recipients::All, keys, &mut rng(50));
+    let grant = Grant::new(log, NOON, &[key], &Recipients::All, keys, &mut rng(50));
     grant.unwrap().to_bytes().to_vec()
 }
 
@@ -466,6 +466,7 @@ fn a_later_epoch_opens_the_one_before_and_is_written_in() {
             space: space("home"),
             predecessor: Some(second.seal_predecessor(&first.key, &mut rng(61)).unwrap()),
             key: EpochKey::random(&mut rng(60)),
+            heads: first.heads.clone(),
         },
     );
     // The laptop never gets the first epoch's own grant.

@@ -10,12 +10,15 @@ use twin_identity::log::IdentityLog;
 use twin_identity::secret::Secret;
 use twin_identity::words::RecoverySecret;
 use twin_ops::epoch::EpochKey;
-use twin_ops::grant::{Grant, GrantedKey, Recipients};
+use twin_ops::grant::{Grant, GrantedKey, Recipient, Recipients};
 use twin_ops::space::SpaceName;
 
 use crate::common::device;
 use crate::derived;
 use crate::golden::{Counter, drawn, hex};
+
+/// Nobody's time runs out.
+const NOW: u64 = 1_790_000_000_000;
 
 pub fn grant(log: &IdentityLog, phone: &DeviceKeys, words: &RecoverySecret) -> (Grant, Value) {
     let (before, now) = (
@@ -30,15 +33,17 @@ pub fn grant(log: &IdentityLog, phone: &DeviceKeys, words: &RecoverySecret) -> (
             space: SpaceName::keys(),
             key: EpochKey::new(Secret::new([5; 32])),
             predecessor: None,
+            heads: log.heads(),
         },
         GrantedKey {
             space: SpaceName::new("notes").unwrap(),
             key: now,
             predecessor: Some(predecessor),
+            heads: log.heads(),
         },
     ];
     let rng = &mut Counter::default();
-    let grant = Grant::new(log, &keys, &Recipients::All, phone, rng).unwrap();
+    let grant = Grant::new(log, NOW, &keys, &Recipients::All, phone, rng).unwrap();
     assert_eq!(grant.verify(log), Ok(()));
     let opened = |keys: Vec<GrantedKey>| -> Vec<Value> {
         keys.iter()
@@ -82,7 +87,7 @@ pub fn grant(log: &IdentityLog, phone: &DeviceKeys, words: &RecoverySecret) -> (
         "opened": {
             "phone": opened(grant.open(log, phone).unwrap()),
             "laptop": opened(grant.open(log, &device(2)).unwrap()),
-            "words": opened(grant.open_with_words(log, &words.sealing()).unwrap()),
+            "words": opened(grant.open_with(log, Recipient::Words, &words.sealing()).unwrap()),
         },
     });
     (grant, made)
@@ -118,9 +123,10 @@ pub fn refused(grant: &Grant, log: &IdentityLog) -> (Vec<Value>, Vec<Value>) {
         space: SpaceName::new("notes").unwrap(),
         key: EpochKey::new(Secret::new([7; 32])),
         predecessor: None,
+        heads: log.heads(),
     }];
     let one = Recipients::One(&device(2).id());
-    let stranger = Grant::new(log, &keys, &one, &device(9), &mut Counter::default()).unwrap();
+    let stranger = Grant::new(log, NOW, &keys, &one, &device(9), &mut Counter::default()).unwrap();
     let case = |(bytes, why): (Vec<u8>, &str)| json!({ "bytes": hex(bytes), "why": why });
     let unreadable = [
         (good[..good.len() - 1].to_vec(), "cut"),

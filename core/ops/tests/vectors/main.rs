@@ -12,9 +12,9 @@ use common::{changes, device};
 use golden::{Counter, all_refused, check, drawn, hex};
 use serde_json::{Value, json};
 use twin_identity::birth::Birth;
+use twin_identity::body::Body;
 use twin_identity::cbor;
 use twin_identity::device::{DeviceKeys, Role};
-use twin_identity::entry::Entry;
 use twin_identity::id::TwinId;
 use twin_identity::log::IdentityLog;
 use twin_identity::secret::Secret;
@@ -38,7 +38,7 @@ fn twin() -> (IdentityLog, DeviceKeys, RecoverySecret) {
     let mut log = IdentityLog::new(birth.genesis);
     log.insert(birth.entry).unwrap();
     let statement = device(2).statement(log.twin(), Role::Member);
-    let entry = Entry::add_device(log.twin(), &log.heads(), 2, &statement, &birth.device);
+    let entry = log.sign(&Body::AddDevice(Box::new(statement)), &birth.device);
     log.insert(entry.unwrap()).unwrap();
     (log, birth.device, words)
 }

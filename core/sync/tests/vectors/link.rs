@@ -217,9 +217,10 @@ fn link() {
         space: SpaceName::members(),
         key: EpochKey::new(Secret::new([4; 32])),
         predecessor: None,
+        heads: log.heads(),
     }];
     let to = Recipients::One(&laptop().id());
-    let grant = Grant::new(&log, &granted, &to, &phone_keys, rng).unwrap();
+    let grant = Grant::new(&log, NOW, &granted, &to, &phone_keys, rng).unwrap();
     let frames = confirmed.admit(&log, &[grant.to_bytes().to_vec()]);
     for (index, frame) in frames.iter().enumerate() {
         match joining.receive(frame).unwrap() {
@@ -230,6 +231,7 @@ fn link() {
                 confirmed.receive_done(&admitted.done()).unwrap();
                 break;
             }
+            Progress::Material(_) => panic!("the laptop was admitted"),
         }
     }
     let made = json!({

@@ -1,6 +1,6 @@
 //! `tests/vectors/{link,sync}.json`, made anew and compared.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 #[path = "../../../../tests/vectors/golden.rs"]
 mod golden;
@@ -10,8 +10,8 @@ mod sync;
 
 use golden::Counter;
 use twin_identity::birth::Birth;
+use twin_identity::body::Body;
 use twin_identity::device::{DeviceKeys, Role};
-use twin_identity::entry::Entry;
 use twin_identity::log::IdentityLog;
 use twin_identity::secret::Secret;
 use twin_identity::words::RecoverySecret;
@@ -43,6 +43,6 @@ fn twin() -> (IdentityLog, DeviceKeys) {
 /// Its entry 2, which adds the laptop.
 fn add_laptop(log: &mut IdentityLog, phone: &DeviceKeys) {
     let statement = laptop().statement(log.twin(), Role::Member);
-    let entry = Entry::add_device(log.twin(), &log.heads(), 2, &statement, phone);
+    let entry = log.sign(&Body::AddDevice(Box::new(statement)), phone);
     log.insert(entry.unwrap()).unwrap();
 }

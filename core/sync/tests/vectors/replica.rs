@@ -7,6 +7,7 @@ use twin_identity::device::DeviceKeys;
 use twin_identity::entry::Entry;
 use twin_identity::id::DeviceId;
 use twin_identity::log::IdentityLog;
+use twin_identity::secret::Secret;
 use twin_identity::sign::{Signature, Use};
 use twin_ops::chain::{Head, verify_run};
 use twin_ops::epoch::DiscoveryKey;
@@ -17,7 +18,7 @@ use twin_ops::store::{LogHead, OpStore, Taken};
 pub struct Replica {
     pub keys: DeviceKeys,
     pub log: IdentityLog,
-    pub discovery: Vec<DiscoveryKey>,
+    pub discovery: DiscoveryKey,
     pub grants: BTreeMap<GrantId, Grant>,
     pub logs: BTreeMap<LogId, (Origin, Vec<Op>)>,
 }
@@ -46,8 +47,16 @@ impl OpStore for Replica {
         &self.log
     }
 
-    fn discovery_keys(&self) -> &[DiscoveryKey] {
-        &self.discovery
+    fn admits(&self, device: &DeviceId) -> bool {
+        self.log.is_active(device, 0)
+    }
+
+    fn discovery_key(&self) -> Option<&DiscoveryKey> {
+        Some(&self.discovery)
+    }
+
+    fn shared_secret(&self, other: &DeviceId) -> Option<Secret<32>> {
+        self.keys.shared(other)
     }
 
     fn sign_session(&self, transcript: &[u8; 32]) -> Signature {

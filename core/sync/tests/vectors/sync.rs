@@ -28,9 +28,11 @@ fn replicas() -> (Replica, Replica) {
         space: SpaceName::members(),
         key: members_key(),
         predecessor: None,
+        heads: log.heads(),
     }];
     let grant = Grant::new(
         &log,
+        0,
         &keys,
         &Recipients::All,
         &phone,
@@ -53,7 +55,7 @@ fn replicas() -> (Replica, Replica) {
     let replica = |keys, grants, logs| Replica {
         keys,
         log: log.clone(),
-        discovery: vec![members_key().discovery()],
+        discovery: members_key().discovery(),
         grants,
         logs,
     };
@@ -108,7 +110,7 @@ fn refused_hellos(own: &[u8]) -> Vec<Value> {
         (long, "a length not in its shortest form"),
         ([own, &[0]].concat(), "a byte after the message"),
         (own[..own.len() - 1].to_vec(), "cut"),
-        (vec![0x82, 0x09, 0x80], "no such message"),
+        (vec![0x82, 0x0a, 0x80], "no such message"),
         (vec![0x82, 0x03, 0x81, 0x80], "a table before the handshake"),
     ]
     .map(|(bytes, why)| json!({ "bytes": hex(bytes), "why": why }))
@@ -148,7 +150,9 @@ fn sync() {
     assert_eq!(digest(&phone), digest(&laptop));
 
     let mut nonces = Counter::default();
-    let nonces: [[u8; 32]; 2] = [drawn(&mut nonces), drawn(&mut nonces)];
+    // Each side draws a nonce, and a key for what it has nothing true to say.
+    let drawn: [[u8; 32]; 4] = std::array::from_fn(|_| drawn(&mut nonces));
+    let nonces = [drawn[0], drawn[2]];
     let transcript = |role: u8| {
         [
             &[role],
