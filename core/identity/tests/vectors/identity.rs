@@ -3,11 +3,13 @@
 use minicbor::Encoder;
 use serde_json::{Value, json};
 use twin_identity::birth::Birth;
+use twin_identity::body::{Body, Guardians, Kept, Line, Removal, Rotate};
 use twin_identity::cbor;
 use twin_identity::device::{DeviceKeys, Role};
-use twin_identity::entry::{Body, Entry, Genesis};
+use twin_identity::entry::{Entry, Genesis};
 use twin_identity::id::{EntryId, TwinId};
 use twin_identity::log::IdentityLog;
+use twin_identity::proof;
 use twin_identity::sign::{self, Use};
 use twin_identity::words::RecoverySecret;
 
@@ -23,6 +25,7 @@ fn signatures(twin: &TwinId) -> Vec<Value> {
         ("op", Use::Op),
         ("grant", Use::Grant),
         ("session", Use::Session),
+        ("head", Use::Head),
     ]
     .map(|(name, what)| {
         let message = sign::message(what, twin, &id);
@@ -121,7 +124,7 @@ fn refused_entries(good: &RawEntry, twin: &TwinId, phone: &DeviceKeys) -> Vec<Va
     e.array(2).unwrap();
     // The map's length in a longer form than needed.
     let unsigned = good.unsigned();
-    e.bytes(&[&[0xb8, 7], &unsigned[1..]].concat()).unwrap();
+    e.bytes(&[&[0xb8, 8], &unsigned[1..]].concat()).unwrap();
     e.bytes(&phone.sign(Use::Entry, twin, &good.id())).unwrap();
     [
         (with(&|raw| raw.prevs = vec![]), "no prevs"),
@@ -169,6 +172,14 @@ fn refused_in_log(good: &RawEntry, log: &IdentityLog, phone: &DeviceKeys) -> Vec
             "builds on an entry that is not here",
         ),
         (
+            with(phone, &|raw| raw.base = log.genesis().entry_id()),
+            "based on the genesis, not on the rotation",
+        ),
+        (
+            with(phone, &|raw| raw.base = log.heads()[0]),
+            "based on an entry that is no rotation",
+        ),
+        (
             with(phone, &|raw| raw.body = statement(&device(3), &other.id())),
             "the new device's proof is for another twin",
         ),
@@ -181,6 +192,111 @@ fn refused_in_log(good: &RawEntry, log: &IdentityLog, phone: &DeviceKeys) -> Vec
     .to_vec()
 }
 
+/// One entry of each body after the log, and what a contact is shown at the end.
+fn history(mut log: IdentityLog, words: &RecoverySecret, phone: &DeviceKeys) -> Value {
+    let guardians = RecoverySecret::from_bytes([0x77; 32]).authority(0);
+    let twin = *log.twin();
+    let laptop = device(2).id();
+    let line = |height| Line {
+        log: [0x11; 32],
+        height,
+        head: [0x22; 32],
+    };
+    let removal = |device, height| {
+        Box::new(Removal {
+            device,
+            lines: vec![line(height)],
+        })
+    };
+    let mut expiring = device(4).statement(&twin, Role::Member);
+    expiring.expires = Some(1_800_000_000_000);
+    let rotate = |log: &IdentityLog, next: u32| Rotate {
+        authority: words.authority(next - 1).public(),
+        next: words.authority(next).public().hash(),
+        recovery: words.sealing().public().unwrap(),
+        generation: 1,
+        devices: vec![device(u8::try_from(next).unwrap() + 3).statement(&twin, Role::Member)],
+        keeps: log
+            .devices()
+            .values()
+            .map(|device| Kept {
+                device: device.public.id,
+                role: device.role,
+            })
+            .collect(),
+        guardians: Some(Guardians {
+            authority: guardians.public().hash(),
+            delay_days: 14,
+            sealing: Some(device(7).public().sealing.clone()),
+        }),
+        removals: vec![*removal(device(3).id(), 6)],
+        roots: Some(vec![0x33; 100]),
+    };
+    let mut entries = Vec::new();
+    let mut take = |log: &mut IdentityLog, what: &str, made: Entry| {
+        let mut about = entry(&made);
+        about["what"] = json!(what);
+        assert_eq!(log.insert(made.clone()), Ok(true), "{what}");
+        entries.push(about);
+        made.id
+    };
+    let said = |log: &IdentityLog, body: Body| log.sign(&body, phone).unwrap();
+    let adds = |keys: &DeviceKeys, role| Body::AddDevice(Box::new(keys.statement(&twin, role)));
+    for (what, body) in [
+        ("add device: an admin", adds(&device(3), Role::Admin)),
+        (
+            "add device: a member until 2027-01-15",
+            Body::AddDevice(Box::new(expiring)),
+        ),
+        (
+            "add device: the laptop is made an admin",
+            adds(&device(2), Role::Admin),
+        ),
+        ("suspend", Body::Suspend(removal(laptop, 3))),
+        ("raise", Body::Raise(removal(laptop, 4))),
+        ("resume", Body::Resume(laptop)),
+        ("revoke", Body::Revoke(removal(device(4).id(), 5))),
+    ] {
+        let made = said(&log, body);
+        take(&mut log, what, made);
+    }
+    let left = Body::Revoke(removal(device(3).id(), 5));
+    let left = log.sign(&left, &device(3)).unwrap();
+    take(&mut log, "revoke: an admin removes itself", left);
+    let made = log.rotate(rotate(&log, 2), &words.authority(1)).unwrap();
+    take(&mut log, "rotate, with guardians", made);
+    let made = said(&log, Body::Acknowledge);
+    take(&mut log, "acknowledge", made);
+    let by_guardians = Rotate {
+        authority: guardians.public(),
+        guardians: None,
+        roots: None,
+        ..rotate(&log, 3)
+    };
+    let made = log.rotate(by_guardians, &guardians).unwrap();
+    let pending = take(&mut log, "rotate, by guardians: it waits", made);
+    let made = said(&log, Body::Veto(pending));
+    take(&mut log, "veto", made);
+    let proof = proof::prove(&log, &device(2), 1_700_000_000_000).unwrap();
+    let checked = proof::check(&twin, &proof, None, 1_700_000_000_000).unwrap();
+    json!({
+        "entries": entries,
+        "bytes": hex(log.to_bytes()),
+        "digest": hex(log.digest()),
+        "rotation": hex(log.rotation().unwrap().id.as_bytes()),
+        "devices": log.devices().keys().map(|id| hex(id.as_bytes())).collect::<Vec<_>>(),
+        "gone": log.gone().map(|id| hex(id.as_bytes())).collect::<Vec<_>>(),
+        "proof": {
+            "by": hex(device(2).id().as_bytes()),
+            "issued": 1_700_000_000_000_u64,
+            "expires": checked.expires,
+            "rotations": checked.known.rotations,
+            "height": checked.known.height,
+            "bytes": hex(proof),
+        },
+    })
+}
+
 #[test]
 fn identity() {
     let recovery = RecoverySecret::from_bytes([0; 32]);
@@ -191,8 +307,9 @@ fn identity() {
     let mut log = IdentityLog::new(genesis.clone());
     log.insert(birth.entry.clone()).unwrap();
     let statement = device(2).statement(&twin, Role::Member);
-    let second = Entry::add_device(&twin, &log.heads(), 2, &statement, &phone).unwrap();
-    assert!(matches!(second.body, Body::AddDevice(_)));
+    let adds = Body::AddDevice(Box::new(statement));
+    let second = log.sign(&adds, &phone).unwrap();
+    assert_eq!(second.body, adds);
     log.insert(second.clone()).unwrap();
     let good = RawEntry {
         version: 1,
@@ -202,6 +319,7 @@ fn identity() {
         seq: 3,
         body: cbor::encode(&device(3).statement(&twin, Role::Admin)),
         signer: Some(phone.id()),
+        base: birth.entry.id,
     };
     let third = Entry::from_bytes(&good.signed(&twin, &phone)).unwrap();
     assert_eq!(log.clone().insert(third.clone()), Ok(true));
@@ -213,7 +331,8 @@ fn identity() {
     assert_eq!(log.digest(), derived("identity log digest", &ids));
     let made = json!({
         "about": "the twin of the words with entropy 00…00: genesis, entry 1 by the authority key, entry 2 by the \
-            phone, which adds a member, and entry 3, which would add an admin; the log holds entries 1 and 2",
+            phone, which adds a member, and entry 3, which would add an admin; the log holds entries 1 and 2; the history \
+            goes on from there, without that entry 3, with each kind of entry, and ends with a proof",
         "phone": device_keys(&twin, &phone),
         "laptop": device_keys(&twin, &device(2)),
         "signatures": signatures(&twin),
@@ -235,6 +354,7 @@ fn identity() {
             "recovery_sealing": hex(log.recovery().unwrap().as_bytes()),
             "next_authority": hex(log.next_authority()),
         },
+        "history": history(log.clone(), &recovery, &phone),
         "refused": {
             "twin_id_text": refused_texts(&twin),
             "genesis": refused_genesis(&genesis),
