@@ -7,7 +7,8 @@
 //!   the one rotation knew them, and once as the other did, because each can leave devices out or bring its own. Both
 //!   counts must agree.
 //! - If they do not, this replica stays with the one that it saw first, and warns.
-//! - Whoever made both, and has revealed the key that both commit to in a third, has settled it.
+//! - Whoever made both, and has revealed the key that both commit to in a third, has settled it, unless that key was
+//!   revealed after both.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -170,14 +171,19 @@ impl IdentityLog {
         })
     }
 
-    /// Whether a third rotation follows `one` and knows of `other`, by the key that both commit to.
+    /// Whether a third rotation follows `one` and knows of `other`, by the key that both commit to. Not if that key was
+    /// used after `other` as well: anybody can copy a commitment, and whoever has found old words can use their keys
+    /// after the owner did.
     fn settles(&self, one: usize, other: usize) -> bool {
         let commitment = self.graph.commitment(Some(one));
-        commitment == self.graph.commitment(Some(other))
-            && self.graph.successors(Some(one)).any(|third| {
-                let rotate = self.graph.entry(third).and_then(|entry| entry.rotation());
+        let thirds = |rotation| {
+            self.graph.successors(Some(rotation)).filter(|third| {
+                let rotate = self.graph.entry(*third).and_then(|entry| entry.rotation());
                 rotate.is_some_and(|rotate| rotate.authority.hash() == commitment)
-                    && self.graph.precedes(other, third)
             })
+        };
+        commitment == self.graph.commitment(Some(other))
+            && thirds(one).any(|third| self.graph.precedes(other, third))
+            && thirds(other).next().is_none()
     }
 }

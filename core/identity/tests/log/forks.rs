@@ -521,3 +521,51 @@ fn entry_1_made_twice_stays_with_the_first() {
     let entry = Entry::by_authority(&id, at, rotate, &words(1).authority(0)).unwrap();
     assert_eq!(take(&mut fork.twin.log, entry), Err(LogError::Rule));
 }
+
+/// The attack that was possible: the thief has the old words, makes entry 1 again with a copy of its commitment, and
+/// "settles" it with the key that the owner has used long ago.
+#[test]
+fn old_words_settle_nothing_that_their_owner_has_gone_on_from() {
+    for first in [true, false] {
+        let mut twin = twin(1);
+        let genesis = twin.log.genesis().entry_id();
+        let entry_1 = twin.log.heads()[0];
+        let again = Rotate {
+            keeps: Vec::new(),
+            devices: vec![device(66).statement(&twin.id(), Role::Admin)],
+            ..twin.rotation(0, &words(1))
+        };
+        let at = place(&twin.log, &[genesis], genesis);
+        let again = Entry::by_authority(&twin.id(), at, again, &words(1).authority(0)).unwrap();
+        twin.log.observe(1);
+        let ours = twin
+            .log
+            .rotate(twin.rotation(1, &words(2)), &words(1).authority(1))
+            .unwrap();
+        let mut thief = Twin {
+            log: twin.log.clone(),
+            phone: twin_phone(),
+            recovery: words(1),
+        };
+        take(&mut thief.log, again.clone()).unwrap();
+        let third = Rotate {
+            keeps: vec![twin_identity::body::Kept {
+                device: device(66).id(),
+                role: Role::Admin,
+            }],
+            ..thief.rotation(1, &words(3))
+        };
+        let at = place(&thief.log, &[entry_1, again.id], again.id);
+        let third = Entry::by_authority(&twin.id(), at, third, &words(1).authority(1)).unwrap();
+        let mut entries = vec![ours.clone(), again, third];
+        if !first {
+            entries.rotate_left(1);
+        }
+        for (now, entry) in (2..).zip(entries) {
+            take(&mut twin.log, entry).unwrap();
+            twin.log.observe(now);
+        }
+        assert_eq!(twin.log.rotation().unwrap().id, ours.id);
+        assert!(twin.log.is_contested() && !twin.has(&device(66)));
+    }
+}
