@@ -9,11 +9,16 @@ use tempfile::TempDir;
 
 use super::{Cable, Finished, Lan, Namespace, Program};
 
+/// The library that sets a clock ahead, beside the home.
+const CLOCK: &str = "clock.so";
+
 /// A device that `twin` runs on.
 pub struct Device<'a> {
     home: TempDir,
     password: String,
     namespace: Namespace,
+    /// How far its clock is ahead, in days.
+    days_ahead: u32,
     /// What joins it to the others.
     pub cable: Cable<'a>,
 }
@@ -27,6 +32,7 @@ impl<'a> Device<'a> {
             home,
             password: password.into(),
             namespace,
+            days_ahead: 0,
             cable,
         }
     }
@@ -59,7 +65,27 @@ impl<'a> Device<'a> {
             .env("TWIN_HOME", self.home())
             .env_remove("TWIN_PASSWORD")
             .env("NO_COLOR", "1");
+        if self.days_ahead > 0 {
+            command
+                .env("LD_PRELOAD", self.file(CLOCK))
+                .env("DAYS_AHEAD", self.days_ahead.to_string());
+        }
         command
+    }
+
+    /// Sets its clock ahead by so many days: `twin` asks the C library for the time, and gets it from a small library
+    /// that is put before that one. The program itself knows nothing of it.
+    pub fn set_ahead(&mut self, days: u32) {
+        let source = self.file("clock.c");
+        std::fs::write(&source, include_str!("clock.c")).unwrap();
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-o"]);
+        let status = compiler.arg(self.file(CLOCK)).arg(source).status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "cc builds the clock, as it builds SQLite"
+        );
+        self.days_ahead = days;
     }
 
     /// The machine that it is.

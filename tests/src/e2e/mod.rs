@@ -9,6 +9,7 @@ mod device;
 mod lan;
 mod namespace;
 mod program;
+mod recovering;
 mod transcript;
 
 pub use acts::Linking;

@@ -1,70 +1,10 @@
 //! Logging in to the reference site, to a site gone wrong, and to no site at all.
 
-use twin_tests::e2e::{Device, Lan, Program};
+use twin_tests::e2e::{Device, Lan};
 
 use crate::complaints::{complains, is_whole, settle};
+use crate::shop::Site;
 use crate::wire;
-
-/// A site on the device itself, and its page in a browser of few words.
-struct Site<'a> {
-    device: &'a Device<'a>,
-    _server: Program,
-    port: String,
-    cookie: Option<String>,
-}
-
-impl<'a> Site<'a> {
-    fn on(device: &'a Device<'a>) -> Self {
-        let server = device.start(["site", "--name", "Example Shop"]);
-        server.expect("http://localhost:");
-        let port = server.line().trim_end_matches('/').to_owned();
-        Self {
-            device,
-            _server: server,
-            port,
-            cookie: None,
-        }
-    }
-
-    /// Looks at the page.
-    fn page(&mut self) -> String {
-        let page = self.load("/");
-        let set = page
-            .lines()
-            .find_map(|line| line.strip_prefix("set-cookie: "));
-        if let Some(set) = set {
-            self.cookie = set.split(';').next().map(str::to_owned);
-        }
-        page
-    }
-
-    /// What the site answers, head and body.
-    fn load(&self, path: &str) -> String {
-        let port = &self.port;
-        let cookie = self
-            .cookie
-            .iter()
-            .map(|cookie| format!("Cookie: {cookie}\r\n"));
-        let cookie: String = cookie.collect();
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\n{cookie}Connection: close\r\n\r\n"
-        );
-        let mut ask = self.device.other(wire::WIRE);
-        ask.args(["ask", &format!("localhost:{port}")]);
-        let mut ask = Program::in_pipes(ask);
-        ask.type_text(&request);
-        ask.finish().well().output
-    }
-
-    /// What the page shows in the element called `id`.
-    fn shown(&mut self, id: &str) -> Option<String> {
-        let page = self.page();
-        let (_, rest) = page.split_once(&format!("id=\"{id}\""))?;
-        let (_, rest) = rest.split_once('>')?;
-        let (text, _) = rest.split_once('<')?;
-        Some(text.trim().replace("&#38;", "&"))
-    }
-}
 
 /// Two digits that are not these.
 fn other_number(number: &str) -> String {

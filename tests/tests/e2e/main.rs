@@ -10,11 +10,17 @@
 mod complaints;
 mod damage;
 mod demo;
+mod devices;
+mod guardians;
 mod harness;
 mod link_refused;
 mod login;
 mod main_path;
 mod output;
 mod processes;
+mod proofs;
+mod recovery;
+mod shop;
+mod sites;
 mod strangers;
 mod wire;
