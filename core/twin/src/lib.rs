@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Read top-down:
-//! - [`Twin`]: create, open; [`DeviceInfo`]: who is in, comes and goes; [`Space`] and [`Collection`]: records
+//! - [`Twin`]: create, open, ways to unlock; [`DeviceInfo`]: who is in, comes and goes; [`Space`] and [`Collection`]: records
 //! - [`NewDevice`], [`PendingLink`]: linking; [`Means`]: recovery; [`Online`]: sync with the other devices
 //! - [`LoginRequest`]: signing in to a site; [`Activity`]: what has happened
 //! - `roots`: what grows from the recovery words; [`platform`]: time and randomness
@@ -32,6 +32,7 @@ mod sites;
 mod space;
 mod sync;
 mod twin;
+mod unlock;
 
 pub use activity::{Activity, What};
 pub use devices::{DeviceInfo, DeviceState, GuardiansInfo, PendingRotation, Standing};
@@ -50,6 +51,7 @@ pub use twin_identity::guardian::{
 };
 pub use twin_identity::id::{DeviceId, EntryId, TwinId, TwinIdError};
 pub use twin_identity::proof;
+pub use twin_identity::secret::Secret;
 pub use twin_identity::words::{RecoverySecret, WORD_COUNT, WordsError, is_word};
 pub use twin_login::Number;
 pub use twin_login::wallet::{Consent, Proof};
@@ -58,4 +60,6 @@ pub use twin_ops::change::Kind;
 pub use twin_ops::space::SpaceName;
 pub use twin_ops::value::{Fields, Value};
 pub use twin_sync::session::Stay;
-pub use twin_vault::{KeyStore, KeyStoreError, Record, Unlock, VaultError, WriteChange};
+pub use twin_vault::{
+    KeyStore, KeyStoreError, Record, SlotInfo, SlotKind, Unlock, VaultError, WriteChange,
+};

@@ -87,9 +87,9 @@ impl Twin {
         words.to_words()
     }
 
-    /// Opens the twin in `dir`.
+    /// Opens the twin in `dir`. After five wrong passwords the next one has to wait, up to five minutes.
     pub fn open(dir: &Path, unlock: Unlock<'_>) -> Result<Self> {
-        Ok(Self::new(Vault::open(dir, unlock)?))
+        Ok(Self::new(Vault::open(dir, unlock, SystemClock.now())?))
     }
 
     /// Whether there is a twin in `dir`.

@@ -17,7 +17,7 @@ use twin_ops::space::SpaceName;
 use crate::error::{Result, VaultError};
 use crate::keys::VaultKeys;
 use crate::rows::{DeviceRow, EntryRow, GenesisRow};
-use crate::slots::{self, Unlock};
+use crate::slots::{self, Opened, Unlock};
 use crate::store::{self, Sealed, Store};
 use crate::vault::{FILE_NAME, Vault};
 
@@ -147,9 +147,7 @@ fn build<R: CryptoRng>(
     rng: &mut R,
     fill: impl FnOnce(&mut Vault, &mut R) -> Result<()>,
 ) -> Result<Vault> {
-    if matches!(unlock, Unlock::Password("")) {
-        return Err(VaultError::EmptyPassword);
-    }
+    unlock.check()?;
     store::make_folder(dir)?;
     let _lock = store::lock(&dir.join(LOCK))?;
     let path = dir.join(FILE_NAME);
@@ -158,10 +156,13 @@ fn build<R: CryptoRng>(
     }
     let new = dir.join(NEW);
     remove(&new)?;
-    let key = Secret::random(rng);
-    let made = begin(&new, unlock, &key, device, identity, rng)
+    let opened = Opened {
+        slot: slots::FIRST,
+        key: Secret::random(rng),
+    };
+    let made = begin(&new, unlock, &opened.key, device, identity, rng)
         .and_then(|()| {
-            let mut vault = Vault::load(Store::open(&new)?, &key)?;
+            let mut vault = Vault::load(Store::open(&new)?, &opened)?;
             fill(&mut vault, rng)?;
             vault.file.store.close()
         })
@@ -175,7 +176,7 @@ fn build<R: CryptoRng>(
         let _ = remove(&new);
         return Err(error);
     }
-    Vault::load(Store::open(&path)?, &key)
+    Vault::load(Store::open(&path)?, &opened)
 }
 
 /// The file with everything that must be there before it can be loaded as a vault.
@@ -194,7 +195,7 @@ fn begin(
     let mut incarnation = [0; INCARNATION_LEN];
     rng.fill_bytes(&mut incarnation);
     file.store.begin()?;
-    slots::add(&file.store, unlock, key, rng)?;
+    slots::add(&file, unlock, "", None, rng)?;
     file.put(&DeviceRow {
         keys: *device.to_secret().expose(),
         incarnation,

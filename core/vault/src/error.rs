@@ -1,6 +1,7 @@
 //! Why the vault cannot do what it was asked.
 
 use std::io;
+use std::time::Duration;
 
 use rusqlite::ErrorCode;
 use rusqlite::types::FromSqlError;
@@ -29,12 +30,29 @@ pub enum VaultError {
     /// The password does not open the vault.
     #[error("wrong password: try again")]
     WrongPassword,
+    /// Too many wrong passwords: the next try has to wait.
+    #[error("too many wrong passwords: try again in {}", seconds(.wait))]
+    TooManyTries {
+        /// How long from now; at most five minutes.
+        wait: Duration,
+    },
     /// An empty password.
     #[error("the password is empty: choose one")]
     EmptyPassword,
     /// The vault has no slot of the kind that it was to be unlocked with.
     #[error("this vault cannot be unlocked in this way: use the way it was set up with")]
     NoSlot,
+    /// No slot has this number.
+    #[error("there is no slot {0}: see which there are")]
+    UnknownSlot(u32),
+    /// The last slot cannot be removed.
+    #[error(
+        "nothing else opens this vault: add another way to unlock it before you remove this one"
+    )]
+    LastSlot,
+    /// Another program has renewed the vault key: what this one has opens nothing any more.
+    #[error("another program changed how this vault is unlocked: unlock it again")]
+    Renewed,
     /// A slot's parameters are weaker than allowed, or demand more than any device has.
     #[error("the vault's unlock settings were tampered with: restore the vault from a copy")]
     BadSlot,
@@ -117,6 +135,13 @@ pub enum VaultError {
     /// Data cannot be sealed.
     #[error(transparent)]
     Aead(#[from] AeadError),
+}
+
+fn seconds(wait: &Duration) -> String {
+    match wait.as_millis().div_ceil(1000) {
+        1 => "1 second".to_owned(),
+        seconds => format!("{seconds} seconds"),
+    }
 }
 
 /// What every call here returns.

@@ -6,7 +6,7 @@
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 
 use crate::error::{Result, VaultError};
-use crate::keys::PLACE_BITS;
+use crate::keys::{PLACE_BITS, VaultKeys};
 use crate::oplog::PartNo;
 use crate::store::{Sealed, Store};
 
@@ -16,6 +16,12 @@ const DAMAGED: VaultError = VaultError::Damaged("the index of records");
 pub(crate) const fn next_place(place: i64) -> i64 {
     let low = (1 << PLACE_BITS) - 1;
     (place & !low) | (place.wrapping_add(1) & low)
+}
+
+/// The number of the collection that a place is in.
+pub(crate) const fn collection(place: i64) -> u16 {
+    // The 16 bits above those of the place.
+    (place.cast_unsigned() >> PLACE_BITS) as u16
 }
 
 /// The first and last place of a collection.
@@ -65,21 +71,32 @@ impl Sealed {
 
     /// Writes the parts of the record at `place`.
     pub fn set_parts(&self, place: i64, parts: &[PartNo]) -> Result<()> {
+        self.store.set_parts(&self.keys, place, parts)
+    }
+}
+
+impl Store {
+    /// Writes the parts of the record at `place`, with a MAC under `keys`.
+    pub fn set_parts(&self, keys: &VaultKeys, place: i64, parts: &[PartNo]) -> Result<()> {
         let bytes = packed(parts);
-        let tag = self.keys.tag(place, &bytes);
+        let tag = keys.tag(place, &bytes);
         // One part, the common case, is a plain integer that a join can use.
         let p = match parts {
             [part] => ToSqlOutput::Owned(Value::Integer(part.0)),
             _ => ToSqlOutput::Borrowed(ValueRef::Blob(&bytes)),
         };
-        self.store
-            .sql("INSERT OR REPLACE INTO rec (k, p, t) VALUES (?1, ?2, ?3)")?
+        self.sql("INSERT OR REPLACE INTO rec (k, p, t) VALUES (?1, ?2, ?3)")?
             .execute((place, p, tag))?;
         Ok(())
     }
-}
 
-impl Store {
+    /// Whether a record is at `place`.
+    pub fn is_taken(&self, place: i64) -> Result<bool> {
+        Ok(self
+            .sql("SELECT 1 FROM rec WHERE k = ?1")?
+            .exists([place])?)
+    }
+
     /// Empties the index.
     pub fn clear_index(&self) -> Result<()> {
         self.sql("DELETE FROM rec")?.execute([])?;

@@ -7,9 +7,9 @@ use twin_ops::seal::{pad, unpad};
 use zeroize::Zeroizing;
 
 use crate::error::{Result, VaultError};
-use crate::keys::NAME_LEN;
-use crate::rows::Row;
-use crate::store::Sealed;
+use crate::keys::{NAME_LEN, VaultKeys};
+use crate::rows::{self, Row};
+use crate::store::{Sealed, Store};
 
 /// What a sealed row is about. The numbers are in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub(crate) enum Kind {
     Address = 12,
     /// When an entry of the identity log was first seen.
     Seen = 13,
+    /// A way to unlock the vault.
+    Slot = 14,
 }
 
 const DAMAGED: VaultError = VaultError::Damaged("a sealed row");
@@ -48,22 +50,18 @@ const DAMAGED: VaultError = VaultError::Damaged("a sealed row");
 impl Sealed {
     /// Writes a row, over the one with the same natural key.
     pub fn put<T: Row>(&self, row: &T) -> Result<()> {
-        let kind = T::KIND;
+        let kind = T::KIND as u8;
         let name = self.keys.name(kind, &row.natural());
         // Large enough for every row that holds a key, so that growing leaves no copy of one behind.
         let mut plain = Zeroizing::new(Vec::with_capacity(512));
         minicbor::encode(row, &mut *plain).map_err(|_| DAMAGED)?;
-        let padded = Zeroizing::new(pad(&plain));
-        let sealed = self.keys.rows.seal_synthetic(&aad(kind, &name), &padded)?;
-        self.store
-            .sql("INSERT OR REPLACE INTO item (kind, name, v) VALUES (?1, ?2, ?3)")?
-            .execute((kind as u8, name, sealed))?;
-        Ok(())
+        let sealed = seal(&self.keys, kind, &name, &plain)?;
+        self.store.put_item(kind, &name, &sealed)
     }
 
     /// The row with this natural key.
     pub fn item<T: Row>(&self, natural: &[u8]) -> Result<Option<T>> {
-        let name = self.keys.name(T::KIND, natural);
+        let name = self.keys.name(T::KIND as u8, natural);
         let mut statement = self
             .store
             .sql("SELECT v FROM item WHERE kind = ?1 AND name = ?2")?;
@@ -100,23 +98,82 @@ impl Sealed {
 
     /// Removes a row.
     pub fn remove<T: Row>(&self, natural: &[u8]) -> Result<()> {
-        let name = self.keys.name(T::KIND, natural);
+        let name = self.keys.name(T::KIND as u8, natural);
         self.store
             .sql("DELETE FROM item WHERE kind = ?1 AND name = ?2")?
             .execute((T::KIND as u8, name))?;
         Ok(())
     }
 
+    /// Whether the rows are sealed under these keys, and not under newer ones: this device's own is always there.
+    pub fn fits(&self) -> Result<bool> {
+        let kind = Kind::Device as u8;
+        let mut statement = self
+            .store
+            .sql("SELECT 1 FROM item WHERE kind = ?1 AND name = ?2")?;
+        Ok(statement.exists((kind, self.keys.name(kind, &[])))?)
+    }
+
+    /// Seals every row under other keys, and names it by them.
+    pub fn move_items(&self, keys: &VaultKeys) -> Result<()> {
+        for (kind, name) in self.store.item_names()? {
+            let sealed: Vec<u8> = self
+                .store
+                .sql("SELECT v FROM item WHERE kind = ?1 AND name = ?2")?
+                .query_row((kind, name), |row| row.get(0))?;
+            let plain = open(&self.keys, kind, &name, &sealed)?;
+            let natural = rows::natural(kind, &plain).ok_or(DAMAGED)?;
+            self.store
+                .sql("DELETE FROM item WHERE kind = ?1 AND name = ?2")?
+                .execute((kind, name))?;
+            let name = keys.name(kind, &natural);
+            let sealed = seal(keys, kind, &name, &plain)?;
+            self.store.put_item(kind, &name, &sealed)?;
+        }
+        Ok(())
+    }
+
     fn open<T: Row>(&self, name: &[u8; NAME_LEN], sealed: &[u8]) -> Result<T> {
-        let aad = aad(T::KIND, name);
-        let mut plain = self.keys.rows.open(&aad, sealed).map_err(|_| DAMAGED)?;
-        unpad(&mut plain).map_err(|_| DAMAGED)?;
+        let plain = open(&self.keys, T::KIND as u8, name, sealed)?;
         minicbor::decode(&plain).map_err(|_| DAMAGED)
     }
 }
 
-fn aad(kind: Kind, name: &[u8; NAME_LEN]) -> [u8; 1 + NAME_LEN] {
-    let mut aad = [kind as u8; 1 + NAME_LEN];
+impl Store {
+    fn put_item(&self, kind: u8, name: &[u8; NAME_LEN], sealed: &[u8]) -> Result<()> {
+        self.sql("INSERT OR REPLACE INTO item (kind, name, v) VALUES (?1, ?2, ?3)")?
+            .execute((kind, name, sealed))?;
+        Ok(())
+    }
+
+    fn item_names(&self) -> Result<Vec<(u8, [u8; NAME_LEN])>> {
+        let mut statement = self.sql("SELECT kind, name FROM item")?;
+        let names = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(names.collect::<rusqlite::Result<_>>()?)
+    }
+}
+
+fn seal(keys: &VaultKeys, kind: u8, name: &[u8; NAME_LEN], plain: &[u8]) -> Result<Vec<u8>> {
+    let padded = Zeroizing::new(pad(plain));
+    Ok(keys.rows.seal_synthetic(&aad(kind, name), &padded)?)
+}
+
+fn open(
+    keys: &VaultKeys,
+    kind: u8,
+    name: &[u8; NAME_LEN],
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>> {
+    let mut plain = keys
+        .rows
+        .open(&aad(kind, name), sealed)
+        .map_err(|_| DAMAGED)?;
+    unpad(&mut plain).map_err(|_| DAMAGED)?;
+    Ok(plain)
+}
+
+fn aad(kind: u8, name: &[u8; NAME_LEN]) -> [u8; 1 + NAME_LEN] {
+    let mut aad = [kind; 1 + NAME_LEN];
     aad.iter_mut()
         .skip(1)
         .zip(name)

@@ -5,8 +5,6 @@ use twin_identity::context::{self, Context};
 use twin_identity::secret::Secret;
 use zeroize::Zeroizing;
 
-use crate::items::Kind;
-
 /// Length of a sealed row's key, in bytes.
 pub(crate) const NAME_LEN: usize = 16;
 
@@ -15,6 +13,8 @@ pub(crate) const PLACE_BITS: u32 = 48;
 
 /// The sub-keys of a vault key, one a use.
 pub(crate) struct VaultKeys {
+    /// The vault key itself, for slots to be added.
+    vault: Secret<32>,
     /// Seals rows.
     pub rows: DataKey,
     names: Secret<32>,
@@ -30,6 +30,7 @@ impl VaultKeys {
             Secret::new(*key)
         };
         Self {
+            vault: Secret::new(*vault.expose()),
             rows: DataKey::new(derive(&context::VAULT_ROWS)),
             names: derive(&context::VAULT_NAMES),
             places: derive(&context::VAULT_PLACES),
@@ -37,9 +38,14 @@ impl VaultKeys {
         }
     }
 
+    /// The vault key.
+    pub const fn vault(&self) -> &Secret<32> {
+        &self.vault
+    }
+
     /// What stands in the file for a row's natural key: PRF(kind ‖ natural key).
-    pub fn name(&self, kind: Kind, natural: &[u8]) -> [u8; NAME_LEN] {
-        prf(&self.names, [[kind as u8].as_slice(), natural])
+    pub fn name(&self, kind: u8, natural: &[u8]) -> [u8; NAME_LEN] {
+        prf(&self.names, [[kind].as_slice(), natural])
     }
 
     /// Where the index first looks for a record: the collection's number, then 48 bits of PRF(number ‖ id).

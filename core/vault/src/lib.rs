@@ -41,6 +41,6 @@ pub use create::Comeback;
 pub use error::VaultError;
 pub use members::{Admission, KnownLines, Rotation, rotate_body};
 pub use read::Record;
-pub use slots::{KeyStore, KeyStoreError, Unlock};
+pub use slots::{KeyStore, KeyStoreError, SlotInfo, SlotKind, Unlock};
 pub use vault::{FILE_NAME, Vault};
 pub use write::WriteChange;

@@ -38,7 +38,7 @@ impl Record {
 }
 
 /// A row of the index with, if the record is in one part, that part and its op: what a join gives.
-const ROWS: &str = "SELECT rec.k, rec.p, rec.t, part.v, op.header, op.salt FROM rec
+pub(crate) const ROWS: &str = "SELECT rec.k, rec.p, rec.t, part.v, op.header, op.salt FROM rec
     LEFT JOIN part ON part.n = rec.p LEFT JOIN op ON op.n = rec.p >> 12";
 
 impl Vault {
@@ -135,7 +135,7 @@ impl Vault {
     }
 
     /// The place and the settled changes in one row of [`ROWS`].
-    fn read_row(&self, row: &rusqlite::Row<'_>) -> Result<(i64, Vec<Version<PartNo>>)> {
+    pub(crate) fn read_row(&self, row: &rusqlite::Row<'_>) -> Result<(i64, Vec<Version<PartNo>>)> {
         let place = row.get(0)?;
         let parts = self.file.checked(place, row.get_ref(1)?, row.get_ref(2)?)?;
         let versions = match parts.as_slice() {

@@ -6,6 +6,7 @@ use minicbor::{Decode, Encode};
 use twin_identity::cbor;
 use twin_identity::device::DEVICE_KEYS_LEN;
 use twin_identity::id::{DeviceId, EntryId};
+use twin_identity::seal::SealingPublic;
 use twin_ops::change::Stamp;
 use twin_ops::epoch::EpochId;
 use twin_ops::grant::GrantId;
@@ -192,6 +193,29 @@ pub(crate) struct SeenRow {
     pub at: u64,
 }
 
+/// A way to unlock the vault; the slot itself, which must be readable before anything is unlocked, has a table of its
+/// own.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct SlotRow {
+    #[n(0)]
+    pub number: u32,
+    #[n(1)]
+    pub label: String,
+    #[n(2)]
+    pub added: Option<u64>,
+    /// What a new vault key is sealed to.
+    #[n(3)]
+    pub public: SealingPublic,
+}
+
+impl SlotRow {
+    /// The natural key of the row of the slot with this number.
+    pub fn name(number: u32) -> [u8; 4] {
+        number.to_be_bytes()
+    }
+}
+
 /// The natural key of a collection's row.
 pub(crate) fn collection_key(space: &SpaceId, name: &str) -> Vec<u8> {
     [space.as_bytes().as_slice(), name.as_bytes()].concat()
@@ -207,6 +231,14 @@ macro_rules! rows {
                 $natural
             }
         })*
+
+        /// The natural key of the row of this kind with this content; `None` if it is no such row.
+        pub(crate) fn natural(kind: u8, content: &[u8]) -> Option<Vec<u8>> {
+            $(if kind == Kind::$kind as u8 {
+                return minicbor::decode::<$row>(content).ok().map(|row| row.natural());
+            })*
+            None
+        }
     };
 }
 
@@ -224,4 +256,5 @@ rows! {
     AheadRow: Ahead, |row| row.part.to_be_bytes().to_vec();
     AddressRow: Address, |row| row.device.as_bytes().to_vec();
     SeenRow: Seen, |row| row.id.as_bytes().to_vec();
+    SlotRow: Slot, |row| SlotRow::name(row.number).to_vec();
 }

@@ -1,288 +1,280 @@
-//! Key slots: the ways to unlock a vault. Each holds the same random vault key, wrapped in its own way.
+//! Key slots: the ways to unlock a vault. Each holds the vault key in its own way, and none knows of the others.
 //!
-//! Password slot: `[head, sealed]`, where `head` is the deterministic CBOR of all parameters and the associated data
-//! of the seal, so that nobody can lower them unseen. Key store slot: the bytes that the key store made.
+//! - `slot`: one of them, as it is in the file; `password`: Argon2id; [`key_store`]: the platform's hardware
+//! - `renew`: a new vault key, whenever a slot is removed or changed
+//! - `tries`: wrong passwords are counted, and wait
 
-use argon2::{Algorithm, Argon2, Params, Version};
-use minicbor::{Decode, Encode};
+pub mod key_store;
+mod password;
+mod renew;
+mod slot;
+mod table;
+mod tries;
+
+use std::path::Path;
+
 use rand_core::CryptoRng;
-use twin_identity::aead::DataKey;
-use twin_identity::cbor;
-use twin_identity::context;
-use twin_identity::entry::{SUITE, VERSION};
 use twin_identity::secret::Secret;
-use zeroize::Zeroizing;
 
+use self::slot::Slot;
+use self::tries::Turn;
 use crate::error::{Result, VaultError};
-use crate::store::Store;
+use crate::rows::SlotRow;
+pub use crate::slots::key_store::{KeyStore, KeyStoreError};
+use crate::store::{Sealed, Store};
+use crate::vault::Vault;
+
+/// The number of the slot that a vault is made with.
+pub(crate) const FIRST: u32 = 1;
+/// The most slots of a vault.
+pub const MAX_SLOTS: usize = 8;
+/// The most bytes of a slot's label.
+pub const MAX_LABEL: usize = 64;
 
 /// A way to unlock a vault, and to set up a new one.
 #[derive(Clone, Copy)]
 pub enum Unlock<'a> {
-    /// A password, not empty. On phones it is combined with the key store, not used instead of it.
+    /// A password, not empty. On phones [`Unlock::Both`] is used instead.
     Password(&'a str),
     /// The platform's key store.
     KeyStore(&'a dyn KeyStore),
+    /// A password and the platform's key store: who has the file alone cannot try passwords, who has the device alone
+    /// still needs one.
+    Both(&'a str, &'a dyn KeyStore),
 }
 
-/// Hardware (or the platform on its behalf) that keeps a key of its own and never hands it out.
-pub trait KeyStore {
-    /// Wraps 32 bytes under the key store's key; at most 4 KiB come back.
-    fn wrap(&self, key: &Secret<32>) -> std::result::Result<Vec<u8>, KeyStoreError>;
-
-    /// Unwraps what [`KeyStore::wrap`] made. May ask the person to show that they are there.
-    fn unwrap(&self, wrapped: &[u8]) -> std::result::Result<Secret<32>, KeyStoreError>;
-}
-
-/// The key store failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum KeyStoreError {
-    /// The person refused, or was not recognised.
-    #[error("the vault stays locked: confirm with your fingerprint, face or device code")]
-    Refused,
-    /// It does not answer now.
-    #[error("the device's key store does not answer: unlock the device and try again")]
-    Unavailable,
-    /// The key is gone, or the wrapped bytes are of another one.
-    #[error(
-        "the device's key store no longer has this vault's key: restore from your words or a backup"
-    )]
-    KeyLost,
-}
-
-/// Argon2id (RFC 9106): memory in KiB, passes, lanes.
+/// What opens a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Cost {
-    memory: u32,
-    passes: u32,
-    lanes: u32,
+pub enum SlotKind {
+    /// A password.
+    Password,
+    /// The platform's key store.
+    KeyStore,
+    /// A password and the platform's key store, both of them.
+    Both,
 }
 
-/// What new slots use and the least that is accepted: 64 MiB, 3 passes, 4 lanes (RFC 9106, section 4).
-const LEAST: Cost = Cost {
-    memory: 64 << 10,
-    passes: 3,
-    lanes: 4,
-};
-/// The most that is accepted, so that a damaged file cannot ask for memory that no device has.
-const MOST: Cost = Cost {
-    memory: 512 << 10,
-    passes: 16,
-    lanes: 16,
-};
-
-const PASSWORD: u8 = 1;
-const KEY_STORE: u8 = 2;
-const SALT_LEN: usize = 16;
-const MAX_WRAPPED: usize = 4 << 10;
-
-#[derive(Encode, Decode)]
-#[cbor(map)]
-struct Head {
-    #[n(0)]
-    version: u8,
-    #[n(1)]
-    suite: u8,
-    #[n(2)]
-    kind: u8,
-    #[n(3)]
-    memory: u32,
-    #[n(4)]
-    passes: u32,
-    #[n(5)]
-    lanes: u32,
-    #[cbor(n(6), with = "cbor::fixed")]
-    salt: [u8; SALT_LEN],
+/// A slot, as the person knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotInfo {
+    /// Its number; those of removed slots are given again.
+    pub number: u32,
+    /// What opens it.
+    pub kind: SlotKind,
+    /// What the person calls it; may be empty.
+    pub label: String,
+    /// When it was added or last changed, in milliseconds since the Unix epoch; `None` if the vault was made with it.
+    pub added: Option<u64>,
+    /// Whether this vault was unlocked through it.
+    pub is_this: bool,
 }
 
-#[derive(Encode, Decode)]
-#[cbor(array)]
-struct PasswordSlot {
-    #[cbor(n(0), with = "minicbor::bytes")]
-    head: Vec<u8>,
-    #[cbor(n(1), with = "minicbor::bytes")]
-    sealed: Vec<u8>,
-}
-
-/// Adds a slot for `vault`.
-pub(crate) fn add(
-    store: &Store,
-    unlock: Unlock<'_>,
-    vault: &Secret<32>,
-    rng: &mut impl CryptoRng,
-) -> Result<()> {
-    match unlock {
-        Unlock::Password(password) => {
-            let slot = seal_with_password(password, vault, LEAST, rng)?;
-            insert(store, PASSWORD, &slot)
+impl<'a> Unlock<'a> {
+    /// The password, if there is one.
+    pub(crate) const fn password(self) -> Option<&'a str> {
+        match self {
+            Self::Password(password) | Self::Both(password, _) => Some(password),
+            Self::KeyStore(_) => None,
         }
-        Unlock::KeyStore(key_store) => {
-            let wrapped = key_store.wrap(vault)?;
-            if wrapped.len() > MAX_WRAPPED {
-                return Err(KeyStoreError::Unavailable.into());
-            }
-            insert(store, KEY_STORE, &wrapped)
+    }
+
+    /// The key store, if there is one.
+    pub(crate) const fn key_store(self) -> Option<&'a dyn KeyStore> {
+        match self {
+            Self::KeyStore(key_store) | Self::Both(_, key_store) => Some(key_store),
+            Self::Password(_) => None,
+        }
+    }
+
+    const fn kind(self) -> SlotKind {
+        match self {
+            Self::Password(_) => SlotKind::Password,
+            Self::KeyStore(_) => SlotKind::KeyStore,
+            Self::Both(..) => SlotKind::Both,
+        }
+    }
+
+    /// Refuses an empty password.
+    pub(crate) fn check(self) -> Result<()> {
+        if self.password().is_some_and(str::is_empty) {
+            Err(VaultError::EmptyPassword)
+        } else {
+            Ok(())
         }
     }
 }
 
-/// The vault key, from the first slot that `unlock` opens.
-pub(crate) fn open(store: &Store, unlock: Unlock<'_>) -> Result<Secret<32>> {
-    let (kind, none) = match unlock {
-        Unlock::Password("") => return Err(VaultError::EmptyPassword),
-        Unlock::Password(_) => (PASSWORD, VaultError::NoSlot),
-        Unlock::KeyStore(_) => (KEY_STORE, VaultError::NoSlot),
-    };
-    let mut failure = none;
-    for slot in read(store, kind)? {
-        let opened = match unlock {
-            Unlock::Password(password) => open_with_password(password, &slot),
-            Unlock::KeyStore(key_store) => key_store.unwrap(&slot).map_err(VaultError::from),
+/// A slot that was opened.
+pub(crate) struct Opened {
+    /// Its number.
+    pub slot: u32,
+    /// The vault key.
+    pub key: Secret<32>,
+}
+
+/// The vault key, from the first slot that `unlock` opens. `dir` is the vault's folder, `now` in milliseconds since
+/// the Unix epoch.
+pub(crate) fn open(store: &Store, dir: &Path, unlock: Unlock<'_>, now: u64) -> Result<Opened> {
+    unlock.check()?;
+    if unlock.password().is_none() {
+        return try_slots(store, unlock);
+    }
+    let turn = Turn::take(store, dir, now)?;
+    let opened = try_slots(store, unlock);
+    match &opened {
+        Ok(_) => turn.right()?,
+        Err(VaultError::WrongPassword) => turn.wrong(now)?,
+        Err(_) => {}
+    }
+    opened
+}
+
+fn try_slots(store: &Store, unlock: Unlock<'_>) -> Result<Opened> {
+    let mut failure = VaultError::NoSlot;
+    for (number, slot) in store.slots()? {
+        let opened = match slot {
+            Ok(slot) if slot.kind()? == unlock.kind() => slot.open(unlock),
+            Ok(_) => continue,
+            // Its kind cannot be known: that it is damaged is told if there is nothing else to tell.
+            Err(error) if matches!(failure, VaultError::NoSlot) => Err(error),
+            Err(_) => continue,
         };
         match opened {
-            Ok(vault) => return Ok(vault),
+            Ok(key) => return Ok(Opened { slot: number, key }),
             Err(error) => failure = error,
         }
     }
     Err(failure)
 }
 
-fn seal_with_password(
-    password: &str,
-    vault: &Secret<32>,
-    cost: Cost,
+/// Adds a slot for the vault key of `file`; returns its number.
+pub(crate) fn add(
+    file: &Sealed,
+    unlock: Unlock<'_>,
+    label: &str,
+    added: Option<u64>,
     rng: &mut impl CryptoRng,
-) -> Result<Vec<u8>> {
-    let mut head = Head {
-        version: VERSION,
-        suite: SUITE,
-        kind: PASSWORD,
-        memory: cost.memory,
-        passes: cost.passes,
-        lanes: cost.lanes,
-        salt: [0; SALT_LEN],
-    };
-    rng.fill_bytes(&mut head.salt);
-    let key = stretch(password, &head)?;
-    let head = cbor::encode(&head);
-    let sealed = key.seal(&head, vault.expose(), rng)?;
-    Ok(cbor::encode(&PasswordSlot { head, sealed }))
-}
-
-fn open_with_password(password: &str, slot: &[u8]) -> Result<Secret<32>> {
-    let damaged = |_| VaultError::Damaged("a key slot");
-    let slot: PasswordSlot = cbor::decode(slot, MAX_WRAPPED).map_err(damaged)?;
-    let head: Head = cbor::decode(&slot.head, MAX_WRAPPED).map_err(damaged)?;
-    if (head.version, head.suite, head.kind) != (VERSION, SUITE, PASSWORD) {
-        return Err(VaultError::Newer);
+) -> Result<u32> {
+    let slots = file.store.slots()?;
+    if slots.len() >= MAX_SLOTS {
+        return Err(VaultError::Limit("ways to unlock it"));
     }
-    let within = |value, least, most| (least..=most).contains(&value);
-    if !within(head.memory, LEAST.memory, MOST.memory)
-        || !within(head.passes, LEAST.passes, MOST.passes)
-        || !within(head.lanes, LEAST.lanes, MOST.lanes)
-    {
-        return Err(VaultError::BadSlot);
-    }
-    let opened = stretch(password, &head)?
-        .open(&slot.head, &slot.sealed)
-        .map_err(|_| VaultError::WrongPassword)?;
-    Secret::from_slice(&opened).ok_or(VaultError::WrongPassword)
+    let number = slots
+        .last()
+        .map_or(FIRST, |(last, _)| last.saturating_add(1));
+    set(file, unlock, number, label, added, rng)?;
+    Ok(number)
 }
 
-fn stretch(password: &str, head: &Head) -> Result<DataKey> {
-    if password.is_empty() {
-        return Err(VaultError::EmptyPassword);
-    }
-    let params = Params::new(head.memory, head.passes, head.lanes, Some(32))
-        .map_err(|_| VaultError::BadSlot)?;
-    let mut key = Zeroizing::new([0; 32]);
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into(password.as_bytes(), &head.salt, key.as_mut())
-        .map_err(|_| VaultError::BadSlot)?;
-    Ok(DataKey::new(Secret::new(*key)))
+/// Writes the slot with this number anew.
+fn set(
+    file: &Sealed,
+    unlock: Unlock<'_>,
+    number: u32,
+    label: &str,
+    added: Option<u64>,
+    rng: &mut impl CryptoRng,
+) -> Result<()> {
+    unlock.check()?;
+    let (slot, public) = Slot::new(unlock, file.keys.vault(), rng)?;
+    file.store.put_slot(number, &slot)?;
+    file.put(&SlotRow {
+        number,
+        label: label.to_owned(),
+        added,
+        public,
+    })
 }
 
-fn insert(store: &Store, kind: u8, slot: &[u8]) -> Result<()> {
-    store
-        .sql("INSERT INTO slot (kind, v, checksum) VALUES (?1, ?2, ?3)")?
-        .execute((kind, slot, checksum(slot)))?;
-    Ok(())
-}
-
-fn read(store: &Store, kind: u8) -> Result<Vec<Vec<u8>>> {
-    let mut statement = store.sql("SELECT v, checksum FROM slot WHERE kind = ?1 ORDER BY n")?;
-    let rows = statement.query_map([kind], |row| {
-        Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?))
-    })?;
-    let mut slots = Vec::new();
-    for row in rows {
-        let (slot, sum) = row?;
-        if sum != checksum(&slot) {
-            return Err(VaultError::Damaged("a key slot"));
+impl Vault {
+    /// The ways to unlock this vault, by number.
+    pub fn slots(&mut self) -> Result<Vec<SlotInfo>> {
+        self.catch_up()?;
+        let mut infos = Vec::new();
+        for (number, slot) in self.file.store.slots()? {
+            let row = self.slot_row(number)?;
+            infos.push(SlotInfo {
+                number,
+                kind: slot?.kind()?,
+                label: row.label,
+                added: row.added,
+                is_this: number == self.slot,
+            });
         }
-        slots.push(slot);
-    }
-    Ok(slots)
-}
-
-fn checksum(slot: &[u8]) -> [u8; 32] {
-    context::VAULT_SLOT.hash([slot])
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use chacha20_rng::ChaCha20Rng;
-    use chacha20_rng::rand_core::SeedableRng;
-
-    use super::*;
-
-    fn slot(cost: Cost) -> Vec<u8> {
-        let rng = &mut ChaCha20Rng::seed_from_u64(1);
-        seal_with_password("correct horse", &Secret::new([7; 32]), cost, rng).unwrap()
+        Ok(infos)
     }
 
-    #[test]
-    fn only_the_password_opens() {
-        let slot = slot(LEAST);
-        let opened = open_with_password("correct horse", &slot).unwrap();
-        assert_eq!(opened, Secret::new([7; 32]));
-        let wrong = open_with_password("correct house", &slot);
-        assert!(matches!(wrong, Err(VaultError::WrongPassword)));
+    /// The number of the slot that this vault was unlocked through.
+    pub const fn slot(&self) -> u32 {
+        self.slot
     }
 
-    #[test]
-    fn weaker_and_absurd_parameters_are_refused() {
-        let weak = Cost {
-            memory: 8 << 10,
-            ..LEAST
-        };
-        let refused = open_with_password("correct horse", &slot(weak));
-        assert!(matches!(refused, Err(VaultError::BadSlot)));
-        // 100 GiB: refused before any memory is asked for.
-        let mut absurd: PasswordSlot = minicbor::decode(&slot(LEAST)).unwrap();
-        let mut head: Head = minicbor::decode(&absurd.head).unwrap();
-        head.memory = 100 << 20;
-        absurd.head = cbor::encode(&head);
-        let refused = open_with_password("correct horse", &cbor::encode(&absurd));
-        assert!(matches!(refused, Err(VaultError::BadSlot)));
+    /// Adds a way to unlock this vault; returns its number. `label`: what the person calls it, at most 64 bytes.
+    /// `now`: milliseconds since the Unix epoch.
+    pub fn add_slot(
+        &mut self,
+        now: u64,
+        unlock: Unlock<'_>,
+        label: &str,
+        rng: &mut impl CryptoRng,
+    ) -> Result<u32> {
+        if label.len() > MAX_LABEL || label.chars().any(char::is_control) {
+            return Err(VaultError::InvalidChange(
+                "a label has at most 64 bytes and nothing that cannot be seen: choose another",
+            ));
+        }
+        self.write(|vault| add(&vault.file, unlock, label, Some(now), rng))
     }
 
-    #[test]
-    fn parameters_are_authenticated() {
-        let mut stronger: PasswordSlot = minicbor::decode(&slot(LEAST)).unwrap();
-        let mut head: Head = minicbor::decode(&stronger.head).unwrap();
-        // Argon2 itself takes the suite for nothing: only the seal notices.
-        head.passes += 1;
-        stronger.head = cbor::encode(&head);
-        let refused = open_with_password("correct horse", &cbor::encode(&stronger));
-        assert!(matches!(refused, Err(VaultError::WrongPassword)));
+    /// Puts another way to unlock in the place of one, for instance a new password; its label stays. The vault key is
+    /// renewed: what the slot was before opens nothing that is in the file now, and every other program that has this
+    /// vault open has to unlock it again.
+    pub fn change_slot(
+        &mut self,
+        now: u64,
+        number: u32,
+        unlock: Unlock<'_>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<()> {
+        self.renew(rng, |vault, rng| {
+            let label = vault.slot_row(number)?.label;
+            set(&vault.file, unlock, number, &label, Some(now), rng)
+        })
     }
 
-    #[test]
-    fn an_empty_password_is_refused() {
-        let rng = &mut ChaCha20Rng::seed_from_u64(1);
-        let made = seal_with_password("", &Secret::new([7; 32]), LEAST, rng);
-        assert!(matches!(made, Err(VaultError::EmptyPassword)));
+    /// Removes a way to unlock this vault, but never the last. The vault key is renewed, as by
+    /// [`Vault::change_slot`]. `key_store`, if it is at hand, is told to forget what it keeps for the slot.
+    pub fn remove_slot(
+        &mut self,
+        number: u32,
+        key_store: Option<&dyn KeyStore>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<()> {
+        let removed = self.renew(rng, |vault, _| {
+            let mut slots = vault.file.store.slots()?;
+            let at = slots.iter().position(|(there, _)| *there == number);
+            let removed = slots
+                .swap_remove(at.ok_or(VaultError::UnknownSlot(number))?)
+                .1;
+            if slots.is_empty() {
+                return Err(VaultError::LastSlot);
+            }
+            vault.file.store.remove_slot(number)?;
+            vault.file.remove::<SlotRow>(&SlotRow::name(number))?;
+            Ok(removed)
+        })?;
+        // The slot is gone, whatever the key store makes of it: what it keeps opens nothing any more.
+        if let (Some(key_store), Ok(slot)) = (key_store, removed)
+            && let Some(wrapped) = slot.wrapped()
+            && let Err(error) = key_store.forget(wrapped)
+        {
+            log::warn!("the key store keeps a key that is needed no more: {error}");
+        }
+        Ok(())
+    }
+
+    fn slot_row(&self, number: u32) -> Result<SlotRow> {
+        let row = self.file.item(&SlotRow::name(number))?;
+        row.ok_or(VaultError::UnknownSlot(number))
     }
 }

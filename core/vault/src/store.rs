@@ -2,7 +2,8 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{CachedStatement, Connection, OpenFlags};
@@ -16,6 +17,8 @@ const APPLICATION_ID: i32 = 0x7477_696e;
 const SCHEMA_VERSION: i32 = 1;
 /// How long to wait for another process that is writing.
 const BUSY: Duration = Duration::from_secs(10);
+/// How often to look whether a lock is free.
+const POLL: Duration = Duration::from_millis(10);
 /// Page cache, in KiB.
 const CACHE_KIB: i32 = 8 << 10;
 /// More than there are different statements.
@@ -24,7 +27,8 @@ const STATEMENTS: usize = 64;
 /// `n` of a part is `n` of its op, then 12 bits for its index there. `p` of a record is one part or, as a blob,
 /// several; `t` is the MAC over both columns before it.
 const SCHEMA: &str = "
-    CREATE TABLE slot (n INTEGER PRIMARY KEY, kind INTEGER NOT NULL, v BLOB NOT NULL, checksum BLOB NOT NULL) STRICT;
+    CREATE TABLE slot (n INTEGER PRIMARY KEY, v BLOB NOT NULL, checksum BLOB NOT NULL) STRICT;
+    CREATE TABLE tries (n INTEGER PRIMARY KEY CHECK (n = 1), wrong INTEGER NOT NULL, last INTEGER NOT NULL) STRICT;
     CREATE TABLE item (kind INTEGER NOT NULL, name BLOB NOT NULL, v BLOB NOT NULL, PRIMARY KEY (kind, name))
         STRICT, WITHOUT ROWID;
     CREATE TABLE op (n INTEGER PRIMARY KEY, log INTEGER NOT NULL, seq INTEGER NOT NULL,
@@ -147,6 +151,19 @@ impl Store {
         }
     }
 
+    /// Empties the WAL, so that nothing from before the last commit is left in it. Waits for others who read; if they
+    /// read on, the WAL goes when the last of them closes the file.
+    pub fn truncate_wal(&self) {
+        let emptied = self
+            .conn
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+                row.get::<_, bool>(0)
+            });
+        if !matches!(emptied, Ok(false)) {
+            log::warn!("the write-ahead log could not be emptied: another program reads it");
+        }
+    }
+
     /// Runs `work` on one snapshot of the file.
     pub fn snapshot<T>(&self, work: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
         if !self.conn.is_autocommit() {
@@ -190,6 +207,18 @@ pub(crate) fn sync(dir: &Path, file: &Path) -> Result<()> {
     #[cfg(unix)]
     File::open(dir)?.sync_all()?;
     Ok(())
+}
+
+/// A lock on `path` that ends with the file that is returned; waits for others, but not longer than for one that is
+/// writing.
+pub(crate) fn lock_patiently(path: &Path) -> Result<File> {
+    let begun = Instant::now();
+    loop {
+        match lock(path) {
+            Err(VaultError::Busy) if begun.elapsed() < BUSY => thread::sleep(POLL),
+            result => return result,
+        }
+    }
 }
 
 /// A lock on `path` that ends with this process, for the moments in which there is no vault yet.

@@ -13,7 +13,7 @@ use twin_ops::space::SpaceName;
 use crate::error::{Result, VaultError};
 use crate::keys::VaultKeys;
 use crate::rows::{AddressRow, DeviceRow};
-use crate::slots::{self, Unlock};
+use crate::slots::{self, Opened, Unlock};
 use crate::stage::horizon;
 use crate::state::State;
 use crate::store::{Sealed, Store};
@@ -39,17 +39,22 @@ pub struct Vault {
     /// Whether `state` may hold what was rolled back.
     stale: bool,
     generation: u64,
+    /// The slot that it was unlocked through.
+    pub(crate) slot: u32,
 }
 
 impl Vault {
     /// Opens the vault in the folder `dir`.
     ///
     /// Nothing that waits for the clock is merged before the first call that tells the time: see
-    /// [`Vault::merge_due`].
-    pub fn open(dir: &Path, unlock: Unlock<'_>) -> Result<Self> {
+    /// [`Vault::merge_due`]. `now`, in milliseconds since the Unix epoch, is for wrong passwords only.
+    ///
+    /// # Errors
+    /// Among others [`VaultError::TooManyTries`] when too many wrong passwords were given lately.
+    pub fn open(dir: &Path, unlock: Unlock<'_>, now: u64) -> Result<Self> {
         let store = Store::open(&dir.join(FILE_NAME))?;
-        let key = slots::open(&store, unlock)?;
-        Self::load(store, &key)
+        let opened = slots::open(&store, dir, unlock, now)?;
+        Self::load(store, &opened)
     }
 
     /// Whether there is a vault in the folder `dir`.
@@ -57,11 +62,11 @@ impl Vault {
         dir.join(FILE_NAME).exists()
     }
 
-    pub(crate) fn load(store: Store, key: &Secret<32>) -> Result<Self> {
+    pub(crate) fn load(store: Store, opened: &Opened) -> Result<Self> {
         const DAMAGED: VaultError = VaultError::Damaged("this device's keys");
         let file = Sealed {
             store,
-            keys: VaultKeys::new(key),
+            keys: VaultKeys::new(&opened.key),
         };
         let row: DeviceRow = file.item(&[])?.ok_or(DAMAGED)?;
         let device = DeviceKeys::from_secret(&Secret::new(row.keys)).map_err(|_| DAMAGED)?;
@@ -74,6 +79,7 @@ impl Vault {
             now: 0,
             stale: false,
             generation: 0,
+            slot: opened.slot,
         })
     }
 
@@ -107,7 +113,13 @@ impl Vault {
             return Ok(false);
         }
         let before = (!self.stale).then_some(&self.state);
-        self.state = State::load(&self.file, before)?;
+        let file = &self.file;
+        self.state = file.store.snapshot(|_| {
+            if !file.fits()? {
+                return Err(VaultError::Renewed);
+            }
+            State::load(file, before)
+        })?;
         self.stale = false;
         self.generation += 1;
         Ok(true)

@@ -183,7 +183,7 @@ fn a_vault_opens_only_as_it_was_set_up() {
     let dir = tempfile::tempdir().unwrap();
     let birth = Birth::new(&RecoverySecret::random(&mut rng(1)), &mut rng(2)).unwrap();
     let create = |unlock| Vault::create(dir.path(), unlock, &birth, &mut rng(3));
-    let open = |unlock| Vault::open(dir.path(), unlock);
+    let open = |unlock| Vault::open(dir.path(), unlock, NOON);
     let none = open(Unlock::Password("secret"));
     assert!(matches!(none, Err(VaultError::Missing)));
     let empty = create(Unlock::Password(""));
@@ -208,7 +208,7 @@ fn another_key_store_opens_nothing() {
     let dir = tempfile::tempdir().unwrap();
     drop(phone(dir.path()));
     let other = SoftKeyStore::new(2);
-    let lost = Vault::open(dir.path(), Unlock::KeyStore(&other));
+    let lost = Vault::open(dir.path(), Unlock::KeyStore(&other), NOON);
     assert!(matches!(
         lost,
         Err(VaultError::KeyStore(KeyStoreError::KeyLost))

@@ -157,7 +157,8 @@ impl Device {
     /// Starts again from the disk.
     pub fn restart(&mut self) -> Held {
         let unlock = Unlock::KeyStore(&self.chip);
-        self.vault = Some(Vault::open(&self.folder(), unlock)?);
+        // The time is for wrong passwords, and a chip has none.
+        self.vault = Some(Vault::open(&self.folder(), unlock, BEGIN)?);
         Ok(())
     }
 }

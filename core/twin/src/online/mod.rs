@@ -85,7 +85,8 @@ impl Drop for Online {
 }
 
 impl Online {
-    /// What happens, in order; `None` once offline. Cancel safe.
+    /// What happens, in order; `None` once offline, by itself if this device has to be unlocked again, which
+    /// [`Twin::refresh`] then says. Cancel safe.
     pub async fn next(&mut self) -> Option<OnlineEvent> {
         self.events.recv().await
     }

@@ -10,6 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use twin_identity::id::DeviceId;
 use twin_net::{Address, Event, Events, Frames, Node, Protocol, SessionError, TransportKey};
 use twin_sync::session::{Side, Stay, SyncError};
+use twin_vault::VaultError;
 
 use super::OnlineEvent;
 use super::session::run_session;
@@ -93,8 +94,11 @@ impl Worker {
                     }
                 }
                 _ = refresh.tick() => {
-                    if let Err(error) = self.twin.refresh() {
-                        self.tell(OnlineEvent::Problem(error.to_string())).await;
+                    match self.twin.refresh() {
+                        // Nothing can be read or written any more: this device has to be unlocked again.
+                        Err(Error::Vault(VaultError::Renewed)) => return,
+                        Err(error) => self.tell(OnlineEvent::Problem(error.to_string())).await,
+                        Ok(_) => {}
                     }
                 }
                 () = sleep_until(due) => self.dial_due(),

@@ -67,7 +67,7 @@ pub fn linked(dir: &Path, admin: &mut Vault, seed: u64, role: Role) -> Vault {
 }
 
 pub fn reopen(dir: &Path) -> Result<Vault, VaultError> {
-    Vault::open(dir, Unlock::KeyStore(&SoftKeyStore::new(1)))
+    Vault::open(dir, Unlock::KeyStore(&SoftKeyStore::new(1)), NOON)
 }
 
 pub fn space(name: &str) -> SpaceName {
