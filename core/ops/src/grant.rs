@@ -16,7 +16,7 @@ use twin_identity::entry::{MAX_PREVS, SUITE, VERSION};
 use twin_identity::id::{DeviceId, EntryId, TwinId};
 use twin_identity::id_type;
 use twin_identity::log::{IdentityLog, MAX_DEVICES};
-use twin_identity::seal::{SealError, SealingKey};
+use twin_identity::seal::{SEAL_OVERHEAD, SealError, SealingKey};
 use twin_identity::secret::Secret;
 use twin_identity::sign::{self, Signature, SignatureError, Use};
 use zeroize::Zeroizing;
@@ -121,6 +121,7 @@ pub enum Recipient {
     Guardians,
 }
 
+const SECTION_KEY_LEN: usize = 32;
 const WORDS: u8 = 0;
 const GUARDIANS: u8 = 1;
 
@@ -300,6 +301,13 @@ impl Grant {
         self.body.wraps.iter().map(|wrap| wrap.to)
     }
 
+    /// Those of them that get the admins' keys, too.
+    pub fn admin_recipients(&self) -> impl Iterator<Item = Recipient> {
+        let wraps = self.body.wraps.iter();
+        let both = wraps.filter(|wrap| wrap.sealed.len() > SEAL_OVERHEAD + SECTION_KEY_LEN);
+        both.map(|wrap| wrap.to)
+    }
+
     /// Verifies that a device of the twin signed it: one that was in where the grant says that it stood. Who has been
     /// removed since may have made it before, or says so; what a grant gives is therefore only used if whoever began
     /// the epoch knew of every removal (see [`IdentityLog::knew_all_removals`]).
@@ -351,7 +359,7 @@ impl Grant {
         let aad = wrap_aad(twin, &self.body.members, &self.body.admins);
         let section_keys = open(&aad, &wrap.sealed)?;
         let (for_members, for_admins) = section_keys
-            .split_at_checked(32)
+            .split_at_checked(SECTION_KEY_LEN)
             .ok_or(GrantError::Section(AeadError::Open))?;
         let mut keys = open_section(for_members, Audience::Members, twin, &self.body.members)?;
         let by_admin = log.role_at(&self.signer(), self.heads()) == Some(Role::Admin);

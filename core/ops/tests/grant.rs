@@ -198,6 +198,25 @@ fn nobody_begins_an_epoch_knowing_more_than_when_granting_it() {
 }
 
 #[test]
+fn companions_are_not_taken_for_holders_of_the_admins_keys() {
+    let mut twin = twin(1);
+    let phone = DeviceKeys::from_secret(&twin.phone.to_secret()).unwrap();
+    let (all, rng) = (Recipients::All, &mut twin.rng);
+    let grant = Grant::new(&twin.log, NOW, &[], &all, &phone, rng).unwrap();
+    let to = |keys: &DeviceKeys| Recipient::Device(keys.id());
+    let (all, some): (Vec<_>, Vec<_>) = (
+        grant.recipients().collect(),
+        grant.admin_recipients().collect(),
+    );
+    for admin in [to(&phone), to(&device(2)), Recipient::Words] {
+        assert!(all.contains(&admin) && some.contains(&admin));
+    }
+    for member in [to(&device(3)), to(&device(4))] {
+        assert!(all.contains(&member) && !some.contains(&member));
+    }
+}
+
+#[test]
 fn who_is_suspended_or_whose_time_is_over_gets_nothing() {
     let mut twin = twin(1);
     let phone = DeviceKeys::from_secret(&twin.phone.to_secret()).unwrap();

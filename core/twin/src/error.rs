@@ -122,9 +122,12 @@ pub enum Error {
     NotMet(String),
     /// Whoever was met went away before it had proved itself.
     #[error(
-        "the other side is not a device of this twin, or hung up before it could show that it is"
+        "the other side is not a device of this twin, has removed this one, or hung up before it could show what it is"
     )]
     Unproven,
+    /// Whoever was met has no key in common with this device.
+    #[error("the other side is not a device of this twin, or has removed this one")]
+    Stranger,
     /// Devices were met but did not end up equal.
     #[error("the devices met but could not agree: {0}")]
     NotInSync(String),

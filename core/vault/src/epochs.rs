@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand_core::CryptoRng;
 use twin_identity::device::Role;
+use twin_identity::entry::Entry;
 use twin_identity::id::{DeviceId, EntryId};
 use twin_identity::seal::SealingKey;
 use twin_identity::secret::Secret;
@@ -73,7 +74,13 @@ impl Vault {
                 let holders = holders.entry(*epoch).or_default();
                 // Whoever gives a key has it.
                 holders.insert(grant.signer);
-                holders.extend(&grant.recipients);
+                let known = self.state.epochs.get(epoch);
+                let for_admins = known.is_some_and(|known| !may_have(known, Role::Member));
+                holders.extend(if for_admins {
+                    &grant.admins
+                } else {
+                    &grant.recipients
+                });
                 if grant.signer == me {
                     mine.insert(*epoch);
                 }
@@ -100,6 +107,36 @@ impl Vault {
             }
         }
         missing
+    }
+
+    /// The epochs that new words, or new guardians, do not open yet and that are this device's to give to them.
+    pub(crate) fn unopened(&self) -> Vec<SpaceEpoch> {
+        let identity = &self.state.identity;
+        let of = |entry: &Entry| {
+            let rotate = entry.rotation()?;
+            let guardians = rotate.guardians.as_ref();
+            let guardians = guardians.and_then(|guardians| guardians.sealing.clone());
+            Some((rotate.recovery.clone(), guardians))
+        };
+        let path: Vec<&Entry> = identity.path().collect();
+        let now = identity.rotation().and_then(of);
+        let same = path.iter().rev().take_while(|entry| of(entry) == now);
+        let since = path.len() - same.count();
+        // The first words were there before all epochs.
+        let Some(since) = path.get(since).filter(|_| since > 0) else {
+            return Vec::new();
+        };
+        if !identity.is_admin(&self.device.id()) {
+            return Vec::new();
+        }
+        let grants = self.state.grants.values();
+        let to_them = grants.filter(|grant| {
+            grant.words && identity.had_seen(&grant.heads, std::slice::from_ref(&since.id))
+        });
+        let opened: BTreeSet<SpaceEpoch> =
+            to_them.flat_map(|grant| &grant.epochs).copied().collect();
+        let epochs = self.state.epochs.keys();
+        epochs.filter(|id| !opened.contains(id)).copied().collect()
     }
 
     /// Begins an epoch in each of these spaces, the first one or the next, and grants them to everybody who is in: one

@@ -60,6 +60,12 @@ pub(crate) struct Epoch {
 pub(crate) struct Granted {
     pub signer: DeviceId,
     pub recipients: BTreeSet<DeviceId>,
+    /// Those of them that got the admins' keys, too.
+    pub admins: BTreeSet<DeviceId>,
+    /// Whether it is for the words too.
+    pub words: bool,
+    /// Heads of the identity log that its maker knew.
+    pub heads: Vec<EntryId>,
     /// What it gave to this device.
     pub epochs: Vec<SpaceEpoch>,
 }
@@ -67,15 +73,16 @@ pub(crate) struct Granted {
 impl Granted {
     /// What is to be remembered of a grant that gave this device `epochs`.
     pub fn new(grant: &Grant, epochs: Vec<SpaceEpoch>) -> Self {
+        let device = |to| match to {
+            Recipient::Device(device) => Some(device),
+            Recipient::Words | Recipient::Guardians => None,
+        };
         Self {
             signer: grant.signer(),
-            recipients: grant
-                .recipients()
-                .filter_map(|to| match to {
-                    Recipient::Device(device) => Some(device),
-                    Recipient::Words | Recipient::Guardians => None,
-                })
-                .collect(),
+            recipients: grant.recipients().filter_map(device).collect(),
+            admins: grant.admin_recipients().filter_map(device).collect(),
+            words: grant.recipients().any(|to| to == Recipient::Words),
+            heads: grant.heads().to_vec(),
             epochs,
         }
     }

@@ -56,7 +56,15 @@ impl Device<'_> {
     /// Calls another device, whatever comes of it.
     pub fn try_meeting(&self, other: &Device<'_>) -> Finished {
         let (_online, address) = other.go_online(["--no-discovery"]);
-        let sync = ["sync", "--once", "--no-discovery", "--wait", "5", "--peer", &address];
+        let sync = [
+            "sync",
+            "--once",
+            "--no-discovery",
+            "--wait",
+            "5",
+            "--peer",
+            &address,
+        ];
         self.try_run(sync)
     }
 

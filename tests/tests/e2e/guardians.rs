@@ -12,7 +12,17 @@ fn name(phone: &Device<'_>, words: &str, set: &str, more: &[&str]) -> Vec<String
     let folder = phone.file(set);
     let out = folder.display().to_string();
     let begin = [
-        "recovery", "guardians", "set", "--name", set, "--of", "3", "--need", "2", "--out", &out,
+        "recovery",
+        "guardians",
+        "set",
+        "--name",
+        set,
+        "--of",
+        "3",
+        "--need",
+        "2",
+        "--out",
+        &out,
     ];
     let words_and_more = begin.into_iter().chain(more.iter().copied());
     phone.try_typing(words_and_more, &[words]).well();
@@ -28,7 +38,8 @@ fn text(share: &str) -> String {
 /// The words among what `twin recover --guardians` shows.
 fn words_in(screen: &str) -> String {
     let mut words: Vec<(usize, &str)> = Vec::new();
-    let tokens: Vec<&str> = screen.split_whitespace().collect();
+    let (_, shown) = screen.split_once("These 24 words").unwrap();
+    let tokens: Vec<&str> = shown.split_whitespace().collect();
     for pair in tokens.windows(2) {
         let number = pair[0].strip_suffix('.').filter(|digits| digits.len() <= 2);
         if let Some(number) = number.and_then(|digits| digits.parse().ok()) {
@@ -60,7 +71,10 @@ fn shares_that_do_not_go_together_are_named() {
     enter(text(&shares[0]).trim(), "You have 1 of 2.");
     enter(&format!("{}.png", shares[0]), "given twice");
     enter(text(&old[1]).trim(), "of the set “old friends”");
-    enter(&text(&shares[1]).trim().to_lowercase(), "shares are complete");
+    enter(
+        &text(&shares[1]).trim().to_lowercase(),
+        "shares are complete",
+    );
     recovery.expect("or as text: ");
     drop(recovery);
     // Shares say how many they are and to whom they belong, and nothing of the person.
@@ -69,7 +83,17 @@ fn shares_that_do_not_go_together_are_named() {
         let mode = fs::metadata(format!("{share}.txt")).unwrap().permissions();
         assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o077, 0);
     }
-    let counts = ["recovery", "guardians", "set", "--name", "x", "--of", "2", "--need", "3"];
+    let counts = [
+        "recovery",
+        "guardians",
+        "set",
+        "--name",
+        "x",
+        "--of",
+        "2",
+        "--need",
+        "3",
+    ];
     complains(phone.try_typing(counts, &[&words]), &["guardians"]);
 }
 
@@ -82,7 +106,10 @@ fn guardians_bring_the_twin_back_after_their_delay() {
     phone.run(["put", "home/notes/one", "word=kept"]);
     let shares = name(&phone, &words, "family", &[]);
     laptop.link(&phone, "laptop", "companion");
-    assert_eq!(laptop.status()["guardians"], json!({"delay_days": 7, "hold_data": false}));
+    assert_eq!(
+        laptop.status()["guardians"],
+        json!({"delay_days": 7, "hold_data": false})
+    );
     let id = phone.status()["twin"].clone();
 
     // Phone and words are lost.
@@ -94,22 +121,32 @@ fn guardians_bring_the_twin_back_after_their_delay() {
     let words = words_in(&meeting.new.text());
     meeting.phone.type_line(&meeting.code);
     let said = meeting.phone.finish().well().output;
-    assert!(said.contains("recovery waits until") && said.contains("twin recovery veto"), "{said}");
+    assert!(
+        said.contains("recovery waits until") && said.contains("twin recovery veto"),
+        "{said}"
+    );
     let said = meeting.new.finish().well().output;
     assert!(said.contains("twin recover --finish"), "{said}");
 
     // Until then it is nobody.
     assert_eq!(new.status()["state"], "waiting");
     assert_eq!(new.list("home/notes"), json!([]));
-    complains(new.try_typing(["recover", "--finish"], &[&words]), &["does not count yet"]);
+    complains(
+        new.try_typing(["recover", "--finish"], &[&words]),
+        &["does not count yet"],
+    );
     assert_eq!(laptop.status()["pending"].as_array().unwrap().len(), 1);
     assert_eq!(laptop.active(), ["laptop", "phone"]);
 
     for device in [&mut new, &mut laptop] {
         device.set_ahead(8);
     }
-    complains(new.try_typing(["recover", "--finish"], &[&"abandon ".repeat(24)]), &["word"]);
-    new.try_typing(["recover", "--finish", "--device", "new"], &[&words]).well();
+    complains(
+        new.try_typing(["recover", "--finish"], &[&"abandon ".repeat(24)]),
+        &["word"],
+    );
+    new.try_typing(["recover", "--finish", "--device", "new"], &[&words])
+        .well();
     new.meet(&laptop);
     let status = new.status();
     assert_eq!((&status["twin"], &status["state"]), (&id, &json!("active")));
@@ -129,7 +166,10 @@ fn who_still_has_the_phone_objects() {
     let words = phone.create_with_words("Ada");
     let shares = name(&phone, &words, "family", &["--delay", "2", "--hold-data"]);
     laptop.link(&phone, "laptop", "companion");
-    complains(phone.try_run(["recovery", "veto"]), &["nothing to object to"]);
+    complains(
+        phone.try_run(["recovery", "veto"]),
+        &["nothing to object to"],
+    );
 
     // Two guardians and somebody who got at the laptop.
     let thief = Device::new(&lan, "thief");
@@ -139,19 +179,32 @@ fn who_still_has_the_phone_objects() {
     thief.meet_helper(recovery, &laptop).to_the_end();
     laptop.meet(&phone);
     let status = phone.run(["status"]).output;
-    assert!(status.contains("Guardians want to give your twin a new phone"), "{status}");
+    assert!(
+        status.contains("Guardians want to give your twin a new phone"),
+        "{status}"
+    );
     let due = || phone.status()["pending"][0]["due"].as_u64().unwrap();
     let first = due();
-    complains(phone.try_run(["recovery", "veto", "ffffffffffff"]), &["no recovery that waits"]);
+    complains(
+        phone.try_run(["recovery", "veto", "ffffffffffff"]),
+        &["no recovery that waits"],
+    );
     phone.run(["recovery", "veto"]);
     assert!(due() > first, "the delay begins anew");
     assert_eq!(phone.status()["pending"][0]["vetoed"], true);
     // The words override: the guardians go, and with them what they wanted.
-    phone.try_typing(["recovery", "guardians", "dismiss"], &[&words]).well();
+    phone
+        .try_typing(["recovery", "guardians", "dismiss"], &[&words])
+        .well();
     assert_eq!(phone.status()["pending"], json!([]));
     phone.set_ahead(30);
     assert_eq!(phone.active(), ["laptop", "phone"]);
-    assert_eq!(phone.run(["recovery", "guardians", "show", "--json"]).json()["guardians"], json!(null));
+    assert_eq!(
+        phone
+            .run(["recovery", "guardians", "show", "--json"])
+            .json()["guardians"],
+        json!(null)
+    );
 }
 
 #[test]
@@ -161,7 +214,20 @@ fn a_companion_names_nobody() {
     let laptop = Device::new(&lan, "laptop");
     settle(&phone, "Ada");
     laptop.link(&phone, "laptop", "companion");
-    let set = ["recovery", "guardians", "set", "--name", "x", "--of", "3", "--need", "2"];
+    let set = [
+        "recovery",
+        "guardians",
+        "set",
+        "--name",
+        "x",
+        "--of",
+        "3",
+        "--need",
+        "2",
+    ];
     complains(laptop.try_run(set), &["only the phone"]);
-    complains(laptop.try_run(["recovery", "guardians", "dismiss"]), &["only the phone"]);
+    complains(
+        laptop.try_run(["recovery", "guardians", "dismiss"]),
+        &["only the phone"],
+    );
 }

@@ -29,11 +29,16 @@ fn a_proof_is_good_for_a_day_and_never_goes_back() {
     phone.try_typing(["recovery", "rotate"], &[&words]).well();
     let second = made("second");
     check(&contact, &second).well();
-    complains(check(&contact, &first), &["older than one that was seen before"]);
+    complains(
+        check(&contact, &first),
+        &["older than one that was seen before"],
+    );
 
     // From standard input, as it is shown.
     let shown = phone.run(["proof"]).output;
-    contact.try_typing(["proof", "check", "-", "--twin", &id], &[&shown]).well();
+    contact
+        .try_typing(["proof", "check", "-", "--twin", &id], &[&shown])
+        .well();
 
     let text = fs::read_to_string(&second).unwrap();
     let changed = |name: &str, text: &str| {
@@ -41,18 +46,31 @@ fn a_proof_is_good_for_a_day_and_never_goes_back() {
         phone.file(name).display().to_string()
     };
     let middle = text.len() / 2;
-    let other = if text.as_bytes()[middle] == b'A' { "B" } else { "A" };
+    let other = if text.as_bytes()[middle] == b'A' {
+        "B"
+    } else {
+        "A"
+    };
     let mut forged = text.clone();
     forged.replace_range(middle..=middle, other);
     complains(check(&contact, &changed("forged", &forged)), &["proof"]);
-    complains(check(&contact, &changed("empty", "")), &["no proof of identity"]);
-    complains(check(&contact, &changed("cut", &text[..middle])), &["proof"]);
+    complains(
+        check(&contact, &changed("empty", "")),
+        &["no proof of identity"],
+    );
+    complains(
+        check(&contact, &changed("cut", &text[..middle])),
+        &["proof"],
+    );
     complains(check(&contact, "/none/such"), &["cannot be read"]);
     let bob = Device::new(&lan, "bob");
     settle(&bob, "Bob");
     let his = bob.status()["twin"].as_str().unwrap().to_owned();
     let mixed = text.replacen(&id, &his, 1);
-    complains(check(&contact, &changed("mixed", &mixed)), &["another twin"]);
+    complains(
+        check(&contact, &changed("mixed", &mixed)),
+        &["another twin"],
+    );
     complains(
         contact.try_run(["proof", "check", &second, "--twin", &his]),
         &["another twin"],

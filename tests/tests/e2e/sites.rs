@@ -19,7 +19,8 @@ fn personas_at_a_site_are_strangers_to_each_other() {
     assert_eq!((site.log_in("0"), site.log_in("7")), (ada.clone(), work));
 
     let place = format!("did:web:localhost%3A{}", site.port);
-    let persona = |number: u32| json!({"site": place, "persona": number, "generation": 0, "to_move": false});
+    let persona =
+        |number: u32| json!({"site": place, "persona": number, "generation": 0, "to_move": false});
     assert_eq!(
         phone.run(["sites", "--json"]).json(),
         json!([persona(0), persona(7)])
@@ -28,7 +29,10 @@ fn personas_at_a_site_are_strangers_to_each_other() {
         phone.try_run(["sites", "move", &place, "--persona", "3"]),
         &["not signed in", "persona"],
     );
-    complains(phone.try_run(["sites", "move", "web:nowhere"]), &["list of sites"]);
+    complains(
+        phone.try_run(["sites", "move", "web:nowhere"]),
+        &["list of sites"],
+    );
 
     // Another phone of the same twin is the same person.
     tablet.link(&phone, "tablet", "may-replace-my-phone");

@@ -239,14 +239,14 @@ impl Worker {
             }
             (None, Err(error)) => {
                 // Whoever sees first that the other is a stranger hangs up.
-                let error = if is_parting(&error) {
-                    Error::Unproven
-                } else {
-                    error
+                let error = match error {
+                    error if is_parting(&error) => Error::Unproven,
+                    error if is_stranger(&error) => Error::Stranger,
+                    error => error,
                 };
                 if let Some(id) = target {
                     self.complain(id, &error).await;
-                    if is_stranger(&error) {
+                    if matches!(error, Error::Stranger) {
                         self.targets.is_stranger(id, peer);
                     }
                 }
