@@ -11,4 +11,5 @@
 #[cfg(feature = "e2e")]
 pub mod e2e;
 
+pub mod identity;
 pub mod sim;

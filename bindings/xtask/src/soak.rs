@@ -48,6 +48,21 @@ const SOAKS: &[Soak] = &[
         program: "{target}/release/sim",
         chunk: 200,
     },
+    // Identity logs alone: an owner, partitions, and a thief with stolen keys and words.
+    Soak {
+        name: "identity",
+        build: &[
+            "build",
+            "--locked",
+            "--release",
+            "--package",
+            "twin-tests",
+            "--bin",
+            "identity",
+        ],
+        program: "{target}/release/identity",
+        chunk: 1000,
+    },
 ];
 
 /// The names of all soaks.
