@@ -1,8 +1,8 @@
 //! Deterministic CBOR (RFC 8949, section 4.2.1) for everything that is hashed, signed or sent.
 //!
 //! A decoder that accepts two encodings of one value lets an attacker make two ids for it. So every structure is
-//! decoded, encoded again and compared, and its shape is checked first: depth at most 8, no tags, no floats, no
-//! indefinite lengths, map keys in order and unique.
+//! decoded, encoded again and compared, and its shape is checked first: depth at most 8, at most 65,536 items, no tags,
+//! no floats, no indefinite lengths, map keys in order and unique.
 
 use minicbor::data::Type;
 use minicbor::decode::Decoder;
@@ -11,6 +11,9 @@ use minicbor::{Decode, Encode};
 
 /// Deepest nesting of arrays and maps.
 pub const MAX_DEPTH: usize = 8;
+/// The most items of one value: numbers, strings, lists and maps. The longest table of a sync has about 41,000; a list
+/// of a million empty strings would be short, and take many times its length to hold.
+pub const MAX_ITEMS: usize = 1 << 16;
 
 /// The bytes are not one value in deterministic CBOR of the expected form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +49,14 @@ where
     T: Decode<'b, ()> + Encode<()>,
 {
     check(bytes, max)?;
+    decode_checked(bytes)
+}
+
+/// Decodes a value that [`check`] or [`check_with_floats`] has let through.
+pub fn decode_checked<'b, T>(bytes: &'b [u8]) -> Result<T, CborError>
+where
+    T: Decode<'b, ()> + Encode<()>,
+{
     let value: T = minicbor::decode(bytes).map_err(|_| CborError::Malformed)?;
     if encode(&value) != bytes {
         return Err(CborError::Malformed);
@@ -55,59 +66,91 @@ where
 
 /// Checks that `bytes` is exactly one deterministic value, without knowing its type.
 pub fn check(bytes: &[u8], max: usize) -> Result<(), CborError> {
-    if bytes.len() > max {
-        return Err(CborError::TooLong {
-            len: bytes.len(),
-            max,
-        });
-    }
-    let mut decoder = Decoder::new(bytes);
-    check_value(&mut decoder, bytes, 0)?;
-    if decoder.position() == bytes.len() {
-        Ok(())
-    } else {
-        Err(CborError::Malformed)
-    }
+    Check::new(bytes, false).all(max)
 }
 
-fn check_value(decoder: &mut Decoder<'_>, bytes: &[u8], depth: usize) -> Result<(), CborError> {
-    let bad = |_| CborError::Malformed;
-    let start = decoder.position();
-    let first = *bytes.get(start).ok_or(CborError::Malformed)?;
-    check_head(bytes.get(start..).unwrap_or_default())?;
-    match decoder.datatype().map_err(bad)? {
-        Type::Array if depth < MAX_DEPTH => {
-            let len = decoder.array().map_err(bad)?.ok_or(CborError::Malformed)?;
-            for _ in 0..len {
-                check_value(decoder, bytes, depth + 1)?;
-            }
+/// Like [`check`], but 64-bit floats may be in it.
+pub fn check_with_floats(bytes: &[u8], max: usize) -> Result<(), CborError> {
+    Check::new(bytes, true).all(max)
+}
+
+struct Check<'b> {
+    bytes: &'b [u8],
+    decoder: Decoder<'b>,
+    items: usize,
+    floats: bool,
+}
+
+impl<'b> Check<'b> {
+    fn new(bytes: &'b [u8], floats: bool) -> Self {
+        Self {
+            bytes,
+            decoder: Decoder::new(bytes),
+            items: 0,
+            floats,
         }
-        Type::Map if depth < MAX_DEPTH => {
-            let len = decoder.map().map_err(bad)?.ok_or(CborError::Malformed)?;
-            let mut last: Option<&[u8]> = None;
-            for _ in 0..len {
-                let key_start = decoder.position();
-                check_value(decoder, bytes, depth + 1)?;
-                let key = bytes.get(key_start..decoder.position());
-                if key <= last {
-                    return Err(CborError::Malformed);
-                }
-                last = key;
-                check_value(decoder, bytes, depth + 1)?;
-            }
-        }
-        Type::Bytes => {
-            decoder.bytes().map_err(bad)?;
-        }
-        Type::String => {
-            decoder.str().map_err(bad)?;
-        }
-        Type::Bool | Type::Null => decoder.skip().map_err(bad)?,
-        // An integer is major type 0 or 1.
-        _ if first >> 5 <= 1 => decoder.skip().map_err(bad)?,
-        _ => return Err(CborError::Malformed),
     }
-    Ok(())
+
+    fn all(mut self, max: usize) -> Result<(), CborError> {
+        let len = self.bytes.len();
+        if len > max {
+            return Err(CborError::TooLong { len, max });
+        }
+        self.value(0)?;
+        if self.decoder.position() == len {
+            Ok(())
+        } else {
+            Err(CborError::Malformed)
+        }
+    }
+
+    fn value(&mut self, depth: usize) -> Result<(), CborError> {
+        let bad = |_| CborError::Malformed;
+        self.items += 1;
+        if self.items > MAX_ITEMS {
+            return Err(CborError::Malformed);
+        }
+        let start = self.decoder.position();
+        let first = *self.bytes.get(start).ok_or(CborError::Malformed)?;
+        let kind = self.decoder.datatype().map_err(bad)?;
+        if kind == Type::F64 && self.floats {
+            return self.decoder.skip().map_err(bad);
+        }
+        check_head(self.bytes.get(start..).unwrap_or_default())?;
+        match kind {
+            Type::Array if depth < MAX_DEPTH => {
+                let len = self.decoder.array().map_err(bad)?;
+                for _ in 0..len.ok_or(CborError::Malformed)? {
+                    self.value(depth + 1)?;
+                }
+            }
+            Type::Map if depth < MAX_DEPTH => {
+                let len = self.decoder.map().map_err(bad)?;
+                let mut last: Option<&[u8]> = None;
+                for _ in 0..len.ok_or(CborError::Malformed)? {
+                    let key_start = self.decoder.position();
+                    self.value(depth + 1)?;
+                    let key = self.bytes.get(key_start..self.decoder.position());
+                    if key <= last {
+                        return Err(CborError::Malformed);
+                    }
+                    last = key;
+                    self.value(depth + 1)?;
+                }
+            }
+            Type::Bytes => {
+                self.decoder.bytes().map_err(bad)?;
+            }
+            Type::String => {
+                self.decoder.str().map_err(bad)?;
+            }
+            Type::Bool | Type::Null => self.decoder.skip().map_err(bad)?,
+            // An integer is major type 0 or 1.
+            _ if first >> 5 <= 1 => self.decoder.skip().map_err(bad)?,
+            _ => return Err(CborError::Malformed),
+        }
+        Ok(())
+    }
 }
 
 /// Refuses a head whose argument is not in its shortest form (RFC 8949, section 3).
@@ -214,6 +257,37 @@ mod tests {
         assert_eq!(check(&nested, 100), Ok(()));
         nested.insert(0, 0x81);
         assert_eq!(check(&nested, 100), Err(CborError::Malformed));
+    }
+
+    #[test]
+    fn floats_are_let_in_where_they_are_expected() {
+        for (bytes, fine) in [
+            ("fb3ff8000000000000", true),
+            ("fb0000000000000000", true),
+            ("82fb3ff800000000000000", true),
+            ("fb3ff80000000000", false),
+            ("fa3fc00000", false),
+            ("f93e00", false),
+            ("f7", false),
+        ] {
+            let bytes = hex(bytes);
+            assert_eq!(check_with_floats(&bytes, 100).is_ok(), fine, "{bytes:x?}");
+            assert_eq!(check(&bytes, 100), Err(CborError::Malformed));
+        }
+    }
+
+    #[test]
+    fn items_are_counted_at_every_depth() {
+        // A list of pairs: itself, and three items each.
+        let pairs = (MAX_ITEMS - 1) / 3;
+        let mut most = vec![0x99];
+        most.extend(u16::try_from(pairs).unwrap().to_be_bytes());
+        most.extend([0x82, 0, 0x40].repeat(pairs));
+        assert_eq!(check(&most, usize::MAX), Ok(()));
+        let mut more = vec![0x83];
+        more.extend(&most);
+        more.extend([0, 0]);
+        assert_eq!(check(&more, usize::MAX), Err(CborError::Malformed));
     }
 
     proptest! {

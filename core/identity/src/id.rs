@@ -76,6 +76,8 @@ pub const TWIN_ID_LEN: usize = 33;
 
 const FORMAT: u8 = 1;
 const HRP: &str = "twin";
+/// Prefix and separator, 33 bytes in 5-bit characters, checksum.
+const TEXT_LEN: usize = 5 + 53 + 6;
 
 /// A twin's name for life: `0x01 ‖ hash(genesis)`; 33 bytes, as text bech32m (BIP-350) with the prefix `twin`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -134,15 +136,18 @@ impl FromStr for TwinId {
     type Err = TwinIdError;
 
     fn from_str(text: &str) -> Result<Self, TwinIdError> {
-        let parsed =
-            CheckedHrpstring::new::<Bech32m>(text.trim()).map_err(|_| TwinIdError::Invalid)?;
+        let text = text.trim();
+        if text.len() != TEXT_LEN {
+            return Err(TwinIdError::Invalid);
+        }
+        let parsed = CheckedHrpstring::new::<Bech32m>(text).map_err(|_| TwinIdError::Invalid)?;
         if parsed.hrp() != Hrp::parse_unchecked(HRP) {
             return Err(TwinIdError::Invalid);
         }
         let bytes: Vec<u8> = parsed.byte_iter().take(TWIN_ID_LEN + 1).collect();
         let id = Self::from_bytes(&bytes)?;
         // The last character holds one bit more than the id: 0, so that an id has one text.
-        if text.trim().eq_ignore_ascii_case(&id.to_string()) {
+        if text.eq_ignore_ascii_case(&id.to_string()) {
             Ok(id)
         } else {
             Err(TwinIdError::Invalid)

@@ -16,6 +16,9 @@ use crate::secret::Secret;
 /// How many words a person writes down.
 pub const WORD_COUNT: usize = 24;
 
+/// The most bytes of a word as it may be typed; those of the list have 8 at most.
+const MAX_WORD_LEN: usize = 32;
+
 /// A text is not a set of recovery words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WordsError {
@@ -56,17 +59,23 @@ impl RecoverySecret {
 
     /// Reads 24 English words; case and white space do not matter.
     pub fn from_words(text: &str) -> Result<Self, WordsError> {
-        let text = Zeroizing::new(text.to_lowercase());
-        let mut normalized = Zeroizing::new(String::with_capacity(text.len()));
+        let count = text.split_whitespace().count();
+        if count != WORD_COUNT {
+            return Err(WordsError::Count(count));
+        }
+        // No text is copied that cannot be words.
+        if let Some(index) = text
+            .split_whitespace()
+            .position(|word| word.len() > MAX_WORD_LEN)
+        {
+            return Err(WordsError::Unknown(index + 1));
+        }
+        let mut normalized = Zeroizing::new(String::with_capacity(WORD_COUNT * (MAX_WORD_LEN + 1)));
         for word in text.split_whitespace() {
             if !normalized.is_empty() {
                 normalized.push(' ');
             }
-            normalized.push_str(word);
-        }
-        let count = normalized.split_whitespace().count();
-        if count != WORD_COUNT {
-            return Err(WordsError::Count(count));
+            normalized.extend(word.chars().flat_map(char::to_lowercase));
         }
         let mut mnemonic =
             Mnemonic::parse_in_normalized(Language::English, &normalized).map_err(|error| {

@@ -144,15 +144,16 @@ impl Seen {
 impl Change {
     /// Reads the plaintext of a part.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CborError> {
+        cbor::check_with_floats(bytes, MAX_OP_LEN)?;
         let peek: Peek = minicbor::decode(bytes).map_err(|_| CborError::Malformed)?;
         let kind = match peek.kind {
-            SEEN => return exact(bytes).map(Self::Seen),
+            SEEN => return cbor::decode_checked(bytes).map(Self::Seen),
             PUT => Kind::Put,
             PATCH => Kind::Patch,
             DELETE => Kind::Delete,
             _ => return Ok(Self::Unknown),
         };
-        let raw: RawRecordChange = exact(bytes)?;
+        let raw: RawRecordChange = cbor::decode_checked(bytes)?;
         let fits = (1..=MAX_COLLECTION_NAME).contains(&raw.collection.len())
             && (1..=MAX_RECORD_ID).contains(&raw.id.len());
         if !fits || (kind == Kind::Delete && !raw.fields.0.is_empty()) {
@@ -191,22 +192,6 @@ impl RecordChange {
             id: self.id.clone(),
             fields: self.fields.clone(),
         })
-    }
-}
-
-/// Values may be floats, which the generic check refuses; decoding and encoding again is enough here.
-fn exact<'b, T: Decode<'b, ()> + Encode<()>>(bytes: &'b [u8]) -> Result<T, CborError> {
-    if bytes.len() > MAX_OP_LEN {
-        return Err(CborError::TooLong {
-            len: bytes.len(),
-            max: MAX_OP_LEN,
-        });
-    }
-    let value: T = minicbor::decode(bytes).map_err(|_| CborError::Malformed)?;
-    if cbor::encode(&value) == bytes {
-        Ok(value)
-    } else {
-        Err(CborError::Malformed)
     }
 }
 
