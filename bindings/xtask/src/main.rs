@@ -1,13 +1,17 @@
 //! Everything CI does, one command each: `cargo xtask help` lists them.
 //!
 //! `project` knows the folders, `process` runs programs, `tool` installs what a run needs, `tally` counts tests,
-//! `suite` is the table of test suites, `rooms` guards who may depend on whom; `test`, `soak`, `bench` and `deny` are the commands.
+//! `suite` is the table of test suites, `rooms` guards who may depend on whom, `companion` are programs of others, kept in
+//! the cache; `test`, `soak` (with `fuzz`), `mutants`, `bench` and `deny` are the commands.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
+mod companion;
 mod deny;
 mod failure;
+mod fuzz;
 mod machine;
+mod mutants;
 mod process;
 mod project;
 mod rooms;
@@ -47,13 +51,18 @@ enum Command {
         #[arg(value_name = "SUITE", value_parser = PossibleValuesParser::new(suite::names()))]
         suites: Vec<String>,
     },
-    /// Run for long: many seeds of the simulator.
+    /// Run for long: many seeds of the simulator, and every parser fuzzed.
     Soak {
         /// Only this one.
         #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(soak::names()))]
         name: Option<String>,
         #[command(flatten)]
         length: soak::Length,
+    },
+    /// Try every mutant of twin-identity and twin-ops: the code with one thing wrong, which their tests must notice.
+    Mutants {
+        #[command(flatten)]
+        which: mutants::Which,
     },
     /// Measure, print a table and write target/bench/NAME.json.
     Bench {
@@ -86,6 +95,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Test { suites } if !test::run(&project, &suites) => return Ok(ExitCode::FAILURE),
         Command::Test { .. } => {}
         Command::Soak { name, length } => soak::run(&project, name.as_deref(), &length)?,
+        Command::Mutants { which } => mutants::run(&project, &which)?,
         Command::Bench { name, runs } => bench::run(&project, &name, runs)?,
         Command::Deny => deny::run(&project)?,
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::failure::{Failure, Result};
+use crate::fuzz;
 use crate::process;
 use crate::project::{Project, cargo};
 
@@ -18,7 +19,7 @@ pub struct Length {
     /// The first seed.
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     from: u64,
-    /// Stop after this many minutes.
+    /// Stop after this many minutes; each fuzzer runs for so long, 5 unless told.
     #[arg(long, value_name = "M")]
     minutes: Option<u64>,
 }
@@ -67,15 +68,21 @@ const SOAKS: &[Soak] = &[
 
 /// The names of all soaks.
 pub fn names() -> Vec<&'static str> {
-    SOAKS.iter().map(|soak| soak.name).collect()
+    let seeded = SOAKS.iter().map(|soak| soak.name);
+    seeded.chain([fuzz::NAME]).collect()
 }
 
 /// Runs the named soak, or each of them for the length given.
 pub fn run(project: &Project, name: Option<&str>, length: &Length) -> Result {
+    let chosen = |soak: &str| name.is_none_or(|name| name == soak);
     SOAKS
         .iter()
-        .filter(|soak| name.is_none_or(|name| name == soak.name))
-        .try_for_each(|soak| soak.run(project, length))
+        .filter(|soak| chosen(soak.name))
+        .try_for_each(|soak| soak.run(project, length))?;
+    if chosen(fuzz::NAME) {
+        fuzz::run(project, length.minutes)?;
+    }
+    Ok(())
 }
 
 impl Soak {

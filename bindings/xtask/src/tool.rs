@@ -3,6 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use crate::companion::DENY;
 use crate::deny;
 use crate::failure::{Failure, Result};
 use crate::process;
@@ -26,6 +27,11 @@ pub enum Tool {
 pub const IP: Tool = Tool::Debian {
     programs: &["ip"],
     package: "iproute2",
+};
+/// A C++ compiler: libFuzzer is written in it.
+pub const CXX: Tool = Tool::Debian {
+    programs: &["c++", "g++", "clang++"],
+    package: "g++",
 };
 /// `unshare`, `nsenter`, `setsid`: the namespaces themselves and terminals.
 pub const UNSHARE: Tool = Tool::Debian {
@@ -59,7 +65,7 @@ impl Tool {
                 install(project, package)
             }
             Tool::Debian { .. } => Ok(()),
-            Tool::CargoDeny => deny::install(project),
+            Tool::CargoDeny => DENY.install(project),
             Tool::AdvisoryDb => deny::fetch_advisories(project),
         }
     }

@@ -47,7 +47,7 @@ fn once(project: &Project) -> Result<Vec<Measure>> {
     MEASURES
         .iter()
         .map(|(key, name, unit, below)| {
-            let value = report[key].as_f64();
+            let value = report.get(*key).and_then(Value::as_f64);
             Ok(Measure {
                 name: (*name).to_owned(),
                 value: value
