@@ -51,13 +51,17 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// Does what has become this device's to do since the others have written (see [`Vault::tend`]).
-pub(crate) fn tend(twin: &Twin) -> Result<()> {
+/// Does what has become this device's to do since the others have written, or since the day of something has come (see
+/// [`Vault::tend`]). Where it cannot be done, another device does it, or this one the next time.
+pub(crate) fn tend(twin: &Twin) {
     let now = twin.now();
-    if twin.vault().tend(now, &mut rng())? {
-        twin.notify();
+    // The lock must be gone before anybody is told.
+    let tended = twin.vault().tend(now, &mut rng());
+    match tended {
+        Ok(true) => twin.notify(),
+        Ok(false) => {}
+        Err(error) => log::warn!("what came from a device could not be attended to: {error}"),
     }
-    Ok(())
 }
 
 /// Runs a session until both replicas are equal.
@@ -74,7 +78,7 @@ pub(crate) async fn run_to_end(twin: &Twin, meeting: Meeting, frames: Frames) ->
                 SyncEvent::Received { .. } => twin.notify(),
                 SyncEvent::InSync => {
                     in_sync = true;
-                    tend(twin)?;
+                    tend(twin);
                 }
                 SyncEvent::Stuck => {
                     return Err(Error::NotInSync(

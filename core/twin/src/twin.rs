@@ -89,7 +89,11 @@ impl Twin {
 
     /// Opens the twin in `dir`. After five wrong passwords the next one has to wait, up to five minutes.
     pub fn open(dir: &Path, unlock: Unlock<'_>) -> Result<Self> {
-        Ok(Self::new(Vault::open(dir, unlock, SystemClock.now())?))
+        let now = SystemClock.now();
+        let mut vault = Vault::open(dir, unlock, now)?;
+        // What has come due since it was closed: a rotation by guardians, a change from a clock that was ahead.
+        vault.merge_due(now)?;
+        Ok(Self::new(vault))
     }
 
     /// Whether there is a twin in `dir`.

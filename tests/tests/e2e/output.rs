@@ -60,6 +60,10 @@ fn every_command_answers_in_json_and_plainly() {
     }
     both(&["status"]);
     both(&["device", "list"]);
+    both(&["device", "rename", "phone", "phone"]);
+    both(&["recovery", "guardians", "show"]);
+    both(&["sites"]);
+    both(&["proof"]);
     both(&["activity"]);
 
     let picture = laptop.picture();

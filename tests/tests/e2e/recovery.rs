@@ -66,8 +66,9 @@ fn a_lost_phone_comes_back_from_the_words_with_the_laptops_help() {
     }
     assert!(!phone.list("home/notes").to_string().contains("secret"));
 
-    // The tablet was not there, and goes on without being linked again.
+    // The tablet was not there. It hears of the new phone from the laptop, and goes on without being linked again.
     tablet.run(["put", "home/notes/three", "word=kept"]);
+    tablet.meet(&laptop);
     tablet.meet(&new);
     assert_eq!(tablet.active(), ["laptop", "new phone", "tablet"]);
     assert_eq!(tablet.list("home/notes"), new.list("home/notes"));

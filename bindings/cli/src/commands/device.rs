@@ -45,6 +45,11 @@ fn list(cx: &Context) -> Result<()> {
     let rows: Vec<Vec<String>> = devices
         .iter()
         .map(|device| {
+            let shown = if device.name.is_empty() {
+                "(not met yet)".to_owned()
+            } else {
+                name(device)
+            };
             let state = match device.state {
                 DeviceState::Active => "",
                 other => state(other),
@@ -53,12 +58,7 @@ fn list(cx: &Context) -> Result<()> {
             let id: String = device.id.to_string().chars().take(16).collect();
             let marks = [state, this].into_iter().filter(|mark| !mark.is_empty());
             let marks: Vec<&str> = marks.collect();
-            vec![
-                name(device),
-                role(device.role).to_owned(),
-                id,
-                marks.join(", "),
-            ]
+            vec![shown, role(device.role).to_owned(), id, marks.join(", ")]
         })
         .collect();
     if rows.is_empty() {
@@ -197,10 +197,10 @@ fn find(twin: &Twin, wanted: &str) -> Result<DeviceInfo> {
     }
 }
 
-/// What a person knows a device by.
+/// What a person can call a device by: its name, or as much of its id as commands want while its name is not known.
 pub fn name(device: &DeviceInfo) -> String {
     if device.name.is_empty() {
-        "(not met yet)".to_owned()
+        device.id.to_string().chars().take(8).collect()
     } else {
         printable(&device.name)
     }

@@ -27,8 +27,9 @@ async fn help(cx: &Context, options: &Help) -> Result<()> {
     let mut pending = twin.recovery_help(&text).await?;
     cx.event(json!({"event": "code_needed"}));
     cx.say(format!(
-        "A new device wants to recover “{}” ({}). It comes in by your words or your guardians,\n\
-         and every other device that can add or remove devices goes. Go on only if you hold the new device.",
+        "A new device wants to recover “{}” ({}).\n\
+         It comes in by your words or your guardians, and every other device that can add or remove devices goes.\n\
+         Go on only if you hold the new device.",
         printable(&twin.name()?),
         twin.id()
     ));

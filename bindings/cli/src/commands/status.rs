@@ -53,12 +53,14 @@ pub fn run(cx: &Context) -> Result<()> {
         })).collect::<Vec<_>>(),
     }));
     let row = |name: &str, value: String| vec![name.to_owned(), value];
-    let count = match standing.admins {
-        1 => format!("{}, one of which can add and remove others", devices.len()),
-        admins => format!(
-            "{}, {admins} of which can add and remove others",
-            devices.len()
-        ),
+    let count = match (devices.len(), standing.admins) {
+        (1, _) => "1".to_owned(),
+        (count, 1) => format!("{count}, one of which can add and remove others"),
+        (count, admins) => format!("{count}, {admins} of which can add and remove others"),
+    };
+    let device = match this {
+        Some(_) => format!("{}  ({role}; {})", printable(this_name), state(&standing)),
+        None => format!("not in the twin  ({})", state(&standing)),
     };
     let guardians = match &standing.guardians {
         None => "none".to_owned(),
@@ -72,12 +74,11 @@ pub fn run(cx: &Context) -> Result<()> {
         table(&[
             row(
                 "twin",
-                format!("{}  {}", printable(&twin.name()?), twin.id()),
+                format!("{}  {}", printable(&twin.name()?), twin.id())
+                    .trim_start()
+                    .to_owned(),
             ),
-            row(
-                "device",
-                format!("{}  ({role}; {})", printable(this_name), state(&standing)),
-            ),
+            row("device", device),
             row("devices", count),
             row("guardians", guardians),
             row(

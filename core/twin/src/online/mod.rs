@@ -19,6 +19,7 @@ use twin_net::{Address, Config, Node, Reach, Traffic};
 use twin_sync::session::Stay;
 
 use crate::error::{Error, Result};
+use crate::sync;
 use crate::twin::Twin;
 use worker::Worker;
 
@@ -112,6 +113,8 @@ impl Online {
 impl Twin {
     /// Goes online.
     pub async fn go_online(&self, config: OnlineConfig) -> Result<Online> {
+        // The others should find done what was this device's to do.
+        sync::tend(self);
         let mut net = Config::everywhere(config.discover, Reach::Any);
         if !config.listen.is_empty() {
             net.listen.clone_from(&config.listen);

@@ -31,10 +31,8 @@ pub(super) async fn run_session(
             if matches!(event, SyncEvent::Received { .. }) {
                 twin.notify();
             }
-            if event == SyncEvent::InSync
-                && let Err(error) = sync::tend(twin)
-            {
-                log::warn!("what came from a device could not be attended to: {error}");
+            if event == SyncEvent::InSync {
+                sync::tend(twin);
             }
             let Some(device) = device else { continue };
             let told = match event {

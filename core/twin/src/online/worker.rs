@@ -16,7 +16,7 @@ use super::OnlineEvent;
 use super::session::run_session;
 use super::targets::{Call, TargetId, Targets};
 use crate::error::{Error, Result};
-use crate::sync::Meeting;
+use crate::sync::{self, Meeting};
 use crate::twin::Twin;
 
 /// How often changes by other processes of this device are looked for.
@@ -98,7 +98,8 @@ impl Worker {
                         // Nothing can be read or written any more: this device has to be unlocked again.
                         Err(Error::Vault(VaultError::Renewed)) => return,
                         Err(error) => self.tell(OnlineEvent::Problem(error.to_string())).await,
-                        Ok(_) => {}
+                        Ok(true) => sync::tend(&self.twin),
+                        Ok(false) => {}
                     }
                 }
                 () = sleep_until(due) => self.dial_due(),
