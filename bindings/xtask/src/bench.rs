@@ -2,6 +2,7 @@
 
 mod demo;
 mod identity;
+mod parsers;
 mod report;
 
 use crate::failure::{Failure, Result};
@@ -26,6 +27,11 @@ const BENCHES: &[Bench] = &[
         name: "identity",
         command: identity::COMMAND,
         run: identity::run,
+    },
+    Bench {
+        name: "parsers",
+        command: parsers::COMMAND,
+        run: parsers::run,
     },
 ];
 

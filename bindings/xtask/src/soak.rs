@@ -20,7 +20,7 @@ pub struct Length {
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     from: u64,
     /// Stop after this many minutes; each fuzzer runs for so long, 5 unless told.
-    #[arg(long, value_name = "M")]
+    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u64).range(1..))]
     minutes: Option<u64>,
 }
 
