@@ -68,6 +68,7 @@ mod rules {
         chain_unchecked,
         parts_unchecked,
         grants_ignore_roles,
+        grants_to_suspended,
         sealing_off,
         // Linking.
         link_code_unchecked,
@@ -76,13 +77,15 @@ mod rules {
         link_never_expires,
         // Sync.
         sync_proof_unchecked,
+        sync_tags_unchecked,
         sync_device_unchecked,
         sync_membership_unchecked,
         table_of_unlinked_answered,
-        keys_space_shared,
         resume_skips_one,
         digest_without_heads,
-        // Vault: what a record is.
+        // Vault: who writes, what counts, what a record is.
+        old_epochs_go_on,
+        lines_are_ignored,
         no_horizon,
         ahead_is_forgotten,
         unread_is_forgotten,

@@ -221,9 +221,6 @@ impl Vault {
                 .collect();
             vault.say(&later)?;
             vault.tend_now(rng)?;
-            // New words, or new guardians, are to open what is older too.
-            let epochs: Vec<SpaceEpoch> = vault.state.epochs.keys().copied().collect();
-            vault.grant_to(&epochs, &Recipients::Words, rng)?;
             Ok(())
         })
     }
@@ -279,7 +276,8 @@ impl Vault {
         self.merge_due(now)?;
         let idle = !self.state.identity.should_acknowledge(&self.device.id())
             && self.stale_spaces().is_empty()
-            && self.missing().is_empty();
+            && self.missing().is_empty()
+            && self.unopened().is_empty();
         if idle {
             return Ok(false);
         }
@@ -292,7 +290,13 @@ impl Vault {
             self.say(&[Body::Acknowledge])?;
         }
         let renewed = self.renew_epochs(rng)?;
-        Ok(acknowledges | renewed | (self.grant_missing(rng)? > 0))
+        // New words, or new guardians, are to open what is older too.
+        let unopened = self.unopened();
+        if !unopened.is_empty() {
+            self.grant_to(&unopened, &Recipients::Words, rng)?;
+        }
+        let granted = self.grant_missing(rng)?;
+        Ok(acknowledges | renewed | !unopened.is_empty() | (granted > 0))
     }
 
     fn renew_epochs(&mut self, rng: &mut impl CryptoRng) -> Result<bool> {

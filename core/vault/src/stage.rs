@@ -1,7 +1,7 @@
 //! Merging: the changes of a transaction are gathered record by record, then the index is written once, in its order.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use twin_identity::aead::Salt;
 use twin_ops::change::{Change, Stamp};
@@ -298,6 +298,9 @@ impl Vault {
     pub(crate) fn rebuild_index_now(&mut self) -> Result<()> {
         self.file.store.clear_index()?;
         let counted = self.state.all_counted(&self.file.store)?;
+        // What waited for its key was never measured by the clock; all else was.
+        let unread = self.file.items::<UnreadRow>()?;
+        let unread: BTreeSet<i64> = unread.into_iter().map(|row| row.op).collect();
         let mut stage = Stage::default();
         let mut last = 0;
         let mut heights: BTreeMap<LogId, u64> = BTreeMap::new();
@@ -309,7 +312,12 @@ impl Vault {
                 .get(&log)
                 .is_some_and(|counted| op.header().seq <= *counted)
             {
-                self.absorb(&mut stage, number, &op, Stamp(u64::MAX))?;
+                let until = if unread.contains(&number) {
+                    horizon(self.now)
+                } else {
+                    Stamp(u64::MAX)
+                };
+                self.absorb(&mut stage, number, &op, until)?;
             }
             if stage.records.len() >= BATCH {
                 self.flush(std::mem::take(&mut stage))?;

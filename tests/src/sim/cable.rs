@@ -119,6 +119,10 @@ pub struct Cable {
     pub must_succeed: bool,
     /// Between strangers, who must not learn anything.
     pub is_strange: bool,
+    /// The devices at its ends, if both are of one twin.
+    pub pair: Option<[usize; 2]>,
+    /// Which end takes the other for a stranger although both are, or were, of one twin.
+    pub shuns: [bool; 2],
 }
 
 impl Cable {
@@ -138,6 +142,8 @@ impl Cable {
             quality,
             must_succeed: false,
             is_strange: false,
+            pair: None,
+            shuns: [false; 2],
         }
     }
 }

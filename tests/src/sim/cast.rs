@@ -1,14 +1,15 @@
 //! Everybody in a run, and what really happened.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
+use twin_identity::authority::AuthorityKey;
 use twin_identity::birth::{Birth, BirthError};
 use twin_identity::id::TwinId;
 use twin_identity::words::RecoverySecret;
 use twin_ops::space::SpaceName;
-use twin_ops::store::OpStore;
-use twin_vault::WriteChange;
+use twin_vault::{VaultError, WriteChange};
 
 use super::device::{Device, Instant};
 use super::dice::Dice;
@@ -27,6 +28,8 @@ pub struct Cast {
     pub twins: Vec<TwinId>,
     /// What really happened.
     pub truth: Truth,
+    /// Which words each rotation of our twin has left its person with, the birth first.
+    pub words: Vec<usize>,
     /// Everything worth telling, if somebody listens.
     pub trace: Trace,
     root: PathBuf,
@@ -54,6 +57,19 @@ pub const TWIN_NAME: &str = "Ada";
 /// How many twins there are to choose from.
 const BIRTHS: usize = 16;
 
+/// Some of a few words.
+pub fn recovery(which: usize) -> RecoverySecret {
+    RecoverySecret::random(Dice::new(which as u64).rng())
+}
+
+/// An authority key of some words: made once in a process, because most of it is ML-DSA.
+pub fn authority(which: usize, index: u32) -> &'static AuthorityKey {
+    static KEYS: Mutex<BTreeMap<(usize, u32), &'static AuthorityKey>> = Mutex::new(BTreeMap::new());
+    let mut keys = KEYS.lock().expect("nobody panics while holding it");
+    keys.entry((which, index))
+        .or_insert_with(|| Box::leak(Box::new(recovery(which).authority(index))))
+}
+
 /// One of a few twins, each born once in a process and the same in all: most of a birth is ML-DSA, whose keys and
 /// signatures nothing in a run depends on.
 fn born(which: usize) -> Held<&'static Birth> {
@@ -67,6 +83,18 @@ fn born(which: usize) -> Held<&'static Birth> {
     birth.as_ref().map_err(|error| fault!("{error}"))
 }
 
+/// Whether a device has reason to refuse what its person asks of it.
+fn may_refuse(device: &Device, space: &SpaceName, error: &VaultError) -> bool {
+    let identity = device.vault_ref().identity();
+    let me = identity.device(&device.id);
+    match error {
+        VaultError::Removed => me.is_none(),
+        VaultError::Suspended => me.is_some_and(|me| me.suspended),
+        VaultError::NoEpoch => space.as_str().starts_with('~') && !device.is_admin(),
+        _ => false,
+    }
+}
+
 impl Cast {
     /// Nobody yet, with a folder for everybody's files.
     pub fn new(root: PathBuf, traced: bool) -> Self {
@@ -75,6 +103,7 @@ impl Cast {
             newcomers: Vec::new(),
             twins: Vec::new(),
             truth: Truth::default(),
+            words: Vec::new(),
             trace: Trace {
                 lines: traced.then(Vec::new),
             },
@@ -94,7 +123,11 @@ impl Cast {
     /// A twin is born, with its first device.
     pub fn birth(&mut self, dice: &mut Dice) -> Held<usize> {
         let (twin, home) = (self.twins.len(), self.home());
-        let birth = born(dice.index(BIRTHS / 2) + twin * BIRTHS / 2)?;
+        let which = dice.index(BIRTHS / 2) + twin * BIRTHS / 2;
+        if twin == 0 {
+            self.words.push(which);
+        }
+        let birth = born(which)?;
         let device = Device::first(home, twin, birth, dice)?;
         self.twins.push(birth.genesis.twin_id());
         self.truth.admitted.insert((twin, device.id));
@@ -112,6 +145,24 @@ impl Cast {
         let all = 0..self.devices.len();
         all.filter(|device| self.devices[*device].twin == twin)
             .collect()
+    }
+
+    /// Whether a device takes another for one of its twin.
+    pub fn admits(&self, device: usize, other: usize) -> bool {
+        self.devices[device].admits(&self.devices[other].id)
+    }
+
+    /// Whether a device knows that another is out.
+    pub fn shuns(&self, device: usize, other: usize) -> bool {
+        let (device, other) = (&self.devices[device], self.devices[other].id);
+        device.is_up()
+            && !device.admits(&other)
+            && device.vault_ref().identity().role_once(&other).is_some()
+    }
+
+    /// Whether both take each other for devices of their twin.
+    pub fn are_mutual(&self, [one, two]: [usize; 2]) -> bool {
+        self.admits(one, two) && self.admits(two, one)
     }
 
     /// Tells a device's vault what its clock shows, as every device does before it does anything.
@@ -135,8 +186,9 @@ impl Cast {
             );
         }
         let epochs = self.truth.epochs(device.vault_ref())?;
-        let heads = device.vault_ref().heads()?;
-        device.view.hold(now, &heads, &epochs, &self.truth)
+        let vault = device.vault.as_ref();
+        let vault = vault.ok_or_else(|| fault!("a device that does not run is looked at"))?;
+        device.view.hold(now, vault, &epochs, &self.truth)
     }
 
     /// A person writes on a device.
@@ -151,9 +203,17 @@ impl Cast {
         let now = self.tell_time(device, at)?;
         self.inspect(device, at)?;
         let author = &mut self.devices[device];
-        let head = author
+        let head = match author
             .vault()
-            .commit(now, dice.rng(), space, changes.to_vec())?;
+            .commit(now, dice.rng(), space, changes.to_vec())
+        {
+            Err(error) if may_refuse(author, space, &error) => {
+                self.trace
+                    .say(at, || format!("device {device} may not write: {error}"));
+                return Ok(());
+            }
+            head => head?,
+        };
         let writes =
             self.truth
                 .acknowledge(author.twin, author.vault_ref(), space, changes, head)?;

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use twin_identity::aead::DataKey;
 use twin_identity::birth::Birth;
-use twin_identity::device::Role;
 use twin_identity::id::DeviceId;
 use twin_identity::secret::Secret;
 use twin_ops::store::OpStore;
@@ -27,8 +26,6 @@ pub struct Device {
     pub twin: usize,
     /// Its id.
     pub id: DeviceId,
-    /// What it may do.
-    pub role: Role,
     /// How wrong its clock is, in milliseconds.
     pub skew: i64,
     /// What its vault must hold and show.
@@ -36,7 +33,7 @@ pub struct Device {
     chip: Chip,
     home: PathBuf,
     lives: u32,
-    vault: Option<Vault>,
+    pub(super) vault: Option<Vault>,
 }
 
 /// A key store double: wraps under a key of its own at no cost, where a person's password would take Argon2id.
@@ -73,14 +70,13 @@ impl Device {
         let chip = Chip::new(dice);
         let unlock = Unlock::KeyStore(&chip);
         let vault = Vault::create(&home.join("0"), unlock, birth, dice.rng())?;
-        Ok(Self::new(home, twin, Role::Admin, 0, chip, vault))
+        Ok(Self::new(home, twin, 0, chip, vault))
     }
 
     /// A device that was linked.
     pub fn linked(
         home: PathBuf,
         twin: usize,
-        role: Role,
         skew: i64,
         admitted: &Admitted,
         dice: &mut Dice,
@@ -99,14 +95,13 @@ impl Device {
             &grants,
             dice.rng(),
         )?;
-        Ok(Self::new(home, twin, role, skew, chip, vault))
+        Ok(Self::new(home, twin, skew, chip, vault))
     }
 
-    fn new(home: PathBuf, twin: usize, role: Role, skew: i64, chip: Chip, vault: Vault) -> Self {
+    fn new(home: PathBuf, twin: usize, skew: i64, chip: Chip, vault: Vault) -> Self {
         Self {
             twin,
             id: vault.device(),
-            role,
             skew,
             view: View::default(),
             chip,
@@ -134,6 +129,16 @@ impl Device {
     /// Its vault, to look at.
     pub fn vault_ref(&self) -> &Vault {
         self.vault.as_ref().expect("a device that runs")
+    }
+
+    /// Whether it is an admin, by its own log.
+    pub fn is_admin(&self) -> bool {
+        self.is_up() && self.vault_ref().identity().is_admin(&self.id)
+    }
+
+    /// Whether another device is one of its twin, by its own log.
+    pub fn admits(&self, other: &DeviceId) -> bool {
+        self.is_up() && self.vault_ref().admits(other)
     }
 
     /// The folder of its vault.

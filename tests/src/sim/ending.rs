@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use twin_identity::device::Role;
-use twin_ops::op::Origin;
+use twin_ops::epoch::EpochId;
+use twin_ops::grant::{Grant, Recipient};
 use twin_ops::space::SpaceName;
 use twin_ops::store::OpStore;
 use twin_sync::session::Stay;
 
 use super::cable::Quality;
+use super::cast::recovery;
 use super::fault::{Held, fault, hold};
 use super::reference;
 use super::truth::{CANARY, contains};
@@ -26,98 +28,207 @@ impl World {
             self.cast.devices[device].skew = self.dice.below(4000).cast_signed() - 2000;
         }
         self.sync_all()?;
-        self.check_replicas()?;
+        // What is written now is written by devices that know all that they can know.
+        for device in self.cast.of_twin(0) {
+            self.write_something(device)?;
+        }
+        self.settle()?;
+        self.sync_all()?;
         for device in self.cast.of_twin(0) {
             self.cast.check_records(device, self.now)?;
         }
+        self.check_whole()?;
+        for group in self.groups() {
+            self.check_replicas(&group)?;
+            self.check_nothing_lost(&group)?;
+            self.check_words(&group)?;
+        }
+        let truth = &self.cast.truth;
+        hold!(
+            truth.suspensions || !self.groups().is_empty(),
+            "nobody is left"
+        );
         self.wait_for_the_clock()?;
-        self.check_all_merged()?;
+        for group in self.groups() {
+            self.check_all_merged(&group)?;
+        }
+        self.check_unreadable()?;
         self.check_secrets()?;
         self.check_strangers()
     }
 
-    /// Everybody meets the phone, and some each other, until nobody has anything to say.
+    /// The devices that take each other for devices of their twin. Mostly there is one group; a device that was
+    /// removed and has not heard of it is left behind in another.
+    fn groups(&self) -> Vec<Vec<usize>> {
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        let all = self.cast.of_twin(0).into_iter();
+        for device in all.filter(|device| self.cast.are_mutual([*device; 2])) {
+            let fits = |group: &&mut Vec<usize>| self.cast.are_mutual([group[0], device]);
+            match groups.iter_mut().find(fits) {
+                Some(group) => group.push(device),
+                None => groups.push(vec![device]),
+            }
+        }
+        groups
+    }
+
+    /// Everybody meets everybody who takes it for a device of the twin, until nobody has anything to say.
     fn sync_all(&mut self) -> Held {
-        let ours = self.cast.of_twin(0);
-        let mut cables = Vec::new();
-        for (index, one) in ours.iter().enumerate() {
-            for two in &ours[..index] {
-                if *two == ours[0] || self.dice.chance(30) {
-                    let quality = Quality::good(&mut self.dice);
-                    cables.push(self.meet([*one, *two], [Stay::Online; 2], quality)?);
+        for round in 0.. {
+            let ours = self.cast.of_twin(0);
+            let mut cables = Vec::new();
+            for (index, one) in ours.iter().enumerate() {
+                for two in &ours[..index] {
+                    if self.cast.are_mutual([*one, *two]) {
+                        let quality = Quality::good(&mut self.dice);
+                        let cable = self.meet([*one, *two], [Stay::Online; 2], quality)?;
+                        cables.push((cable, [*one, *two]));
+                    }
+                }
+            }
+            let end = self.now + REST;
+            self.run_until_quiet(end)?;
+            let mutual = |pair: &[usize; 2]| self.cast.are_mutual(*pair);
+            let stuck =
+                |(cable, pair): &&(u64, [usize; 2])| mutual(pair) && !self.is_in_sync(*cable);
+            let stuck = cables.iter().find(stuck).copied();
+            self.heal()?;
+            match stuck {
+                None => return Ok(()),
+                // Somebody was resumed only now: those two have to begin anew.
+                Some(_) if round < 3 => {}
+                Some((_, pair)) => {
+                    return Err(fault!(
+                        "devices {pair:?} have nothing more to say and are not in sync"
+                    ));
                 }
             }
         }
-        let end = self.now + REST;
-        self.run_until_quiet(end)?;
-        let stuck = cables.iter().find(|cable| !self.is_in_sync(**cable));
-        hold!(
-            stuck.is_none(),
-            "devices have nothing more to say and are not in sync"
-        );
-        self.heal()
+        Ok(())
     }
 
-    /// Identity log, grants and heads are the same everywhere, but for the admins' space.
-    fn check_replicas(&mut self) -> Held {
+    /// Who is in the twin, by all that anybody knows, meets all others that are; unless somebody was suspended, and those
+    /// who know of its resumption are out themselves.
+    fn check_whole(&self) -> Held {
         let ours = self.cast.of_twin(0);
-        let mut first = None;
-        for device in ours {
-            let device = &self.cast.devices[device];
-            let vault = device.vault_ref();
-            let keys = SpaceName::keys().id(vault.twin());
-            let mut heads = vault.heads()?;
-            for head in heads.clone() {
-                let origin = vault.origin(&head.log)?;
-                let Origin { space, .. } =
-                    origin.ok_or_else(|| fault!("a log without an origin"))?;
-                hold!(
-                    space != keys || device.role == Role::Admin,
-                    "a member holds ops of the admins' space"
-                );
-                if space == keys {
-                    heads.retain(|other| other.log != head.log);
-                }
+        if self.cast.truth.suspensions {
+            return Ok(());
+        }
+        let logs = ours.iter().map(|device| {
+            let vault = self.cast.devices[*device].vault_ref();
+            vault.identity()
+        });
+        let all = logs.reduce(|one, two| match one.rotations() < two.rotations() {
+            true => two,
+            false => one,
+        });
+        let Some(newest) = all else { return Ok(()) };
+        let mut all = newest.clone();
+        for device in &ours {
+            let log = self.cast.devices[*device].vault_ref().identity();
+            let mut entries: Vec<_> = log.entries().values().collect();
+            entries.sort_by_key(|entry| entry.place.seq);
+            for entry in entries {
+                // What one device refuses, all refuse.
+                let _ = all.insert((**entry).clone());
             }
-            let replica = (vault.identity().digest(), vault.grants()?, heads);
+        }
+        let is_in = |device: &usize| all.device(&self.cast.devices[*device].id).is_some();
+        let ours: Vec<usize> = ours.into_iter().filter(is_in).collect();
+        let groups = self.groups();
+        let whole = |group: &Vec<usize>| ours.iter().all(|device| group.contains(device));
+        hold!(
+            groups.iter().any(whole),
+            "devices that are in the twin do not find each other"
+        );
+        Ok(())
+    }
+
+    /// Identity log, grants and heads are the same everywhere, and all that may be read can be.
+    fn check_replicas(&mut self, group: &[usize]) -> Held {
+        let mut first = None;
+        let keys = SpaceName::keys().to_string();
+        for device in group {
+            let device = &self.cast.devices[*device];
+            let vault = device.vault_ref();
+            let replica = (vault.identity().digest(), vault.grants()?, vault.heads()?);
             let same = *first.get_or_insert_with(|| replica.clone()) == replica;
             hold!(same, "replicas differ after everybody has synced");
-            hold!(
-                !device.view.has_unread(),
-                "a device has ops and was not given their keys"
-            );
+            for (log, seq, _) in device.view.unread() {
+                let Some(op) = self.cast.truth.op(*log, *seq) else {
+                    continue;
+                };
+                let space = op.writes.first().map(|write| &write.record.space);
+                // An author that was taken in may have taken its readers for suspended; and a companion that the words
+                // made an admin has the admins' keys from nobody, if all other admins are gone.
+                let gives = |other: &usize| {
+                    let other = &self.cast.devices[*other];
+                    other.is_admin() && self.cast.truth.epochs_of(&other.id).contains(&op.epoch)
+                };
+                let suspensions = self.cast.truth.suspensions;
+                let given = group.iter().any(gives) || !(suspensions || space == Some(&keys));
+                hold!(
+                    !given || (space == Some(&keys) && !device.is_admin()),
+                    "a device has ops and was not given their keys"
+                );
+            }
         }
-        self.check_nothing_lost()
+        Ok(())
     }
 
-    /// Every acknowledged op is on every device that may have it.
-    fn check_nothing_lost(&mut self) -> Held {
-        let mut heights: BTreeMap<_, u64> = BTreeMap::new();
-        for write in self
-            .cast
-            .truth
-            .writes()
-            .filter(|write| write.record.twin == 0)
-        {
-            let (_, _, log, seq, _) = write.order;
-            let known = heights
-                .entry((log, write.record.space.clone()))
-                .or_default();
-            *known = (*known).max(seq);
+    /// Every op that a device of the group has acknowledged is on all of them.
+    fn check_nothing_lost(&mut self, group: &[usize]) -> Held {
+        let authors: BTreeSet<_> = group
+            .iter()
+            .map(|device| self.cast.devices[*device].id)
+            .collect();
+        let logs: BTreeSet<_> = self.cast.truth.ops().map(|(log, ..)| *log).collect();
+        for log in logs {
+            let height = self.cast.truth.height(&log);
+            let by_group = |author| authors.contains(&author);
+            if !self.cast.truth.author(&log).is_some_and(by_group) {
+                continue;
+            }
+            for device in group {
+                let heads = self.cast.devices[*device].vault_ref().heads()?;
+                let held = heads.iter().find(|head| head.log == log);
+                hold!(
+                    held.map(|head| head.head.height) == Some(height),
+                    "an acknowledged op is lost"
+                );
+            }
         }
-        for device in self.cast.of_twin(0) {
-            let device = &self.cast.devices[device];
-            let held: BTreeMap<_, _> = device
-                .vault_ref()
-                .heads()?
-                .into_iter()
-                .map(|head| (head.log, head.head.height))
-                .collect();
-            for ((log, space), height) in &heights {
-                let admins_only = *space == SpaceName::keys().to_string();
-                if !admins_only || device.role == Role::Admin {
-                    hold!(held.get(log) == Some(height), "an acknowledged op is lost");
-                }
+        Ok(())
+    }
+
+    /// The newest words bring back everything that counts, and old ones nothing that was begun after them.
+    fn check_words(&mut self, group: &[usize]) -> Held {
+        let device = &self.cast.devices[group[0]];
+        let vault = device.vault_ref();
+        let rotations = vault.identity().rotations();
+        let words = self.cast.words[rotations - 1];
+        let opened = self.opened_by(words)?;
+        for (log, seq, op) in self.cast.truth.ops() {
+            if op.writes.iter().any(|write| write.record.twin != 0) {
+                continue;
+            }
+            hold!(
+                seq > device.view.counted(log) || opened.contains(&op.epoch),
+                "the words do not open everything"
+            );
+        }
+        let known = &self.cast.words[..rotations];
+        let old: BTreeSet<usize> = known.iter().copied().filter(|old| *old != words).collect();
+        for old in old {
+            // Words may have come up again: what counts is when they were in use last.
+            let last = known.iter().rposition(|words| *words == old);
+            let later = last.map_or(0, |last| last + 2);
+            let opened = self.opened_by(old)?;
+            for (_, _, op) in self.cast.truth.ops() {
+                hold!(
+                    op.rotations < later || !opened.contains(&op.epoch),
+                    "old words open what was written after they were replaced"
+                );
             }
         }
         Ok(())
@@ -137,33 +248,37 @@ impl World {
         for device in ours {
             self.cast.check_records(device, self.now)?;
             hold!(
-                !self.cast.devices[device].view.waits(),
+                self.cast.devices[device].view.last_waiting().is_none(),
                 "something waits for a time that has come"
             );
         }
         Ok(())
     }
 
-    /// Every record is on every device what the reference makes of all writes.
-    fn check_all_merged(&mut self) -> Held {
+    /// Every record is on every device what the reference makes of all writes that count.
+    fn check_all_merged(&mut self, group: &[usize]) -> Held {
         let truth = &self.cast.truth;
         let names: BTreeSet<_> = truth.writes().map(|write| write.record.clone()).collect();
-        for name in names.iter().filter(|name| name.twin == 0) {
-            let writes = self
-                .cast
-                .truth
-                .writes()
-                .filter(|write| write.record == *name);
-            let expected = reference::fields(writes);
-            let space = SpaceName::any(&name.space).map_err(|error| fault!("{error}"))?;
-            let admins_only = space == SpaceName::keys();
-            for device in self.cast.of_twin(0) {
-                let device = &mut self.cast.devices[device];
+        let first = &self.cast.devices[group[0]].view;
+        let mut expected = BTreeMap::new();
+        for name in names.into_iter().filter(|name| name.twin == 0) {
+            let writes = self.cast.truth.writes();
+            let counting = writes.filter(|write| {
+                let (_, _, log, seq, _) = write.order;
+                write.record == name && seq <= first.counted(&log)
+            });
+            let fields = reference::fields(counting);
+            expected.insert(name, fields);
+        }
+        for device in group {
+            let device = &mut self.cast.devices[*device];
+            let admin = device.is_admin();
+            for (name, expected) in &expected {
+                let space = SpaceName::any(&name.space).map_err(|error| fault!("{error}"))?;
                 let shown = device.vault().get(&space, &name.collection, &name.id)?;
                 let shown = shown.map(|record| record.fields);
-                let may_see = !admins_only || device.role == Role::Admin;
-                let right = if may_see {
-                    shown == expected
+                let right = if space != SpaceName::keys() || admin {
+                    shown == *expected
                 } else {
                     shown.is_none()
                 };
@@ -171,6 +286,24 @@ impl World {
                     right,
                     "{name:?} is {shown:?} on a device, and not {expected:?}"
                 );
+            }
+        }
+        Ok(())
+    }
+
+    /// Who is out reads nothing that was written by anybody who knew, whatever it still gets.
+    fn check_unreadable(&mut self) -> Held {
+        for group in self.groups() {
+            let identity = self.cast.devices[group[0]].vault_ref().identity();
+            let back = &self.cast.truth.back;
+            for device in identity.gone().filter(|gone| !back.contains(gone)) {
+                let keys = self.cast.truth.epochs_of(device);
+                for (_, _, op) in self.cast.truth.ops() {
+                    hold!(
+                        !op.out.contains(device) || !keys.contains(&op.epoch),
+                        "a removed device can read what was written by one that knew"
+                    );
+                }
             }
         }
         Ok(())
@@ -193,7 +326,9 @@ impl World {
         }
         for device in ours {
             let device = &mut self.cast.devices[device];
-            if device.role == Role::Member {
+            let id = device.id;
+            let promoted = self.cast.truth.promoted.contains(&id);
+            if !promoted && device.vault().identity().role_once(&id) == Some(Role::Member) {
                 let spaces = device.vault().spaces()?;
                 hold!(
                     !spaces.contains(&SpaceName::keys()),
@@ -254,5 +389,32 @@ impl World {
             );
         }
         Ok(())
+    }
+
+    /// The epochs that some words open, with the grants on all devices and the epochs before those.
+    fn opened_by(&self, words: usize) -> Held<BTreeSet<EpochId>> {
+        let key = recovery(words).sealing();
+        let (mut seen, mut epochs) = (BTreeSet::new(), BTreeSet::new());
+        for device in self.cast.of_twin(0) {
+            let vault = self.cast.devices[device].vault_ref();
+            for id in vault.grants()? {
+                if !seen.insert(id) {
+                    continue;
+                }
+                let bytes = vault.grant(&id)?;
+                let bytes = bytes.ok_or_else(|| fault!("a grant is listed and not there"))?;
+                let grant = Grant::from_bytes(&bytes).map_err(|error| fault!("{error}"))?;
+                // To other words: an error.
+                let keys = grant.open_with(vault.identity(), Recipient::Words, &key);
+                for granted in keys.unwrap_or_default() {
+                    let before = granted.predecessor.as_ref();
+                    let before =
+                        before.and_then(|sealed| granted.key.open_predecessor(sealed).ok());
+                    epochs.insert(granted.key.id());
+                    epochs.extend(before.map(|before| before.id()));
+                }
+            }
+        }
+        Ok(epochs)
     }
 }

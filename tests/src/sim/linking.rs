@@ -164,6 +164,9 @@ impl Phone {
             "a device was admitted that is not the one whose code was typed"
         );
         let phone = &mut scene.cast.devices[self.device];
+        if !phone.is_admin() {
+            return Err(End::over("the phone is no admin any more"));
+        }
         let admission = phone
             .vault()
             .admit(&statement, scene.dice.rng())
@@ -304,6 +307,7 @@ impl NewDevice {
         let admitted = match joining.receive(frame).map_err(End::over)? {
             Progress::More(joining) => return Ok(NewStep::Joining(joining)),
             Progress::Admitted(admitted) => admitted,
+            Progress::Material(_) => return Err(End::over("nobody has asked for help")),
         };
         let newcomer = &scene.cast.newcomers[self.newcomer];
         let (twin, skew, home) = (newcomer.twin, newcomer.skew, newcomer.home.clone());
@@ -311,11 +315,7 @@ impl NewDevice {
             *admitted.log.twin() == scene.cast.twins[twin],
             "a new device joined a twin that its person did not mean"
         );
-        let me = admitted.log.device(&newcomer.id);
-        let role = me
-            .ok_or_else(|| fault!("admitted by a log without this device"))?
-            .role;
-        let device = Device::linked(home, twin, role, skew, &admitted, scene.dice)?;
+        let device = Device::linked(home, twin, skew, &admitted, scene.dice)?;
         let device = scene.cast.join(device);
         scene.cast.inspect(device, scene.now)?;
         self.outbox.push_back(admitted.done());

@@ -4,7 +4,7 @@
 //!
 //! Read top-down:
 //! - [`run`]: one run
-//! - `story`, `intruders`: what happens, by chance; who attacks
+//! - `story`, `members`, `intruders`: what happens, by chance; who comes and goes; who attacks
 //! - `ending`: healing, and what must then be true
 //! - `world`, `traffic`, `cable`, `party`: the event loop, what goes over virtual connections, who talks over them
 //! - `linking`: the two sides of a link, and the person between them
@@ -20,6 +20,7 @@ mod ending;
 mod fault;
 mod intruders;
 mod linking;
+mod members;
 mod party;
 mod reference;
 mod story;

@@ -1,5 +1,6 @@
 //! Who is at the ends of a cable, and what they can reach.
 
+use twin_ops::store::OpStore;
 use twin_sync::machine::Machine;
 use twin_sync::session::{Session, Side, Stay, SyncEvent};
 use twin_sync::transport::TransportKey;
@@ -8,7 +9,7 @@ use twin_vault::Vault;
 use super::cast::Cast;
 use super::device::Instant;
 use super::dice::Dice;
-use super::fault::Fault;
+use super::fault::{Fault, hold};
 
 /// Everything that a party can reach while it acts.
 pub struct Scene<'a> {
@@ -109,12 +110,24 @@ impl Syncing {
         self.session.device().is_some()
     }
 
-    /// What a device does when its session tells it something: after a sync it gives keys to those who lack them.
+    /// What a device does when its session tells it something: after a sync it does what has become its to do.
     fn heed(&mut self, scene: &mut Scene<'_>) -> Result<(), End> {
         while let Some(event) = self.session.next_event() {
-            if event == SyncEvent::InSync {
-                let vault = scene.cast.devices[self.device].vault();
-                vault.grant_missing(scene.dice.rng()).map_err(Fault::from)?;
+            match event {
+                SyncEvent::InSync => {
+                    let now = scene.cast.devices[self.device].clock(scene.now);
+                    let vault = scene.cast.devices[self.device].vault();
+                    vault.tend(now, scene.dice.rng()).map_err(Fault::from)?;
+                }
+                SyncEvent::Met(peer) => {
+                    let vault = scene.cast.devices[self.device].vault_ref();
+                    let once = vault.identity().role_once(&peer).is_some();
+                    hold!(
+                        !once || vault.admits(&peer),
+                        "a device talks to one that it knows to be out"
+                    );
+                }
+                _ => {}
             }
         }
         Ok(())

@@ -1,6 +1,5 @@
 //! What happens in a run: people write, devices meet, are linked, crash and have wrong clocks, all by chance.
 
-use twin_identity::device::Role;
 use twin_ops::space::SpaceName;
 use twin_ops::value::{Fields, Value};
 use twin_sync::session::Stay;
@@ -20,6 +19,9 @@ use super::world::World;
 const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
+
+/// The most devices of a run, with those that are out.
+const MOST_DEVICES: usize = 8;
 
 /// What kind of run this is.
 pub struct Story {
@@ -75,12 +77,14 @@ impl World {
         if self.dice.chance(story.attacks) {
             return intruders::attack(self);
         }
-        let wanted = self.cast.of_twin(0).len() < story.devices;
+        let wanted =
+            self.cast.of_twin(0).len() < MOST_DEVICES && self.in_log(device) < story.devices;
         match self.dice.below(100) {
             0..20 if wanted => self.link(),
-            0..54 => self.write_something(device),
-            54..80 => self.some_meet(&ours, story),
-            80..86 => self.crash(device),
+            0..48 => self.write_something(device),
+            48..60 => self.change_members(device),
+            60..82 => self.some_meet(&ours, story),
+            82..86 => self.crash(device),
             86..92 => {
                 self.set_clock(device, story);
                 Ok(())
@@ -102,7 +106,7 @@ impl World {
 
     /// A person writes something on a device.
     pub fn write_something(&mut self, device: usize) -> Held {
-        let space = some_space(&mut self.dice, self.cast.devices[device].role);
+        let space = some_space(&mut self.dice, self.cast.devices[device].is_admin());
         let changes: Vec<WriteChange> = (0..self.dice.between(1, 3))
             .map(|_| some_change(&mut self.dice))
             .collect();
@@ -153,7 +157,7 @@ impl World {
     /// A person links a new device.
     fn link(&mut self) -> Held {
         let admins: Vec<usize> = self.running();
-        let is_admin = |device: &usize| self.cast.devices[*device].role == Role::Admin;
+        let is_admin = |device: &usize| self.cast.devices[*device].is_admin();
         let admins: Vec<usize> = admins.into_iter().filter(is_admin).collect();
         if admins.is_empty() {
             return Ok(());
@@ -221,9 +225,9 @@ impl World {
     }
 }
 
-fn some_space(dice: &mut Dice, role: Role) -> SpaceName {
+fn some_space(dice: &mut Dice, admin: bool) -> SpaceName {
     match dice.below(10) {
-        0 if role == Role::Admin => SpaceName::keys(),
+        0 if admin => SpaceName::keys(),
         1 => SpaceName::members(),
         number => {
             let name = ["notes", "work", "home"][usize::try_from(number).unwrap() % 3];

@@ -72,6 +72,8 @@ impl World {
         });
         let must_succeed = quality.is_good();
         let mut cable = Cable::new([Box::new(first), Box::new(second)], quality);
+        cable.pair = Some(devices);
+        cable.shuns = [0, 1].map(|side| self.cast.shuns(devices[side], devices[1 - side]));
         cable.must_succeed = must_succeed;
         self.connect(cable)
     }
@@ -160,8 +162,10 @@ impl World {
                 self.cast
                     .trace
                     .say(self.now, || format!("cable {id}, device {device:?}: {why}"));
+                let pair = cable.pair;
+                let mutual = pair.is_none_or(|pair| self.cast.are_mutual(pair));
                 hold!(
-                    !cable.must_succeed,
+                    !cable.must_succeed || cable.shuns.contains(&true) || !mutual,
                     "two devices of one twin could not sync: {why}"
                 );
                 cable.sides[side].party = Some(party);
@@ -206,10 +210,13 @@ impl World {
         let Some(cable) = self.cables.get_mut(&id) else {
             return;
         };
+        let shuns =
+            |pair: [usize; 2]| cable.shuns[side] && self.cast.shuns(pair[side], pair[1 - side]);
+        let is_strange = cable.is_strange || cable.pair.is_some_and(shuns);
         let here = &mut cable.sides[side];
         let party = here.party.as_ref();
         if let Some(device) = party
-            .filter(|p| cable.is_strange && p.is_honest())
+            .filter(|p| is_strange && p.is_honest())
             .and_then(|p| p.device())
         {
             let twin = self.cast.devices[device].twin;

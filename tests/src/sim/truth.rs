@@ -7,10 +7,10 @@ use twin_identity::aead::DataKey;
 use twin_identity::id::DeviceId;
 use twin_ops::change::{Change, Kind};
 use twin_ops::epoch::{EpochId, EpochKey};
-use twin_ops::grant::{Grant, GrantId};
+use twin_ops::grant::{Grant, GrantId, Recipient};
 use twin_ops::op::{Link, LogId, Op, Part};
 use twin_ops::seal::{PartPlace, open_part};
-use twin_ops::space::SpaceName;
+use twin_ops::space::{Audience, SpaceName};
 use twin_ops::store::{LogHead, OpStore};
 use twin_vault::{Vault, WriteChange};
 
@@ -28,6 +28,10 @@ pub struct Acknowledged {
     pub epoch: EpochId,
     /// What it changes.
     pub writes: Vec<Write>,
+    /// How many rotations its author knew of.
+    pub rotations: usize,
+    /// Who was out, as far as its author knew.
+    pub out: BTreeSet<DeviceId>,
 }
 
 impl Acknowledged {
@@ -44,6 +48,14 @@ pub struct Truth {
     heads: BTreeMap<LogId, u64>,
     /// The devices of each twin: the first, and those whose code a person has typed.
     pub admitted: BTreeSet<(usize, DeviceId)>,
+    /// How far the logs of devices that were removed or suspended went, where that was said.
+    lines: BTreeMap<LogId, u64>,
+    /// Whether anybody was ever suspended.
+    pub suspensions: bool,
+    /// Devices that were out for somebody and came back, by a resumption or a rotation that keeps them.
+    pub back: BTreeSet<DeviceId>,
+    /// Devices that somebody made an admin.
+    pub promoted: BTreeSet<DeviceId>,
     keys: BTreeMap<EpochId, Opened>,
     grants: BTreeMap<GrantId, Granted>,
 }
@@ -60,8 +72,20 @@ pub struct Opened {
 
 /// What a grant gives to whom.
 struct Granted {
-    recipients: BTreeSet<Option<DeviceId>>,
+    recipients: BTreeSet<Recipient>,
+    /// Those of them that are given the admins' keys too.
+    admins: BTreeSet<Recipient>,
     epochs: BTreeSet<EpochId>,
+    for_admins: BTreeSet<EpochId>,
+}
+
+impl Granted {
+    /// What it gives to somebody.
+    fn gives(&self, to: &Recipient) -> impl Iterator<Item = EpochId> {
+        let members = self.epochs.iter().filter(|_| self.recipients.contains(to));
+        let admins = self.for_admins.iter().filter(|_| self.admins.contains(to));
+        members.chain(admins).copied()
+    }
 }
 
 impl Truth {
@@ -73,6 +97,38 @@ impl Truth {
     /// Every acknowledged write.
     pub fn writes(&self) -> impl Iterator<Item = &Write> {
         self.ops.values().flat_map(|op| &op.writes)
+    }
+
+    /// Every acknowledged op, with its log and place in it.
+    pub fn ops(&self) -> impl Iterator<Item = (&LogId, u64, &Acknowledged)> {
+        self.ops.iter().map(|((log, seq), op)| (log, *seq, op))
+    }
+
+    /// Who writes a log.
+    pub fn author(&self, log: &LogId) -> Option<DeviceId> {
+        let op = self.op(*log, 1)?;
+        op.writes.first().map(|write| write.order.1)
+    }
+
+    /// How far a log was acknowledged.
+    pub fn height(&self, log: &LogId) -> u64 {
+        self.heads.get(log).copied().unwrap_or(0)
+    }
+
+    /// How far a log of a device that is out may count at most.
+    pub fn line(&self, log: &LogId) -> u64 {
+        self.lines.get(log).copied().unwrap_or(0)
+    }
+
+    /// A person removes or suspends a device on another: what is there of its logs is to count.
+    pub fn draw_lines(&mut self, vault: &Vault, device: &DeviceId) -> Held {
+        for LogHead { log, head } in vault.heads()? {
+            if self.author(&log) == Some(*device) {
+                let line = self.lines.entry(log).or_default();
+                *line = (*line).max(head.height);
+            }
+        }
+        Ok(())
     }
 
     /// How many ops were acknowledged.
@@ -155,11 +211,26 @@ impl Truth {
             head.height == known + 1,
             "an own log has a hole or was written twice"
         );
+        let identity = vault.identity();
+        let suspended = identity.devices().values();
+        let suspended = suspended.filter(|device| device.suspended);
         let op = Acknowledged {
             link: head.link,
             epoch,
             writes: writes.clone(),
+            rotations: identity.rotations(),
+            out: identity
+                .gone()
+                .copied()
+                .chain(suspended.map(|device| device.public.id))
+                .collect(),
         };
+        for device in &op.out {
+            hold!(
+                self.back.contains(device) || !self.epochs_of(device).contains(&epoch),
+                "something was written in an epoch whose key a device has that its writer knew to be out"
+            );
+        }
         self.ops.insert((log, head.height), op);
         Ok(writes)
     }
@@ -176,18 +247,23 @@ impl Truth {
     /// The epochs that a device has the keys of: those in the grants that it holds and that are for it. Each grant is
     /// opened once, by the first device that has it and may.
     pub fn epochs(&mut self, vault: &Vault) -> Held<BTreeSet<EpochId>> {
-        let me = Some(vault.device());
+        let me = Recipient::Device(vault.device());
         let mut epochs = BTreeSet::new();
         for id in vault.grants()? {
             if !self.grants.contains_key(&id) {
                 self.open_grant(vault, id)?;
             }
             let known = self.grants.get(&id);
-            if let Some(known) = known.filter(|known| known.recipients.contains(&me)) {
-                epochs.extend(&known.epochs);
-            }
+            epochs.extend(known.into_iter().flat_map(|known| known.gives(&me)));
         }
         Ok(epochs)
+    }
+
+    /// The epochs that a device has the keys of, or can get from all grants that there are.
+    pub fn epochs_of(&self, device: &DeviceId) -> BTreeSet<EpochId> {
+        let to = Recipient::Device(*device);
+        let grants = self.grants.values();
+        grants.flat_map(|granted| granted.gives(&to)).collect()
     }
 
     fn open_grant(&mut self, vault: &Vault, id: GrantId) -> Held {
@@ -197,21 +273,36 @@ impl Truth {
             .ok_or_else(|| fault!("a grant is listed and not there"))?;
         let grant = Grant::from_bytes(&bytes).map_err(|error| refused(&error))?;
         let recipients: BTreeSet<_> = grant.recipients().collect();
-        if !recipients.contains(&Some(vault.device())) {
+        if !recipients.contains(&Recipient::Device(vault.device())) {
             return Ok(());
         }
-        let mut epochs = BTreeSet::new();
+        let admins = grant.admin_recipients().collect();
+        let (mut epochs, mut for_admins) = (BTreeSet::new(), BTreeSet::new());
         let keys = grant.open(vault.identity(), vault.device_keys());
         for granted in keys.map_err(|error| refused(&error))? {
-            epochs.insert(granted.key.id());
-            let opened = Opened {
-                space: granted.space,
-                parts: granted.key.part_key(),
-                key: granted.key,
-            };
-            self.keys.insert(opened.key.id(), opened);
+            // Each epoch opens the one before it.
+            let before = granted.predecessor.as_ref();
+            let before = before.and_then(|sealed| granted.key.open_predecessor(sealed).ok());
+            for key in [Some(granted.key), before].into_iter().flatten() {
+                match granted.space.audience() {
+                    Audience::Members => epochs.insert(key.id()),
+                    Audience::Admins => for_admins.insert(key.id()),
+                };
+                let opened = Opened {
+                    space: granted.space.clone(),
+                    parts: key.part_key(),
+                    key,
+                };
+                self.keys.insert(opened.key.id(), opened);
+            }
         }
-        self.grants.insert(id, Granted { recipients, epochs });
+        let granted = Granted {
+            recipients,
+            admins,
+            epochs,
+            for_admins,
+        };
+        self.grants.insert(id, granted);
         Ok(())
     }
 }

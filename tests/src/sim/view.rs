@@ -3,10 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use twin_identity::log::Counts;
+use twin_ops::chain::Head;
 use twin_ops::change::Stamp;
 use twin_ops::epoch::EpochId;
 use twin_ops::op::LogId;
-use twin_ops::store::LogHead;
+use twin_ops::store::OpStore;
+use twin_vault::Vault;
 
 use super::fault::{Held, fault, hold};
 use super::reference::Write;
@@ -21,8 +24,11 @@ pub type PartName = (LogId, u64, u64);
 /// What a device must hold and show.
 #[derive(Default)]
 pub struct View {
+    /// How much of each log is here, set aside or not.
     heights: BTreeMap<LogId, u64>,
-    /// Counts.
+    /// How much of it counts.
+    counted: BTreeMap<LogId, u64>,
+    /// Is merged, as far as its log counts.
     merged: BTreeSet<PartName>,
     /// Stamped too far ahead.
     waiting: BTreeSet<(Stamp, PartName)>,
@@ -43,22 +49,30 @@ fn name(write: &Write) -> PartName {
 impl View {
     /// Whether a write counts here.
     pub fn counts(&self, write: &Write) -> bool {
-        self.merged.contains(&name(write))
+        let part = name(write);
+        self.merged.contains(&part) && self.reaches(&part)
     }
 
-    /// Whether something waits for the clock.
-    pub fn waits(&self) -> bool {
-        !self.waiting.is_empty()
+    fn reaches(&self, (log, seq, _): &PartName) -> bool {
+        *seq <= self.counted(log)
     }
 
-    /// Whether something waits for a key.
-    pub fn has_unread(&self) -> bool {
-        !self.unread.is_empty()
+    /// How much of a log counts here.
+    pub fn counted(&self, log: &LogId) -> u64 {
+        self.counted.get(log).copied().unwrap_or(0)
+    }
+
+    /// The parts that wait for a key.
+    pub fn unread(&self) -> impl Iterator<Item = &PartName> {
+        self.unread.iter().filter(|part| self.reaches(part))
     }
 
     /// The latest stamp that waits for the clock.
     pub fn last_waiting(&self) -> Option<Stamp> {
-        self.waiting.last().map(|(stamp, _)| *stamp)
+        let mut waiting = self.waiting.iter().rev();
+        waiting
+            .find(|(_, part)| self.reaches(part))
+            .map(|(stamp, _)| *stamp)
     }
 
     /// The device's clock shows `now`: what is due counts.
@@ -74,26 +88,26 @@ impl View {
     /// The device wrote this itself: it counts whatever the clock says.
     pub fn wrote(&mut self, log: LogId, height: u64, writes: &[Write]) {
         self.heights.insert(log, height);
+        self.counted.insert(log, height);
         self.merged.extend(writes.iter().map(name));
     }
 
-    /// The device holds these logs, and has the keys of these epochs, while its clock shows `now`.
+    /// The device holds what is in its vault, and has the keys of these epochs, while its clock shows `now`. What counts
+    /// of the logs of devices that are out is as its identity log has it.
     ///
     /// # Errors
     /// It holds what nobody has written, or has lost something.
     pub fn hold(
         &mut self,
         now: u64,
-        heads: &[LogHead],
+        vault: &Vault,
         epochs: &BTreeSet<EpochId>,
         truth: &Truth,
     ) -> Held {
-        for LogHead { log, head } in heads {
+        let heads = vault.heads()?.into_iter();
+        let heads: BTreeMap<LogId, Head> = heads.map(|head| (head.log, head.head)).collect();
+        for (log, head) in &heads {
             let known = self.heights.entry(*log).or_default();
-            hold!(head.height >= *known, "an op that was taken over is gone");
-            if head.height == *known {
-                continue;
-            }
             for seq in *known + 1..=head.height {
                 let op = truth.op(*log, seq).ok_or_else(|| {
                     fault!("a vault holds op {seq} of a log in which nobody wrote it")
@@ -105,13 +119,34 @@ impl View {
                 link == Some(head.link),
                 "a vault holds another op than its author wrote"
             );
-            *known = head.height;
+            *known = (*known).max(head.height);
         }
-        let lost = self
-            .heights
-            .keys()
-            .any(|log| !heads.iter().any(|head| head.log == *log));
-        hold!(!lost, "a log that was taken over is gone");
+        let identity = vault.identity();
+        for (log, height) in &self.heights {
+            let author = truth
+                .author(log)
+                .ok_or_else(|| fault!("a log that nobody wrote"))?;
+            let counted = match identity.counts(&author, log.as_bytes()) {
+                Counts::All => *height,
+                Counts::Nothing => 0,
+                Counts::UpTo(line) if *height < line.height => *height,
+                Counts::UpTo(line) => {
+                    let op = truth.op(*log, line.height);
+                    let same = op.is_some_and(|op| *op.link.as_bytes() == line.head);
+                    if same { line.height } else { 0 }
+                }
+            };
+            let shown = heads.get(log).map_or(0, |head| head.height);
+            hold!(
+                shown == counted,
+                "a vault shows {shown} ops of a log of which it holds {height} and {counted} count"
+            );
+            hold!(
+                identity.gone().all(|gone| *gone != author) || shown <= truth.line(log),
+                "ops count that a device wrote after its removal"
+            );
+            self.counted.insert(*log, shown);
+        }
         self.read(now, epochs, truth);
         Ok(())
     }

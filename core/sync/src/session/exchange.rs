@@ -21,7 +21,7 @@ impl<S: OpStore + ?Sized> Session<S> {
     }
 
     pub(super) fn on_proof(&mut self, proof: &[u8; 32], store: &S) -> Result<(), SyncError> {
-        if self.handshake.check(store.discovery_key(), proof) {
+        if self.handshake.check(proof) {
             self.name_device(store);
             return Ok(());
         }
@@ -59,6 +59,11 @@ impl<S: OpStore + ?Sized> Session<S> {
             .handshake
             .check_device(twin, &device.device, &device.signature)
         {
+            return Err(SyncError::NotLinked);
+        }
+        // Who is not known may be linked by entries that are still to come; who is known to be out may not.
+        let once = store.identity().role_once(&device.device).is_some();
+        if once && !store.admits(&device.device) {
             return Err(SyncError::NotLinked);
         }
         self.phase = Phase::Open(device.device);

@@ -48,6 +48,9 @@ pub(super) struct Handshake {
     peer: TransportKey,
     my_nonce: [u8; 32],
     peer_nonce: Option<[u8; 32]>,
+    /// What the peer's proof must be: by the key that our own was made with, whatever became known since. Otherwise one
+    /// side could go on with tags and the other without.
+    expected: Option<Secret<32>>,
     /// Chance, for what there is nothing true to say.
     chance: Secret<32>,
 }
@@ -67,6 +70,7 @@ impl Handshake {
             peer,
             my_nonce,
             peer_nonce: None,
+            expected: None,
             chance: Secret::random(rng),
         }
     }
@@ -107,26 +111,23 @@ impl Handshake {
     }
 
     /// Our proof; chance if we have no key.
-    pub fn prove(&self, key: Option<&DiscoveryKey>) -> Secret<32> {
+    pub fn prove(&mut self, key: Option<&DiscoveryKey>) -> Secret<32> {
+        let theirs = self.transcript(self.side.other());
+        self.expected = key.map(|key| key.mac([theirs.as_slice()]));
         match key {
             Some(key) => key.mac([self.transcript(self.side).as_slice()]),
             None => Secret::new(*keyed(&self.chance, b"proof").as_bytes()),
         }
     }
 
-    /// Whether the peer's proof is by our discovery key.
-    pub fn check(&self, key: Option<&DiscoveryKey>, proof: &[u8; 32]) -> bool {
+    /// Whether the peer's proof is by the discovery key that we have proved.
+    pub fn check(&self, proof: &[u8; 32]) -> bool {
         #[cfg(twin_break)]
         if twin_identity::broken::is("sync_proof_unchecked") {
             return true;
         }
-        let transcript = self.transcript(self.side.other());
-        key.is_some_and(|key| {
-            key.mac([transcript.as_slice()])
-                .expose()
-                .ct_eq(proof)
-                .into()
-        })
+        let expected = self.expected.as_ref();
+        expected.is_some_and(|expected| expected.expose().ct_eq(proof).into())
     }
 
     /// Our tags: one for each secret that we share with a device, and chance.
@@ -199,16 +200,17 @@ mod tests {
         assert!(at_b.set_peer_nonce(at_a.my_nonce()));
         relayed.set_peer_nonce(at_a.my_nonce());
         let proof = at_a.prove(Some(&key));
-        assert!(at_b.check(Some(&key), proof.expose()));
-        assert!(
-            !relayed.check(Some(&key), proof.expose()),
-            "another connection"
-        );
-        assert!(!at_a.check(Some(&key), proof.expose()), "sent back");
-        let other = EpochKey::random(rng).discovery();
-        assert!(!at_b.check(Some(&other), proof.expose()), "another twin");
-        assert!(!at_b.check(None, proof.expose()), "no key at all");
-        assert!(!at_b.check(Some(&key), at_a.prove(None).expose()), "chance");
+        assert!(!at_b.check(proof.expose()), "before anything was proved");
+        at_b.prove(Some(&key));
+        assert!(at_b.check(proof.expose()));
+        relayed.prove(Some(&key));
+        assert!(!relayed.check(proof.expose()), "another connection");
+        assert!(!at_a.check(proof.expose()), "sent back");
+        assert!(!at_b.check(at_a.prove(None).expose()), "chance");
+        at_b.prove(Some(&EpochKey::random(rng).discovery()));
+        assert!(!at_b.check(proof.expose()), "another twin");
+        at_b.prove(None);
+        assert!(!at_b.check(proof.expose()), "no key at all");
     }
 
     #[test]

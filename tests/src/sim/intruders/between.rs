@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use twin_identity::context;
-use twin_identity::device::{DeviceKeys, Role};
+use twin_identity::device::DeviceKeys;
 use twin_identity::id::DeviceId;
 use twin_sync::link::new_device::{self, Waiting};
 use twin_sync::link::offer::Offer;
@@ -132,7 +132,7 @@ fn some_admin(world: &mut World) -> Option<usize> {
     let admins: Vec<usize> = world
         .running()
         .into_iter()
-        .filter(|device| world.cast.devices[*device].role == Role::Admin)
+        .filter(|device| world.cast.devices[*device].is_admin())
         .collect();
     (!admins.is_empty()).then(|| *world.dice.pick(&admins))
 }

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use minicbor::bytes::ByteVec;
+use twin_identity::body::Body;
 use twin_identity::device::{DeviceKeys, Role};
-use twin_identity::entry::Entry;
 use twin_identity::id::DeviceId;
 use twin_ops::change::{Change, Kind, RecordChange, Stamp};
 use twin_ops::op::{Op, Origin, Place};
@@ -155,7 +155,7 @@ fn forge(scene: &mut Scene<'_>, forger: usize, forgery: Forgery) -> Held<Vec<Syn
         Forgery::OpOfAnother => op_of_another(scene, forger)?.into_iter().collect(),
         Forgery::Hole | Forgery::FlippedPart => {
             let flipped = matches!(forgery, Forgery::FlippedPart);
-            vec![newest_op(scene, forger, flipped)?]
+            newest_op(scene, forger, flipped)?.into_iter().collect()
         }
         Forgery::Unlinked => {
             let keys = new_keys(scene)?;
@@ -214,8 +214,8 @@ fn op_of_another(scene: &mut Scene<'_>, forger: usize) -> Held<Option<SyncFrame>
 }
 
 /// The newest op of the forger's, of two that it has just written.
-fn newest_op(scene: &mut Scene<'_>, forger: usize, flipped: bool) -> Held<SyncFrame> {
-    let space = SpaceName::members();
+fn newest_op(scene: &mut Scene<'_>, forger: usize, flipped: bool) -> Held<Option<SyncFrame>> {
+    let space = SpaceName::new("forged").map_err(|error| fault!("{error}"))?;
     for _ in 0..2 {
         let change = some_change(scene.dice);
         scene
@@ -223,6 +223,9 @@ fn newest_op(scene: &mut Scene<'_>, forger: usize, flipped: bool) -> Held<SyncFr
             .write(forger, scene.now, scene.dice, &space, &[change])?;
     }
     let vault = scene.cast.devices[forger].vault_ref();
+    if !vault.admits(&vault.device()) {
+        return Ok(None);
+    }
     let id = space.id(vault.twin());
     for LogHead { log, head } in vault.heads()? {
         let origin = vault
@@ -238,7 +241,7 @@ fn newest_op(scene: &mut Scene<'_>, forger: usize, flipped: bool) -> Held<SyncFr
             } else {
                 run.remove(0);
             }
-            return Ok(ops(origin, run));
+            return Ok(Some(ops(origin, run)));
         }
     }
     Err(fault!("an own log is gone"))
@@ -314,8 +317,8 @@ fn device(scene: &mut Scene<'_>, forger: usize, signer: Option<DeviceId>) -> Hel
     let vault = scene.cast.devices[forger].vault_ref();
     let log = vault.identity();
     let statement = new.statement(log.twin(), Role::Admin);
-    let (heads, seq) = (log.heads(), log.next_seq());
-    let entry = Entry::add_device(log.twin(), &heads, seq, &statement, vault.device_keys());
+    let body = Body::AddDevice(Box::new(statement));
+    let entry = log.sign(&body, vault.device_keys());
     let mut bytes = entry
         .map_err(|error| fault!("{error}"))?
         .to_bytes()

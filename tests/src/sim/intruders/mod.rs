@@ -12,15 +12,13 @@ mod mask;
 mod stranger;
 mod wire;
 
-use twin_identity::device::Role;
-
 use super::fault::Held;
 use super::world::World;
 
 /// One of the attacks.
 pub fn attack(world: &mut World) -> Held {
     let ours = world.running();
-    let is_member = |device: &usize| world.cast.devices[*device].role == Role::Member;
+    let is_member = |device: &usize| !world.cast.devices[*device].is_admin();
     let members: Vec<usize> = ours.iter().copied().filter(is_member).collect();
     let victim = *world.dice.pick(&ours);
     let member = (!members.is_empty()).then(|| *world.dice.pick(&members));
