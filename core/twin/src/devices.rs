@@ -4,6 +4,7 @@ use twin_identity::device::Role;
 use twin_identity::id::{DeviceId, EntryId};
 use twin_identity::log::Device;
 use twin_identity::proof;
+use twin_vault::VaultError;
 
 use crate::activity::What;
 use crate::error::{Error, Result};
@@ -147,7 +148,7 @@ impl Twin {
     /// Names a device.
     pub fn rename_device(&self, device: &DeviceId, name: &str) -> Result<()> {
         if self.vault().identity().device(device).is_none() {
-            return Err(twin_vault::VaultError::NoSuchDevice.into());
+            return Err(VaultError::NoSuchDevice.into());
         }
         self.set_device_name_of(device, name)
     }
@@ -178,6 +179,9 @@ impl Twin {
     /// Suspends another device until it is resumed: for one that may only be mislaid, and for a stolen phone until the
     /// words are at hand.
     pub fn suspend(&self, device: &DeviceId) -> Result<()> {
+        if *device == self.device_id() {
+            return Err(Error::ItselfSuspended);
+        }
         self.vault().suspend(device, &mut rng())?;
         self.notify();
         self.note(What::Suspended {
@@ -187,6 +191,14 @@ impl Twin {
 
     /// Takes a suspension back.
     pub fn resume(&self, device: &DeviceId) -> Result<()> {
+        let suspended = {
+            let vault = self.vault();
+            let known = vault.identity().device(device);
+            known.ok_or(VaultError::NoSuchDevice)?.suspended
+        };
+        if !suspended {
+            return Err(Error::NotSuspended);
+        }
         self.vault().resume(device, &mut rng())?;
         self.notify();
         self.note(What::Resumed {
@@ -196,6 +208,9 @@ impl Twin {
 
     /// Lets a companion replace the phone: it becomes an admin, too.
     pub fn promote(&self, device: &DeviceId) -> Result<()> {
+        if self.vault().identity().is_admin(device) {
+            return Err(Error::AdminAlready);
+        }
         self.vault().promote(device, &mut rng())?;
         self.notify();
         self.note(What::Promoted {

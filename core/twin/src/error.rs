@@ -83,6 +83,15 @@ pub enum Error {
         "this is the only device that can add or remove others: let another one replace it first, or use the words there"
     )]
     LastAdmin,
+    /// A device suspends itself.
+    #[error("a device cannot suspend itself: do it on another one")]
+    ItselfSuspended,
+    /// Only what is suspended is resumed.
+    #[error("this device is not suspended: there is nothing to resume")]
+    NotSuspended,
+    /// The device is an admin.
+    #[error("this device may replace your phone already: there is nothing to do")]
+    AdminAlready,
     /// The person has never signed in there.
     #[error("you have not signed in to such a site under this persona: see the list of sites")]
     NoSuchSite,

@@ -105,7 +105,7 @@ fn devices_are_named_and_promoted_and_mistakes_are_explained() {
         on_phone(&["device", "revoke", "phone"]),
         &["only device that can add or remove"],
     );
-    complains(on_phone(&["device", "suspend", "phone"]), &["twin"]);
+    complains(on_phone(&["device", "suspend", "phone"]), &["cannot suspend itself"]);
     complains(
         on_phone(&["device", "replace", "phone"]),
         &["cannot replace itself"],
@@ -128,7 +128,9 @@ fn devices_are_named_and_promoted_and_mistakes_are_explained() {
         complains(on_laptop(words), &["phone"]);
     }
 
+    complains(on_phone(&["device", "resume", "desk"]), &["not suspended"]);
     on_phone(&["device", "promote", "desk"]).well();
+    complains(on_phone(&["device", "promote", "desk"]), &["already"]);
     laptop.meet(&phone);
     assert_eq!(laptop.status()["may_replace_phone"], 2);
     // What only phones see.

@@ -35,7 +35,7 @@ fn alone(cx: &Context, home: &Path, options: &Recover, name: &str) -> Result<()>
     cx.say(
         "This makes your twin anew: the same id and the same pseudonyms at sites, but none of your data.\n\
          If a device, a relay or a backup of yours is left, use `twin recover` without --alone: it brings\n\
-         everything back, and the two would not agree on who is in.\n\
+         everything back, while this makes a second one that is a stranger to the first.\n\
          It takes the words that your twin began with: if you have replaced them since, a device must help.",
     );
     if !options.yes && !cx.confirm("Is really nothing left?")? {
