@@ -61,7 +61,7 @@ pub struct Rotate {
     /// Devices named for the first time.
     #[n(4)]
     pub devices: Vec<DeviceStatement>,
-    /// Devices that stay, sorted by id. All others go.
+    /// Devices that stay, or come back, sorted by id. All others go.
     #[n(5)]
     pub keeps: Vec<Kept>,
     /// The guardians who may rotate next instead of the words.
@@ -86,6 +86,9 @@ pub struct Kept {
     /// What it may do from here on: no less than before.
     #[n(1)]
     pub role: Role,
+    /// Whether it stays suspended.
+    #[n(2)]
+    pub suspended: bool,
 }
 
 /// Guardians: people who together can rotate, after a delay that the person's devices count.

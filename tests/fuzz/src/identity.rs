@@ -125,6 +125,7 @@ impl Sample {
             keeps: vec![Kept {
                 device: self.phone.id(),
                 role: Role::Admin,
+                suspended: false,
             }],
             guardians: Some(Guardians {
                 authority: guardians.authority().public().hash(),

@@ -13,8 +13,8 @@ use crate::sign::{self, SignatureError, Use};
 use super::graph::Bits;
 use super::term::{Device, Start, Term, raise};
 use super::{
-    IdentityLog, LogError, MAX_DEVICES, MAX_ENTRIES, MAX_ENTRIES_PER_SIGNER, MAX_ROTATIONS,
-    MAX_TERM, MAX_UNVERIFIED,
+    IdentityLog, LogError, MAX_DEVICES, MAX_ENTRIES, MAX_ENTRIES_PER_SIGNER, MAX_FORKS,
+    MAX_ROTATIONS, MAX_TERM, MAX_UNVERIFIED,
 };
 
 /// How many branches are remembered.
@@ -40,14 +40,18 @@ impl IdentityLog {
         if let Some(rotate) = entry.rotation() {
             let start = self.check_rotation(&entry, rotate, base, &past)?;
             let number = self.keep(entry, past);
+            let start = Start { number, ..start };
             self.terms.insert(number, Term::new(&start));
             self.starts.insert(number, start);
             return Ok(true);
         }
         // Only a rotation can follow the genesis.
         let base = base.ok_or(LogError::NotAllowed)?;
+        // What comes under the rotation that counts has room of its own: who filled the log before it cannot keep
+        // anybody out after it.
         let others = self.entries.len() - self.graph.rotations();
-        if others >= MAX_ENTRIES || self.graph.term_len(base) >= MAX_TERM {
+        let is_tip = self.path.tip() == Some(base);
+        if self.graph.term_len(base) >= MAX_TERM || (others >= MAX_ENTRIES && !is_tip) {
             return Err(LogError::Limit);
         }
         if self.graph.term_is_in(base, &past) {
@@ -95,6 +99,11 @@ impl IdentityLog {
         checked.map(|()| true)
     }
 
+    /// Whether an entry that is here was verified. Others are kept and passed on, and nothing else.
+    fn is_verified(&self, entry: &Entry) -> bool {
+        entry.known_suite && (entry.signer.is_some() || entry.rotation().is_some())
+    }
+
     fn keep(&mut self, entry: Entry, past: Bits) -> usize {
         self.unseen |= matches!(entry.body, Body::Rotate(_) | Body::Veto(_));
         let entry = Arc::new(entry);
@@ -132,6 +141,10 @@ impl IdentityLog {
         let mut seq = 0;
         for prev in &place.prevs {
             seq = seq.max(match self.entries.get(prev) {
+                // Not every replica keeps what nobody can verify, and each must be able to take this.
+                Some(prev) if entry.known_suite && !self.is_verified(prev) => {
+                    return Err(LogError::Rule);
+                }
                 Some(prev) => prev.place.seq,
                 None if first => 0,
                 None => return Err(LogError::MissingPrev),
@@ -168,7 +181,10 @@ impl IdentityLog {
         if entry.signer.is_some() {
             return Err(LogError::Rule);
         }
-        if self.graph.rotations() >= MAX_ROTATIONS {
+        // Words that were replaced can still sign what came after the ones that they were for: that fills no log.
+        let follows = base == self.path.tip();
+        let beside = self.graph.successors(base).count();
+        if !follows && (beside >= MAX_FORKS || self.graph.rotations() >= MAX_ROTATIONS) {
             return Err(LogError::Limit);
         }
         let before = base.and_then(|base| self.graph.entry(base)?.rotation());
@@ -215,18 +231,28 @@ impl IdentityLog {
         let voters = voters.map(|device| device.public.id).collect();
         let mut kept = BTreeMap::new();
         for keep in &rotate.keeps {
-            let device = devices.get(&keep.device);
-            let device = device.or_else(|| waiting.get(&keep.device));
-            let device = device.ok_or(LogError::Rule)?;
-            if keep.role < device.role {
+            let known = devices.get(&keep.device);
+            let known = known.or_else(|| waiting.get(&keep.device)).cloned();
+            // The words bring back whom a thief has removed.
+            let known = known.or_else(|| {
+                let role = *gone.get(&keep.device)?;
+                let (statement, added) = self.graph.statement(&keep.device, past)?;
+                Some(Device {
+                    role,
+                    ..Device::new(statement, added)
+                })
+            });
+            let known = known.ok_or(LogError::Rule)?;
+            if keep.role < known.role {
                 return Err(LogError::Rule);
             }
             let device = Device {
                 role: keep.role,
-                suspended: false,
-                ..device.clone()
+                suspended: keep.suspended,
+                ..known
             };
             kept.insert(keep.device, device);
+            gone.remove(&keep.device);
         }
         for statement in &rotate.devices {
             let id = statement.device.id;
@@ -236,7 +262,8 @@ impl IdentityLog {
             }
             kept.insert(id, Device::new(statement, entry.id));
         }
-        if !kept.values().any(|device| device.role == Role::Admin) {
+        let is_admin = |device: &Device| device.role == Role::Admin && !device.suspended;
+        if !kept.values().any(is_admin) {
             return Err(LogError::Rule);
         }
         if kept.len() > MAX_DEVICES {
@@ -253,12 +280,13 @@ impl IdentityLog {
             }
             raise(&mut lines, removal);
         }
-        lines.retain(|device, _| !kept.contains_key(device));
+        lines.retain(|device, _| kept.get(device).is_none_or(|device| device.suspended));
         Ok(Start {
             devices: kept,
             gone,
             lines,
             voters,
+            number: 0,
         })
     }
 

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::authority::AuthorityHash;
+use crate::body::Body;
+use crate::device::DeviceStatement;
 use crate::entry::{Entry, Genesis};
 use crate::id::{DeviceId, EntryId};
 
@@ -76,8 +78,6 @@ pub(super) struct Graph {
     named: BTreeMap<DeviceId, Vec<usize>>,
     /// The rotations that follow each rotation, or the genesis.
     successors: BTreeMap<Option<usize>, BTreeSet<(EntryId, usize)>>,
-    /// The pasts of all rotations.
-    settled: Bits,
     heads: BTreeSet<usize>,
     /// What the first rotation reveals.
     first: AuthorityHash,
@@ -92,7 +92,6 @@ impl Graph {
             terms: BTreeMap::new(),
             named: BTreeMap::new(),
             successors: BTreeMap::new(),
-            settled: Bits::default(),
             heads: BTreeSet::new(),
             first: genesis.authority,
             genesis: genesis.entry_id(),
@@ -147,7 +146,6 @@ impl Graph {
             if entry.rotation().is_some() {
                 let successors = self.successors.entry(base).or_default();
                 successors.insert((entry.id, number));
-                self.settled.extend(&past);
             } else if let Some(base) = base {
                 let term = self.terms.entry(base).or_default();
                 term.order.insert((place.seq, entry.id, number));
@@ -212,6 +210,18 @@ impl Graph {
         named.into_iter().any(|number| past.contains(*number))
     }
 
+    /// The statement by which a device was named last, as far as `past` knows, and the entry that has it.
+    pub fn statement(&self, device: &DeviceId, past: &Bits) -> Option<(&DeviceStatement, EntryId)> {
+        let named = self.named.get(device)?.iter();
+        let entries = named.filter(|number| past.contains(**number));
+        let entry = entries
+            .filter_map(|number| self.entry(*number))
+            .max_by_key(|entry| (entry.place.seq, entry.id))?;
+        let mut statements = entry.body.names().iter();
+        let statement = statements.find(|statement| statement.device.id == *device)?;
+        Some((statement, entry.id))
+    }
+
     /// The rotations that follow `rotation`, or the genesis, by id.
     pub fn successors(&self, rotation: Option<usize>) -> impl Iterator<Item = usize> {
         let successors = self.successors.get(&rotation).into_iter().flatten();
@@ -231,9 +241,28 @@ impl Graph {
         body.map_or(self.first, |body| body.next)
     }
 
-    /// Whether a node is in the past of any rotation.
-    pub fn is_settled(&self, number: usize) -> bool {
-        self.settled.contains(number)
+    /// The acknowledgements of a rotation and of all that came of it.
+    pub fn acknowledgements_below(&self, rotation: usize) -> Vec<usize> {
+        let mut found = Vec::new();
+        let mut stack = vec![rotation];
+        while let Some(rotation) = stack.pop() {
+            let is_one = |number: &usize| {
+                let entry = self.entry(*number);
+                entry.is_some_and(|entry| entry.body == Body::Acknowledge)
+            };
+            found.extend(self.term(rotation).filter(is_one));
+            stack.extend(self.successors(Some(rotation)));
+        }
+        found
+    }
+
+    /// Whether a node is a rotation that guardians have made.
+    pub fn is_by_guardians(&self, number: usize) -> bool {
+        let Some(node) = self.node(number) else {
+            return false;
+        };
+        let rotate = node.entry.rotation();
+        rotate.is_some_and(|rotate| rotate.authority.hash() != self.commitment(node.base))
     }
 
     /// Nodes that no other builds on.

@@ -39,15 +39,19 @@ pub use path::Pending;
 pub use term::Device;
 use term::{Start, Term};
 
-/// The most entries of a log. Rotations may go beyond, up to [`MAX_ROTATIONS`], so that a thief who fills the log
-/// cannot keep its owner out.
+/// The most entries of a log. Rotations may go beyond, and after each of them there is room for [`MAX_TERM`] more, so
+/// that a thief who fills the log cannot keep its owner out.
 pub const MAX_ENTRIES: usize = 4096;
-/// The most entries between two rotations.
+/// The most entries between two rotations; for as many there is room after each, however full the log was before.
 pub const MAX_TERM: usize = 1024;
 /// The most entries by one signer between rotations.
 pub const MAX_ENTRIES_PER_SIGNER: usize = 256;
-/// The most rotations of a log.
+/// The most rotations of a log, not counting the next one after the one that counts.
 pub const MAX_ROTATIONS: usize = 512;
+/// The most rotations that follow one that does not count, or no more.
+pub const MAX_FORKS: usize = 64;
+/// How many rotations that contradict each other one more can settle.
+const MAX_SETTLED: usize = 4;
 /// The most entries of suites that this version cannot verify.
 pub const MAX_UNVERIFIED: usize = 32;
 /// The most devices in the causal past of an entry that adds another; only adding at the same time goes beyond.
@@ -208,36 +212,38 @@ impl IdentityLog {
         line.map_or(Counts::Nothing, Counts::UpTo)
     }
 
-    /// Whether whoever had seen `heads` knew of every removal and suspension that is in force, and of the rotation that
-    /// counts: what was sealed then was sealed to nobody who is out now.
-    pub fn knew_all_removals(&self, heads: &[EntryId]) -> bool {
+    /// Whether whoever stood under the rotation `base` and had seen `heads` stood where this log stands now, and knew of
+    /// every removal and suspension that is in force: what was sealed then was sealed to nobody who is out now.
+    pub fn knew_all_removals(&self, base: &EntryId, heads: &[EntryId]) -> bool {
         let (Some(tip), Some(past)) = (self.path.tip(), self.graph.past_of(heads)) else {
             return false;
         };
         let mut removals = self.term().into_iter().flat_map(|term| &term.removals);
-        past.contains(tip) && removals.all(|removal| past.contains(*removal))
+        self.graph.number(base) == Some(tip)
+            && past.contains(tip)
+            && removals.all(|removal| past.contains(*removal))
     }
 
-    /// The role that a device had where `heads` are all that is known; `None` if it was not in there, or suspended. A
-    /// later rotation says nothing of what a device did before it: any of the rotations known there will do.
-    pub fn role_at(&self, device: &DeviceId, heads: &[EntryId]) -> Option<Role> {
+    /// The role that a device had under the rotation `base`, where `heads` are all that is known; `None` if it was not in
+    /// there, or suspended.
+    pub fn role_at(&self, device: &DeviceId, base: &EntryId, heads: &[EntryId]) -> Option<Role> {
         let past = self.graph.past_of(heads)?;
-        let rotations = self.starts.keys().filter(|number| past.contains(**number));
-        let roles = rotations.filter_map(|rotation| {
-            let judged;
-            let term = match self.terms.get(rotation) {
-                Some(term) if self.graph.term_is_in(*rotation, &past) => term,
-                _ => {
-                    judged = self.term_within(*rotation, &past);
-                    &judged
-                }
-            };
-            let device = term.devices.get(device);
-            device
-                .filter(|device| !device.suspended)
-                .map(|device| device.role)
-        });
-        roles.max()
+        let base = self
+            .graph
+            .number(base)
+            .filter(|base| past.contains(*base))?;
+        let judged;
+        let term = match self.terms.get(&base) {
+            Some(term) if self.graph.term_is_in(base, &past) => term,
+            _ => {
+                judged = self.term_within(base, &past);
+                &judged
+            }
+        };
+        let device = term.devices.get(device);
+        device
+            .filter(|device| !device.suspended)
+            .map(|device| device.role)
     }
 
     /// Whether whoever had seen `later` had seen all of `earlier`.
@@ -255,6 +261,12 @@ impl IdentityLog {
     pub fn rotation(&self) -> Option<&Entry> {
         let tip = self.graph.entry(self.path.tip()?)?;
         Some(tip)
+    }
+
+    /// The rotation under which an entry is made now; the genesis before entry 1.
+    pub fn base(&self) -> EntryId {
+        let rotation = self.rotation().map(|rotation| rotation.id);
+        rotation.unwrap_or_else(|| self.genesis.entry_id())
     }
 
     /// The rotations that led here, first to last.
@@ -359,6 +371,22 @@ impl IdentityLog {
         new
     }
 
+    /// When this replica first saw each rotation and veto, in milliseconds since the Unix epoch.
+    pub const fn seen(&self) -> &BTreeMap<EntryId, u64> {
+        &self.seen
+    }
+
+    /// Takes the rotations that led to `rotation`, and it, for seen before all others: by the word of a device that is
+    /// trusted, or because the person's own words come next after it.
+    pub fn trust(&mut self, rotation: &EntryId) {
+        let mut next = self.graph.number(rotation);
+        while let Some(entry) = next.and_then(|number| self.graph.entry(number)) {
+            self.seen.insert(entry.id, 0);
+            next = self.graph.number(&entry.place.base);
+        }
+        self.settle();
+    }
+
     /// Tells when this replica first saw an entry, as [`IdentityLog::observe`] said.
     pub fn remember(&mut self, seen: impl IntoIterator<Item = (EntryId, u64)>) {
         self.seen.extend(seen);
@@ -380,11 +408,11 @@ impl IdentityLog {
             .flat_map(|term| term.devices.values())
             .filter_map(|device| self.graph.number(&device.added));
         let removals = term.into_iter().flat_map(|term| &term.removals).copied();
-        self.place_over(added.chain(removals).collect())
+        self.place_over(added.chain(removals).collect(), false)
     }
 
-    /// Where a new entry goes that should know of what is `needed`.
-    fn place_over(&self, mut needed: Vec<usize>) -> Place {
+    /// Where a new entry goes that should know of what is `needed`; `only`: and of no more than comes with it.
+    fn place_over(&self, mut needed: Vec<usize>, only: bool) -> Place {
         let tip = self.path.tip();
         let mut heads: Vec<(u64, EntryId, usize)> = self
             .graph
@@ -397,6 +425,9 @@ impl IdentityLog {
         heads.sort_unstable();
         let mut chosen = Vec::new();
         while chosen.len() < MAX_PREVS && !heads.is_empty() {
+            if only && needed.is_empty() && !chosen.is_empty() {
+                break;
+            }
             let worth = |head: usize| {
                 let knows = tip.is_none_or(|tip| self.graph.precedes(tip, head));
                 let known = needed
@@ -419,9 +450,7 @@ impl IdentityLog {
         Place {
             prevs,
             seq: highest.unwrap_or(0) + 1,
-            base: self
-                .rotation()
-                .map_or_else(|| self.genesis.entry_id(), |rotation| rotation.id),
+            base: self.base(),
         }
     }
 
@@ -435,8 +464,9 @@ impl IdentityLog {
         Entry::by_device(&self.twin, self.place(), body, signer)
     }
 
-    /// A rotation after all that is here, or of too many branches those that name whom it keeps. It still has to be
-    /// inserted, and can be refused then.
+    /// A rotation after what it has to know of: whom it keeps, who is out, and other rotations that it settles. No more,
+    /// because everybody has to be able to take it, and a thief may have flooded others with other things than us. It
+    /// still has to be inserted, and can be refused then.
     pub fn rotate(&self, rotate: Rotate, authority: &AuthorityKey) -> Result<Entry, CborError> {
         let named = |kept: &Kept| {
             let waiting = || {
@@ -446,7 +476,18 @@ impl IdentityLog {
             let device = self.device(&kept.device).or_else(waiting)?;
             self.graph.number(&device.added)
         };
-        let place = self.place_over(rotate.keeps.iter().filter_map(named).collect());
+        let mut needed: Vec<usize> = rotate.keeps.iter().filter_map(named).collect();
+        needed.extend(self.term().into_iter().flat_map(|term| &term.removals));
+        if let Some(tip) = self.path.tip() {
+            let base = self.graph.node(tip).and_then(|node| node.base);
+            let same = |other: &usize| {
+                self.graph.commitment(Some(*other)) == self.graph.commitment(Some(tip))
+            };
+            // The rotation that counts is one of them.
+            needed.extend(self.graph.successors(base).filter(same).take(MAX_SETTLED));
+            needed.push(tip);
+        }
+        let place = self.place_over(needed, true);
         Entry::by_authority(&self.twin, place, rotate, authority)
     }
 
@@ -461,19 +502,32 @@ impl IdentityLog {
         self.path.tip().map_or(0, |tip| self.graph.height(tip))
     }
 
-    /// A digest over the entries that say anything: equal digests, equal logs. What a rotation has cut off, and what
-    /// cannot be verified, is passed on but not counted: it can be more than a replica keeps.
+    /// A digest over the entries that make this log mean what it does: equal digests, equal logs. What other rotations
+    /// than those that count have begun, what a rotation has cut off, and what cannot be verified is passed on but not
+    /// counted: it can be more than a replica keeps. Rotations by guardians count with all that follows them, whether
+    /// their time has come or not, for replicas do not see it come at once.
     pub fn digest(&self) -> [u8; 32] {
-        let tip = self.path.tip();
+        let settled = self.path.last_by_words(&self.graph);
+        let mut live: BTreeSet<usize> = settled.into_iter().collect();
+        let mut stack: Vec<usize> = settled.into_iter().collect();
+        while let Some(rotation) = stack.pop() {
+            for next in self.graph.successors(Some(rotation)) {
+                if self.graph.is_by_guardians(next) && live.insert(next) {
+                    stack.push(next);
+                }
+            }
+        }
         let counted = self.entries.values().filter(|entry| {
-            let cut_off = |number| {
-                let base = self.graph.node(number).and_then(|node| node.base);
-                entry.rotation().is_none()
-                    && base != tip
-                    && self.graph.successors(base).next().is_some()
-                    && !self.graph.is_settled(number)
+            let Some(number) = self.graph.number(&entry.id).filter(|_| entry.known_suite) else {
+                return false;
             };
-            entry.known_suite && !self.graph.number(&entry.id).is_some_and(cut_off)
+            let base = self.graph.node(number).and_then(|node| node.base);
+            let lives = live.contains(&number)
+                || (entry.rotation().is_none() && base.is_some_and(|base| live.contains(&base)));
+            lives
+                || live
+                    .iter()
+                    .any(|rotation| self.graph.precedes(number, *rotation))
         });
         context::LOG_DIGEST.hash(counted.map(|entry| entry.id.as_bytes().as_slice()))
     }

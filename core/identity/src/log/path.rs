@@ -2,7 +2,8 @@
 //! rotated twice while apart, or somebody else has the words.
 //!
 //! - The words override guardians, whose rotation counts only after a delay from when this replica first saw it; a veto
-//!   starts the delay once more.
+//!   starts the delay once more. Once it counts and more devices have acknowledged it, words that were lost before and
+//!   found by somebody override nothing.
 //! - Of two rotations the one counts that more devices acknowledge, among those that were in before: counted once as
 //!   the one rotation knew them, and once as the other did, because each can leave devices out or bring its own. Both
 //!   counts must agree.
@@ -16,6 +17,7 @@ use crate::body::Body;
 use crate::id::{DeviceId, EntryId};
 
 use super::IdentityLog;
+use super::graph::Graph;
 
 const DAY: u64 = 24 * 60 * 60 * 1000;
 
@@ -42,6 +44,13 @@ impl Path {
     /// The last rotation.
     pub fn tip(&self) -> Option<usize> {
         self.rotations.last().copied()
+    }
+
+    /// The last rotation by words.
+    pub fn last_by_words(&self, graph: &Graph) -> Option<usize> {
+        let mut last = self.rotations.iter().rev();
+        last.find(|rotation| !graph.is_by_guardians(**rotation))
+            .copied()
     }
 
     /// All of them.
@@ -72,24 +81,31 @@ impl IdentityLog {
 
     /// The rotation that follows `base`, if one does.
     fn choose(&self, base: Option<usize>, path: &mut Path) -> Option<usize> {
-        let commitment = self.graph.commitment(base);
-        let (by_words, by_guardians): (Vec<usize>, Vec<usize>) =
-            self.graph.successors(base).partition(|number| {
-                let rotate = self.graph.entry(*number).and_then(|entry| entry.rotation());
-                rotate.is_some_and(|rotate| rotate.authority.hash() == commitment)
-            });
-        if !by_words.is_empty() {
-            return self.prefer(&by_words, path);
-        }
+        let (by_guardians, by_words): (Vec<usize>, Vec<usize>) = self
+            .graph
+            .successors(base)
+            .partition(|number| self.graph.is_by_guardians(*number));
         let mut due = Vec::new();
+        let mut pending = Vec::new();
         for number in by_guardians {
             match self.wait(base, number) {
-                Some(pending) if pending.due > self.now => path.pending.push(pending),
+                Some(wait) if wait.due > self.now => pending.push(wait),
                 Some(_) => due.push(number),
                 None => {}
             }
         }
-        self.prefer(&due, path)
+        let by_words = self.prefer(&by_words, path);
+        let by_guardians = self.prefer(&due, path);
+        let (Some(words), Some(guardians)) = (by_words, by_guardians) else {
+            if by_words.is_none() {
+                path.pending.extend(pending);
+            }
+            return by_words.or(by_guardians);
+        };
+        // The words override, but not what the devices have acknowledged since: lost words can be found by anybody.
+        let both = [words, guardians];
+        let counts = self.beats(guardians, words, &self.votes(&both));
+        Some(if counts { guardians } else { words })
     }
 
     /// Until when a rotation by guardians waits; `None` if it was not observed yet.
@@ -135,18 +151,27 @@ impl IdentityLog {
         Some(best)
     }
 
-    /// Who has acknowledged which rotation; a device that acknowledges two has no say.
+    /// Who is for which of several rotations that exclude each other: whoever has acknowledged it, or one that came of
+    /// it. Of what a device has acknowledged, the last counts; one that is for two at once has no say.
     fn votes(&self, rotations: &[usize]) -> BTreeMap<usize, BTreeSet<DeviceId>> {
-        let mut votes: BTreeMap<usize, BTreeSet<DeviceId>> = rotations
-            .iter()
-            .map(|rotation| (*rotation, self.acknowledged(*rotation)))
-            .collect();
-        let mut counted: BTreeMap<DeviceId, usize> = BTreeMap::new();
-        for device in votes.values().flatten() {
-            *counted.entry(*device).or_default() += 1;
+        let mut said: BTreeMap<DeviceId, Vec<(usize, usize)>> = BTreeMap::new();
+        for rotation in rotations {
+            for number in self.graph.acknowledgements_below(*rotation) {
+                if let Some(signer) = self.graph.signer(number) {
+                    said.entry(signer).or_default().push((number, *rotation));
+                }
+            }
         }
-        for devices in votes.values_mut() {
-            devices.retain(|device| counted.get(device) == Some(&1));
+        let mut votes: BTreeMap<usize, BTreeSet<DeviceId>> = BTreeMap::new();
+        for (device, said) in said {
+            let is_last = |(number, _): &&(usize, usize)| {
+                let mut others = said.iter().filter(|(other, _)| other != number);
+                !others.any(|(other, _)| self.graph.precedes(*number, *other))
+            };
+            let last: BTreeSet<usize> = said.iter().filter(is_last).map(|(_, of)| *of).collect();
+            if let (Some(of), 1) = (last.first(), last.len()) {
+                votes.entry(*of).or_default().insert(device);
+            }
         }
         votes
     }

@@ -74,6 +74,17 @@ pub(super) struct Start {
     pub lines: Lines,
     /// The devices that may take part in choosing between this rotation and another.
     pub voters: BTreeSet<DeviceId>,
+    /// The rotation, which keeps suspended who is.
+    pub number: usize,
+}
+
+impl Start {
+    /// The suspensions that go on: the rotation stands for them.
+    fn stops(&self) -> By {
+        let suspended = self.devices.values().filter(|device| device.suspended);
+        let stops = suspended.map(|device| (device.public.id, vec![self.number]));
+        stops.collect()
+    }
 }
 
 /// How things stand under a rotation, given some of the entries based on it.
@@ -101,10 +112,13 @@ pub(super) type By = BTreeMap<DeviceId, Vec<usize>>;
 impl Term {
     /// Before anything was said.
     pub fn new(start: &Start) -> Self {
+        let stops = start.stops();
         Self {
             devices: start.devices.clone(),
             gone: start.gone.clone(),
             lines: start.lines.clone(),
+            removals: stops.values().flatten().copied().collect(),
+            stops,
             ..Self::default()
         }
     }
@@ -189,7 +203,7 @@ impl Term {
         }
         let void = |number: usize| outside(&left, number);
 
-        let mut stopped = By::new();
+        let mut stopped = start.stops();
         let mut doubted = By::new();
         let mut resumptions = Vec::new();
         for number in entries {
@@ -248,8 +262,13 @@ impl Term {
             devices,
             waiting,
             tangled: entries.iter().any(|number| void(*number) || waits(*number)),
+            stops: By::new(),
+            removals: BTreeSet::new(),
             ..Self::new(start)
         };
+        for device in term.devices.values_mut() {
+            device.suspended = false;
+        }
         for number in entries {
             if let Some(Body::Raise(removal)) = body(*number)
                 && !void(*number)

@@ -107,6 +107,7 @@ impl Twin {
         let keeps = devices.map(|device| Kept {
             device: device.public.id,
             role: device.role,
+            suspended: device.suspended,
         });
         Rotate {
             authority: self.recovery.authority(index).public(),

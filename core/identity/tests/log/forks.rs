@@ -361,6 +361,7 @@ fn who_rotates_twice_settles_it_with_the_key_that_only_the_owner_has() {
             keeps: vec![twin_identity::body::Kept {
                 device: fork.phone.id(),
                 role: Role::Admin,
+                suspended: false,
             }],
             ..fork.twin.rotation(2, &words(2))
         };
@@ -404,6 +405,7 @@ fn only_a_common_commitment_settles() {
         keeps: vec![twin_identity::body::Kept {
             device: device(66).id(),
             role: Role::Admin,
+            suspended: false,
         }],
         ..fork.twin.rotation(2, &words(3))
     };
@@ -552,6 +554,7 @@ fn old_words_settle_nothing_that_their_owner_has_gone_on_from() {
             keeps: vec![twin_identity::body::Kept {
                 device: device(66).id(),
                 role: Role::Admin,
+                suspended: false,
             }],
             ..thief.rotation(1, &words(3))
         };

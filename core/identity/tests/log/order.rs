@@ -79,6 +79,7 @@ fn some_rotation(rng: &mut ChaCha20Rng, log: &IdentityLog, twin: &Twin) -> Optio
             rotate.keeps.push(Kept {
                 device: device.public.id,
                 role,
+                suspended: device.suspended,
             });
         }
     }

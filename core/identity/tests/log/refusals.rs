@@ -286,6 +286,7 @@ fn entry_1_reveals_key_0_and_names_an_admin() {
     rotate.keeps = vec![Kept {
         device: device(6).id(),
         role: Role::Admin,
+        suspended: false,
     }];
     let keeps = RawEntry {
         body: cbor::encode(&rotate),
@@ -415,6 +416,7 @@ fn a_body_is_in_order_and_within_its_bounds() {
     let kept = |number| Kept {
         device: device(number).id(),
         role: Role::Member,
+        suspended: false,
     };
     let mut sorted = [kept(2), kept(3)];
     sorted.sort_by_key(|kept| kept.device);

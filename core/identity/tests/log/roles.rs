@@ -411,36 +411,49 @@ fn what_still_counts_rises_and_never_falls() {
 fn who_knew_of_every_removal_and_who_was_in() {
     let (mut twin, laptop, tablet) = three();
     let phone = again(&twin);
-    let was_in =
-        |twin: &Twin, id: &DeviceId, heads: &[EntryId]| twin.log.role_at(id, heads).is_some();
+    let entry_1 = twin.log.base();
+    let was_in = |twin: &Twin, id: &DeviceId, heads: &[EntryId]| {
+        twin.log.role_at(id, &entry_1, heads).is_some()
+    };
     let genesis = twin.log.genesis().entry_id();
     let before = twin.log.heads();
-    assert!(twin.log.knew_all_removals(&before));
-    assert!(!twin.log.knew_all_removals(&[genesis]), "not even entry 1");
+    assert!(twin.log.knew_all_removals(&twin.log.base(), &before));
     assert!(
-        !twin.log.knew_all_removals(&[EntryId::from_bytes([1; 32])]),
+        !twin.log.knew_all_removals(&twin.log.base(), &[genesis]),
+        "not even entry 1"
+    );
+    assert!(
+        !twin
+            .log
+            .knew_all_removals(&twin.log.base(), &[EntryId::from_bytes([1; 32])]),
         "what is not here"
     );
     assert!(
         !twin
             .log
-            .knew_all_removals(&[before[0], EntryId::from_bytes([1; 32])])
+            .knew_all_removals(&twin.log.base(), &[before[0], EntryId::from_bytes([1; 32])])
     );
     let suspended = twin.says(&phone, &Body::Suspend(removal(&tablet))).unwrap();
-    assert!(!twin.log.knew_all_removals(&before));
-    assert!(twin.log.knew_all_removals(&[suspended]));
-    assert!(twin.log.knew_all_removals(&[before[0], suspended]));
+    assert!(!twin.log.knew_all_removals(&twin.log.base(), &before));
+    assert!(twin.log.knew_all_removals(&twin.log.base(), &[suspended]));
+    assert!(
+        twin.log
+            .knew_all_removals(&twin.log.base(), &[before[0], suspended])
+    );
     assert!(was_in(&twin, &tablet.id(), &before));
     assert!(!was_in(&twin, &tablet.id(), &[suspended]));
     let resumed = twin.says(&laptop, &Body::Resume(tablet.id())).unwrap();
-    assert!(twin.log.knew_all_removals(&before), "taken back");
+    assert!(
+        twin.log.knew_all_removals(&twin.log.base(), &before),
+        "taken back"
+    );
     assert!(was_in(&twin, &tablet.id(), &[resumed]));
     let revoked = twin.says(&laptop, &Body::Revoke(removal(&tablet))).unwrap();
     for heads in [&before, &vec![resumed]] {
-        assert!(!twin.log.knew_all_removals(heads));
+        assert!(!twin.log.knew_all_removals(&twin.log.base(), heads));
         assert!(was_in(&twin, &tablet.id(), heads));
     }
-    assert!(twin.log.knew_all_removals(&[revoked]));
+    assert!(twin.log.knew_all_removals(&twin.log.base(), &[revoked]));
     assert!(!was_in(&twin, &tablet.id(), &[revoked]));
     assert!(!was_in(
         &twin,
@@ -449,36 +462,55 @@ fn who_knew_of_every_removal_and_who_was_in() {
     ));
     assert!(!was_in(&twin, &tablet.id(), &[genesis]));
     assert!(!was_in(&twin, &device(9).id(), &[revoked]));
-    // A rotation without the laptop: it was in before, and is said to have been even where the rotation is known.
+    // A rotation without the laptop: it was in before, and not since, whatever it says that it knows.
     let recovery = crate::common::words(1);
     let mut rotate = twin.rotation(1, &recovery);
     rotate.keeps.retain(|kept| kept.device == phone.id());
     let rotation = twin.rotates(rotate, &recovery, 1).unwrap();
-    assert!(!twin.log.knew_all_removals(&[revoked]));
-    assert!(twin.log.knew_all_removals(&[rotation]));
-    assert!(was_in(&twin, &laptop.id(), &[rotation]));
-    assert!(was_in(&twin, &phone.id(), &[rotation]));
-    assert!(!was_in(&twin, &tablet.id(), &[rotation]));
+    assert!(!twin.log.knew_all_removals(&twin.log.base(), &[revoked]));
+    assert!(twin.log.knew_all_removals(&twin.log.base(), &[rotation]));
+    assert!(
+        !twin.log.knew_all_removals(&entry_1, &[rotation]),
+        "who knows of the rotation and stands under the one before"
+    );
+    for (keys, role) in [
+        (&laptop, None),
+        (&phone, Some(Role::Admin)),
+        (&tablet, None),
+    ] {
+        assert_eq!(twin.log.role_at(&keys.id(), &rotation, &[rotation]), role);
+    }
     assert_eq!(
-        twin.log.role_at(&laptop.id(), &[revoked]),
+        twin.log.role_at(&phone.id(), &rotation, &[revoked]),
+        None,
+        "a rotation that was not known"
+    );
+    assert_eq!(
+        twin.log.role_at(&laptop.id(), &entry_1, &[revoked]),
         Some(Role::Admin)
     );
-    assert_eq!(twin.log.role_at(&tablet.id(), &before), Some(Role::Member));
+    assert_eq!(
+        twin.log.role_at(&tablet.id(), &entry_1, &before),
+        Some(Role::Member)
+    );
 }
 
 #[test]
-fn a_role_is_the_highest_of_any_rotation_known() {
+fn a_role_is_that_under_the_rotation_that_is_named() {
     let (mut twin, _, tablet) = three();
     let recovery = crate::common::words(1);
-    let before = twin.log.heads();
+    let (entry_1, before) = (twin.log.base(), twin.log.heads());
     let mut rotate = twin.rotation(1, &recovery);
     for kept in &mut rotate.keeps {
         kept.role = Role::Admin;
     }
     let rotation = twin.rotates(rotate, &recovery, 1).unwrap();
-    assert_eq!(twin.log.role_at(&tablet.id(), &before), Some(Role::Member));
+    for heads in [&before, &vec![rotation]] {
+        let role = twin.log.role_at(&tablet.id(), &entry_1, heads);
+        assert_eq!(role, Some(Role::Member));
+    }
     assert_eq!(
-        twin.log.role_at(&tablet.id(), &[rotation]),
+        twin.log.role_at(&tablet.id(), &rotation, &[rotation]),
         Some(Role::Admin)
     );
 }

@@ -78,13 +78,14 @@ fn an_unknown_suite_is_kept_but_neither_counted_nor_built_on() {
     assert_eq!(after, before);
     let forwarded = IdentityLog::from_bytes(&twin.id(), &twin.log.to_bytes()).unwrap();
     assert_eq!(state(&forwarded), state(&twin.log));
-    // The log goes on, also for whoever builds on one of them.
+    // The log goes on, but builds on none of them: not every replica has it.
     twin.add(&device(3), Role::Member);
     let phone = crate::common::twin(1).phone;
     let body = twin.add_device(&device(4), Role::Member);
-    twin.after(&[junk[1].id], &phone, &body).unwrap();
-    assert!(twin.has(&device(3)) && twin.has(&device(4)));
-    assert_eq!(twin.log.heads().len(), 2);
+    let refused = twin.after(&[junk[1].id], &phone, &body);
+    assert_eq!(refused, Err(LogError::Rule));
+    assert!(twin.has(&device(3)) && !twin.has(&device(4)));
+    assert_eq!(twin.log.heads().len(), 1);
     // It is still held to its place.
     let mut far = twin.raw(ADD_DEVICE, vec![1]);
     (far.suite, far.seq) = (2, far.seq + 1);

@@ -36,8 +36,8 @@ fn a_member_that_was_revoked_cannot_have_been_promoted_and_done_things() {
         .unwrap();
     assert!(twin.is_gone(&device(4)) && !twin.has(&device(8)) && !twin.is_gone(&device(8)));
     assert!(!twin.is_waiting(&device(8)));
-    assert!(!twin.log.knew_all_removals(&[added]));
-    assert!(twin.log.knew_all_removals(&[revoked]));
+    assert!(!twin.log.knew_all_removals(&twin.log.base(), &[added]));
+    assert!(twin.log.knew_all_removals(&twin.log.base(), &[revoked]));
     // What the revocation knew of, stays.
     let (mut twin, ..) = five();
     let promoted = twin.after(&heads, &device(3), &promotion).unwrap();
@@ -244,7 +244,7 @@ fn a_suspended_device_that_goes_leaves_nothing_suspended() {
         .unwrap();
     assert!(twin.is_gone(&device(4)) && !twin.is_suspended(&device(4)));
     assert!(
-        twin.log.knew_all_removals(&[revoked]),
+        twin.log.knew_all_removals(&twin.log.base(), &[revoked]),
         "the suspension matters no more"
     );
     // Raised by an admin who is stopped at the same time: it waits.

@@ -222,6 +222,7 @@ fn history(mut log: IdentityLog, words: &RecoverySecret, phone: &DeviceKeys) -> 
             .map(|device| Kept {
                 device: device.public.id,
                 role: device.role,
+                suspended: device.suspended,
             })
             .collect(),
         guardians: Some(Guardians {
