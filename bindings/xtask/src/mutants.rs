@@ -21,6 +21,9 @@ pub struct Which {
     /// Only those in these files, as paths from the root; `*` stands for anything.
     #[arg(value_name = "FILE")]
     files: Vec<String>,
+    /// Only every Nth of them, beginning with number K, from 0: to share the work, which is hours.
+    #[arg(long, value_name = "K/N")]
+    shard: Option<String>,
     /// How many to try at once.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
     jobs: u8,
@@ -43,6 +46,9 @@ pub fn run(project: &Project, which: &Which) -> Result {
         .arg(&project.target)
         // Each copy of the tree builds into a folder of its own.
         .env_remove("CARGO_TARGET_DIR");
+    if let Some(shard) = &which.shard {
+        command.args(["--sharding", "round-robin", "--shard", shard]);
+    }
     for file in &which.files {
         command.args(["--file", file]);
     }
