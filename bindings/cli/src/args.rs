@@ -7,10 +7,12 @@ use clap::{Parser, Subcommand, ValueEnum};
 mod device;
 mod recovery;
 mod sites;
+mod slots;
 
 pub use device::DeviceCommand;
 pub use recovery::{GuardiansCommand, Help, Recover, RecoveryCommand, SetGuardians};
 pub use sites::{Proof, ProofCommand, Sites, SitesCommand};
+pub use slots::{AddSlot, Slots, SlotsCommand};
 
 /// One identity, on your phone: this command plays the phone, a linked device, or a site.
 #[derive(Parser)]
@@ -29,6 +31,10 @@ pub struct Args {
     /// Answer in JSON: one value, or one line an event
     #[arg(long, global = true)]
     pub json: bool,
+
+    /// Unlock with the desktop's keyring instead of a password
+    #[arg(long, global = true)]
+    pub keyring: bool,
 
     #[command(subcommand)]
     pub command: Command,
@@ -80,6 +86,10 @@ pub enum Command {
     Proof(Proof),
     /// What has happened: logins, links
     Activity,
+    /// The ways to unlock this device; alone, it lists them
+    Slots(Slots),
+    /// Change the password of this device
+    Password,
     /// Run the reference site, "Log in with your twin"
     Site(twin_site::Options),
     /// Show it all: a phone, a laptop and a site on this machine

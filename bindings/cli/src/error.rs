@@ -14,6 +14,10 @@ pub enum CliError {
     NoHome,
     #[error("the password cannot be read: run this in a terminal, or set TWIN_PASSWORD")]
     NoPassword,
+    #[error("the new password cannot be read: run this in a terminal, or set TWIN_NEW_PASSWORD")]
+    NoNewPassword,
+    #[error("there is no keyring to be used here ({0}): unlock with a password, without --keyring")]
+    NoKeyring(&'static str),
     #[error("stopped: nothing was done")]
     Stopped,
     #[error("the two passwords differ: try again")]

@@ -1,11 +1,12 @@
 //! The `twin` command: a device in a terminal, a site, and the demonstration.
 //!
 //! Read top-down: [`args`] says what can be asked ([`usage`]: what could not be understood), [`commands`] answers, one module a noun; [`output`], [`password`],
-//! [`qr`], [`words`] and [`stop`] are the terminal's sides of it.
+//! [`keyring`], [`qr`], [`words`] and [`stop`] are the terminal's sides of it.
 
 mod args;
 mod commands;
 mod error;
+mod keyring;
 mod output;
 mod password;
 mod qr;
@@ -19,7 +20,7 @@ use clap::Parser;
 
 use args::{Args, Command, LinkCommand};
 use commands::{activity, create, demo, device, link, login, online, record, site, status};
-use commands::{proof, recover, recovery, sites};
+use commands::{password as passwords, proof, recover, recovery, sites, slots};
 use error::Result;
 
 #[tokio::main]
@@ -58,6 +59,8 @@ async fn run(args: &Args) -> Result<()> {
         Command::Sites(options) => sites::run(cx, options),
         Command::Proof(options) => proof::run(cx, options),
         Command::Activity => activity::run(cx),
+        Command::Slots(options) => slots::run(cx, options),
+        Command::Password => passwords::change(cx),
         Command::Site(options) => site::run(cx, options).await,
         Command::Demo(options) => demo::run(cx, options).await,
     }

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::args::Args;
 use crate::error::{CliError, Result};
+use crate::keyring::Keyring;
 use crate::password;
 
 /// The most bytes of a secret line: a guardian's share is the longest. Room for all of it from the start, so that no
@@ -22,6 +23,8 @@ pub struct Context {
     home: Option<PathBuf>,
     /// Whether to answer in JSON.
     pub json: bool,
+    /// Whether to unlock with the keyring.
+    keyring: bool,
 }
 
 impl Context {
@@ -29,6 +32,7 @@ impl Context {
         Ok(Self {
             home: args.home.clone(),
             json: args.json,
+            keyring: args.keyring,
         })
     }
 
@@ -37,13 +41,29 @@ impl Context {
         self.home.as_deref().ok_or(CliError::NoHome)
     }
 
+    /// The folder of a vault that is there: says that there is nothing to unlock before anything is asked.
+    fn existing(&self) -> Result<&Path> {
+        let home = self.home()?;
+        if Twin::exists(home) {
+            Ok(home)
+        } else {
+            Err(twin::Error::from(twin::VaultError::Missing).into())
+        }
+    }
+
     /// Unlocks this device.
     pub fn open(&self) -> Result<Twin> {
-        let home = self.home()?;
-        if !Twin::exists(home) {
-            // Say that there is nothing to unlock before asking for a password.
-            return Ok(Twin::open(home, twin::Unlock::Password(""))?);
+        if !self.keyring {
+            return self.open_by_password();
         }
+        let home = self.existing()?;
+        let keyring = Keyring::find()?;
+        Ok(Twin::open(home, twin::Unlock::KeyStore(&keyring))?)
+    }
+
+    /// Unlocks this device by its password.
+    pub fn open_by_password(&self) -> Result<Twin> {
+        let home = self.existing()?;
         let password = password::ask()?;
         Ok(Twin::open(home, twin::Unlock::Password(&password))?)
     }

@@ -1,4 +1,5 @@
-//! The password: from the terminal without echo, or from TWIN_PASSWORD.
+//! The password: from the terminal without echo, or from TWIN_PASSWORD; a new one for a vault that has one from
+//! TWIN_NEW_PASSWORD.
 
 use std::io::ErrorKind;
 
@@ -8,6 +9,7 @@ use crate::error::{CliError, Result};
 use crate::stop;
 
 const VARIABLE: &str = "TWIN_PASSWORD";
+const NEW_VARIABLE: &str = "TWIN_NEW_PASSWORD";
 
 /// The password of a vault that exists.
 pub fn ask() -> Result<Zeroizing<String>> {
@@ -19,9 +21,21 @@ pub fn ask() -> Result<Zeroizing<String>> {
 
 /// The password of a new vault, typed twice.
 pub fn choose() -> Result<Zeroizing<String>> {
-    let chosen = match std::env::var(VARIABLE) {
+    choose_from(VARIABLE, "Choose a password for this device: ")
+}
+
+/// Another password of a vault that has one, typed twice.
+pub fn choose_another() -> Result<Zeroizing<String>> {
+    choose_from(NEW_VARIABLE, "Choose the new password: ").map_err(|error| match error {
+        CliError::NoPassword => CliError::NoNewPassword,
+        error => error,
+    })
+}
+
+fn choose_from(variable: &str, question: &str) -> Result<Zeroizing<String>> {
+    let chosen = match std::env::var(variable) {
         Ok(password) => Zeroizing::new(password),
-        Err(_) => typed_twice()?,
+        Err(_) => typed_twice(question)?,
     };
     if chosen.is_empty() {
         return Err(twin::Error::from(twin::VaultError::EmptyPassword).into());
@@ -29,8 +43,8 @@ pub fn choose() -> Result<Zeroizing<String>> {
     Ok(chosen)
 }
 
-fn typed_twice() -> Result<Zeroizing<String>> {
-    let first = prompt("Choose a password for this device: ")?;
+fn typed_twice(question: &str) -> Result<Zeroizing<String>> {
+    let first = prompt(question)?;
     let second = prompt("Once more: ")?;
     if *first == *second {
         Ok(first)

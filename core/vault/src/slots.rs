@@ -59,8 +59,8 @@ pub enum SlotKind {
 pub struct SlotInfo {
     /// Its number; those of removed slots are given again.
     pub number: u32,
-    /// What opens it.
-    pub kind: SlotKind,
+    /// What opens it; `None` if it is damaged: nothing does, and it can only be removed.
+    pub kind: Option<SlotKind>,
     /// What the person calls it; may be empty.
     pub label: String,
     /// When it was added or last changed, in milliseconds since the Unix epoch; `None` if the vault was made with it.
@@ -133,7 +133,7 @@ fn try_slots(store: &Store, unlock: Unlock<'_>) -> Result<Opened> {
     let mut failure = VaultError::NoSlot;
     for (number, slot) in store.slots()? {
         let opened = match slot {
-            Ok(slot) if slot.kind()? == unlock.kind() => slot.open(unlock),
+            Ok(slot) if slot.kind == unlock.kind() => slot.open(unlock),
             Ok(_) => continue,
             // Its kind cannot be known: that it is damaged is told if there is nothing else to tell.
             Err(error) if matches!(failure, VaultError::NoSlot) => Err(error),
@@ -192,12 +192,17 @@ impl Vault {
         self.catch_up()?;
         let mut infos = Vec::new();
         for (number, slot) in self.file.store.slots()? {
-            let row = self.slot_row(number)?;
+            let row: Option<SlotRow> = self.file.item(&SlotRow::name(number))?;
+            let (label, added, kind) = match row {
+                Some(row) => (row.label, row.added, slot.ok().map(|slot| slot.kind)),
+                // Nobody who had the vault open has made it.
+                None => Default::default(),
+            };
             infos.push(SlotInfo {
                 number,
-                kind: slot?.kind()?,
-                label: row.label,
-                added: row.added,
+                kind,
+                label,
+                added,
                 is_this: number == self.slot,
             });
         }

@@ -74,7 +74,7 @@ fn slots_are_listed_without_what_opens_them() {
     );
     let slot = |number, kind, label: &str, added| SlotInfo {
         number,
-        kind,
+        kind: Some(kind),
         label: label.to_owned(),
         added,
         is_this: number == 1,
@@ -333,12 +333,35 @@ fn a_vault_that_is_damaged_keeps_its_key() {
         assert_eq!(records(&mut vault, "c").len(), 40);
         drop(open(dir.path(), Unlock::Password(OLD)).unwrap());
     }
+    // A damaged slot stands in the way of a new key until it is removed.
+    let damage = "UPDATE slot SET v = substr(v, 2) WHERE n = 2";
+    file.execute(damage, []).unwrap();
+    let kinds: Vec<_> = vault
+        .slots()
+        .unwrap()
+        .iter()
+        .map(|slot| slot.kind)
+        .collect();
+    assert_eq!(kinds, [Some(SlotKind::KeyStore), None]);
+    vault.remove_slot(2, None, &mut rng(8)).unwrap();
+    vault
+        .change_slot(NOON, 1, Unlock::Password(NEW), &mut rng(9))
+        .unwrap();
     // A slot that nobody here has made gets no key.
     file.execute(
-        "INSERT INTO slot SELECT 5, v, checksum FROM slot WHERE n = 2",
+        "INSERT INTO slot SELECT 5, v, checksum FROM slot WHERE n = 1",
         [],
     )
     .unwrap();
-    let failed = vault.remove_slot(1, None, &mut rng(7));
+    let failed = vault.change_slot(NOON, 1, Unlock::Password(OLD), &mut rng(7));
     assert!(matches!(failed, Err(VaultError::Damaged(_))));
+    let kinds: Vec<_> = vault
+        .slots()
+        .unwrap()
+        .iter()
+        .map(|slot| slot.kind)
+        .collect();
+    assert_eq!(kinds, [Some(SlotKind::Password), None]);
+    vault.remove_slot(5, None, &mut rng(8)).unwrap();
+    assert_eq!(records(&mut vault, "c").len(), 40);
 }

@@ -43,7 +43,11 @@ pub async fn run(cx: &Context, options: &Online) -> Result<()> {
         tokio::select! {
             event = online.next() => match event {
                 Some(event) => screen.show(&event),
-                None => break,
+                None => {
+                    // It has ended by itself: why, if there is a reason to be given.
+                    twin.refresh()?;
+                    break;
+                }
             },
             () = stop.asked() => break,
         }

@@ -55,6 +55,8 @@ struct Parts {
 
 /// A slot.
 pub(super) struct Slot {
+    /// What opens it.
+    pub kind: SlotKind,
     head: Head,
     parts: Parts,
 }
@@ -90,6 +92,7 @@ impl Slot {
         let bytes = cbor::encode(&head);
         let seed = key.seal(&bytes, pair.seed().expose(), rng)?;
         let mut slot = Self {
+            kind: head.kind()?,
             head,
             parts: Parts {
                 head: bytes,
@@ -130,16 +133,6 @@ impl Slot {
         Secret::from_slice(&vault.map_err(|_| DAMAGED)?).ok_or(DAMAGED)
     }
 
-    /// What opens it.
-    pub fn kind(&self) -> Result<SlotKind> {
-        match (&self.head.password, &self.head.wrapped) {
-            (Some(_), None) => Ok(SlotKind::Password),
-            (None, Some(_)) => Ok(SlotKind::KeyStore),
-            (Some(_), Some(_)) => Ok(SlotKind::Both),
-            (None, None) => Err(DAMAGED),
-        }
-    }
-
     /// What the key store made, if there is one.
     pub fn wrapped(&self) -> Option<&[u8]> {
         self.head.wrapped.as_deref()
@@ -157,11 +150,24 @@ impl Slot {
         if (head.version, head.suite) != (VERSION, SUITE) {
             return Err(VaultError::Newer);
         }
-        Ok(Self { head, parts })
+        Ok(Self {
+            kind: head.kind()?,
+            head,
+            parts,
+        })
     }
 }
 
 impl Head {
+    const fn kind(&self) -> Result<SlotKind> {
+        match (&self.password, &self.wrapped) {
+            (Some(_), None) => Ok(SlotKind::Password),
+            (None, Some(_)) => Ok(SlotKind::KeyStore),
+            (Some(_), Some(_)) => Ok(SlotKind::Both),
+            (None, None) => Err(DAMAGED),
+        }
+    }
+
     /// The key that seals the seed.
     fn key(&self, password: Option<&str>, secret: Option<Secret<32>>) -> Result<DataKey> {
         let key = match (password, &self.password, secret) {
@@ -200,9 +206,9 @@ mod tests {
         let by_password = slot(Unlock::Password(right)).0;
         let by_chip = slot(Unlock::KeyStore(&chip)).0;
         let by_both = slot(Unlock::Both(right, &chip)).0;
-        assert_eq!(by_password.kind().unwrap(), SlotKind::Password);
-        assert_eq!(by_chip.kind().unwrap(), SlotKind::KeyStore);
-        assert_eq!(by_both.kind().unwrap(), SlotKind::Both);
+        assert_eq!(by_password.kind, SlotKind::Password);
+        assert_eq!(by_chip.kind, SlotKind::KeyStore);
+        assert_eq!(by_both.kind, SlotKind::Both);
         assert_eq!(by_password.open(Unlock::Password(right)).unwrap(), VAULT);
         assert_eq!(by_chip.open(Unlock::KeyStore(&chip)).unwrap(), VAULT);
         assert_eq!(by_both.open(Unlock::Both(right, &chip)).unwrap(), VAULT);
@@ -290,7 +296,11 @@ mod tests {
 
     #[test]
     fn any_bytes_get_an_answer() {
-        let bytes = slot(Unlock::Password("correct horse")).0.to_bytes();
+        let mut nothing = slot(Unlock::Password("correct horse")).0;
+        let bytes = nothing.to_bytes();
+        nothing.head.password = None;
+        nothing.parts.head = cbor::encode(&nothing.head);
+        assert!(Slot::from_bytes(&nothing.to_bytes()).is_err());
         for len in 0..bytes.len() {
             let cut = bytes.get(..len).unwrap();
             assert!(Slot::from_bytes(cut).is_err());
