@@ -146,14 +146,23 @@ impl World {
         }
         for rotation in &way {
             let first_everywhere = ours.iter().all(|replica| !replica.late.contains(rotation));
-            let honest = reference.acknowledged(*rotation).difference(&had).count();
+            let base = ours[0].log.entries()[rotation].place.base;
+            let all = reference.successors(base);
+            let votes = reference.votes(&all);
+            // Keys that may say something else: the thief's, and those of devices that heard of another first.
+            let mut against = had.clone();
+            against.extend(
+                votes
+                    .iter()
+                    .filter(|(_, of)| *of != rotation)
+                    .map(|(device, _)| *device),
+            );
             let voters = reference.voters(*rotation);
-            let rivals = reference
-                .successors(ours[0].log.entries()[rotation].place.base)
-                .len()
-                > 1;
-            // With more keys than the owner has devices, or with words that were the owner's own still, it can win.
-            let outvoted = voters.intersection(&had).count() > honest;
+            let honest = votes.keys().filter(|device| !against.contains(device));
+            let honest = honest.filter(|device| voters.contains(device)).count();
+            // With more keys than the owner has devices a thief can win.
+            let outvoted = voters.intersection(&against).count() > honest;
+            let rivals = all.len() > 1;
             if !self.by_owner.contains(rotation) || rivals && (!first_everywhere || outvoted) {
                 return Ok(());
             }

@@ -17,21 +17,21 @@ impl World {
         let ours = self.ours();
         let replica = *self.dice.pick(&ours);
         match self.dice.below(100) {
-            0..36 => {
+            0..32 => {
                 let other = *self.dice.pick(&ours);
                 let loss = *self.dice.pick(&[0, 0, 30]);
                 self.say(|| format!("devices {replica} and {other} meet, losing {loss} %"));
                 self.meet(replica, other, loss)?;
             }
-            36..58 if ours.len() < WANTED => self.add(replica),
-            58..63 => self.promote(replica),
-            63..69 => self.suspend(replica),
-            69..76 => self.resume(replica),
-            76..80 => self.revoke(replica),
-            80..82 => self.leave(replica),
-            82..91 => drop(self.rotate(replica, false)),
-            91..94 => self.guardians_rotate(replica),
-            94..96 => self.veto(replica),
+            32..48 if ours.len() < WANTED => self.add(replica),
+            48..53 => self.promote(replica),
+            53..63 => self.suspend(replica),
+            63..75 => self.resume(replica),
+            75..79 => self.revoke(replica),
+            79..82 => self.leave(replica),
+            82..88 => drop(self.rotate(replica, false)),
+            88..91 => self.guardians_rotate(replica),
+            91..94 => self.veto(replica),
             _ => self.wait(),
         }
         for replica in self.ours() {
@@ -59,6 +59,17 @@ impl World {
     fn is_ours(&self, id: &DeviceId) -> bool {
         let mut replicas = self.replicas.iter();
         replicas.any(|replica| replica.ours && replica.keys.id() == *id)
+    }
+
+    /// The phone of a person who has had it for a while: other devices are linked to it, and know all.
+    pub fn settle_in(&mut self) -> Held {
+        for _ in 0..self.dice.between(2, 4) {
+            self.add(0);
+        }
+        for replica in 1..self.replicas.len() {
+            self.meet(0, replica, 0)?;
+        }
+        Ok(())
     }
 
     /// A new device is linked: it gets the log, and when its linker has seen what.
@@ -107,7 +118,7 @@ impl World {
 
     fn suspend(&mut self, replica: usize) {
         let stolen = self.thief.had();
-        let whim = self.dice.chance(30);
+        let whim = self.dice.chance(50);
         let device = self.some_device(replica, |device| whim || stolen.contains(&device.public.id));
         if let Some(device) = device {
             self.speak(replica, &Body::Suspend(removal(device)));
@@ -206,22 +217,31 @@ impl World {
         let stolen = self.thief.had();
         let good = |id: &DeviceId| self.is_ours(id) && !stolen.contains(id);
         let known = log.devices().values().chain(log.waiting());
-        let known: Vec<(DeviceId, Role)> = known
-            .filter(|device| good(&device.public.id))
-            .map(|device| (device.public.id, device.role))
-            .collect();
+        let known = known.map(|device| (device.public.id, device.role, device.suspended));
+        let gone = log
+            .gone()
+            .filter_map(|id| Some((*id, log.role_once(id)?, false)));
+        let known: Vec<(DeviceId, Role, bool)> =
+            known.chain(gone).filter(|(id, ..)| good(id)).collect();
         let generation = log.generation();
         let mut keeps = Vec::new();
-        for (device, role) in known {
+        for (device, role, suspended) in known {
             let role = if self.dice.chance(25) {
                 Role::Admin
             } else {
                 role
             };
-            keeps.push(Kept { device, role });
+            let suspended = suspended && self.dice.chance(30);
+            keeps.push(Kept {
+                device,
+                role,
+                suspended,
+            });
         }
         keeps.sort_by_key(|kept| kept.device);
-        let admin = keeps.iter().any(|kept| kept.role == Role::Admin);
+        let admin = keeps
+            .iter()
+            .any(|kept| kept.role == Role::Admin && !kept.suspended);
         let named = !admin && self.devices < cast::THIEFS;
         let new = named.then(|| cast::device(self.devices).statement(&self.twin, Role::Admin));
         let guardians = self.dice.chance(30).then(|| Guardians {

@@ -120,36 +120,53 @@ impl<'a> Reference<'a> {
             .collect()
     }
 
-    /// Who has acknowledged a rotation.
-    pub fn acknowledged(&self, rotation: EntryId) -> BTreeSet<DeviceId> {
-        let entries = self.entries.values();
-        let said =
-            entries.filter(|entry| entry.body == Body::Acknowledge && entry.place.base == rotation);
-        said.filter_map(|entry| entry.signer).collect()
+    /// Which of several rotations each device is for: what it has acknowledged last, that one or one that came of it.
+    pub fn votes(&self, among: &[EntryId]) -> BTreeMap<DeviceId, EntryId> {
+        let mut said: BTreeMap<DeviceId, Vec<(EntryId, EntryId)>> = BTreeMap::new();
+        for entry in self.entries.values() {
+            // Of what a rotation came is where one gets by going back.
+            let mut base = entry.place.base;
+            while !among.contains(&base) && self.entries.contains_key(&base) {
+                base = self.entries[&base].place.base;
+            }
+            if entry.body == Body::Acknowledge && among.contains(&base) {
+                let device = entry.signer.unwrap();
+                said.entry(device).or_default().push((entry.id, base));
+            }
+        }
+        let mut votes = BTreeMap::new();
+        for (device, said) in said {
+            let mut last = said.clone();
+            last.retain(|(id, _)| !said.iter().any(|(later, _)| self.knows(*later, *id)));
+            let of: BTreeSet<EntryId> = last.into_iter().map(|(_, of)| of).collect();
+            if let (Some(of), 1) = (of.first(), of.len()) {
+                votes.insert(device, *of);
+            }
+        }
+        votes
     }
 
     /// What a replica must show that has seen rotations and vetoes at these times.
     pub fn shown(&self, seen: &BTreeMap<EntryId, u64>, now: u64) -> Shown {
         let (mut base, mut shown) = (self.genesis, Shown::default());
         loop {
-            let mut next = self.successors(base);
             let by_words = |id: &EntryId| self.revealed(*id) == self.committed(base);
-            if next.iter().any(by_words) {
-                next.retain(by_words);
-            } else {
-                next.retain(|id| self.due(base, *id, seen) <= now);
-            }
-            next.sort_by_key(|id| (seen[id], *id));
-            let Some(mut best) = next.first().copied() else {
-                break;
+            let (words, mut guardians): (Vec<EntryId>, Vec<EntryId>) =
+                self.successors(base).into_iter().partition(by_words);
+            guardians.retain(|id| self.due(base, *id, seen) <= now);
+            let mut prefer = |next: &[EntryId]| {
+                let (best, contested) = self.preferred(next, seen)?;
+                shown.contested |= contested;
+                Some(best)
             };
-            for other in &next {
-                if self.beats(*other, best, &next) {
-                    best = *other;
+            let best = match (prefer(&words), prefer(&guardians)) {
+                (Some(words), Some(guardians)) => {
+                    let kept = self.beats(guardians, words, &[words, guardians]);
+                    if kept { guardians } else { words }
                 }
-            }
-            let mut others = next.iter().filter(|other| **other != best);
-            shown.contested |= others.any(|other| !self.beats(best, *other, &next));
+                (Some(best), None) | (None, Some(best)) => best,
+                (None, None) => break,
+            };
             shown.path.push(best);
             base = best;
         }
@@ -158,6 +175,24 @@ impl<'a> Reference<'a> {
             shown.state = self.state(base, &all);
         }
         shown
+    }
+
+    /// Which of several rotations that exclude each other counts, and whether that is contested.
+    fn preferred(
+        &self,
+        next: &[EntryId],
+        seen: &BTreeMap<EntryId, u64>,
+    ) -> Option<(EntryId, bool)> {
+        let mut next = next.to_vec();
+        next.sort_by_key(|id| (seen[id], *id));
+        let mut best = *next.first()?;
+        for other in &next {
+            if self.beats(*other, best, &next) {
+                best = *other;
+            }
+        }
+        let mut others = next.iter().filter(|other| **other != best);
+        Some((best, others.any(|other| !self.beats(best, *other, &next))))
     }
 
     fn due(&self, base: EntryId, rotation: EntryId, seen: &BTreeMap<EntryId, u64>) -> u64 {
@@ -197,17 +232,13 @@ impl<'a> Reference<'a> {
                 _ => {}
             }
         }
-        let votes = |rotation: EntryId| -> BTreeSet<DeviceId> {
-            let mut votes = self.acknowledged(rotation);
-            for another in among.iter().filter(|another| **another != rotation) {
-                for device in self.acknowledged(*another) {
-                    votes.remove(&device);
-                }
-            }
-            votes
+        let votes = self.votes(among);
+        let count = |rotation, voters: &BTreeSet<DeviceId>| {
+            let mut of = votes.iter().filter(|(_, of)| **of == rotation);
+            of.by_ref()
+                .filter(|(device, _)| voters.contains(*device))
+                .count()
         };
-        let count =
-            |rotation, voters: &BTreeSet<DeviceId>| votes(rotation).intersection(voters).count();
         let (as_one, as_other) = (self.voters(one), self.voters(other));
         count(one, &as_one) > count(other, &as_one)
             && count(one, &as_other) > count(other, &as_other)
@@ -227,7 +258,11 @@ impl<'a> Reference<'a> {
                 .extend(before.devices.into_keys().filter(|id| !kept(id)));
         }
         for kept in &rotate.keeps {
-            state.devices.insert(kept.device, (kept.role, false));
+            state
+                .devices
+                .insert(kept.device, (kept.role, kept.suspended));
+            // The words bring back whom a thief has removed.
+            state.gone.remove(&kept.device);
         }
         for named in &rotate.devices {
             state.devices.insert(named.device.id, (named.role, false));
@@ -264,7 +299,13 @@ impl<'a> Reference<'a> {
         }
         let void = |id: EntryId| hit(id, &left);
         doubts.retain(|(_, id)| !void(*id));
+        // Who stays suspended is so by the rotation.
         let mut suspensions = BTreeSet::new();
+        for (device, (_, suspended)) in &start.devices {
+            if *suspended {
+                suspensions.insert((*device, base));
+            }
+        }
         for id in &term {
             if let Body::Suspend(removal) = &self.entries[id].body
                 && !void(*id)
@@ -346,6 +387,9 @@ impl<'a> Reference<'a> {
             devices: start.devices.clone(),
             ..State::default()
         };
+        for (_, suspended) in state.devices.values_mut() {
+            *suspended = false;
+        }
         let mut adds = Vec::new();
         for id in term.iter().filter(|id| !void(**id)) {
             if let Body::AddDevice(statement) = &self.entries[id].body {

@@ -192,7 +192,16 @@ impl World {
             return;
         };
         let known: Vec<DeviceId> = self.thief.log.devices().keys().copied().collect();
+        if known.is_empty() {
+            // All have left, or never came.
+            return;
+        }
         let target = *self.dice.pick(&known);
+        let mut stopped = known.clone();
+        stopped.retain(|id| {
+            let device = self.thief.log.device(id);
+            device.is_some_and(|device| device.suspended)
+        });
         let body = match self.dice.below(20) {
             0..6 => {
                 let role = *self.dice.pick(&[Role::Member, Role::Admin, Role::Admin]);
@@ -204,7 +213,7 @@ impl World {
                 None => return,
             },
             9..12 => Body::Suspend(removal(target)),
-            12..16 => Body::Resume(target),
+            12..16 if !stopped.is_empty() => Body::Resume(*self.dice.pick(&stopped)),
             16..18 => Body::Revoke(removal(target)),
             18 => Body::Revoke(removal(signer.id())),
             _ => Body::Raise(removal(target)),
@@ -279,6 +288,7 @@ impl World {
                     keeps.push(Kept {
                         device: device.public.id,
                         role: Role::Admin,
+                        suspended: device.suspended,
                     });
                 }
             }

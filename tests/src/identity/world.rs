@@ -87,6 +87,9 @@ impl World {
     /// A whole life: everything goes well, then maybe not.
     pub fn live(&mut self) -> Held {
         let attacked = self.dice.chance(75);
+        if self.dice.chance(60) {
+            self.settle_in()?;
+        }
         for _ in 0..self.dice.between(4, 16) {
             self.owner_acts()?;
             if attacked && self.dice.chance(45) {
