@@ -124,6 +124,7 @@ fn a_back_dated_epoch_is_never_written_in() {
             space: space(name),
             key: EpochKey::random(&mut rng(500 + index as u64)),
             predecessor: None,
+            base: old.base(),
             heads: heads.clone(),
         };
         let keys: Vec<_> = names.iter().map(key).collect();

@@ -13,7 +13,7 @@ use twin_sync::session::Stay;
 use super::cable::Quality;
 use super::cast::recovery;
 use super::fault::{Held, fault, hold};
-use super::reference;
+use super::reference::{self, Write};
 use super::truth::{CANARY, contains};
 use super::world::World;
 
@@ -209,7 +209,11 @@ impl World {
         let words = self.cast.words[rotations - 1];
         let opened = self.opened_by(words)?;
         for (log, seq, op) in self.cast.truth.ops() {
-            if op.writes.iter().any(|write| write.record.twin != 0) {
+            let unkeyed =
+                |space: &str| self.cast.truth.unkeyed && space == SpaceName::keys().as_str();
+            let passed_over =
+                |write: &Write| write.record.twin != 0 || unkeyed(&write.record.space);
+            if op.writes.iter().any(passed_over) {
                 continue;
             }
             hold!(

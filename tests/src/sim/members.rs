@@ -100,6 +100,7 @@ impl World {
         if vault.identity().rotations() != count || vault.identity().device(&me).is_none() {
             return Ok(());
         }
+        let was_admin = vault.identity().is_admin(&me);
         let mut others: Vec<DeviceId> = vault.identity().devices().keys().copied().collect();
         others.retain(|other| *other != me);
         let mut gone = BTreeSet::new();
@@ -142,6 +143,7 @@ impl World {
             self.cast.truth.back.extend(out);
         }
         self.cast.truth.promoted.insert(me);
+        self.cast.truth.unkeyed |= !was_admin;
         Ok(())
     }
 }

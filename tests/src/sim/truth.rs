@@ -54,6 +54,8 @@ pub struct Truth {
     pub suspensions: bool,
     /// Devices that were out for somebody and came back, by a resumption or a rotation that keeps them.
     pub back: BTreeSet<DeviceId>,
+    /// Whether words made a companion an admin: it has the admins' keys only if another admin is left to give them.
+    pub unkeyed: bool,
     /// Devices that somebody made an admin.
     pub promoted: BTreeSet<DeviceId>,
     keys: BTreeMap<EpochId, Opened>,
