@@ -105,7 +105,10 @@ fn devices_are_named_and_promoted_and_mistakes_are_explained() {
         on_phone(&["device", "revoke", "phone"]),
         &["only device that can add or remove"],
     );
-    complains(on_phone(&["device", "suspend", "phone"]), &["cannot suspend itself"]);
+    complains(
+        on_phone(&["device", "suspend", "phone"]),
+        &["cannot suspend itself"],
+    );
     complains(
         on_phone(&["device", "replace", "phone"]),
         &["cannot replace itself"],
