@@ -49,6 +49,8 @@ pub struct GrantedKey {
     pub key: EpochKey,
     /// The key of the epoch before, sealed under this one; `None` for a space's first epoch.
     pub predecessor: Option<Vec<u8>>,
+    /// The rotation under which the epoch was begun.
+    pub base: EntryId,
     /// Heads of the identity log that whoever began the epoch knew: who was out by then has never had the key.
     pub heads: Vec<EntryId>,
 }
@@ -108,6 +110,9 @@ struct RawGrant {
     admins: Vec<u8>,
     #[n(7)]
     wraps: Vec<Wrap>,
+    /// The rotation under which the granter stood.
+    #[n(8)]
+    base: EntryId,
 }
 
 /// To whom section keys are sealed.
@@ -146,6 +151,8 @@ struct RawKey {
     predecessor: Option<Vec<u8>>,
     #[n(3)]
     heads: Vec<EntryId>,
+    #[n(4)]
+    base: EntryId,
 }
 
 impl Drop for RawKey {
@@ -248,6 +255,7 @@ impl Grant {
             members,
             admins,
             wraps,
+            base: log.base(),
         };
         let grant = cbor::encode(&body);
         let id = context::GRANT.hash([grant.as_slice()]);
@@ -291,6 +299,11 @@ impl Grant {
         self.body.signer
     }
 
+    /// The rotation under which the granter stood.
+    pub const fn base(&self) -> &EntryId {
+        &self.body.base
+    }
+
     /// Heads of the identity log that the granter knew.
     pub fn heads(&self) -> &[EntryId] {
         &self.body.heads
@@ -313,7 +326,7 @@ impl Grant {
     /// the epoch knew of every removal (see [`IdentityLog::knew_all_removals`]).
     pub fn verify(&self, log: &IdentityLog) -> Result<(), GrantError> {
         let signer = self.signer();
-        if log.role_at(&signer, self.heads()).is_none() {
+        if log.role_at(&signer, self.base(), self.heads()).is_none() {
             return Err(GrantError::NotAllowed);
         }
         let id = self.id.as_bytes();
@@ -362,7 +375,7 @@ impl Grant {
             .split_at_checked(SECTION_KEY_LEN)
             .ok_or(GrantError::Section(AeadError::Open))?;
         let mut keys = open_section(for_members, Audience::Members, twin, &self.body.members)?;
-        let by_admin = log.role_at(&self.signer(), self.heads()) == Some(Role::Admin);
+        let by_admin = log.role_at(&self.signer(), self.base(), self.heads()) == Some(Role::Admin);
         // Devices find each other by the key of the members' space: what a member gives opens what is old, and nobody
         // writes with it, so that none can split them by giving another.
         if !by_admin {
@@ -381,7 +394,11 @@ impl Grant {
             )?);
         }
         // Nobody begins an epoch knowing more than when granting it: that would be a removed device that says so.
-        keys.retain(|granted| log.had_seen(self.heads(), &granted.heads));
+        let base = std::slice::from_ref(self.base());
+        keys.retain(|granted| {
+            log.had_seen(self.heads(), &granted.heads)
+                && log.had_seen(base, std::slice::from_ref(&granted.base))
+        });
         Ok(keys)
     }
 }
@@ -416,6 +433,7 @@ fn seal_section(
             key: *granted.key.secret().expose(),
             predecessor: granted.predecessor.clone(),
             heads: granted.heads.clone(),
+            base: granted.base,
         })
         .collect();
     let plaintext = Zeroizing::new(cbor::encode(&raw));
@@ -444,6 +462,7 @@ fn open_section(
             key: EpochKey::new(Secret::new(raw.key)),
             predecessor: raw.predecessor.clone(),
             heads: raw.heads.clone(),
+            base: raw.base,
         })
         .collect())
 }

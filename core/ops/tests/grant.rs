@@ -67,12 +67,14 @@ impl Twin {
                 space: SpaceName::keys(),
                 key: EpochKey::random(&mut self.rng),
                 predecessor: None,
+                base: self.log.base(),
                 heads: self.log.heads(),
             },
             GrantedKey {
                 space: SpaceName::new("notes").unwrap(),
                 predecessor: Some(now.seal_predecessor(&before, &mut self.rng).unwrap()),
                 key: now,
+                base: self.log.base(),
                 heads: self.log.heads(),
             },
         ];
@@ -146,6 +148,7 @@ fn the_key_of_the_members_space_is_used_if_an_admin_gives_it() {
         space,
         key: EpochKey::random(&mut twin.rng),
         predecessor: None,
+        base: twin.log.base(),
         heads: twin.log.heads(),
     });
     for (signer, known) in [(device(2), twin.log.heads()), (device(3), Vec::new())] {
@@ -190,7 +193,7 @@ fn nobody_begins_an_epoch_knowing_more_than_when_granting_it() {
     let keys = granted(before.heads());
     let grant = Grant::new(&before, NOW, &keys, &Recipients::All, &device(4), rng).unwrap();
     assert_eq!(grant.open(&twin.log, &device(3)).unwrap().len(), 1);
-    assert!(!twin.log.knew_all_removals(&before.heads()));
+    assert!(!twin.log.knew_all_removals(&before.base(), &before.heads()));
     // With heads that know of the removal it was no device any more.
     let keys = granted(twin.log.heads());
     let grant = Grant::new(&twin.log, NOW, &keys, &Recipients::All, &device(4), rng).unwrap();
@@ -327,6 +330,7 @@ fn a_grant_has_its_limits() {
                 space: SpaceName::new(&format!("{number:064}")).unwrap(),
                 key: EpochKey::random(&mut ChaCha20Rng::seed_from_u64(number as u64)),
                 predecessor: Some(vec![0; predecessor]),
+                base: twin.log.base(),
                 heads: Vec::new(),
             })
             .collect()

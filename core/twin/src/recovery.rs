@@ -7,6 +7,7 @@ use std::path::Path;
 use twin_identity::authority::AuthorityKey;
 use twin_identity::body::{Guardians, MAX_DELAY_DAYS, Rotate};
 use twin_identity::device::{DeviceKeys, Role};
+use twin_identity::entry::Entry;
 use twin_identity::guardian::{GuardianSecret, Share};
 use twin_identity::id::DeviceId;
 use twin_identity::log::IdentityLog;
@@ -58,7 +59,7 @@ pub struct GuardiansPlan {
 pub(crate) struct Rotated {
     pub keys: DeviceKeys,
     pub log: IdentityLog,
-    pub entry: twin_identity::entry::Entry,
+    pub entry: Entry,
     later: Vec<twin_identity::body::Removal>,
     grants: Vec<Vec<u8>>,
     means: Means,
@@ -93,7 +94,7 @@ impl Twin {
             let mut vault = self.vault();
             vault.merge_due(now)?;
             let log = vault.identity();
-            if log.device(&me).is_none() || gone.contains(&me) {
+            if log.role_once(&me).is_none() || gone.contains(&me) {
                 return Err(VaultError::Removed.into());
             }
             let index = words_index(log, words)?;
@@ -225,6 +226,25 @@ impl Twin {
     }
 }
 
+/// Where rotations contradict each other, the person's own words tell which counts: the one that commits to them.
+fn side_with(log: &mut IdentityLog, words: &RecoverySecret) {
+    if words_index(log, words).is_ok() {
+        return;
+    }
+    let ours: BTreeSet<_> = (0..MAX_INDEX)
+        .map(|index| words.authority(index).public().hash())
+        .collect();
+    let commits = |entry: &&std::sync::Arc<Entry>| {
+        let rotate = entry.rotation();
+        rotate.is_some_and(|rotate| ours.contains(&rotate.next))
+    };
+    let last = log.entries().values().filter(commits);
+    let last = last.max_by_key(|entry| (entry.place.seq, entry.id));
+    if let Some(last) = last.map(|entry| entry.id) {
+        log.trust(&last);
+    }
+}
+
 /// Which authority key of these words the next rotation has to reveal.
 fn words_index(log: &IdentityLog, words: &RecoverySecret) -> Result<u32> {
     let wanted = log.next_authority();
@@ -256,6 +276,7 @@ pub(crate) fn come_in(material: Material, helper: &DeviceId, means: Means) -> Re
     } = material;
     let (authority, mut rotation) = match &means {
         Means::Words(words) => {
+            side_with(&mut log, words);
             let index = words_index(&log, words)?;
             (words.authority(index), unchanged(&log, words, index)?)
         }
@@ -309,11 +330,7 @@ fn by_guardians(new_words: &RecoverySecret) -> Result<Rotation> {
     })
 }
 
-fn sign(
-    log: &mut IdentityLog,
-    rotate: Rotate,
-    authority: &AuthorityKey,
-) -> Result<twin_identity::entry::Entry> {
+fn sign(log: &mut IdentityLog, rotate: Rotate, authority: &AuthorityKey) -> Result<Entry> {
     let entry = log.rotate(rotate, authority).map_err(VaultError::from)?;
     log.insert(entry.clone()).map_err(VaultError::from)?;
     log.observe(SystemClock.now());

@@ -16,7 +16,7 @@ use twin_ops::space::SpaceName;
 
 use crate::error::{Result, VaultError};
 use crate::keys::VaultKeys;
-use crate::rows::{DeviceRow, EntryRow, GenesisRow};
+use crate::rows::{DeviceRow, EntryRow, GenesisRow, SeenRow};
 use crate::slots::{self, Opened, Unlock};
 use crate::store::{self, Sealed, Store};
 use crate::vault::{FILE_NAME, Vault};
@@ -208,6 +208,9 @@ fn begin(
             id: entry.id,
             entry: entry.to_bytes().to_vec(),
         })?;
+    }
+    for (id, at) in identity.seen() {
+        file.put(&SeenRow { id: *id, at: *at })?;
     }
     file.store.commit()?;
     file.store.close()

@@ -146,7 +146,8 @@ impl Vault {
         spaces: &[SpaceName],
         rng: &mut impl CryptoRng,
     ) -> Result<()> {
-        let heads = self.state.identity.heads();
+        let identity = &self.state.identity;
+        let now = (identity.base(), identity.heads());
         let mut epochs = Vec::new();
         for space in spaces {
             let key = EpochKey::random(rng);
@@ -157,7 +158,7 @@ impl Vault {
                 Some(before) => Some(key.seal_predecessor(&before.key, rng)?),
                 None => None,
             };
-            epochs.push(self.learn(space.clone(), key, sealed, heads.clone())?);
+            epochs.push(self.learn(space.clone(), key, sealed, now.clone())?);
         }
         self.state.find_discovery();
         self.grant_to(&epochs, &Recipients::All, rng)?;
@@ -250,12 +251,10 @@ impl Vault {
     }
 
     fn learn_granted(&mut self, granted: GrantedKey) -> Result<SpaceEpoch> {
-        self.learn(
-            granted.space,
-            granted.key,
-            granted.predecessor,
-            granted.heads,
-        )
+        {
+            let known = (granted.base, granted.heads);
+            self.learn(granted.space, granted.key, granted.predecessor, known)
+        }
     }
 
     fn knows_heads(&self, grant: &Grant) -> bool {
@@ -272,7 +271,7 @@ impl Vault {
         space: SpaceName,
         key: EpochKey,
         sealed: Option<Vec<u8>>,
-        heads: Vec<EntryId>,
+        known: (EntryId, Vec<EntryId>),
     ) -> Result<SpaceEpoch> {
         let space_id = space.id(self.twin());
         let id = (space_id, key.id());
@@ -284,16 +283,16 @@ impl Vault {
             predecessor = Some(Predecessor { id, sealed });
             if !self.state.epochs.contains_key(&(space_id, id)) {
                 // Nobody said who had it, so nobody writes in it.
-                self.store_epoch(space.clone(), before, None, Vec::new())?;
+                self.store_epoch(space.clone(), before, None, (known.0, Vec::new()))?;
             }
         }
-        let known = self.state.epochs.get(&id);
-        let news = known.is_none_or(|known| {
-            (known.predecessor.is_none() && predecessor.is_some())
-                || (known.heads.is_empty() && !heads.is_empty())
+        let here = self.state.epochs.get(&id);
+        let news = here.is_none_or(|here| {
+            (here.predecessor.is_none() && predecessor.is_some())
+                || (here.known.1.is_empty() && !known.1.is_empty())
         });
         if news {
-            self.store_epoch(space, key, predecessor, heads)?;
+            self.store_epoch(space, key, predecessor, known)?;
         }
         Ok(id)
     }
@@ -303,16 +302,17 @@ impl Vault {
         space: SpaceName,
         key: EpochKey,
         predecessor: Option<Predecessor>,
-        heads: Vec<EntryId>,
+        known: (EntryId, Vec<EntryId>),
     ) -> Result<()> {
         self.file.put(&EpochRow {
             id: key.id(),
             space: space.clone(),
             key: *key.secret().expose(),
             predecessor: predecessor.clone(),
-            heads: heads.clone(),
+            base: known.0,
+            heads: known.1.clone(),
         })?;
-        self.state.add_epoch(space, key, predecessor, heads);
+        self.state.add_epoch(space, key, predecessor, known);
         Ok(())
     }
 }
@@ -325,7 +325,8 @@ fn granted(epoch: &Epoch) -> GrantedKey {
             .predecessor
             .as_ref()
             .map(|before| before.sealed.clone()),
-        heads: epoch.heads.clone(),
+        base: epoch.known.0,
+        heads: epoch.known.1.clone(),
     }
 }
 

@@ -22,6 +22,8 @@ use crate::vault::Vault;
 const LINES_PER_ENTRY: usize = 190;
 /// The same for a rotation, which has large keys in it.
 const LINES_PER_ROTATION: usize = 40;
+/// How many entries may be needed to bring together the branches of a log that was flooded.
+const MAX_JOINS: usize = 160;
 
 /// What a new device gets from the one that admits it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,19 +65,36 @@ pub fn rotate_body(
     rotation: Rotation,
     known: &KnownLines,
 ) -> (Rotate, Vec<Removal>) {
+    // Whoever was added by a suspended device waits; the person can link it again.
     let stays = |device: &&Device| !rotation.gone.contains(&device.public.id);
-    let devices = log.devices().values().chain(log.waiting());
-    let mut keeps: Vec<Kept> = devices
+    let promoted = |device: &DeviceId| rotation.promoted.contains(device);
+    let mut keeps: Vec<Kept> = log
+        .devices()
+        .values()
         .filter(stays)
-        .map(|device| Kept {
-            device: device.public.id,
-            role: if rotation.promoted.contains(&device.public.id) {
-                Role::Admin
-            } else {
-                device.role
-            },
+        .map(|device| {
+            let id = device.public.id;
+            Kept {
+                device: id,
+                role: if promoted(&id) {
+                    Role::Admin
+                } else {
+                    device.role
+                },
+                suspended: device.suspended && !promoted(&id),
+            }
         })
         .collect();
+    // A device that a thief has removed comes back by the words.
+    let back = rotation
+        .promoted
+        .iter()
+        .filter(|id| log.device(id).is_none());
+    keeps.extend(back.map(|id| Kept {
+        device: *id,
+        role: Role::Admin,
+        suspended: false,
+    }));
     keeps.sort_by_key(|kept| kept.device);
     let (mut removals, mut later) = (Vec::new(), Vec::new());
     let mut room = LINES_PER_ROTATION;
@@ -84,10 +103,13 @@ pub fn rotate_body(
         lines.sort_by_key(|line| line.log);
         let rest = lines.split_off(room.min(lines.len()));
         room -= lines.len();
-        removals.push(Removal {
-            device: *device,
-            lines,
-        });
+        // All others go without a word.
+        if !lines.is_empty() {
+            removals.push(Removal {
+                device: *device,
+                lines,
+            });
+        }
         later.extend(chunks(*device, &rest));
     }
     let rotate = Rotate {
@@ -164,22 +186,12 @@ impl Vault {
     /// read nothing that is written from now on. An admin can remove members; any device can remove itself, unless it is
     /// the last admin.
     pub fn revoke(&mut self, device: &DeviceId, rng: &mut impl CryptoRng) -> Result<()> {
-        self.write(|vault| {
-            let bodies = vault.removal(device, Body::Revoke)?;
-            vault.say(&bodies)?;
-            vault.tend_now(rng)?;
-            Ok(())
-        })
+        self.remove(device, Body::Revoke, rng)
     }
 
     /// Suspends another device until it is resumed: as [`Vault::revoke`], but it can be taken back.
     pub fn suspend(&mut self, device: &DeviceId, rng: &mut impl CryptoRng) -> Result<()> {
-        self.write(|vault| {
-            let bodies = vault.removal(device, Body::Suspend)?;
-            vault.say(&bodies)?;
-            vault.tend_now(rng)?;
-            Ok(())
-        })
+        self.remove(device, Body::Suspend, rng)
     }
 
     /// Takes a suspension back.
@@ -300,11 +312,34 @@ impl Vault {
     }
 
     fn renew_epochs(&mut self, rng: &mut impl CryptoRng) -> Result<bool> {
-        let stale = self.stale_spaces();
-        if !stale.is_empty() {
-            self.begin_epochs(&stale, rng)?;
+        if self.stale_spaces().is_empty() {
+            return Ok(false);
         }
-        Ok(!stale.is_empty())
+        self.join_branches()?;
+        let stale = self.stale_spaces();
+        self.begin_epochs(&stale, rng)?;
+        Ok(true)
+    }
+
+    /// Brings branches together until whoever stands at the heads of the log knows of every removal, or an epoch begun
+    /// there would be of no use. One entry joins a few; a log that was flooded has more of them.
+    fn join_branches(&mut self) -> Result<()> {
+        for _ in 0..MAX_JOINS {
+            let identity = &self.state.identity;
+            if identity.knew_all_removals(&identity.base(), &identity.heads()) {
+                return Ok(());
+            }
+            let suspended = identity.devices().values();
+            let suspended = suspended.filter(|device| device.suspended);
+            let mut out = suspended.map(|device| device.public.id);
+            // An entry that changes nothing: no more of what this device wrote is to count.
+            let Some(device) = out.next().or_else(|| identity.gone().next().copied()) else {
+                break;
+            };
+            let lines = Vec::new();
+            self.say(&[Body::Raise(Box::new(Removal { device, lines }))])?;
+        }
+        Err(VaultError::NoEpoch)
     }
 
     /// Signs entries and takes them in. Inside a transaction.
@@ -353,6 +388,26 @@ impl Vault {
             self.rebuild_index_now()?;
         }
         Ok(done)
+    }
+
+    /// Takes a device out and begins new epochs, in one transaction if that is possible. If it is not, because a thief has
+    /// added so many devices that no grant can hold them, the device is out all the same.
+    fn remove(
+        &mut self,
+        device: &DeviceId,
+        how: fn(Box<Removal>) -> Body,
+        rng: &mut impl CryptoRng,
+    ) -> Result<()> {
+        let both = self.write(|vault| {
+            vault.say(&vault.removal(device, how)?)?;
+            vault.tend_now(rng)
+        });
+        match both {
+            Err(VaultError::Grant(_) | VaultError::NoEpoch) => {
+                self.write(|vault| vault.say(&vault.removal(device, how)?))
+            }
+            both => both.map(|_| ()),
+        }
     }
 
     /// The entries by which a device goes, with all that it has written and that is here.

@@ -87,6 +87,9 @@ pub(crate) struct EpochRow {
     /// Heads of the identity log that whoever began the epoch knew.
     #[n(4)]
     pub heads: Vec<EntryId>,
+    /// The rotation under which it was begun.
+    #[n(5)]
+    pub base: EntryId,
 }
 
 /// The epoch before another.

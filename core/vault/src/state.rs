@@ -51,8 +51,8 @@ pub(crate) struct Epoch {
     /// The key that seals parts, derived once.
     pub parts: DataKey,
     pub predecessor: Option<Predecessor>,
-    /// Heads of the identity log that whoever began it knew.
-    pub heads: Vec<EntryId>,
+    /// The rotation under which it was begun, and heads of the identity log that whoever began it knew.
+    pub known: (EntryId, Vec<EntryId>),
 }
 
 /// A grant, without its bytes.
@@ -114,8 +114,8 @@ impl State {
             };
             for row in file.items::<EpochRow>()? {
                 let key = EpochKey::new(Secret::new(row.key));
-                let (space, heads) = (row.space.clone(), row.heads.clone());
-                state.add_epoch(space, key, row.predecessor.clone(), heads);
+                let known = (row.base, row.heads.clone());
+                state.add_epoch(row.space.clone(), key, row.predecessor.clone(), known);
             }
             state.find_discovery();
             for row in file.items::<LogRow>()? {
@@ -142,7 +142,7 @@ impl State {
         space: SpaceName,
         key: EpochKey,
         predecessor: Option<Predecessor>,
-        heads: Vec<EntryId>,
+        known: (EntryId, Vec<EntryId>),
     ) {
         let id = (space.id(self.identity.twin()), key.id());
         let epoch = Epoch {
@@ -150,7 +150,7 @@ impl State {
             parts: key.part_key(),
             key,
             predecessor,
-            heads,
+            known,
         };
         self.epochs.insert(id, epoch);
     }
@@ -180,7 +180,8 @@ impl State {
             if twin_identity::broken::is("old_epochs_go_on") {
                 return true;
             }
-            self.identity.knew_all_removals(&epoch.heads)
+            let (base, heads) = &epoch.known;
+            self.identity.knew_all_removals(base, heads)
         };
         let usable: Vec<(EpochId, &Epoch)> = self
             .epochs_of(space)

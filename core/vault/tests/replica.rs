@@ -466,6 +466,7 @@ fn a_later_epoch_opens_the_one_before_and_is_written_in() {
             space: space("home"),
             predecessor: Some(second.seal_predecessor(&first.key, &mut rng(61)).unwrap()),
             key: EpochKey::random(&mut rng(60)),
+            base: first.base,
             heads: first.heads.clone(),
         },
     );

@@ -55,6 +55,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         space: SpaceName::members(),
         key: epoch(),
         predecessor: None,
+        base: sample().log.base(),
         heads: sample().log.heads(),
     };
     let rng = &mut ChaCha20Rng::from_seed([1; 32]);

@@ -33,12 +33,14 @@ pub fn grant(log: &IdentityLog, phone: &DeviceKeys, words: &RecoverySecret) -> (
             space: SpaceName::keys(),
             key: EpochKey::new(Secret::new([5; 32])),
             predecessor: None,
+            base: log.base(),
             heads: log.heads(),
         },
         GrantedKey {
             space: SpaceName::new("notes").unwrap(),
             key: now,
             predecessor: Some(predecessor),
+            base: log.base(),
             heads: log.heads(),
         },
     ];
@@ -123,6 +125,7 @@ pub fn refused(grant: &Grant, log: &IdentityLog) -> (Vec<Value>, Vec<Value>) {
         space: SpaceName::new("notes").unwrap(),
         key: EpochKey::new(Secret::new([7; 32])),
         predecessor: None,
+        base: log.base(),
         heads: log.heads(),
     }];
     let one = Recipients::One(&device(2).id());

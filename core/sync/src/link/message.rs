@@ -4,7 +4,7 @@ use minicbor::{Decode, Encode};
 use twin_identity::body::Removal;
 use twin_identity::cbor;
 use twin_identity::device::DevicePublic;
-use twin_identity::id::{DeviceId, TwinId};
+use twin_identity::id::{DeviceId, EntryId, TwinId};
 use twin_identity::sign::Signature;
 
 use super::LinkError;
@@ -51,6 +51,9 @@ pub(super) enum Message {
     /// New device: the rotation by which it comes in.
     #[n(11)]
     Rotation(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
+    /// Phone or helper, before its last: the rotation that counts for it, in case others contradict it.
+    #[n(12)]
+    Stands(#[n(0)] EntryId),
 }
 
 #[derive(Debug, Encode, Decode)]

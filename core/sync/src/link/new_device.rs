@@ -6,7 +6,7 @@ use twin_identity::body::Removal;
 use twin_identity::context;
 use twin_identity::device::{DeviceKeys, Role};
 use twin_identity::entry::{Entry, Genesis};
-use twin_identity::id::{DeviceId, TwinId};
+use twin_identity::id::{DeviceId, EntryId, TwinId};
 use twin_identity::log::{IdentityLog, MAX_ENTRIES, MAX_ROTATIONS};
 use twin_ops::grant::Grant;
 use twin_ops::store::MAX_LOGS;
@@ -52,6 +52,8 @@ pub struct Joining {
     entries: Vec<Entry>,
     grants: Vec<Grant>,
     lines: Vec<Removal>,
+    /// The rotation that counts for the other side.
+    rotation: Option<EntryId>,
 }
 
 /// What a new device begins its life with.
@@ -196,6 +198,7 @@ impl Committed {
             entries: Vec::new(),
             grants: Vec::new(),
             lines: Vec::new(),
+            rotation: None,
         };
         Ok((nonce_frame, joining))
     }
@@ -248,6 +251,10 @@ impl Joining {
                 }
                 Ok(Progress::More(Box::new(self)))
             }
+            Message::Stands(rotation) => {
+                self.rotation = Some(rotation);
+                Ok(Progress::More(Box::new(self)))
+            }
             Message::Lines(lines) => {
                 self.lines.extend(lines);
                 let count: usize = self.lines.iter().map(|removal| removal.lines.len()).sum();
@@ -288,6 +295,10 @@ impl Joining {
         }
         for entry in self.entries.drain(..) {
             log.insert(entry)?;
+        }
+        // The person has confirmed that this is their own device: what counts for it counts here.
+        if let Some(rotation) = &self.rotation {
+            log.trust(rotation);
         }
         Ok(log)
     }

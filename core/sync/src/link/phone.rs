@@ -260,7 +260,7 @@ fn log_and_grants(log: &IdentityLog, grants: &[Vec<u8>]) -> impl Iterator<Item =
     entries.sort_by_key(|entry| (entry.place.seq, entry.id));
     let entries = batches(entries.into_iter().map(|entry| entry.to_bytes())).map(Message::Entries);
     let grants = batches(grants.iter().map(Vec::as_slice)).map(Message::Grants);
-    entries.chain(grants)
+    entries.chain(grants).chain([Message::Stands(log.base())])
 }
 
 fn statement(keys: &Keys, role: Role) -> DeviceStatement {

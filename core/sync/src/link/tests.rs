@@ -76,6 +76,7 @@ fn grant_to(twin: &mut Twin, new: &twin_identity::device::DeviceStatement) -> Ve
         space: SpaceName::members(),
         key: EpochKey::random(&mut twin.rng),
         predecessor: None,
+        base: twin.log.base(),
         heads: twin.log.heads(),
     }];
     let to = Recipients::One(&new.device.id);

@@ -6,7 +6,7 @@ use twin_ops::store::OpStore;
 use super::error::SyncError;
 use super::message::{Device, Digest, Hello, Message, Ops};
 use super::peer::Lack;
-use super::{BATCH, Phase, SYNC_VERSION, Session, SyncEvent, replica};
+use super::{BATCH, Phase, SYNC_VERSION, Session, SyncEvent, is_out, replica};
 use crate::machine::Millis;
 
 impl<S: OpStore + ?Sized> Session<S> {
@@ -62,8 +62,7 @@ impl<S: OpStore + ?Sized> Session<S> {
             return Err(SyncError::NotLinked);
         }
         // Who is not known may be linked by entries that are still to come; who is known to be out may not.
-        let once = store.identity().role_once(&device.device).is_some();
-        if once && !store.admits(&device.device) {
+        if is_out(store, &device.device) {
             return Err(SyncError::NotLinked);
         }
         self.phase = Phase::Open(device.device);

@@ -170,6 +170,15 @@ impl<S: OpStore + ?Sized> Session<S> {
         matches!(self.phase, Phase::Open(_)) && !matches!(message, Message::Digest(_))
     }
 
+    /// A peer that is removed or suspended while a session goes on hears no more from then on. One that was never in may
+    /// come in by entries that are still to come.
+    fn end_if_out(&self, store: &S) -> Result<(), SyncError> {
+        match self.device() {
+            Some(device) if is_out(store, &device) => Err(SyncError::NotLinked),
+            _ => Ok(()),
+        }
+    }
+
     /// The peer, if it is in our identity log.
     fn linked(&self, store: &S) -> bool {
         #[cfg(twin_break)]
@@ -180,12 +189,22 @@ impl<S: OpStore + ?Sized> Session<S> {
     }
 }
 
+/// Whether a device was in and is not any more, or is suspended.
+fn is_out<S: OpStore + ?Sized>(store: &S, device: &DeviceId) -> bool {
+    #[cfg(twin_break)]
+    if twin_identity::broken::is("sync_membership_unchecked") {
+        return false;
+    }
+    store.identity().role_once(device).is_some() && !store.admits(device)
+}
+
 impl<S: OpStore + ?Sized> Machine for Session<S> {
     type Store = S;
     type Event = SyncEvent;
     type Error = SyncError;
 
     fn receive(&mut self, now: Millis, frame: &[u8], store: &mut S) -> Result<(), SyncError> {
+        self.end_if_out(store)?;
         let message = Message::from_frame(frame)?;
         if self.is_counted(&message) {
             self.received += 1;
@@ -219,6 +238,7 @@ impl<S: OpStore + ?Sized> Machine for Session<S> {
     }
 
     fn next_frame(&mut self, _: Millis, store: &mut S) -> Result<Option<Vec<u8>>, SyncError> {
+        self.end_if_out(store)?;
         let open = matches!(self.phase, Phase::Open(_));
         if self.outbox.is_empty() && open && self.dirty {
             match self.next_lack(store)? {

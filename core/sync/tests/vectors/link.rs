@@ -217,6 +217,7 @@ fn link() {
         space: SpaceName::members(),
         key: EpochKey::new(Secret::new([4; 32])),
         predecessor: None,
+        base: log.base(),
         heads: log.heads(),
     }];
     let to = Recipients::One(&laptop().id());

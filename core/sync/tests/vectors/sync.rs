@@ -28,6 +28,7 @@ fn replicas() -> (Replica, Replica) {
         space: SpaceName::members(),
         key: members_key(),
         predecessor: None,
+        base: log.base(),
         heads: log.heads(),
     }];
     let grant = Grant::new(
