@@ -244,7 +244,9 @@ impl World {
             .any(|kept| kept.role == Role::Admin && !kept.suspended);
         let named = !admin && self.devices < cast::THIEFS;
         let new = named.then(|| cast::device(self.devices).statement(&self.twin, Role::Admin));
-        let guardians = self.dice.chance(30).then(|| Guardians {
+        // Guardians that side with a thief are asked no more.
+        let asked = self.dice.chance(30) && !self.thief.guardians;
+        let guardians = asked.then(|| Guardians {
             authority: cast::authority(cast::GUARDIANS, 0).hash,
             delay_days: u16::try_from(self.dice.between(1, 3)).unwrap(),
             sealing: None,

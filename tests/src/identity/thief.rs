@@ -24,7 +24,7 @@ pub struct Thief {
     /// Whether it has the words, or did once.
     pub has_words: bool,
     /// Whether the guardians are with it.
-    guardians: bool,
+    pub guardians: bool,
     /// Rotations that it made.
     rotations: Vec<EntryId>,
     steals: bool,
