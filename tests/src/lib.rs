@@ -11,5 +11,6 @@
 #[cfg(feature = "e2e")]
 pub mod e2e;
 
+mod dice;
 pub mod identity;
 pub mod sim;

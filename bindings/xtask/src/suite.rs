@@ -97,7 +97,7 @@ pub const SUITES: &[Suite] = &[
     // The built `twin` command, used as a person would, on devices of their own joined by a virtual cable.
     Suite {
         name: "e2e",
-        needs: &[tool::IP, tool::UNSHARE],
+        needs: &[tool::IP, tool::UNSHARE, tool::DBUS, tool::KEYRING],
         steps: &[
             Step {
                 args: &["build", "--locked", "--workspace", "--bin", "twin"],

@@ -38,6 +38,16 @@ pub const UNSHARE: Tool = Tool::Debian {
     programs: &["unshare"],
     package: "util-linux",
 };
+/// A desktop's session bus.
+pub const DBUS: Tool = Tool::Debian {
+    programs: &["dbus-run-session"],
+    package: "dbus",
+};
+/// A desktop's keyring.
+pub const KEYRING: Tool = Tool::Debian {
+    programs: &["gnome-keyring-daemon"],
+    package: "gnome-keyring",
+};
 /// The browser that reads the page as a person would.
 pub const CHROMIUM: Tool = Tool::Debian {
     programs: BROWSERS,

@@ -287,10 +287,7 @@ fn a_grant_means_nothing_in_another_twin() {
     assert!(grant.open(&other.log, &device(3)).is_err());
     // Even if it says to know the other's log; nor does anything come of signing that.
     let moved = moved(&grant, &ours.log, &other.log, ours.log.twin());
-    assert_eq!(
-        moved.verify(&other.log),
-        Err(GrantError::NotAllowed)
-    );
+    assert_eq!(moved.verify(&other.log), Err(GrantError::NotAllowed));
     let moved = self::moved(&grant, &ours.log, &other.log, other.log.twin());
     assert_eq!(moved.verify(&other.log), Ok(()));
     assert!(moved.open(&other.log, &device(3)).is_err());

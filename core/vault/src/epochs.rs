@@ -45,8 +45,8 @@ impl Vault {
         let mut names: Vec<SpaceName> = self
             .state
             .epochs
-            .iter()
-            .map(|(_, epoch)| epoch.space.clone())
+            .values()
+            .map(|epoch| epoch.space.clone())
             .collect();
         names.extend([SpaceName::members(), SpaceName::keys()]);
         names.retain(|name| {

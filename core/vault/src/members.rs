@@ -169,8 +169,8 @@ impl Vault {
             let statement = entry.and_then(|entry| match &entry.body {
                 Body::AddDevice(statement) => Some((**statement).clone()),
                 Body::Rotate(rotate) => {
-                    let named = rotate.devices.iter();
-                    named.cloned().find(|named| named.device.id == *device)
+                    let mut named = rotate.devices.iter();
+                    named.find(|named| named.device.id == *device).cloned()
                 }
                 _ => None,
             });

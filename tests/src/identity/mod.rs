@@ -9,12 +9,9 @@
 //! - `owner`, `thief`: what both do
 //! - `ending`: healing, and what must then be true
 //! - `reference`: what a set of entries means, worked out slowly from what the rules say
-//! - `cast`, `dice`: keys that are the same in every run; chance
+//! - `cast`: keys that are the same in every run
 
 mod cast;
-#[path = "../sim/dice.rs"]
-#[allow(dead_code, reason = "the same dice as the other simulation's")]
-mod dice;
 mod ending;
 mod owner;
 mod reference;

@@ -8,9 +8,9 @@ use twin_identity::entry::Entry;
 use twin_identity::id::{EntryId, TwinId};
 use twin_identity::log::{IdentityLog, LogError};
 
-use super::dice::Dice;
 use super::thief::Thief;
 use super::{Held, Outcome, cast};
+use crate::dice::Dice;
 
 /// A device in its owner's hands, or that was.
 #[derive(Clone)]

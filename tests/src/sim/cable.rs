@@ -1,8 +1,8 @@
 //! A virtual connection: two parties, frames under way between them, and what goes wrong on it.
 
 use super::device::Instant;
-use super::dice::Dice;
 use super::party::Party;
+use crate::dice::Dice;
 
 /// How many frames of one side may be under way before it has to wait.
 pub const ROOM: usize = 4;

@@ -12,11 +12,11 @@ use twin_ops::space::SpaceName;
 use twin_vault::{VaultError, WriteChange};
 
 use super::device::{Device, Instant};
-use super::dice::Dice;
 use super::fault::{Held, fault, hold};
 use super::linking::Newcomer;
 use super::reference::{self, RecordName, Write};
 use super::truth::Truth;
+use crate::dice::Dice;
 
 /// Everybody.
 pub struct Cast {

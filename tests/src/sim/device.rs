@@ -10,9 +10,9 @@ use twin_ops::store::OpStore;
 use twin_sync::link::new_device::Admitted;
 use twin_vault::{FILE_NAME, KeyStore, KeyStoreError, Unlock, Vault};
 
-use super::dice::Dice;
 use super::fault::{Fault, Held};
 use super::view::View;
+use crate::dice::Dice;
 
 /// Milliseconds since the run began, by no device's clock.
 pub type Instant = u64;

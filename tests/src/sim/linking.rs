@@ -13,9 +13,9 @@ use twin_sync::transport::TransportKey;
 
 use super::cast::{Cast, TWIN_NAME};
 use super::device::{Device, Instant, clock};
-use super::dice::Dice;
 use super::fault::{Fault, Held, fault, hold};
 use super::party::{End, Party, Scene};
+use crate::dice::Dice;
 
 /// A device that is to be linked and shows its offer.
 pub struct Newcomer {

@@ -10,12 +10,11 @@
 //! - `linking`: the two sides of a link, and the person between them
 //! - `cast`, `device`: everybody; a device with its vault and its clock
 //! - `truth`, `view`, `reference`: what really happened, what one device must show of it, and what a record is
-//! - `dice`, `fault`: chance, and what a run can end with
+//! - `fault`: what a run can end with
 
 mod cable;
 mod cast;
 mod device;
-mod dice;
 mod ending;
 mod fault;
 mod intruders;
@@ -34,8 +33,8 @@ use std::path::Path;
 
 pub use fault::{Fault, Held};
 
+use crate::dice::Dice;
 use cast::Cast;
-use dice::Dice;
 use story::Story;
 use world::World;
 

@@ -8,8 +8,8 @@ use twin_vault::Vault;
 
 use super::cast::Cast;
 use super::device::Instant;
-use super::dice::Dice;
 use super::fault::{Fault, hold};
+use crate::dice::Dice;
 
 /// Everything that a party can reach while it acts.
 pub struct Scene<'a> {

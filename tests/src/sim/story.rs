@@ -8,13 +8,13 @@ use twin_vault::WriteChange;
 
 use super::cable::{Cable, Quality};
 use super::device::Instant;
-use super::dice::Dice;
 use super::fault::Held;
 use super::intruders;
 use super::linking::{NewDevice, Newcomer, Phone, Typing};
 use super::party::Party;
 use super::truth::CANARY;
 use super::world::World;
+use crate::dice::Dice;
 
 const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;

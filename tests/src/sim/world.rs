@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::cable::{Cable, Packet};
 use super::cast::Cast;
 use super::device::Instant;
-use super::dice::Dice;
 use super::fault::{Held, fault, hold};
 use super::party::Scene;
+use crate::dice::Dice;
 
 /// More events than any run needs: whoever talks on and on is a fault.
 const MOST_EVENTS: u64 = 200_000;

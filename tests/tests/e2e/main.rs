@@ -22,5 +22,6 @@ mod proofs;
 mod recovery;
 mod shop;
 mod sites;
+mod slots;
 mod strangers;
 mod wire;

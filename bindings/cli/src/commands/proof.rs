@@ -134,14 +134,14 @@ fn recall(path: &Path) -> Result<(TwinId, Known)> {
     let text = read(path)?;
     let parsed = serde_json::from_str(&text).ok();
     let known = parsed.and_then(|json: Json| {
-        let hex = data_encoding::HEXLOWER.decode(json["rotation"].as_str()?.as_bytes());
+        let hex = data_encoding::HEXLOWER.decode(json.get("rotation")?.as_str()?.as_bytes());
         let rotation: [u8; 32] = hex.ok()?.try_into().ok()?;
         let known = Known {
-            rotations: u32::try_from(json["rotations"].as_u64()?).ok()?,
+            rotations: u32::try_from(json.get("rotations")?.as_u64()?).ok()?,
             rotation: EntryId::from_bytes(rotation),
-            height: json["height"].as_u64()?,
+            height: json.get("height")?.as_u64()?,
         };
-        Some((json["twin"].as_str()?.parse().ok()?, known))
+        Some((json.get("twin")?.as_str()?.parse().ok()?, known))
     });
     known.ok_or_else(|| CliError::NoKnown(path.to_owned()))
 }

@@ -346,7 +346,7 @@ impl IdentityLog {
 
     /// Whether [`IdentityLog::observe`] would change anything at `now`.
     pub fn wants_time(&self, now: u64) -> bool {
-        self.unseen || self.path.pending.iter().any(|pending| pending.due <= now)
+        self.unseen || self.path.is_due(now)
     }
 
     /// Tells the time, in milliseconds since the Unix epoch: what has come since is first seen now, and guardians who

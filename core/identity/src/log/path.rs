@@ -38,12 +38,19 @@ pub(super) struct Path {
     rotations: Vec<usize>,
     pub contested: bool,
     pub pending: Vec<Pending>,
+    /// When any rotation by guardians comes due, those included that words override: it can be contested then.
+    due: Vec<u64>,
 }
 
 impl Path {
     /// The last rotation.
     pub fn tip(&self) -> Option<usize> {
         self.rotations.last().copied()
+    }
+
+    /// Whether anything comes due until `now`.
+    pub fn is_due(&self, now: u64) -> bool {
+        self.due.iter().any(|due| *due <= now)
     }
 
     /// The last rotation by words.
@@ -89,23 +96,33 @@ impl IdentityLog {
         let mut pending = Vec::new();
         for number in by_guardians {
             match self.wait(base, number) {
-                Some(wait) if wait.due > self.now => pending.push(wait),
+                Some(wait) if wait.due > self.now => {
+                    path.due.push(wait.due);
+                    pending.push(wait);
+                }
                 Some(_) => due.push(number),
                 None => {}
             }
         }
-        let by_words = self.prefer(&by_words, path);
-        let by_guardians = self.prefer(&due, path);
-        let (Some(words), Some(guardians)) = (by_words, by_guardians) else {
-            if by_words.is_none() {
-                path.pending.extend(pending);
+        let by_words = self.prefer(&by_words);
+        let by_guardians = self.prefer(&due);
+        let chosen = match (by_words, by_guardians) {
+            (Some(words), Some(guardians)) => {
+                // The words override, but not what the devices have acknowledged since: lost words can be found by
+                // anybody.
+                let both = [words.0, guardians.0];
+                let counts = self.beats(guardians.0, words.0, &self.votes(&both));
+                Some(if counts { guardians } else { words })
             }
-            return by_words.or(by_guardians);
+            (None, guardians) => {
+                path.pending.extend(pending);
+                guardians
+            }
+            (words, None) => words,
         };
-        // The words override, but not what the devices have acknowledged since: lost words can be found by anybody.
-        let both = [words, guardians];
-        let counts = self.beats(guardians, words, &self.votes(&both));
-        Some(if counts { guardians } else { words })
+        let (rotation, contested) = chosen?;
+        path.contested |= contested;
+        Some(rotation)
     }
 
     /// Until when a rotation by guardians waits; `None` if it was not observed yet.
@@ -127,7 +144,8 @@ impl IdentityLog {
         })
     }
 
-    fn prefer(&self, rotations: &[usize], path: &mut Path) -> Option<usize> {
+    /// The one that counts of several rotations, and whether that is contested.
+    fn prefer(&self, rotations: &[usize]) -> Option<(usize, bool)> {
         let key = |number: &usize| {
             let id = self.graph.entry(*number).map(|entry| entry.id);
             let seen = id.and_then(|id| self.seen.get(&id));
@@ -138,7 +156,7 @@ impl IdentityLog {
         rotations.sort_by_key(key);
         let mut best = *rotations.first()?;
         if rotations.len() == 1 {
-            return Some(best);
+            return Some((best, false));
         }
         let votes = self.votes(&rotations);
         for other in &rotations {
@@ -147,8 +165,8 @@ impl IdentityLog {
             }
         }
         let mut others = rotations.iter().filter(|other| **other != best);
-        path.contested |= !others.all(|other| self.beats(best, *other, &votes));
-        Some(best)
+        let contested = !others.all(|other| self.beats(best, *other, &votes));
+        Some((best, contested))
     }
 
     /// Who is for which of several rotations that exclude each other: whoever has acknowledged it, or one that came of

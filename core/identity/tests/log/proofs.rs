@@ -284,7 +284,8 @@ fn a_proof_holds_together_or_is_refused() {
     let mut forged_rotation = parts.rotations[1].clone();
     *forged_rotation.last_mut().unwrap() ^= 1;
     let other = crate::common::twin(2);
-    let cases: &[(&dyn Fn(&mut Parts), ProofError)] = &[
+    type Case<'a> = (&'a dyn Fn(&mut Parts), ProofError);
+    let cases: &[Case<'_>] = &[
         (&|parts| parts.adds.clear(), ProofError::Broken),
         (&|parts| parts.adds.reverse(), ProofError::Broken),
         (&|parts| drop(parts.adds.remove(0)), ProofError::Broken),

@@ -52,7 +52,7 @@ fn an_unknown_suite_is_kept_but_neither_counted_nor_built_on() {
             version,
             suite,
             // Nobody can say who signed it.
-            signer: (number % 2 == 0).then(|| device(number).id()),
+            signer: number.is_multiple_of(2).then(|| device(number).id()),
             ..twin.raw(kind, vec![number])
         };
         Entry::from_bytes(&raw.with_signature(&[number; 3])).unwrap()

@@ -11,10 +11,10 @@ use twin_sync::link::offer::Offer;
 use twin_sync::link::phone::{self, Greeted, Inviter};
 use twin_sync::transport::TransportKey;
 
+use crate::dice::Dice;
 use crate::sim::cable::{Cable, Quality};
 use crate::sim::cast::TWIN_NAME;
 use crate::sim::device::clock;
-use crate::sim::dice::Dice;
 use crate::sim::fault::{Held, fault};
 use crate::sim::linking::{NewDevice, Phone, Typing};
 use crate::sim::party::{End, Party, Scene};
