@@ -31,7 +31,7 @@ fn only_the_test_build_can_break_rules() {
 #[cfg(twin_break)]
 mod rules {
     use twin_identity::broken;
-    use twin_tests::sim;
+    use twin_tests::sim::{self, Scope};
 
     /// The most seeds until a broken rule is noticed.
     const SEEDS: u64 = 1000;
@@ -39,13 +39,14 @@ mod rules {
     /// Breaks a rule until a seed notices; the same seed holds when nothing is broken.
     fn is_noticed(rule: &str) {
         broken::set(Some(rule));
-        let mut noticed = (0..SEEDS).filter_map(|seed| Some((seed, sim::run(seed, false).fault?)));
+        let mut noticed = (0..SEEDS)
+            .filter_map(|seed| Some((seed, sim::run(seed, false, Scope::Devices).fault?)));
         let Some((seed, fault)) = noticed.next() else {
             panic!("{rule} is broken, and {SEEDS} seeds do not notice");
         };
         println!("{rule}: seed {seed}: {fault}");
         broken::set(None);
-        if let Some(fault) = sim::run(seed, false).fault {
+        if let Some(fault) = sim::run(seed, false, Scope::Devices).fault {
             panic!("seed {seed} fails with nothing broken: {fault}");
         }
     }

@@ -1,14 +1,14 @@
 //! A slice of the simulation in every test run; thousands of seeds more in `cargo xtask soak sim`.
 #![allow(clippy::panic)]
 
-use twin_tests::sim;
+use twin_tests::sim::{self, Scope};
 
 /// How many seeds a test runs.
 const SLICE: u64 = 75;
 
 fn slice(number: u64) {
     for seed in number * SLICE..(number + 1) * SLICE {
-        if let Some(fault) = sim::run(seed, false).fault {
+        if let Some(fault) = sim::run(seed, false, Scope::Devices).fault {
             panic!(
                 "seed {seed}: {fault}; see its story: sim --seeds {seed}..{} --trace",
                 seed + 1
@@ -43,7 +43,10 @@ fn slice_3() {
 #[test]
 fn a_seed_replays() {
     for seed in 0..3 {
-        let (once, again) = (sim::run(seed, true), sim::run(seed, true));
+        let (once, again) = (
+            sim::run(seed, true, Scope::Devices),
+            sim::run(seed, true, Scope::Devices),
+        );
         assert!(once.story.len() > 10, "seed {seed} has a story");
         assert_eq!(once.story, again.story);
     }

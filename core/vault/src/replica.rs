@@ -34,6 +34,8 @@ impl OpStore for Vault {
             error,
             VaultError::Fork
                 | VaultError::Limit(_)
+                // Who may write where can be known here and not yet there, or the other way round.
+                | VaultError::NotAllowed
                 | VaultError::Op(OpError::Newer)
                 | VaultError::Chain(ChainError::Op(OpError::Newer))
         )

@@ -1,20 +1,20 @@
-//! Runs the simulation for a range of seeds: `sim --seeds A..B [--trace]`.
+//! Runs the simulation for a range of seeds: `sim --seeds A..B [--words] [--trace]`.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::process::ExitCode;
 use std::time::Instant;
 
-use twin_tests::sim;
+use twin_tests::sim::{self, Scope};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let Some((seeds, traced)) = read(&words) else {
-        eprintln!("usage: sim --seeds A..B [--trace]");
+    let Some((seeds, traced, scope)) = read(&words) else {
+        eprintln!("usage: sim --seeds A..B [--words] [--trace]");
         return ExitCode::FAILURE;
     };
     let (start, mut passed, mut failed, mut ops, mut devices) = (Instant::now(), 0, 0, 0, 0);
     for seed in seeds {
-        let outcome = sim::run(seed, traced);
+        let outcome = sim::run(seed, traced, scope);
         for line in &outcome.story {
             println!("{line}");
         }
@@ -25,8 +25,12 @@ fn main() -> ExitCode {
             Some(fault) => {
                 failed += 1;
                 println!("seed {seed}: {fault}");
+                let words = match scope {
+                    Scope::Devices => "",
+                    Scope::Words => "--words ",
+                };
                 println!(
-                    "  again, with its story: sim --seeds {seed}..{} --trace",
+                    "  again, with its story: sim --seeds {seed}..{} {words}--trace",
                     seed + 1
                 );
             }
@@ -43,12 +47,18 @@ fn main() -> ExitCode {
     }
 }
 
-fn read(words: &[String]) -> Option<(std::ops::Range<u64>, bool)> {
-    let (range, traced) = match words {
-        [seeds, range] if seeds == "--seeds" => (range, false),
-        [seeds, range, trace] if seeds == "--seeds" && trace == "--trace" => (range, true),
-        _ => return None,
+fn read(words: &[String]) -> Option<(std::ops::Range<u64>, bool, Scope)> {
+    let [seeds, range, options @ ..] = words else {
+        return None;
     };
-    let (from, to) = range.split_once("..")?;
-    Some((from.parse().ok()?..to.parse().ok()?, traced))
+    let (mut traced, mut scope) = (false, Scope::Devices);
+    for option in options {
+        match option.as_str() {
+            "--trace" => traced = true,
+            "--words" => scope = Scope::Words,
+            _ => return None,
+        }
+    }
+    let (from, to) = range.split_once("..").filter(|_| seeds == "--seeds")?;
+    Some((from.parse().ok()?..to.parse().ok()?, traced, scope))
 }

@@ -32,6 +32,8 @@ pub struct Cast {
     pub words: Vec<usize>,
     /// Everything worth telling, if somebody listens.
     pub trace: Trace,
+    /// Whether people use their words.
+    pub words_are_used: bool,
     root: PathBuf,
     homes: usize,
 }
@@ -107,6 +109,7 @@ impl Cast {
             trace: Trace {
                 lines: traced.then(Vec::new),
             },
+            words_are_used: false,
             root,
             homes: 0,
         }

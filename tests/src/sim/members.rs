@@ -29,7 +29,7 @@ impl World {
 
     /// A person changes who is in the twin, on this device.
     pub fn change_members(&mut self, device: usize) -> Held {
-        if self.dice.chance(25) {
+        if self.cast.words_are_used && self.dice.chance(25) {
             return self.rotate(device);
         }
         let identity = self.cast.devices[device].vault_ref().identity();

@@ -50,8 +50,17 @@ pub struct Outcome {
     pub devices: usize,
 }
 
+/// What happens in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything that people do with their devices.
+    Devices,
+    /// And with their words: they rotate, also while devices are apart.
+    Words,
+}
+
 /// Runs one seed; `traced` keeps its story.
-pub fn run(seed: u64, traced: bool) -> Outcome {
+pub fn run(seed: u64, traced: bool, scope: Scope) -> Outcome {
     // Memory if there is any to be had: a disk adds nothing but waiting.
     let memory = Path::new("/dev/shm");
     let root = if memory.is_dir() {
@@ -66,6 +75,7 @@ pub fn run(seed: u64, traced: bool) -> Outcome {
     let mut dice = Dice::new(seed);
     let story = Story::by_chance(&mut dice);
     let mut world = World::new(dice, Cast::new(root.path().to_owned(), traced));
+    world.cast.words_are_used = scope == Scope::Words;
     let fault = catch_unwind(AssertUnwindSafe(|| {
         world.live(&story)?;
         world.end()

@@ -229,6 +229,7 @@ mod tests {
         assert_eq!(at_b.is_tagged(&ours, &tags), Some(true));
         assert_eq!(at_b.is_tagged(&other, &tags), Some(false));
         assert_eq!(at_a.is_tagged(&ours, &tags), Some(false), "sent back");
-        assert_eq!(at_b.is_tagged(&ours, &tags[1..]), None);
+        let short: Vec<u8> = tags.iter().skip(1).copied().collect();
+        assert_eq!(at_b.is_tagged(&ours, &short), None);
     }
 }

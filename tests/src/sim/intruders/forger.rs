@@ -26,7 +26,7 @@ use crate::sim::world::World;
 use super::wire::{Ops, SyncFrame, frame};
 
 /// What is forged.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Forgery {
     /// An op in somebody else's log, signed by the forger.
     OpOfAnother,
@@ -60,7 +60,12 @@ const FORGERIES: [Forgery; 8] = [
 /// The forger meets a victim.
 pub fn attack(world: &mut World, forger: usize, victim: usize) -> Held {
     let keys = [0; 2].map(|_| TransportKey::from_bytes(world.dice.bytes()));
-    let forgery = *world.dice.pick(&FORGERIES);
+    let mut forgery = *world.dice.pick(&FORGERIES);
+    // Who may replace the phone by the victim's log may write there, and says the truth.
+    let log = world.cast.devices[victim].vault_ref().identity();
+    if forgery == Forgery::AdminsSpace && log.is_admin(&world.cast.devices[forger].id) {
+        forgery = Forgery::Garbage;
+    }
     world.cast.trace.say(world.now, || {
         format!("device {forger} forges for {victim}: {forgery:?}")
     });
