@@ -154,19 +154,19 @@ impl<'a> Reference<'a> {
             let (words, mut guardians): (Vec<EntryId>, Vec<EntryId>) =
                 self.successors(base).into_iter().partition(by_words);
             guardians.retain(|id| self.due(base, *id, seen) <= now);
-            let mut prefer = |next: &[EntryId]| {
-                let (best, contested) = self.preferred(next, seen)?;
-                shown.contested |= contested;
-                Some(best)
-            };
-            let best = match (prefer(&words), prefer(&guardians)) {
+            let words = self.preferred(&words, seen);
+            let best = match (words, self.preferred(&guardians, seen)) {
                 (Some(words), Some(guardians)) => {
-                    let kept = self.beats(guardians, words, &[words, guardians]);
+                    let both = [words.0, guardians.0];
+                    let kept = self.beats(guardians.0, words.0, &both);
                     if kept { guardians } else { words }
                 }
                 (Some(best), None) | (None, Some(best)) => best,
                 (None, None) => break,
             };
+            // What does not count contests nothing.
+            let (best, contested) = best;
+            shown.contested |= contested;
             shown.path.push(best);
             base = best;
         }

@@ -306,7 +306,10 @@ impl World {
             removals: Vec::new(),
             roots: None,
         };
-        let entry = Entry::by_authority(&self.twin, place, rotate, &authority.key).unwrap();
+        // Too many prevs, or the same twice: nobody would read it.
+        let Ok(entry) = Entry::by_authority(&self.twin, place, rotate, &authority.key) else {
+            return;
+        };
         let (id, base) = (entry.id, entry.place.base);
         let taken = self.thief.log.insert(entry);
         if taken.is_ok() {
