@@ -33,7 +33,7 @@ pub async fn offer(cx: &Context, options: &Offer) -> Result<()> {
     }));
     let question = format!("Join the twin “{name}” ({})?", invitation.twin());
     if !cx.confirm(&question)? {
-        invitation.decline().await?;
+        invitation.decline().await;
         return Err(CliError::Declined);
     }
     let code = invitation.code();

@@ -1,0 +1,258 @@
+//! The device that joins, or recovers: it shows a code and waits for one that is in already.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use twin_identity::device::DeviceKeys;
+use twin_identity::id::TwinId;
+use twin_net::{
+    Address, Config, Event, Events, Frames, Node, Protocol, Reach, Traffic, TransportKey,
+};
+use twin_sync::link::LinkError;
+use twin_sync::link::new_device::{self, Admitted, Joining, Material, Progress, Waiting};
+use twin_sync::link::offer::{OFFER_LIFE, Offer};
+use twin_sync::session::{Side, Stay};
+use twin_vault::{Unlock, Vault};
+
+use crate::error::{Error, Result};
+use crate::platform::{Clock, SystemClock, rng};
+use crate::recovery::{self, Means};
+use crate::sync::{self, Meeting};
+use crate::twin::{Twin, check_name};
+
+use super::{ANSWER_TIME, Link};
+
+/// How long a caller may take for its first word, so that silent ones do not use up the offer's life.
+const HELLO_TIME: Duration = Duration::from_secs(3);
+
+/// A device that is not linked yet: it shows a code and waits for the phone.
+pub struct NewDevice {
+    node: Node,
+    events: Events,
+    waiting: Waiting,
+}
+
+/// A phone has proved to have scanned the code: show twin and digits, and ask the person.
+pub struct Invitation {
+    link: Link,
+    events: Events,
+    phone: TransportKey,
+    joining: Box<Joining>,
+}
+
+impl NewDevice {
+    /// Begins to listen on this machine's own networks. The code lives for two minutes.
+    pub async fn offer() -> Result<Self> {
+        let (node, events) = Node::start(Config::everywhere(false, Reach::OnLinkOnly)).await?;
+        let keys = DeviceKeys::random(&mut rng())?;
+        let addresses = node.addresses();
+        let bytes = addresses.iter().map(Address::to_bytes);
+        let offer = Offer::new(&node.key(), bytes, SystemClock.now(), &mut rng());
+        let waiting = Waiting::new(offer, keys, node.key());
+        Ok(Self {
+            node,
+            events,
+            waiting,
+        })
+    }
+
+    /// What the QR code holds.
+    pub fn text(&self) -> String {
+        self.waiting.offer().to_text()
+    }
+
+    /// Waits until the phone has scanned the code. Whoever cannot prove that is turned away.
+    pub async fn invited(self) -> Result<Invitation> {
+        let life = Duration::from_millis(OFFER_LIFE);
+        timeout(life, self.wait_for_phone())
+            .await
+            .map_err(|_| Error::NobodyCame)?
+    }
+
+    async fn wait_for_phone(mut self) -> Result<Invitation> {
+        loop {
+            let (phone, mut frames) = next_stream(&mut self.events, Protocol::Link).await?;
+            let Ok(Ok(Some(hello))) = timeout(HELLO_TIME, frames.recv()).await else {
+                continue;
+            };
+            let now = SystemClock.now();
+            let taken = self.waiting.receive_hello(now, &phone, &hello, &mut rng());
+            let (keys, committed) = match taken {
+                Ok(taken) => taken,
+                Err(refused) if refused.error == LinkError::Expired => {
+                    return Err(Error::NobodyCame);
+                }
+                Err(refused) => {
+                    log::info!("linking: a caller was turned away: {}", refused.error);
+                    self.waiting = refused.waiting;
+                    continue;
+                }
+            };
+            let mut link = Link {
+                node: self.node,
+                frames,
+            };
+            link.send(&keys).await?;
+            let (nonce, joining) = committed.receive_nonce(&link.answer().await?)?;
+            link.send(&nonce).await?;
+            return Ok(Invitation {
+                link,
+                events: self.events,
+                phone,
+                joining: Box::new(joining),
+            });
+        }
+    }
+}
+
+impl Invitation {
+    /// The twin to be joined.
+    pub fn twin(&self) -> TwinId {
+        *self.joining.twin()
+    }
+
+    /// Its name, as the phone gives it.
+    pub fn twin_name(&self) -> &str {
+        self.joining.twin_name()
+    }
+
+    /// The six digits to show, as `123 456`.
+    pub fn code(&self) -> String {
+        self.joining.code().to_string()
+    }
+
+    /// The person said no.
+    pub async fn decline(self) {
+        let last = self.joining.decline();
+        self.link.give_up(&last).await;
+    }
+
+    /// The person agreed: waits until the code was typed on the phone, makes the vault in `dir`, and syncs for the
+    /// first time. `unlock` is this device's own; it is never sent. Returns the bytes that it took, too.
+    pub async fn join(
+        mut self,
+        dir: &Path,
+        unlock: Unlock<'_>,
+        device_name: &str,
+    ) -> Result<(Twin, Traffic)> {
+        check_name(device_name)?;
+        let joined = self.link.admitted(self.joining).await;
+        let joined = joined.and_then(|admitted| {
+            let vault = make_vault(&admitted, dir, unlock)?;
+            Ok((admitted, Twin::new(vault)))
+        });
+        let (mut link, (admitted, twin)) = self.link.or_give_up(joined).await?;
+        twin.set_device_name(device_name)?;
+        let finish = async {
+            link.send(&admitted.done()).await?;
+            first_sync(&twin, &link.node, &mut self.events, self.phone).await
+        };
+        // The vault is there, and this device is in the log.
+        let finished = finish.await;
+        link.end(finished, twin).await
+    }
+
+    /// The person agreed and wants their twin back on this device: waits until the code was typed on the helper, comes
+    /// in by words or guardians, makes the vault in `dir` and syncs for the first time. All devices that could change
+    /// who is in leave, but for the helper. By guardians the device only waits from here on: see
+    /// [`Twin::finish_recovery`]. Returns the bytes that it took, too.
+    pub async fn recover(
+        mut self,
+        dir: &Path,
+        unlock: Unlock<'_>,
+        device_name: &str,
+        means: Means,
+    ) -> Result<(Twin, Traffic)> {
+        check_name(device_name)?;
+        let helper = *self.joining.phone();
+        let rotated = self.link.material(self.joining).await;
+        let rotated = rotated.and_then(|material| recovery::come_in(material, &helper, means));
+        let (mut link, rotated) = self.link.or_give_up(rotated).await?;
+        // First the helper: should this machine fail now, the words can do it all again.
+        link.send(&new_device::rotation(&rotated.entry)).await?;
+        new_device::receive_done(&link.answer().await?)?;
+        let twin = rotated.make_vault(dir, unlock, device_name)?;
+        let finished = if twin.is_admin() {
+            first_sync(&twin, &link.node, &mut self.events, self.phone).await
+        } else {
+            Ok(())
+        };
+        link.end(finished, twin).await
+    }
+}
+
+impl Link {
+    /// What the phone sends to a device that it has added.
+    async fn admitted(&mut self, joining: Box<Joining>) -> Result<Box<Admitted>> {
+        match self.receive_all(joining).await? {
+            Progress::Admitted(admitted) => Ok(admitted),
+            _ => Err(Error::OtherPurpose),
+        }
+    }
+
+    /// What a helper sends to a device that recovers.
+    async fn material(&mut self, joining: Box<Joining>) -> Result<Material> {
+        match self.receive_all(joining).await? {
+            Progress::Material(material) => Ok(*material),
+            _ => Err(Error::OtherPurpose),
+        }
+    }
+
+    /// Takes what the other side sends once the person has typed the code there.
+    async fn receive_all(&mut self, mut joining: Box<Joining>) -> Result<Progress> {
+        loop {
+            match joining.receive(&self.answer_of_person().await?)? {
+                Progress::More(next) => joining = next,
+                done => return Ok(done),
+            }
+        }
+    }
+}
+
+fn make_vault(admitted: &Admitted, dir: &Path, unlock: Unlock<'_>) -> Result<Vault> {
+    let grants = admitted.grants.iter();
+    let grants: Vec<Vec<u8>> = grants.map(|grant| grant.to_bytes().to_vec()).collect();
+    let Admitted { keys, log, .. } = admitted;
+    Ok(Vault::create_linked(
+        dir,
+        unlock,
+        keys,
+        log,
+        &grants,
+        &mut rng(),
+    )?)
+}
+
+async fn first_sync(
+    twin: &Twin,
+    node: &Node,
+    events: &mut Events,
+    peer: TransportKey,
+) -> Result<()> {
+    let (_, stream) = timeout(ANSWER_TIME, next_stream(events, Protocol::Sync))
+        .await
+        .map_err(|_| Error::TooSlow)??;
+    let meeting = Meeting {
+        side: Side::Responder,
+        me: node.key(),
+        peer,
+        stay: Stay::UntilInSync,
+    };
+    sync::run_to_end(twin, meeting, stream).await
+}
+
+async fn next_stream(events: &mut Events, wanted: Protocol) -> Result<(TransportKey, Frames)> {
+    while let Some(event) = events.recv().await {
+        if let Event::Incoming {
+            peer,
+            protocol,
+            frames,
+        } = event
+            && protocol == wanted
+        {
+            return Ok((peer, frames));
+        }
+    }
+    Err(twin_net::Error::Stopped.into())
+}
