@@ -137,18 +137,23 @@ fn wrong_passwords_have_to_wait() {
     is_whole(&phone);
 }
 
-/// `twin WORDS…` in a desktop session of its own, whose keyring is kept beside the home and opened with `keyring`.
+/// `twin WORDS…` in a desktop session of its own, whose keyring is kept beside the home and opened with `keyring`. What
+/// the session's own programs complain about is not the command's output.
 fn on_a_desktop(device: &Device<'_>, keyring: &str, words: &[&str]) -> Command {
-    const DESKTOP: &str = r#"printf %s "$KEYRING" | gnome-keyring-daemon --unlock --components=secrets >"$XDG_RUNTIME_DIR/daemon" 2>&1
-        exec "$@""#;
+    const SESSION: &str = r#"exec 3>&2 2>"$XDG_RUNTIME_DIR/session"
+        exec dbus-run-session -- sh -c "$DESKTOP" sh "$@""#;
+    const DESKTOP: &str = r#"printf %s "$KEYRING" |
+            gnome-keyring-daemon --unlock --components=secrets >"$XDG_RUNTIME_DIR/daemon" 2>&1 3>&-
+        exec "$@" 2>&3 3>&-"#;
     let runtime = device.file("run");
     fs::create_dir_all(&runtime).unwrap();
-    let mut command = device.other("dbus-run-session");
+    let mut command = device.other("sh");
     let twin = device.command(words);
     command
-        .args(["--", "sh", "-c", DESKTOP, "sh"])
+        .args(["-c", SESSION, "sh"])
         .arg(std::env::var_os("TWIN_BIN").unwrap())
         .args(words)
+        .env("DESKTOP", DESKTOP)
         .env("KEYRING", keyring)
         .env("HOME", device.file(""))
         .env("XDG_DATA_HOME", device.file("data"))
