@@ -12,6 +12,7 @@ use crate::sign::{self, SignatureError, Use};
 
 use super::graph::Bits;
 use super::term::{Device, Start, Term, raise};
+use super::time::is_timed;
 use super::{
     IdentityLog, LogError, MAX_DEVICES, MAX_ENTRIES, MAX_ENTRIES_PER_SIGNER, MAX_FORKS,
     MAX_ROTATIONS, MAX_TERM, MAX_UNVERIFIED,
@@ -50,8 +51,8 @@ impl IdentityLog {
         // What comes under the rotation that counts has room of its own: who filled the log before it cannot keep
         // anybody out after it.
         let others = self.entries.len() - self.graph.rotations();
-        let is_tip = self.path.tip() == Some(base);
-        if self.graph.term_len(base) >= MAX_TERM || (others >= MAX_ENTRIES && !is_tip) {
+        let is_full = others >= MAX_ENTRIES && !self.standing().contains(&base);
+        if is_full || self.graph.term_len(base) >= MAX_TERM {
             return Err(LogError::Limit);
         }
         if self.graph.term_is_in(base, &past) {
@@ -99,13 +100,8 @@ impl IdentityLog {
         checked.map(|()| true)
     }
 
-    /// Whether an entry that is here was verified. Others are kept and passed on, and nothing else.
-    fn is_verified(&self, entry: &Entry) -> bool {
-        entry.known_suite && (entry.signer.is_some() || entry.rotation().is_some())
-    }
-
     fn keep(&mut self, entry: Entry, past: Bits) -> usize {
-        self.unseen |= matches!(entry.body, Body::Rotate(_) | Body::Veto(_));
+        self.unseen |= is_timed(&entry);
         let entry = Arc::new(entry);
         self.entries.insert(entry.id, Arc::clone(&entry));
         self.graph.add(entry, past)
@@ -142,7 +138,7 @@ impl IdentityLog {
         for prev in &place.prevs {
             seq = seq.max(match self.entries.get(prev) {
                 // Not every replica keeps what nobody can verify, and each must be able to take this.
-                Some(prev) if entry.known_suite && !self.is_verified(prev) => {
+                Some(prev) if entry.known_suite && !prev.known_suite => {
                     return Err(LogError::Rule);
                 }
                 Some(prev) => prev.place.seq,
@@ -262,8 +258,7 @@ impl IdentityLog {
             }
             kept.insert(id, Device::new(statement, entry.id));
         }
-        let is_admin = |device: &Device| device.role == Role::Admin && !device.suspended;
-        if !kept.values().any(is_admin) {
+        if !kept.values().any(Device::is_admin) {
             return Err(LogError::Rule);
         }
         if kept.len() > MAX_DEVICES {
@@ -298,11 +293,8 @@ impl IdentityLog {
         term: &Term,
     ) -> Result<(), LogError> {
         let signer = entry.signer.ok_or(LogError::NotAllowed)?;
-        let role = match term.devices.get(&signer) {
-            Some(device) if !device.suspended => Some(device.role),
-            _ => None,
-        };
-        let admin = role == Some(Role::Admin);
+        let known = term.devices.get(&signer);
+        let admin = known.is_some_and(Device::is_admin);
         #[cfg(twin_break)]
         let admin = admin
             || (crate::broken::is("any_device_may_add") && self.devices().contains_key(&signer));
@@ -331,13 +323,12 @@ impl IdentityLog {
             }
             Body::Revoke(removal) if removal.device == signer => {
                 let known = term.devices.get(&signer).ok_or(LogError::NotAllowed)?;
-                let is_admin = |device: &Device| device.role == Role::Admin && !device.suspended;
-                let others = term
+                let mut others = term
                     .devices
                     .values()
                     .filter(|device| device.public.id != signer);
                 // The last admin can only be replaced, or nobody could change anything any more.
-                known.role == Role::Member || others.into_iter().any(is_admin)
+                known.role == Role::Member || others.any(Device::is_admin)
             }
             Body::Revoke(removal) => other(&removal.device)?.role == Role::Member && admin,
             Body::Suspend(removal) => !other(&removal.device)?.suspended && admin,
@@ -351,13 +342,10 @@ impl IdentityLog {
                 let number = self.graph.number(rotation);
                 let pending = number.is_some_and(|number| {
                     let follows = self.graph.node(number).map(|node| node.base) == Some(Some(base));
-                    let rotate = self.graph.entry(number).and_then(|entry| entry.rotation());
-                    let commitment = self.graph.commitment(Some(base));
-                    let by_guardians =
-                        rotate.is_some_and(|rotate| rotate.authority.hash() != commitment);
-                    past.contains(number) && follows && by_guardians
+                    past.contains(number) && follows && self.graph.is_by_guardians(number)
                 });
-                pending && role.is_some() && !self.has_said(base, past, &signer, &entry.body)
+                let may_speak = known.is_some_and(|device| !device.suspended);
+                pending && may_speak && !self.has_said(base, past, &signer, &entry.body)
             }
             Body::Raise(removal) => {
                 let suspended = term.devices.get(&removal.device);

@@ -56,6 +56,8 @@ pub(super) struct Node {
     pub past: Bits,
     /// The rotation that it is based on; `None` for the genesis.
     pub base: Option<usize>,
+    /// The hash of the authority key that it reveals, if it is a rotation.
+    pub revealed: Option<AuthorityHash>,
 }
 
 /// What is based on a rotation and is none itself.
@@ -160,7 +162,13 @@ impl Graph {
             }
         }
         self.numbers.insert(entry.id, number);
-        self.nodes.push(Node { entry, past, base });
+        let revealed = entry.rotation().map(|rotate| rotate.authority.hash());
+        self.nodes.push(Node {
+            entry,
+            past,
+            base,
+            revealed,
+        });
         number
     }
 
@@ -241,16 +249,20 @@ impl Graph {
         body.map_or(self.first, |body| body.next)
     }
 
+    /// The acknowledgements of a rotation.
+    pub fn acknowledgements(&self, rotation: usize) -> impl Iterator<Item = usize> {
+        self.term(rotation).filter(|number| {
+            let entry = self.entry(*number);
+            entry.is_some_and(|entry| entry.body == Body::Acknowledge)
+        })
+    }
+
     /// The acknowledgements of a rotation and of all that came of it.
     pub fn acknowledgements_below(&self, rotation: usize) -> Vec<usize> {
         let mut found = Vec::new();
         let mut stack = vec![rotation];
         while let Some(rotation) = stack.pop() {
-            let is_one = |number: &usize| {
-                let entry = self.entry(*number);
-                entry.is_some_and(|entry| entry.body == Body::Acknowledge)
-            };
-            found.extend(self.term(rotation).filter(is_one));
+            found.extend(self.acknowledgements(rotation));
             stack.extend(self.successors(Some(rotation)));
         }
         found
@@ -261,8 +273,8 @@ impl Graph {
         let Some(node) = self.node(number) else {
             return false;
         };
-        let rotate = node.entry.rotation();
-        rotate.is_some_and(|rotate| rotate.authority.hash() != self.commitment(node.base))
+        let commitment = self.commitment(node.base);
+        node.revealed.is_some_and(|revealed| revealed != commitment)
     }
 
     /// Nodes that no other builds on.

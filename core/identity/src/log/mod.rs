@@ -8,27 +8,27 @@
 //! - `admission`: who may say what, judged by the past alone, so that every replica answers alike
 //! - `term`: between two rotations: who is in, whatever was said at the same time
 //! - `path`: which rotations count, when there are several
+//! - `place`: where a new entry goes; `whole`: the bytes of a log and its digest
 //!
 //! Two things are a replica's own: which of two rotations it saw first, where the devices do not decide; and how long
-//! ago it first saw a rotation by guardians, who have to wait. Both come in through [`IdentityLog::observe`].
+//! ago it first saw a rotation by guardians, who have to wait. Both come in through [`IdentityLog::observe`], in `time`.
 
 mod admission;
 mod graph;
 mod path;
+mod place;
 mod term;
+mod time;
+mod whole;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use minicbor::{Decode, Encode};
-
-use crate::authority::{AuthorityHash, AuthorityKey};
-use crate::body::{Body, Guardians, Kept, Line, Rotate};
-use crate::cbor::{self, CborError};
-use crate::context;
-use crate::device::{DeviceKeys, Role};
-use crate::entry::{Entry, Genesis, MAX_ENTRY_LEN, MAX_PREVS, Place};
+use crate::authority::AuthorityHash;
+use crate::body::{Body, Guardians, Line, Rotate};
+use crate::cbor::CborError;
+use crate::device::Role;
+use crate::entry::{Entry, Genesis};
 use crate::id::{DeviceId, EntryId, TwinId};
 use crate::seal::SealingPublic;
 use crate::sign::SignatureError;
@@ -38,6 +38,7 @@ use path::Path;
 pub use path::Pending;
 pub use term::Device;
 use term::{Start, Term};
+pub use whole::MAX_LOG_LEN;
 
 /// The most entries of a log. Rotations may go beyond, and after each of them there is room for [`MAX_TERM`] more, so
 /// that a thief who fills the log cannot keep its owner out.
@@ -50,14 +51,10 @@ pub const MAX_ENTRIES_PER_SIGNER: usize = 256;
 pub const MAX_ROTATIONS: usize = 512;
 /// The most rotations that follow one that does not count, or no more.
 pub const MAX_FORKS: usize = 64;
-/// How many rotations that contradict each other one more can settle.
-const MAX_SETTLED: usize = 4;
 /// The most entries of suites that this version cannot verify.
 pub const MAX_UNVERIFIED: usize = 32;
 /// The most devices in the causal past of an entry that adds another; only adding at the same time goes beyond.
 pub const MAX_DEVICES: usize = 64;
-/// The most bytes of a whole log as [`IdentityLog::to_bytes`] writes it.
-pub const MAX_LOG_LEN: usize = (MAX_ENTRIES + MAX_ROTATIONS) * (MAX_ENTRY_LEN + 16);
 
 /// An entry or a log is not acceptable. Nothing of it has been taken over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -185,8 +182,7 @@ impl IdentityLog {
 
     /// Whether `id` is a device that may change the log.
     pub fn is_admin(&self, id: &DeviceId) -> bool {
-        self.device(id)
-            .is_some_and(|device| device.role == Role::Admin && !device.suspended)
+        self.device(id).is_some_and(Device::is_admin)
     }
 
     /// The role that a device has, or had before it went; `None` if it never was one.
@@ -329,166 +325,12 @@ impl IdentityLog {
             && !self
                 .graph
                 .successors(base)
-                .any(|rotation| self.acknowledged(rotation).contains(device))
-    }
-
-    fn acknowledged(&self, rotation: usize) -> BTreeSet<DeviceId> {
-        let term = self.graph.term(rotation);
-        term.filter_map(|number| self.graph.entry(number))
-            .filter(|entry| entry.body == Body::Acknowledge)
-            .filter_map(|entry| entry.signer)
-            .collect()
+                .flat_map(|rotation| self.graph.acknowledgements(rotation))
+                .any(|number| self.graph.signer(number).as_ref() == Some(device))
     }
 
     fn term(&self) -> Option<&Term> {
         self.terms.get(&self.path.tip()?)
-    }
-
-    /// Whether [`IdentityLog::observe`] would change anything at `now`.
-    pub fn wants_time(&self, now: u64) -> bool {
-        self.unseen || self.path.is_due(now)
-    }
-
-    /// Tells the time, in milliseconds since the Unix epoch: what has come since is first seen now, and guardians who
-    /// have waited long enough need wait no longer. Returns what was seen for the first time, to be given to
-    /// [`IdentityLog::remember`] when the log is read again.
-    pub fn observe(&mut self, now: u64) -> Vec<(EntryId, u64)> {
-        if !self.wants_time(now) {
-            return Vec::new();
-        }
-        let watched = |entry: &&Arc<Entry>| matches!(entry.body, Body::Rotate(_) | Body::Veto(_));
-        let new: Vec<(EntryId, u64)> = self
-            .entries
-            .values()
-            .filter(watched)
-            .filter(|entry| !self.seen.contains_key(&entry.id))
-            .map(|entry| (entry.id, now))
-            .collect();
-        self.seen.extend(new.iter().copied());
-        self.unseen = false;
-        self.now = self.now.max(now);
-        self.settle();
-        new
-    }
-
-    /// When this replica first saw each rotation and veto, in milliseconds since the Unix epoch.
-    pub const fn seen(&self) -> &BTreeMap<EntryId, u64> {
-        &self.seen
-    }
-
-    /// Takes the rotations that led to `rotation`, and it, for seen before all others: by the word of a device that is
-    /// trusted, or because the person's own words come next after it.
-    pub fn trust(&mut self, rotation: &EntryId) {
-        let mut next = self.graph.number(rotation);
-        while let Some(entry) = next.and_then(|number| self.graph.entry(number)) {
-            self.seen.insert(entry.id, 0);
-            next = self.graph.number(&entry.place.base);
-        }
-        self.settle();
-    }
-
-    /// Tells when this replica first saw an entry, as [`IdentityLog::observe`] said.
-    pub fn remember(&mut self, seen: impl IntoIterator<Item = (EntryId, u64)>) {
-        self.seen.extend(seen);
-        let mut entries = self.entries.values();
-        self.unseen = entries.any(|entry| {
-            matches!(entry.body, Body::Rotate(_) | Body::Veto(_))
-                && !self.seen.contains_key(&entry.id)
-        });
-        self.settle();
-    }
-
-    /// Where a new entry goes: after all that no other builds on. Of more than [`MAX_PREVS`] those that know of the
-    /// rotation that counts, and by which most is known of who is in and who is out; then those with the highest seq,
-    /// so that no number of branches can lock the log.
-    pub fn place(&self) -> Place {
-        let term = self.term();
-        let added = term
-            .into_iter()
-            .flat_map(|term| term.devices.values())
-            .filter_map(|device| self.graph.number(&device.added));
-        let removals = term.into_iter().flat_map(|term| &term.removals).copied();
-        self.place_over(added.chain(removals).collect(), false)
-    }
-
-    /// Where a new entry goes that should know of what is `needed`; `only`: and of no more than comes with it.
-    fn place_over(&self, mut needed: Vec<usize>, only: bool) -> Place {
-        let tip = self.path.tip();
-        let mut heads: Vec<(u64, EntryId, usize)> = self
-            .graph
-            .heads()
-            .filter_map(|head| {
-                let entry = self.graph.entry(head)?;
-                Some((u64::MAX - entry.place.seq, entry.id, head))
-            })
-            .collect();
-        heads.sort_unstable();
-        let mut chosen = Vec::new();
-        while chosen.len() < MAX_PREVS && !heads.is_empty() {
-            if only && needed.is_empty() && !chosen.is_empty() {
-                break;
-            }
-            let worth = |head: usize| {
-                let knows = tip.is_none_or(|tip| self.graph.precedes(tip, head));
-                let known = needed
-                    .iter()
-                    .filter(|need| self.graph.precedes(**need, head));
-                Reverse((knows, known.count()))
-            };
-            let best =
-                (0..heads.len()).min_by_key(|index| heads.get(*index).map(|head| worth(head.2)));
-            let head = heads.remove(best.unwrap_or(0));
-            needed.retain(|need| !self.graph.precedes(*need, head.2));
-            chosen.push(head);
-        }
-        let highest = chosen.iter().map(|(left, ..)| u64::MAX - left).max();
-        let mut prevs: Vec<EntryId> = chosen.into_iter().map(|(_, id, _)| id).collect();
-        if prevs.is_empty() {
-            prevs.push(self.genesis.entry_id());
-        }
-        prevs.sort_unstable();
-        Place {
-            prevs,
-            seq: highest.unwrap_or(0) + 1,
-            base: self.base(),
-        }
-    }
-
-    /// The newest entries, as [`Place::prevs`] has them: what somebody who writes now has seen.
-    pub fn heads(&self) -> Vec<EntryId> {
-        self.place().prevs
-    }
-
-    /// A new entry by a device, after all that is here. It still has to be inserted, and can be refused then.
-    pub fn sign(&self, body: &Body, signer: &DeviceKeys) -> Result<Entry, CborError> {
-        Entry::by_device(&self.twin, self.place(), body, signer)
-    }
-
-    /// A rotation after what it has to know of: whom it keeps, who is out, and other rotations that it settles. No more,
-    /// because everybody has to be able to take it, and a thief may have flooded others with other things than us. It
-    /// still has to be inserted, and can be refused then.
-    pub fn rotate(&self, rotate: Rotate, authority: &AuthorityKey) -> Result<Entry, CborError> {
-        let named = |kept: &Kept| {
-            let waiting = || {
-                self.waiting()
-                    .find(|device| device.public.id == kept.device)
-            };
-            let device = self.device(&kept.device).or_else(waiting)?;
-            self.graph.number(&device.added)
-        };
-        let mut needed: Vec<usize> = rotate.keeps.iter().filter_map(named).collect();
-        needed.extend(self.term().into_iter().flat_map(|term| &term.removals));
-        if let Some(tip) = self.path.tip() {
-            let base = self.graph.node(tip).and_then(|node| node.base);
-            let same = |other: &usize| {
-                self.graph.commitment(Some(*other)) == self.graph.commitment(Some(tip))
-            };
-            // The rotation that counts is one of them.
-            needed.extend(self.graph.successors(base).filter(same).take(MAX_SETTLED));
-            needed.push(tip);
-        }
-        let place = self.place_over(needed, true);
-        Entry::by_authority(&self.twin, place, rotate, authority)
     }
 
     /// Whether the log holds entries that this version cannot read. The app should ask for an update.
@@ -501,77 +343,4 @@ impl IdentityLog {
     pub fn height(&self) -> u64 {
         self.path.tip().map_or(0, |tip| self.graph.height(tip))
     }
-
-    /// A digest over the entries that make this log mean what it does: equal digests, equal logs. What other rotations
-    /// than those that count have begun, what a rotation has cut off, and what cannot be verified is passed on but not
-    /// counted: it can be more than a replica keeps. Rotations by guardians count with all that follows them, whether
-    /// their time has come or not, for replicas do not see it come at once.
-    pub fn digest(&self) -> [u8; 32] {
-        let settled = self.path.last_by_words(&self.graph);
-        let mut live: BTreeSet<usize> = settled.into_iter().collect();
-        let mut stack: Vec<usize> = settled.into_iter().collect();
-        while let Some(rotation) = stack.pop() {
-            for next in self.graph.successors(Some(rotation)) {
-                if self.graph.is_by_guardians(next) && live.insert(next) {
-                    stack.push(next);
-                }
-            }
-        }
-        let counted = self.entries.values().filter(|entry| {
-            let Some(number) = self.graph.number(&entry.id).filter(|_| entry.known_suite) else {
-                return false;
-            };
-            let base = self.graph.node(number).and_then(|node| node.base);
-            let lives = live.contains(&number)
-                || (entry.rotation().is_none() && base.is_some_and(|base| live.contains(&base)));
-            lives
-                || live
-                    .iter()
-                    .any(|rotation| self.graph.precedes(number, *rotation))
-        });
-        context::LOG_DIGEST.hash(counted.map(|entry| entry.id.as_bytes().as_slice()))
-    }
-
-    /// The whole log in one piece: genesis and entries in an order that can be verified as it is read.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut entries: Vec<&Arc<Entry>> = self.entries.values().collect();
-        entries.sort_by_key(|entry| (entry.place.seq, entry.id));
-        cbor::encode(&RawLog {
-            genesis: self.genesis.to_bytes(),
-            entries: entries
-                .into_iter()
-                .map(|entry| RawBytes(entry.to_bytes().to_vec()))
-                .collect(),
-        })
-    }
-
-    /// Verifies a whole log from its bytes, for the twin that is expected.
-    pub fn from_bytes(twin: &TwinId, bytes: &[u8]) -> Result<Self, LogError> {
-        let raw: RawLog = cbor::decode(bytes, MAX_LOG_LEN)?;
-        let mut log = Self::new(Genesis::from_bytes(&raw.genesis)?);
-        if log.twin != *twin {
-            return Err(LogError::OtherTwin);
-        }
-        for entry in &raw.entries {
-            log.admit(Entry::from_bytes(&entry.0)?)?;
-        }
-        if log.entries.is_empty() {
-            return Err(LogError::Rule);
-        }
-        log.settle();
-        Ok(log)
-    }
 }
-
-#[derive(Encode, Decode)]
-#[cbor(array)]
-struct RawLog {
-    #[cbor(n(0), with = "minicbor::bytes")]
-    genesis: Vec<u8>,
-    #[n(1)]
-    entries: Vec<RawBytes>,
-}
-
-#[derive(Encode, Decode)]
-#[cbor(transparent)]
-struct RawBytes(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>);

@@ -86,6 +86,22 @@ impl IdentityLog {
         self.path = path;
     }
 
+    /// The last rotation by words, and those by guardians with all that follows them, whether their time has come or
+    /// not: replicas do not see it come at once.
+    pub(super) fn standing(&self) -> BTreeSet<usize> {
+        let settled = self.path.last_by_words(&self.graph);
+        let mut standing: BTreeSet<usize> = settled.into_iter().collect();
+        let mut stack: Vec<usize> = settled.into_iter().collect();
+        while let Some(rotation) = stack.pop() {
+            for next in self.graph.successors(Some(rotation)) {
+                if self.graph.is_by_guardians(next) && standing.insert(next) {
+                    stack.push(next);
+                }
+            }
+        }
+        standing
+    }
+
     /// The rotation that follows `base`, if one does.
     fn choose(&self, base: Option<usize>, path: &mut Path) -> Option<usize> {
         let (by_guardians, by_words): (Vec<usize>, Vec<usize>) = self
@@ -221,8 +237,8 @@ impl IdentityLog {
         let commitment = self.graph.commitment(Some(one));
         let thirds = |rotation| {
             self.graph.successors(Some(rotation)).filter(|third| {
-                let rotate = self.graph.entry(*third).and_then(|entry| entry.rotation());
-                rotate.is_some_and(|rotate| rotate.authority.hash() == commitment)
+                let third = self.graph.node(*third);
+                third.and_then(|third| third.revealed) == Some(commitment)
             })
         };
         commitment == self.graph.commitment(Some(other))

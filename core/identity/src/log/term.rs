@@ -45,6 +45,11 @@ impl Device {
         }
     }
 
+    /// Whether it may change the log.
+    pub fn is_admin(&self) -> bool {
+        self.role == Role::Admin && !self.suspended
+    }
+
     /// Whether it may take part at `now`, in milliseconds since the Unix epoch.
     pub fn is_active(&self, now: u64) -> bool {
         !self.suspended && self.expires.is_none_or(|expires| now < expires)
