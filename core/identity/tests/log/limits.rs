@@ -4,7 +4,9 @@ use twin_identity::body::{Body, Kept, Rotate};
 use twin_identity::device::{DeviceKeys, Role};
 use twin_identity::entry::{Entry, MAX_PREVS};
 use twin_identity::id::EntryId;
-use twin_identity::log::{IdentityLog, LogError, MAX_DEVICES, MAX_ENTRIES_PER_SIGNER, MAX_TERM};
+use twin_identity::log::{
+    IdentityLog, LogError, MAX_DEVICES, MAX_ENTRIES, MAX_ENTRIES_PER_SIGNER, MAX_TERM,
+};
 
 use crate::common::{Twin, device, place, removal, state, take, twin, words};
 
@@ -100,6 +102,29 @@ fn a_full_term_leaves_room_for_a_rotation() {
     assert!(twin.is_gone(&device(2)) && twin.has(&device(3)));
     twin.says(&phone, &adds).unwrap();
     // More of what is cut off does not get in either, and what is there is still read.
+    let read = IdentityLog::from_bytes(&twin.id(), &twin.log.to_bytes()).unwrap();
+    assert_eq!(state(&read), state(&twin.log));
+}
+
+/// However full a log is, what comes under the rotation that counts is taken in, and the log is still read back.
+#[test]
+fn a_full_log_is_still_written_to_and_read() {
+    let mut twin = twin(1);
+    let phone = crate::common::twin(1).phone;
+    for index in 1.. {
+        let heads = twin.log.heads();
+        for number in 0..u16::try_from(MAX_TERM).unwrap() {
+            let entry = numbered(&twin, &heads, number, &phone);
+            assert_eq!(insert(&mut twin, entry), Ok(true));
+        }
+        twin.rotates(twin.rotation(index, &words(1)), &words(1), index)
+            .unwrap();
+        if twin.log.entries().len() - twin.log.rotations() >= MAX_ENTRIES {
+            break;
+        }
+    }
+    twin.add(&device(2), Role::Member);
+    assert!(twin.has(&device(2)));
     let read = IdentityLog::from_bytes(&twin.id(), &twin.log.to_bytes()).unwrap();
     assert_eq!(state(&read), state(&twin.log));
 }
