@@ -44,6 +44,8 @@ pub enum CliError {
     Number(String),
     #[error("no device is called “{0}” or has an id that begins so: see twin device list")]
     NoDevice(String),
+    #[error("nothing is set aside of a device that is called “{0}” or has an id that begins so")]
+    NothingAside(String),
     #[error(
         "several devices are called “{0}” or have ids that begin so: use more digits of the id, see twin device list"
     )]

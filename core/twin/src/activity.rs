@@ -60,6 +60,11 @@ pub enum What {
         /// Its id, hexadecimal.
         device: String,
     },
+    /// What a device wrote after it was removed or suspended counts after all.
+    Accepted {
+        /// Its id, hexadecimal.
+        device: String,
+    },
     /// A companion was allowed to replace the phone.
     Promoted {
         /// Its id, hexadecimal.
@@ -140,6 +145,9 @@ impl Activity {
             What::Resumed { device } => {
                 fields.extend([("what", text("resumed")), ("device", text(device))]);
             }
+            What::Accepted { device } => {
+                fields.extend([("what", text("accepted")), ("device", text(device))]);
+            }
             What::Promoted { device } => {
                 fields.extend([("what", text("promoted")), ("device", text(device))]);
             }
@@ -185,6 +193,9 @@ impl Activity {
             "resumed" => What::Resumed {
                 device: text("device"),
             },
+            "accepted" => What::Accepted {
+                device: text("device"),
+            },
             "promoted" => What::Promoted {
                 device: text("device"),
             },
@@ -223,6 +234,9 @@ mod tests {
                 device: "ab".to_owned(),
             },
             What::Resumed {
+                device: "ab".to_owned(),
+            },
+            What::Accepted {
                 device: "ab".to_owned(),
             },
             What::Promoted {

@@ -60,6 +60,17 @@ pub struct Standing {
     pub needs_update: bool,
 }
 
+/// What a device wrote after it was removed or suspended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAside {
+    /// The device.
+    pub device: DeviceId,
+    /// Its name, as it was known by.
+    pub name: String,
+    /// How many changes are set aside here.
+    pub changes: u64,
+}
+
 /// Guardians, as every device knows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GuardiansInfo {
@@ -115,7 +126,7 @@ impl Twin {
     pub fn standing(&self) -> Result<Standing> {
         let now = self.now();
         let mut vault = self.vault();
-        let set_aside = vault.set_aside()?;
+        let set_aside = vault.set_aside()?.values().sum();
         let log = vault.identity();
         let this = log.device(&vault.device_keys().id());
         let is_admin = |device: &&Device| device.role == Role::Admin && device.is_active(now);
@@ -145,6 +156,34 @@ impl Twin {
         })
     }
 
+    /// What is set aside, by device.
+    pub fn set_aside(&self) -> Result<Vec<SetAside>> {
+        let aside = self.vault().set_aside()?;
+        let named = aside.into_iter().map(|(device, changes)| {
+            let name = self.device_name(&device)?;
+            Ok(SetAside {
+                device,
+                name,
+                changes,
+            })
+        });
+        named.collect()
+    }
+
+    /// Lets count after all what a device wrote after it was removed or suspended, as far as it is here. Returns how
+    /// many changes that were. What it writes from then on is set aside again.
+    pub fn accept_aside(&self, device: &DeviceId) -> Result<u64> {
+        if !self.is_admin() {
+            return Err(Error::NotAdmin);
+        }
+        let changes = self.vault().accept_aside(device)?;
+        self.notify();
+        self.note(What::Accepted {
+            device: device.to_string(),
+        })?;
+        Ok(changes)
+    }
+
     /// Names a device.
     pub fn rename_device(&self, device: &DeviceId, name: &str) -> Result<()> {
         if self.vault().identity().device(device).is_none() {
@@ -154,7 +193,7 @@ impl Twin {
     }
 
     /// Removes a device for good. What it has written so far stays; it reads nothing that is written from now on. An
-    /// admin can remove companions; another admin goes only by itself or by the words ([`Twin::rotate_out`]).
+    /// admin can remove companions; another admin goes only by itself or by the words ([`Twin::take_over`]).
     pub fn revoke(&self, device: &DeviceId) -> Result<()> {
         let is_this = *device == self.device_id();
         let is_admin = self.vault().identity().is_admin(device);

@@ -35,7 +35,7 @@ mod twin;
 mod unlock;
 
 pub use activity::{Activity, What};
-pub use devices::{DeviceInfo, DeviceState, GuardiansInfo, PendingRotation, Standing};
+pub use devices::{DeviceInfo, DeviceState, GuardiansInfo, PendingRotation, SetAside, Standing};
 pub use error::{Error, Result};
 pub use linking::{Invitation, NewDevice, PendingLink};
 pub use login::{LoginReceipt, LoginRequest};

@@ -89,22 +89,14 @@ impl Twin {
     /// whose phone is lost, and for any device to remove another admin.
     pub fn take_over(&self, words: &RecoverySecret, gone: &BTreeSet<DeviceId>) -> Result<()> {
         let me = self.device_id();
-        let now = self.now();
-        {
-            let mut vault = self.vault();
-            vault.merge_due(now)?;
-            let log = vault.identity();
-            if log.role_once(&me).is_none() || gone.contains(&me) {
+        self.rotate_by_words(words, |vault, rotation| {
+            if vault.identity().role_once(&me).is_none() || gone.contains(&me) {
                 return Err(VaultError::Removed.into());
             }
-            let index = words_index(log, words)?;
-            let mut rotation = unchanged(log, words, index)?;
             rotation.gone = gone.clone();
             rotation.promoted = BTreeSet::from([me]);
-            vault.learn_keys(Recipient::Words, &words.sealing())?;
-            vault.rotate(&words.authority(index), rotation, &mut rng())?;
-        }
-        self.notify();
+            Ok(vault.learn_keys(Recipient::Words, &words.sealing())?)
+        })?;
         self.keep_roots(words)?;
         for device in gone {
             self.note(What::Removed {
@@ -130,21 +122,14 @@ impl Twin {
         }
         let recovery = new.sealing().public()?;
         let sealed = roots::seal_all(self, &recovery)?;
-        let generation = {
-            let now = self.now();
-            let mut vault = self.vault();
-            vault.merge_due(now)?;
-            let log = vault.identity();
-            let index = words_index(log, old)?;
-            let mut rotation = unchanged(log, old, index)?;
+        self.rotate_by_words(old, |_, rotation| {
             rotation.next = new.authority(0).public().hash();
             rotation.recovery = recovery;
             rotation.new_generation = true;
             rotation.roots = sealed;
-            vault.rotate(&old.authority(index), rotation, &mut rng())?;
-            vault.identity().generation()
-        };
-        self.notify();
+            Ok(())
+        })?;
+        let generation = self.vault().identity().generation();
         let mut kept = roots::of_generation(generation, new);
         kept.push(activity::change(self.now(), What::WordsReplaced));
         Space::new(self.clone(), SpaceName::keys()).commit(kept)
@@ -183,18 +168,31 @@ impl Twin {
         if !self.is_admin() {
             return Err(Error::NotAdmin);
         }
+        self.rotate_by_words(words, |_, rotation| {
+            rotation.guardians = guardians;
+            Ok(())
+        })?;
+        self.note(What::GuardiansChanged)
+    }
+
+    /// Rotates by the words, with what `change` makes of a rotation that changes nothing.
+    fn rotate_by_words(
+        &self,
+        words: &RecoverySecret,
+        change: impl FnOnce(&mut Vault, &mut Rotation) -> Result<()>,
+    ) -> Result<()> {
+        let now = self.now();
         {
-            let now = self.now();
             let mut vault = self.vault();
             vault.merge_due(now)?;
             let log = vault.identity();
             let index = words_index(log, words)?;
             let mut rotation = unchanged(log, words, index)?;
-            rotation.guardians = guardians;
+            change(&mut vault, &mut rotation)?;
             vault.rotate(&words.authority(index), rotation, &mut rng())?;
         }
         self.notify();
-        self.note(What::GuardiansChanged)
+        Ok(())
     }
 
     /// Ends a recovery by guardians, once their rotation counts: names this device and writes down what grows from the
@@ -255,11 +253,20 @@ fn words_index(log: &IdentityLog, words: &RecoverySecret) -> Result<u32> {
 /// A rotation by the same words that changes nothing yet.
 fn unchanged(log: &IdentityLog, words: &RecoverySecret, index: u32) -> Result<Rotation> {
     Ok(Rotation {
-        next: words.authority(index + 1).public().hash(),
-        recovery: words.sealing().public()?,
-        new_generation: false,
         guardians: log.guardians().cloned(),
         roots: log.current().and_then(|current| current.roots.clone()),
+        ..rotation_to(words, index + 1)?
+    })
+}
+
+/// A rotation after which key `index` of these words comes next, and which says nothing else.
+fn rotation_to(words: &RecoverySecret, index: u32) -> Result<Rotation> {
+    Ok(Rotation {
+        next: words.authority(index).public().hash(),
+        recovery: words.sealing().public()?,
+        new_generation: false,
+        guardians: None,
+        roots: None,
         gone: BTreeSet::new(),
         new: Vec::new(),
         promoted: BTreeSet::new(),
@@ -319,14 +326,8 @@ pub(crate) fn come_in(material: Material, helper: &DeviceId, means: Means) -> Re
 /// names some again.
 fn by_guardians(new_words: &RecoverySecret) -> Result<Rotation> {
     Ok(Rotation {
-        next: new_words.authority(0).public().hash(),
-        recovery: new_words.sealing().public()?,
         new_generation: true,
-        guardians: None,
-        roots: None,
-        gone: BTreeSet::new(),
-        new: Vec::new(),
-        promoted: BTreeSet::new(),
+        ..rotation_to(new_words, 0)?
     })
 }
 

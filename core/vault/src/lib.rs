@@ -18,6 +18,7 @@ mod common;
 #[cfg(test)]
 extern crate self as twin_vault;
 
+mod aside;
 mod create;
 pub mod epochs;
 mod error;

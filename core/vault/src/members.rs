@@ -127,7 +127,7 @@ pub fn rotate_body(
 }
 
 /// Lines in pieces that fit into an entry each.
-fn chunks(device: DeviceId, lines: &[Line]) -> Vec<Removal> {
+pub(crate) fn chunks(device: DeviceId, lines: &[Line]) -> Vec<Removal> {
     let chunks = lines.chunks(LINES_PER_ENTRY);
     chunks
         .map(|lines| Removal {
@@ -268,17 +268,6 @@ impl Vault {
     /// device that then does not rotate: nobody else knows that it has them.
     pub fn learn_keys(&mut self, to: Recipient, key: &SealingKey) -> Result<()> {
         self.write(|vault| vault.learn_with(to, key))
-    }
-
-    /// How many ops are set aside: written by devices after they were removed or suspended.
-    pub fn set_aside(&mut self) -> Result<u64> {
-        self.catch_up()?;
-        let mut aside = 0;
-        for log in self.state.logs.values() {
-            let counted = self.state.counted(&self.file.store, log)?;
-            aside += log.head.height.saturating_sub(counted);
-        }
-        Ok(aside)
     }
 
     /// Does what has become this device's to do since others have written: acknowledges a rotation, begins epochs where

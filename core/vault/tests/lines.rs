@@ -161,6 +161,33 @@ fn what_a_removed_device_wrote_counts_up_to_its_line() {
 }
 
 #[test]
+fn what_was_set_aside_counts_once_an_admin_says_so() {
+    let mut scene = scene();
+    let laptop = scene.laptop.device();
+    scene.phone.revoke(&laptop, &mut rng(1)).unwrap();
+    check_set_aside(&mut scene);
+    let aside = |vault: &mut Vault| vault.set_aside().unwrap().remove(&laptop);
+    assert_eq!(aside(&mut scene.phone), None, "it never had them");
+    assert_eq!(aside(&mut scene.tablet), Some(2));
+    assert_eq!(scene.phone.accept_aside(&laptop).unwrap(), 0);
+    assert_eq!(ids(&mut scene.phone).len(), 2);
+    assert_eq!(scene.tablet.accept_aside(&laptop).unwrap(), 2);
+    assert_eq!(aside(&mut scene.tablet), None);
+    meet(&mut [&mut scene.phone, &mut scene.tablet], NOON);
+    for vault in [&mut scene.phone, &mut scene.tablet] {
+        assert_eq!(ids(vault), ["1", "2", "3", "4"]);
+    }
+    // What it writes from now on does not.
+    assert!(matches!(refusal(&mut scene), VaultError::Removed));
+    let companion = scene.phone.device();
+    assert_eq!(
+        scene.tablet.accept_aside(&companion).unwrap(),
+        0,
+        "nothing to raise"
+    );
+}
+
+#[test]
 fn what_a_suspended_device_wrote_waits_until_it_is_resumed() {
     let mut scene = scene();
     let laptop = scene.laptop.device();

@@ -52,6 +52,40 @@ fn a_removed_laptop_learns_nothing_more() {
 }
 
 #[test]
+fn what_was_set_aside_can_be_accepted() {
+    let lan = Lan::new();
+    let phone = Device::new(&lan, "phone");
+    let laptop = Device::new(&lan, "laptop");
+    let tablet = Device::new(&lan, "tablet");
+    settle(&phone, "Ada");
+    laptop.link(&phone, "laptop", "companion");
+    tablet.link(&phone, "tablet", "may-replace-my-phone");
+    tablet.meet(&laptop);
+    phone.run(["device", "revoke", "laptop"]);
+    // The tablet has not heard of it when it meets the laptop.
+    laptop.run(["put", "home/notes/late", "word=late"]);
+    tablet.meet(&laptop);
+    tablet.meet(&phone);
+    for device in [&phone, &tablet] {
+        assert!(!device.list("home/notes").to_string().contains("late"));
+    }
+    complains(
+        phone.try_run(["device", "accept", "laptop"]),
+        &["nothing is set aside"],
+    );
+    let status = tablet.run(["status"]).output;
+    assert!(status.contains("twin device accept laptop"), "{status}");
+    tablet.run(["device", "accept", "laptop"]);
+    tablet.meet(&phone);
+    for device in [&phone, &tablet] {
+        assert!(device.list("home/notes").to_string().contains("late"));
+        let activity = device.run(["activity"]).output;
+        assert!(activity.contains("accepted what device"), "{activity}");
+        assert_eq!(device.active(), ["phone", "tablet"]);
+    }
+}
+
+#[test]
 fn a_suspended_device_waits_and_comes_back() {
     let lan = Lan::new();
     let phone = Device::new(&lan, "phone");

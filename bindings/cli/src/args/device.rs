@@ -29,6 +29,11 @@ pub enum DeviceCommand {
         /// Name, or first digits of the id
         device: String,
     },
+    /// Let count after all what a device wrote after it was removed or suspended
+    Accept {
+        /// Name, or first digits of the id
+        device: String,
+    },
     /// Give a device another name
     Rename {
         /// Name, or first digits of the id

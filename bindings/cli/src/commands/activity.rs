@@ -37,6 +37,7 @@ fn to_json(activity: &Activity) -> serde_json::Value {
         What::Removed { device } => json!({"when": when, "what": "removed", "device": device}),
         What::Suspended { device } => json!({"when": when, "what": "suspended", "device": device}),
         What::Resumed { device } => json!({"when": when, "what": "resumed", "device": device}),
+        What::Accepted { device } => json!({"when": when, "what": "accepted", "device": device}),
         What::Promoted { device } => json!({"when": when, "what": "promoted", "device": device}),
         What::Recovered => json!({"when": when, "what": "recovered"}),
         What::WordsReplaced => json!({"when": when, "what": "words_replaced"}),
@@ -70,6 +71,10 @@ fn text(what: &What) -> String {
         What::Removed { device } => format!("removed device {}", short(device)),
         What::Suspended { device } => format!("suspended device {}", short(device)),
         What::Resumed { device } => format!("resumed device {}", short(device)),
+        What::Accepted { device } => format!(
+            "accepted what device {} wrote after it was out",
+            short(device)
+        ),
         What::Promoted { device } => {
             format!(
                 "device {} may replace the phone from here on",

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use twin::{DeviceInfo, DeviceState, Role, Twin};
+use twin::{DeviceId, DeviceInfo, DeviceState, Role, Twin};
 
 use crate::args::DeviceCommand;
 use crate::commands::record::printable;
@@ -21,6 +21,7 @@ pub fn run(cx: &Context, command: &DeviceCommand) -> Result<()> {
         DeviceCommand::Revoke { device, yes } => revoke(cx, device, *yes),
         DeviceCommand::Suspend { device } => suspend(cx, device),
         DeviceCommand::Resume { device } => resume(cx, device),
+        DeviceCommand::Accept { device } => accept(cx, device),
         DeviceCommand::Rename { device, name } => rename(cx, device, name),
         DeviceCommand::Replace { old, yes } => replace(cx, old, *yes),
     }
@@ -133,6 +134,26 @@ fn resume(cx: &Context, wanted: &str) -> Result<()> {
     Ok(())
 }
 
+fn accept(cx: &Context, wanted: &str) -> Result<()> {
+    let twin = cx.open()?;
+    let aside = twin.set_aside()?;
+    let known = aside
+        .iter()
+        .map(|aside| (&aside.device, &*aside.name, aside));
+    let aside = match meant(known, wanted)? {
+        Some(aside) => aside,
+        None => return Err(CliError::NothingAside(printable(wanted))),
+    };
+    let changes = twin.accept_aside(&aside.device)?;
+    cx.event(json!({
+        "event": "accepted",
+        "device": aside.device.to_string(),
+        "changes": changes,
+    }));
+    cx.say(format!("Changes that count now: {changes}"));
+    Ok(())
+}
+
 fn rename(cx: &Context, wanted: &str, new: &str) -> Result<()> {
     twin::check_name(new)?;
     let twin = cx.open()?;
@@ -178,21 +199,32 @@ fn done(cx: &Context, what: &str, device: &DeviceInfo) {
     cx.event(json!({"event": what, "device": device.id.to_string()}));
 }
 
-/// The device that a person means: the only one with that name, else the only one whose id begins so.
 fn find(twin: &Twin, wanted: &str) -> Result<DeviceInfo> {
     let devices = twin.devices()?;
-    let digits = wanted.to_lowercase();
-    let by_id = |device: &DeviceInfo| device.id.to_string().starts_with(&digits);
-    let mut fitting: Vec<&DeviceInfo> = devices
+    let known = devices
         .iter()
-        .filter(|device| !wanted.is_empty() && device.name == wanted)
-        .collect();
-    if fitting.is_empty() && digits.len() >= MIN_DIGITS {
-        fitting = devices.iter().filter(|device| by_id(device)).collect();
+        .map(|device| (&device.id, &*device.name, device));
+    let device = meant(known, wanted)?.cloned();
+    device.ok_or_else(|| CliError::NoDevice(printable(wanted)))
+}
+
+/// The device that a person means: the only one with that name, else the only one whose id begins so.
+fn meant<'a, T>(
+    known: impl Iterator<Item = (&'a DeviceId, &'a str, T)>,
+    wanted: &str,
+) -> Result<Option<T>> {
+    let digits = wanted.to_lowercase();
+    let (mut named, mut begun) = (Vec::new(), Vec::new());
+    for (id, name, device) in known {
+        if !wanted.is_empty() && name == wanted {
+            named.push(device);
+        } else if digits.len() >= MIN_DIGITS && id.to_string().starts_with(&digits) {
+            begun.push(device);
+        }
     }
-    match fitting.as_slice() {
-        [one] => Ok((*one).clone()),
-        [] => Err(CliError::NoDevice(printable(wanted))),
+    let mut fitting = if named.is_empty() { begun } else { named };
+    match fitting.len() {
+        0 | 1 => Ok(fitting.pop()),
         _ => Err(CliError::ManyDevices(printable(wanted))),
     }
 }

@@ -93,7 +93,7 @@ pub fn run(cx: &Context) -> Result<()> {
         ])
         .trim_end(),
     );
-    for warning in warnings(&twin, &standing) {
+    for warning in warnings(&twin, &standing)? {
         cx.say(format!("\n{warning}"));
     }
     if !advice.is_empty() {
@@ -122,7 +122,7 @@ const fn state(standing: &Standing) -> &'static str {
 }
 
 /// What the person should know first.
-fn warnings(twin: &Twin, standing: &Standing) -> Vec<String> {
+fn warnings(twin: &Twin, standing: &Standing) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     match (standing.this, standing.pending.first()) {
         (Some(DeviceState::Active), _) => {}
@@ -171,14 +171,20 @@ fn warnings(twin: &Twin, standing: &Standing) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if standing.set_aside > 0 {
+    for aside in twin.set_aside()? {
+        let id = aside.device.to_string();
+        let name = match &*aside.name {
+            "" => id.get(..8).unwrap_or(&id).to_owned(),
+            name => printable(name),
+        };
         warnings.push(format!(
-            "{} changes are set aside: devices wrote them after they were removed or suspended.",
-            standing.set_aside
+            "Set aside, because {name} wrote it after it was removed or suspended: {} changes.\n\
+             If they should count: twin device accept {name}",
+            aside.changes
         ));
     }
     if standing.needs_update {
         warnings.push("Another device uses a newer version: update this one.".to_owned());
     }
-    warnings
+    Ok(warnings)
 }
