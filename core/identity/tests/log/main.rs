@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+mod bodies;
 #[path = "../common/mod.rs"]
 mod common;
+mod counting;
 mod forks;
 mod guardians;
 mod limits;
@@ -12,5 +14,6 @@ mod proofs;
 mod refusals;
 mod roles;
 mod rotations;
+mod settled;
 mod unknown;
 mod voiding;
