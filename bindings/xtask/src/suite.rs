@@ -58,7 +58,8 @@ pub const SUITES: &[Suite] = &[
         name: "rust",
         needs: &[],
         steps: &[Step {
-            args: &["test", "--locked", "--workspace"],
+            // All of them, whichever fails.
+            args: &["test", "--locked", "--workspace", "--no-fail-fast"],
             ..CARGO
         }],
     },
@@ -99,11 +100,7 @@ pub const SUITES: &[Suite] = &[
         name: "e2e",
         needs: &[tool::IP, tool::UNSHARE, tool::DBUS, tool::KEYRING],
         steps: &[
-            Step {
-                args: &["build", "--locked", "--workspace", "--bin", "twin"],
-                count: Count::Nothing,
-                ..CARGO
-            },
+            BUILD_TWIN,
             Step {
                 args: &[
                     "test",
