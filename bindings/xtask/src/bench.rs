@@ -3,6 +3,7 @@
 mod demo;
 mod identity;
 mod parsers;
+mod program;
 mod report;
 
 use crate::failure::{Failure, Result};

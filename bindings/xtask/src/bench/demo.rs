@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::report::{Measure, median};
-use crate::failure::{Context, Failure, Result};
-use crate::process;
-use crate::project::{Project, cargo};
+use super::program::Program;
+use super::report::Measure;
+use crate::failure::{Failure, Result};
+use crate::project::Project;
 
 /// What a person would type.
 pub const COMMAND: &str = "cargo run --release -- demo --json";
@@ -13,34 +13,15 @@ pub const COMMAND: &str = "cargo run --release -- demo --json";
 /// From the first process to the closing table.
 const GOAL_TOTAL_MS: f64 = 30_000.0;
 
+const DEMO: Program = Program {
+    build: &["--package", "twin-cli"],
+    file: "twin",
+    args: &["demo", "--json"],
+};
+
 /// Builds the release and runs the demonstration `runs` times.
 pub fn run(project: &Project, runs: u16) -> Result<Vec<Measure>> {
-    process::succeed(project.command(cargo()).args([
-        "build",
-        "--locked",
-        "--release",
-        "--package",
-        "twin-cli",
-    ]))?;
-    let all: Result<Vec<_>> = (0..runs).map(|_| once(project)).collect();
-    all.map(|all| median(&all))
-}
-
-fn once(project: &Project) -> Result<Vec<Measure>> {
-    let mut last = String::new();
-    let mut command = project.command(project.target.join("release/twin"));
-    let status = process::stream(command.args(["demo", "--json"]), |line| {
-        line.clone_into(&mut last)
-    })?;
-    if !status.success() {
-        return Err(Failure::new(format!(
-            "the demonstration ended with {status}; what it said is above"
-        )));
-    }
-    measures(
-        &serde_json::from_str(&last)
-            .could_not("read the last line of the demonstration as JSON")?,
-    )
+    DEMO.measure(project, runs, measures)
 }
 
 /// `{"steps": [{"name", "ms"}], "traffic": [{"process", "sent", "received"}], "total_ms"}` as measures.

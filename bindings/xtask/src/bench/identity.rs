@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::report::{Measure, median};
-use crate::failure::{Context, Failure, Result};
-use crate::process;
-use crate::project::{Project, cargo};
+use super::program::Program;
+use super::report::Measure;
+use crate::failure::{Failure, Result};
+use crate::project::Project;
 
 /// What a person would type.
 pub const COMMAND: &str = "cargo run --release --package twin-identity --example measure";
@@ -20,30 +20,18 @@ const MEASURES: [(&str, &str, &str, Option<f64>); 6] = [
     ("one_more_ms", "one entry more", "ms", Some(1.0)),
 ];
 
+const EXAMPLE: Program = Program {
+    build: &["--package", "twin-identity", "--example", "measure"],
+    file: "examples/measure",
+    args: &[],
+};
+
 /// Builds the program and runs it `runs` times; each run is a median of its own.
 pub fn run(project: &Project, runs: u16) -> Result<Vec<Measure>> {
-    process::succeed(project.command(cargo()).args([
-        "build",
-        "--locked",
-        "--release",
-        "--package",
-        "twin-identity",
-        "--example",
-        "measure",
-    ]))?;
-    let all: Result<Vec<_>> = (0..runs).map(|_| once(project)).collect();
-    all.map(|all| median(&all))
+    EXAMPLE.measure(project, runs, measures)
 }
 
-fn once(project: &Project) -> Result<Vec<Measure>> {
-    let mut last = String::new();
-    let mut command = project.command(project.target.join("release/examples/measure"));
-    let status = process::stream(&mut command, |line| line.clone_into(&mut last))?;
-    if !status.success() {
-        return Err(Failure::new(format!("the measurement ended with {status}")));
-    }
-    let report: Value =
-        serde_json::from_str(&last).could_not("read the last line of the measurement as JSON")?;
+fn measures(report: &Value) -> Result<Vec<Measure>> {
     MEASURES
         .iter()
         .map(|(key, name, unit, below)| {
