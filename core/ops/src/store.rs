@@ -66,8 +66,9 @@ pub trait OpStore {
     /// This device.
     fn device(&self) -> DeviceId;
 
-    /// Takes over signed identity log entries, in any order.
-    fn add_entries(&mut self, entries: &[Vec<u8>]) -> Result<Taken, Self::Error>;
+    /// Takes over signed identity log entries, in any order, at `now` in milliseconds since the Unix epoch: from when a
+    /// rotation by guardians is first seen, its delay is counted.
+    fn add_entries(&mut self, now: u64, entries: &[Vec<u8>]) -> Result<Taken, Self::Error>;
 
     /// The signed bytes of an identity log entry.
     fn entry(&self, id: &EntryId) -> Option<Vec<u8>> {

@@ -65,11 +65,12 @@ impl OpStore for Vault {
         self.device.id()
     }
 
-    fn add_entries(&mut self, entries: &[Vec<u8>]) -> Result<Taken> {
+    fn add_entries(&mut self, now: u64, entries: &[Vec<u8>]) -> Result<Taken> {
         let mut waiting = entries
             .iter()
             .map(|bytes| Entry::from_bytes(bytes))
             .collect::<std::result::Result<Vec<_>, _>>()?;
+        self.now = now;
         self.write(|vault| {
             vault.change_identity(|vault| {
                 let mut taken = Taken::default();

@@ -150,8 +150,7 @@ fn guardians_wait_on_every_device_and_can_be_made_to_wait_once_more() {
         let dir = tempfile::tempdir().unwrap();
         let mut back = make(dir.path(), &new, &laptop, &new_words).unwrap();
         // The phone hears of it a day later, and counts from there.
-        phone.merge_due(NOON + DAY).unwrap();
-        send_identity(&laptop, &mut phone);
+        send_identity(&laptop, &mut phone, NOON + DAY);
         assert_eq!(phone.identity().pending()[0].due, NOON + DAY + delay);
         assert_eq!(laptop.identity().pending()[0].due, NOON + delay);
         let mut due = NOON + delay;
@@ -160,8 +159,7 @@ fn guardians_wait_on_every_device_and_can_be_made_to_wait_once_more() {
             phone.veto(&new.entry.id).unwrap();
             assert!(phone.veto(&new.entry.id).is_err(), "once");
             for vault in [&mut laptop, &mut back] {
-                vault.merge_due(heard).unwrap();
-                send_identity(&phone, vault);
+                send_identity(&phone, vault, heard);
             }
             due = heard + delay;
             assert!(laptop.identity().pending()[0].vetoed);
@@ -193,7 +191,7 @@ fn words_end_what_guardians_have_begun() {
     );
     laptop.merge_due(NOON).unwrap();
     assert!(!laptop.come_in(&new.entry).unwrap());
-    send_identity(&laptop, &mut phone);
+    send_identity(&laptop, &mut phone, NOON);
     phone
         .rotate(&words().authority(2), rotation(&words(), 3), &mut rng(2))
         .unwrap();

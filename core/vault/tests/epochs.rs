@@ -143,7 +143,7 @@ fn a_back_dated_epoch_is_never_written_in() {
 fn members_begin_no_epochs_of_the_twins_own_spaces() {
     let (_dirs, mut phone, [mut laptop, tablet]) = family([Role::Member; 2]);
     phone.revoke(&tablet.device(), &mut rng(1)).unwrap();
-    send_identity(&phone, &mut laptop);
+    send_identity(&phone, &mut laptop, NOON);
     let write = || vec![change(Kind::Put, "c", "r", &[("x", "1")])];
     let members = space("~members");
     let refused = laptop.commit(NOON, &mut rng(2), &members, write());

@@ -81,7 +81,7 @@ fn line(op: &[u8], log: [u8; 32]) -> Line {
 fn check_set_aside(scene: &mut Scene) {
     // The tablet had merged all four before it heard of it.
     assert_eq!(ids(&mut scene.tablet).len(), 4);
-    send_identity(&scene.phone, &mut scene.tablet);
+    send_identity(&scene.phone, &mut scene.tablet, NOON);
     for vault in [&mut scene.tablet, &mut scene.phone] {
         assert_eq!(ids(vault), ["1", "2"]);
         assert!(vault.get(&space("home"), "notes", "3").unwrap().is_none());
@@ -121,7 +121,7 @@ fn check_set_aside(scene: &mut Scene) {
 
 /// The laptop hears that it is out.
 fn refusal(scene: &mut Scene) -> VaultError {
-    send_identity(&scene.phone, &mut scene.laptop);
+    send_identity(&scene.phone, &mut scene.laptop, NOON);
     let changes = vec![change(Kind::Put, "notes", "5", &[("x", "5")])];
     let refused = scene
         .laptop
@@ -146,7 +146,7 @@ fn what_a_removed_device_wrote_counts_up_to_its_line() {
             lines: vec![line(&scene.run[height - 1], log)],
         };
         say(&mut scene.phone, &Body::Raise(Box::new(raise)));
-        send_identity(&scene.phone, &mut scene.tablet);
+        send_identity(&scene.phone, &mut scene.tablet, NOON);
         assert_eq!(ids(&mut scene.tablet).len(), height);
         send(&scene.tablet, &mut scene.phone, NOON);
         assert_eq!(ids(&mut scene.phone).len(), height);
@@ -259,7 +259,7 @@ fn another_history_than_the_line_names_counts_for_nothing() {
         lines: vec![other],
     };
     say(&mut scene.phone, &Body::Revoke(Box::new(removal)));
-    send_identity(&scene.phone, &mut scene.tablet);
+    send_identity(&scene.phone, &mut scene.tablet, NOON);
     for vault in [&mut scene.phone, &mut scene.tablet] {
         assert!(ids(vault).is_empty());
         assert_eq!(log_of(vault, &scene.laptop, "home"), None);

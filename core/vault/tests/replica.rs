@@ -151,14 +151,14 @@ fn entries_come_in_any_order_and_forged_ones_not_at_all() {
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.place.seq));
     let entries: Vec<_> = entries.iter().map(|e| e.to_bytes().to_vec()).collect();
     // The last alone hangs in the air.
-    let alone = laptop.add_entries(&entries[..1]).unwrap();
+    let alone = laptop.add_entries(NOON, &entries[..1]).unwrap();
     assert_eq!(alone, taken(0, 1));
     let mut forged = entries[1].clone();
     *forged.last_mut().unwrap() ^= 1;
-    let refused = laptop.add_entries(&[entries[0].clone(), forged]);
+    let refused = laptop.add_entries(NOON, &[entries[0].clone(), forged]);
     assert!(matches!(refused, Err(VaultError::Identity(_))));
     assert_eq!(laptop.identity().devices().len(), 2);
-    let all = laptop.add_entries(&entries).unwrap();
+    let all = laptop.add_entries(NOON, &entries).unwrap();
     assert_eq!(all, taken(2, 0));
     assert_eq!(laptop.identity().digest(), phone.identity().digest());
 }
@@ -194,7 +194,7 @@ fn a_grant_waits_for_the_entries_that_its_maker_knew() {
     assert_eq!(laptop.add_grants(&all).unwrap().early, 1);
     let known = laptop.grants().unwrap();
     assert_eq!(known.len() + 1, grants.len());
-    send_identity(&phone, &mut laptop);
+    send_identity(&phone, &mut laptop, NOON);
     let missing = grants.iter().find(|id| !known.contains(id)).unwrap();
     let mut forged = grant(missing);
     *forged.last_mut().unwrap() ^= 1;
@@ -471,7 +471,7 @@ fn a_later_epoch_opens_the_one_before_and_is_written_in() {
         },
     );
     // The laptop never gets the first epoch's own grant.
-    send_identity(&phone, &mut laptop);
+    send_identity(&phone, &mut laptop, NOON);
     laptop.add_grants(std::slice::from_ref(&later)).unwrap();
     let (origin, run) = home_log(&phone);
     laptop.append_run(NOON, &origin, &run).unwrap();

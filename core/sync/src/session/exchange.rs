@@ -121,11 +121,12 @@ impl<S: OpStore + ?Sized> Session<S> {
 
     pub(super) fn on_entries(
         &mut self,
+        now: Millis,
         entries: &[Vec<u8>],
         store: &mut S,
     ) -> Result<(), SyncError> {
         let known: Vec<EntryId> = store.identity().entries().keys().copied().collect();
-        let taken = store.add_entries(entries).map_err(SyncError::store)?;
+        let taken = store.add_entries(now, entries).map_err(SyncError::store)?;
         let all = store.identity().entries().keys().copied();
         self.peer.has_entries(all.filter(|id| !known.contains(id)));
         self.took(taken.new, 0);

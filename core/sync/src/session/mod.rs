@@ -225,7 +225,9 @@ impl<S: OpStore + ?Sized> Machine for Session<S> {
                 self.look_again();
                 Ok(())
             }
-            (Phase::Open(_), Message::Entries(entries)) => self.on_entries(&owned(entries), store),
+            (Phase::Open(_), Message::Entries(entries)) => {
+                self.on_entries(now, &owned(entries), store)
+            }
             (Phase::Open(_), Message::Digest(digest)) => self.on_digest(&digest, store),
             (Phase::Open(_), Message::Grants(grants)) if self.linked(store) => {
                 self.on_grants(&owned(grants), store)

@@ -67,7 +67,7 @@ impl OpStore for Replica {
         self.keys.id()
     }
 
-    fn add_entries(&mut self, entries: &[Vec<u8>]) -> Result<Taken, Infallible> {
+    fn add_entries(&mut self, _: u64, entries: &[Vec<u8>]) -> Result<Taken, Infallible> {
         let mut taken = Taken::default();
         for entry in entries {
             let new = self.log.insert(Entry::from_bytes(entry).unwrap()).unwrap();

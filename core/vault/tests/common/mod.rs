@@ -97,7 +97,7 @@ pub fn commit(vault: &mut Vault, now: u64, changes: Vec<WriteChange>) {
 
 /// Gives `to` everything that `from` has.
 pub fn send(from: &Vault, to: &mut Vault, now: u64) {
-    send_identity(from, to);
+    send_identity(from, to, now);
     let grants = from.grants().unwrap();
     let grants: Vec<_> = grants
         .iter()
@@ -112,10 +112,10 @@ pub fn send(from: &Vault, to: &mut Vault, now: u64) {
 }
 
 /// Gives `to` the identity log that `from` has.
-pub fn send_identity(from: &Vault, to: &mut Vault) {
+pub fn send_identity(from: &Vault, to: &mut Vault, now: u64) {
     let entries = from.identity().entries().values();
     let entries: Vec<_> = entries.map(|entry| entry.to_bytes().to_vec()).collect();
-    assert_eq!(to.add_entries(&entries).unwrap().early, 0);
+    assert_eq!(to.add_entries(now, &entries).unwrap().early, 0);
 }
 
 /// All records of a collection of the space `home`, by id.

@@ -126,7 +126,9 @@ pub fn write_in(vault: &mut Vault, now: u64, name: &str) -> EpochId {
 /// An entry by an admin's vault, given to it as if it came from elsewhere.
 pub fn say(vault: &mut Vault, body: &Body) {
     let entry = vault.identity().sign(body, vault.device_keys()).unwrap();
-    let taken = vault.add_entries(&[entry.to_bytes().to_vec()]).unwrap();
+    let taken = vault
+        .add_entries(NOON, &[entry.to_bytes().to_vec()])
+        .unwrap();
     assert_eq!(taken.new, 1);
 }
 

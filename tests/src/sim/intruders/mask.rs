@@ -152,7 +152,7 @@ impl OpStore for Loot {
         self.claims
     }
 
-    fn add_entries(&mut self, _: &[Vec<u8>]) -> Result<Taken, Infallible> {
+    fn add_entries(&mut self, _: u64, _: &[Vec<u8>]) -> Result<Taken, Infallible> {
         Ok(Taken::default())
     }
 
