@@ -10,9 +10,10 @@ use crate::epoch::DiscoveryKey;
 use crate::grant::GrantId;
 use crate::op::{LogId, Origin};
 
-/// The most grants of a twin that a store keeps and sync lists.
+/// The most grants by devices that take part that a store keeps and sync lists. Those by others are counted by
+/// themselves, so that they leave the rest their room.
 pub const MAX_GRANTS: usize = 8192;
-/// The most logs of a twin that a store keeps and sync lists.
+/// The most logs of devices that take part that a store keeps and sync lists; of others as many again.
 pub const MAX_LOGS: usize = 8192;
 
 /// One row of the table that replicas compare.
@@ -76,7 +77,8 @@ pub trait OpStore {
         Some(entry.to_bytes().to_vec())
     }
 
-    /// The ids of all grants held, sorted.
+    /// The ids of the grants held by devices that are in and not suspended, sorted. What others have granted is given
+    /// anew by those who are left.
     fn grants(&self) -> Result<Vec<GrantId>, Self::Error>;
 
     /// The signed bytes of a grant.

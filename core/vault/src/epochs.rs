@@ -11,15 +11,12 @@ use twin_identity::secret::Secret;
 use twin_ops::epoch::EpochKey;
 use twin_ops::grant::{Grant, GrantedKey, MAX_GRANTED_KEYS, Recipient, Recipients};
 use twin_ops::space::{Audience, SpaceName};
-use twin_ops::store::{MAX_GRANTS, Taken};
+use twin_ops::store::Taken;
 
 use crate::error::{Result, VaultError};
 use crate::rows::{EpochRow, GrantRow, Predecessor};
 use crate::state::{Epoch, Granted, SpaceEpoch};
 use crate::vault::Vault;
-
-/// The most grants by one device, so that none can fill the table for all.
-const MAX_GRANTS_PER_DEVICE: usize = 2048;
 
 impl Vault {
     /// Grants keys to devices that were added by somebody who did not have them: a space made on one device while
@@ -64,12 +61,42 @@ impl Vault {
         !own || self.state.identity.is_admin(&self.device.id())
     }
 
+    /// The epochs that are here and that nobody who takes part has granted: whoever did is out. They are granted anew,
+    /// for what devices that are out have granted is not told of any more, and a thief may have granted no end of it:
+    /// of more than fit into one grant only those that something is sealed under.
+    pub(crate) fn orphans(&self) -> Result<Vec<SpaceEpoch>> {
+        let me = self.device.id();
+        if !self.state.takes_part(&me) {
+            return Ok(Vec::new());
+        }
+        let role = self.state.identity.role_once(&me);
+        let given: BTreeSet<&SpaceEpoch> = self
+            .state
+            .standing()
+            .flat_map(|(_, grant)| &grant.epochs)
+            .collect();
+        let epochs = self.state.epochs.iter();
+        let mut orphans: Vec<SpaceEpoch> = epochs
+            .filter(|(id, _)| !given.contains(id))
+            .filter(|(_, epoch)| role.is_some_and(|role| may_have(epoch, role)))
+            .map(|(id, _)| *id)
+            .collect();
+        if orphans.len() > MAX_GRANTED_KEYS {
+            let used = self.used_epochs()?;
+            orphans.retain(|id| used.contains(id));
+        }
+        Ok(orphans)
+    }
+
     /// The devices that lack keys which are this device's to give.
     pub(crate) fn missing(&self) -> BTreeMap<DeviceId, Vec<SpaceEpoch>> {
         let me = self.device.id();
+        if !self.state.takes_part(&me) {
+            return BTreeMap::new();
+        }
         let mut holders: BTreeMap<SpaceEpoch, BTreeSet<DeviceId>> = BTreeMap::new();
         let mut mine = BTreeSet::new();
-        for grant in self.state.grants.values() {
+        for (_, grant) in self.state.standing() {
             for epoch in &grant.epochs {
                 let holders = holders.entry(*epoch).or_default();
                 // Whoever gives a key has it.
@@ -101,6 +128,7 @@ impl Vault {
             for (device, known) in identity.devices() {
                 let allowed = may_have(epoch, known.role) && known.is_active(self.now);
                 let has = holders.get(id).is_some_and(|has| has.contains(device));
+                let has = has || *device == me;
                 if allowed && !has {
                     missing.entry(*device).or_default().push(*id);
                 }
@@ -121,20 +149,19 @@ impl Vault {
         let path: Vec<&Entry> = identity.path().collect();
         let now = identity.rotation().and_then(of);
         let same = path.iter().rev().take_while(|entry| of(entry) == now);
-        let since = path.len() - same.count();
-        // The first words were there before all epochs.
-        let Some(since) = path.get(since).filter(|_| since > 0) else {
+        let Some(since) = path.get(path.len() - same.count()) else {
             return Vec::new();
         };
         if !identity.is_admin(&self.device.id()) {
             return Vec::new();
         }
-        let grants = self.state.grants.values();
-        let to_them = grants.filter(|grant| {
+        let to_them = self.state.standing().filter(|(_, grant)| {
             grant.words && identity.had_seen(&grant.heads, std::slice::from_ref(&since.id))
         });
-        let opened: BTreeSet<SpaceEpoch> =
-            to_them.flat_map(|grant| &grant.epochs).copied().collect();
+        let opened: BTreeSet<SpaceEpoch> = to_them
+            .flat_map(|(_, grant)| &grant.epochs)
+            .copied()
+            .collect();
         let epochs = self.state.epochs.keys();
         epochs.filter(|id| !opened.contains(id)).copied().collect()
     }
@@ -161,6 +188,9 @@ impl Vault {
             epochs.push(self.learn(space.clone(), key, sealed, now.clone())?);
         }
         self.state.find_discovery();
+        epochs.extend(self.orphans()?);
+        epochs.sort_unstable();
+        epochs.dedup();
         self.grant_to(&epochs, &Recipients::All, rng)?;
         Ok(())
     }
@@ -199,6 +229,7 @@ impl Vault {
     /// for these. Inside a transaction.
     pub(crate) fn take_grants(&mut self, grants: &[Vec<u8>]) -> Result<Taken> {
         let mut taken = Taken::default();
+        let mut room = self.room_for_grants();
         for bytes in grants {
             let grant = Grant::from_bytes(bytes)?;
             if self.state.grants.contains_key(&grant.id) {
@@ -209,9 +240,7 @@ impl Vault {
                 continue;
             }
             grant.verify(&self.state.identity)?;
-            let of_signer = |held: &&Granted| held.signer == grant.signer();
-            let signed = self.state.grants.values().filter(of_signer).count();
-            if self.state.grants.len() >= MAX_GRANTS || signed >= MAX_GRANTS_PER_DEVICE {
+            if !room.take(&self.state, &grant.signer()) {
                 taken.refused += 1;
                 continue;
             }

@@ -3,6 +3,8 @@
 //! A record's row is at its place (see [`crate::keys::VaultKeys::place`]) or, if others are there, at the next free
 //! place of its collection. Rows are never removed, so looking up stops at the first free place.
 
+use std::collections::BTreeSet;
+
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 
 use crate::error::{Result, VaultError};
@@ -95,6 +97,14 @@ impl Store {
         Ok(self
             .sql("SELECT 1 FROM rec WHERE k = ?1")?
             .exists([place])?)
+    }
+
+    /// The numbers of the collections that have records, deleted ones too.
+    pub fn collections_in_use(&self) -> Result<BTreeSet<u16>> {
+        let mut statement = self.sql("SELECT DISTINCT k & ?1 FROM rec")?;
+        let low = (1i64 << PLACE_BITS) - 1;
+        let numbers = statement.query_map([!low], |row| Ok(collection(row.get(0)?)))?;
+        Ok(numbers.collect::<rusqlite::Result<_>>()?)
     }
 
     /// Empties the index.

@@ -7,6 +7,7 @@
 //! - [`slots`]: the ways to unlock, a password or the platform's [`KeyStore`]
 //! - [`members`] and [`epochs`]: who is in the twin, and who has which keys
 //! - [`replica`]: what sync needs of it
+//! - `room`: limits, and what has no claim to them
 //! - `merge`, `stage`: which changes make up a record, and gathering them for the index
 //! - `state`: what is kept in memory
 //! - `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops and parts), `index` (records)
@@ -30,6 +31,7 @@ mod merge;
 mod oplog;
 pub mod read;
 pub mod replica;
+mod room;
 mod rows;
 pub mod slots;
 mod stage;

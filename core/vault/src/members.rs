@@ -277,6 +277,7 @@ impl Vault {
         self.merge_due(now)?;
         let idle = !self.state.identity.should_acknowledge(&self.device.id())
             && self.stale_spaces().is_empty()
+            && self.orphans()?.is_empty()
             && self.missing().is_empty()
             && self.unopened().is_empty();
         if idle {
@@ -291,13 +292,16 @@ impl Vault {
             self.say(&[Body::Acknowledge])?;
         }
         let renewed = self.renew_epochs(rng)?;
+        let orphans = self.orphans()?;
+        self.grant_to(&orphans, &Recipients::All, rng)?;
         // New words, or new guardians, are to open what is older too.
         let unopened = self.unopened();
         if !unopened.is_empty() {
             self.grant_to(&unopened, &Recipients::Words, rng)?;
         }
         let granted = self.grant_missing(rng)?;
-        Ok(acknowledges | renewed | !unopened.is_empty() | (granted > 0))
+        let given = !orphans.is_empty() || !unopened.is_empty() || granted > 0;
+        Ok(acknowledges | renewed | given)
     }
 
     fn renew_epochs(&mut self, rng: &mut impl CryptoRng) -> Result<bool> {

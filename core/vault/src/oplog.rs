@@ -143,6 +143,16 @@ impl Store {
         Ok(next.query_row([number], |row| row.get(0))?)
     }
 
+    /// Shows the header of every op, in no order.
+    pub fn each_header(&self, mut show: impl FnMut(&Header) -> Result<()>) -> Result<()> {
+        let mut statement = self.sql("SELECT header FROM op")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            show(&minicbor::decode(row.get_ref(0)?.as_blob()?).map_err(|_| DAMAGED)?)?;
+        }
+        Ok(())
+    }
+
     /// The number that the next op gets.
     pub fn next_op(&self) -> Result<i64> {
         let mut next = self.sql("SELECT coalesce(max(n), 0) + 1 FROM op")?;

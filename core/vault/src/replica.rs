@@ -13,16 +13,13 @@ use twin_ops::epoch::DiscoveryKey;
 use twin_ops::grant::GrantId;
 use twin_ops::op::{Link, LogId, Op, OpError, Origin, Part};
 use twin_ops::space::SpaceName;
-use twin_ops::store::{LogHead, MAX_LOGS, OpStore, Taken};
+use twin_ops::store::{LogHead, OpStore, Taken};
 
 use crate::error::{Result, VaultError};
 use crate::rows::GrantRow;
 use crate::stage::{Stage, horizon};
 use crate::state::Log;
 use crate::vault::Vault;
-
-/// The most logs of one device, so that none can fill the table for all.
-const MAX_LOGS_PER_DEVICE: usize = 512;
 
 const DAMAGED: VaultError = VaultError::Damaged("an operation");
 
@@ -101,7 +98,7 @@ impl OpStore for Vault {
     }
 
     fn grants(&self) -> Result<Vec<GrantId>> {
-        Ok(self.state.grants.keys().copied().collect())
+        Ok(self.state.standing().map(|(id, _)| *id).collect())
     }
 
     fn grant(&self, id: &GrantId) -> Result<Option<Vec<u8>>> {
@@ -316,9 +313,7 @@ impl Vault {
     }
 
     fn next_log(&self, device: &DeviceId) -> Result<u32> {
-        let logs = self.state.logs.values();
-        let of_device = logs.filter(|log| log.origin.device == *device).count();
-        if of_device >= MAX_LOGS_PER_DEVICE || self.state.logs.len() >= MAX_LOGS {
+        if !self.has_room_for_log(device) {
             return Err(VaultError::Limit("logs"));
         }
         let highest = self.state.logs.values().map(|log| log.number).max();

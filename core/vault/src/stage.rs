@@ -37,6 +37,13 @@ pub(crate) struct Stage {
     records: BTreeMap<i64, Staged>,
 }
 
+impl Stage {
+    /// Where the records are that are on it.
+    pub fn places(&self) -> impl Iterator<Item = i64> {
+        self.records.keys().copied()
+    }
+}
+
 /// A record as it will be.
 pub(crate) struct Staged {
     id: String,
@@ -137,12 +144,15 @@ impl Vault {
         Some(Version { at, key, change })
     }
 
-    /// The number of a collection, a new one if it has none.
-    pub(crate) fn collection(&mut self, space: &SpaceId, name: &str) -> Result<u16> {
+    /// The number of a collection, a new one if it has none; what is on the stage keeps its own.
+    pub(crate) fn collection(&mut self, stage: &Stage, space: &SpaceId, name: &str) -> Result<u16> {
         if let Some(number) = self.state.collection(space, name) {
             return Ok(number);
         }
-        let number = self.state.next_collection()?;
+        let number = match self.state.next_collection() {
+            Some(number) => number,
+            None => self.free_collection(stage)?,
+        };
         self.file.put(&CollectionRow {
             space: *space,
             name: name.to_owned(),
@@ -219,7 +229,7 @@ impl Vault {
         space: &SpaceId,
         version: Version<PartNo>,
     ) -> Result<()> {
-        let collection = self.collection(space, &version.change.collection)?;
+        let collection = self.collection(stage, space, &version.change.collection)?;
         self.state.clock = self.state.clock.max(version.at.stamp);
         self.staged(stage, collection, &version.change.id)?
             .merge(version);

@@ -196,6 +196,18 @@ impl State {
         self.writing_epoch(space).or_else(|| leaf(&all))
     }
 
+    /// Whether a device is in and not suspended. What others have made has no claim to the room of those who are.
+    pub fn takes_part(&self, device: &DeviceId) -> bool {
+        let device = self.identity.device(device);
+        device.is_some_and(|device| !device.suspended)
+    }
+
+    /// The grants by devices that take part.
+    pub fn standing(&self) -> impl Iterator<Item = (&GrantId, &Granted)> {
+        let grants = self.grants.iter();
+        grants.filter(|(_, grant)| self.takes_part(&grant.signer))
+    }
+
     /// How much of a log that is here counts.
     pub fn counted(&self, store: &Store, log: &Log) -> Result<u64> {
         let id = log.origin.log_id(self.identity.twin());
@@ -226,10 +238,14 @@ impl State {
         self.collections.get(space)?.get(name).copied()
     }
 
-    /// The number for the next collection; from 1 up.
-    pub fn next_collection(&self) -> Result<u16> {
-        let count = self.collections.values().map(BTreeMap::len).sum::<usize>() + 1;
-        u16::try_from(count).map_err(|_| VaultError::Limit("collections"))
+    /// The number for the next collection, from 1 up; `None` if all are taken.
+    pub fn next_collection(&self) -> Option<u16> {
+        let numbers = || self.collections.values().flat_map(BTreeMap::values);
+        let highest = numbers().max().copied().unwrap_or(0);
+        highest.checked_add(1).or_else(|| {
+            let taken: BTreeSet<u16> = numbers().copied().collect();
+            (1..=u16::MAX).find(|number| !taken.contains(number))
+        })
     }
 }
 

@@ -154,7 +154,7 @@ impl Vault {
         let clock = self.tick();
         for change in changes {
             let index = plaintexts.len() as u64;
-            let collection = self.collection(&space, &change.collection)?;
+            let collection = self.collection(&stage, &space, &change.collection)?;
             let record = self.staged(&mut stage, collection, &change.id)?;
             let highest = record.versions.first();
             let gone = highest.is_none_or(|version| version.change.kind == Kind::Delete);

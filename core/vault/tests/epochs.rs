@@ -17,7 +17,7 @@ use twin_ops::change::Kind;
 use twin_ops::epoch::EpochKey;
 use twin_ops::grant::{Grant, GrantedKey, Recipient, Recipients};
 use twin_ops::store::OpStore;
-use twin_vault::VaultError;
+use twin_vault::{Vault, VaultError};
 use twins::*;
 
 /// The spaces of the tests: their own, and the twin's.
@@ -246,4 +246,36 @@ fn a_promoted_device_gets_what_admins_have() {
     meet(&mut [&mut phone, &mut laptop], NOON);
     assert!(laptop.get(&space("~keys"), "c", "r").unwrap().is_some());
     assert_eq!(write_in(&mut laptop, NOON, "~keys"), keys);
+}
+
+#[test]
+fn what_a_device_that_is_out_has_granted_is_granted_anew() {
+    let (_dirs, mut phone, [mut tablet, mut laptop]) = family([Role::Member, Role::Member]);
+    let work = write_in(&mut laptop, NOON, "work");
+    meet(&mut [&mut phone, &mut tablet, &mut laptop], NOON);
+    let signers = |vault: &Vault| -> BTreeSet<_> {
+        let grants = grants(vault).into_iter();
+        grants.map(|grant| grant.signer()).collect()
+    };
+    assert!(signers(&phone).contains(&laptop.device()));
+    // One more of the laptop's grants, which only the phone has.
+    let (log, keys) = (laptop.identity(), laptop.device_keys());
+    let more = Grant::new(log, NOON, &[], &Recipients::All, keys, &mut rng(5)).unwrap();
+    assert_eq!(
+        phone.add_grants(&[more.to_bytes().to_vec()]).unwrap().new,
+        1
+    );
+    phone.revoke(&laptop.device(), &mut rng(6)).unwrap();
+    meet(&mut [&mut phone, &mut tablet], NOON);
+    // Nothing of it is told of any more, or keeps replicas apart, and its keys are there all the same.
+    assert_eq!(phone.grants().unwrap(), tablet.grants().unwrap());
+    assert_eq!(signers(&phone), BTreeSet::from([phone.device()]));
+    assert!(opens(&phone, tablet.device_keys()).contains(&work));
+    let words = words().sealing();
+    assert!(opens_with(&phone, Recipient::Words, &words).contains(&work));
+    // A device that was suspended comes back with all that it granted.
+    phone.suspend(&tablet.device(), &mut rng(7)).unwrap();
+    phone.resume(&tablet.device(), &mut rng(8)).unwrap();
+    meet(&mut [&mut phone, &mut tablet], NOON);
+    assert_eq!(phone.grants().unwrap(), tablet.grants().unwrap());
 }
