@@ -96,6 +96,12 @@ pub trait OpStore {
     /// The link of the op at `seq` in a log, if there is one.
     fn link_at(&self, log: &LogId, seq: u64) -> Result<Option<crate::op::Link>, Self::Error>;
 
+    /// Whether what is here of a log is known to be what counts of it: its device is out, and it has the head that the
+    /// line of the device names. A peer that has another history takes this one then. A store that cannot tell says no.
+    fn is_settled(&self, _log: &LogId) -> Result<bool, Self::Error> {
+        Ok(false)
+    }
+
     /// The ops of a log after the first `after`, oldest first, as many as fit into `budget` bytes but at least one if
     /// there is one.
     fn read_run(&self, log: &LogId, after: u64, budget: usize)

@@ -6,7 +6,7 @@
 //! - [`Vault`]: creating, opening and locking; its reading and writing halves are in [`read`] and [`write`]
 //! - [`slots`]: the ways to unlock, a password or the platform's [`KeyStore`]
 //! - [`members`] and [`epochs`]: who is in the twin, and who has which keys
-//! - [`replica`]: what sync needs of it
+//! - [`replica`]: what sync needs of it; `branch`: of two histories of a device that is out, the one that counts
 //! - `room`: limits, and what has no claim to them
 //! - `merge`, `stage`: which changes make up a record, and gathering them for the index
 //! - `state`: what is kept in memory
@@ -20,6 +20,7 @@ mod common;
 extern crate self as twin_vault;
 
 mod aside;
+mod branch;
 mod create;
 pub mod epochs;
 mod error;

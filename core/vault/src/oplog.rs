@@ -86,6 +86,15 @@ impl Store {
         Ok(())
     }
 
+    /// Forgets an op and its parts.
+    pub fn remove_op(&self, number: i64) -> Result<()> {
+        let last = (1 << INDEX_BITS) - 1;
+        self.sql("DELETE FROM part WHERE n BETWEEN ?1 AND ?2")?
+            .execute((PartNo::new(number, 0).0, PartNo::new(number, last).0))?;
+        self.sql("DELETE FROM op WHERE n = ?1")?.execute([number])?;
+        Ok(())
+    }
+
     /// One part.
     pub fn part(&self, number: PartNo) -> Result<StoredPart> {
         let mut statement = self.sql(

@@ -140,6 +140,23 @@ impl OpStore for Vault {
         }
     }
 
+    fn is_settled(&self, log: &LogId) -> Result<bool> {
+        let Some(known) = self.state.logs.get(log) else {
+            return Ok(false);
+        };
+        let counts = self
+            .state
+            .identity
+            .counts(&known.origin.device, log.as_bytes());
+        match counts {
+            Counts::UpTo(line) => {
+                let link = self.link_at(log, line.height)?;
+                Ok(link.is_some_and(|link| *link.as_bytes() == line.head))
+            }
+            Counts::All | Counts::Nothing => Ok(false),
+        }
+    }
+
     fn read_run(&self, log: &LogId, after: u64, budget: usize) -> Result<Vec<Vec<u8>>> {
         let Some(known) = self.state.logs.get(log) else {
             return Ok(Vec::new());
@@ -185,7 +202,11 @@ impl OpStore for Vault {
             }
             let within = vault.within_line(origin, &ops)?;
             let refused = ops.len() - within.len();
+            let gave_way = vault.give_way(origin, within)?;
             let taken = vault.take_run(origin, within)?;
+            if gave_way {
+                vault.rebuild_index_now()?;
+            }
             Ok(Taken { refused, ..taken })
         })
     }

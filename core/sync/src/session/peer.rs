@@ -23,6 +23,8 @@ pub(super) struct Peer {
     /// Logs of which nothing is sent: the peer has another continuation of them, for their writer was copied or
     /// restored, or this replica cannot take what the peer has of them.
     passed_over: BTreeSet<LogId>,
+    /// Logs that were sent from the beginning, for the peer had another history than the one that counts.
+    renewed: BTreeSet<LogId>,
 }
 
 /// What to send next.
@@ -50,6 +52,16 @@ impl Peer {
         within(table.heads.len(), MAX_LOGS)?;
         within(self.heights.len(), MAX_LOGS)?;
         self.table = true;
+        // What the peer had said that it had of a log counts for nothing there any more: it was another history.
+        let told: BTreeSet<&LogId> = table.heads.iter().map(|row| &row.log).collect();
+        for (log, known) in &mut self.heights {
+            if !told.contains(log)
+                && store.is_settled(log).map_err(SyncError::store)?
+                && self.renewed.insert(*log)
+            {
+                *known = 0;
+            }
+        }
         let mut forked = Vec::new();
         for Row { log, height, link } in &table.heads {
             let known = self.heights.entry(*log).or_default();
@@ -59,7 +71,13 @@ impl Peer {
                 *known = known.saturating_add(1);
             }
             let ours = store.link_at(log, *height).map_err(SyncError::store)?;
-            if ours.is_some_and(|ours| ours != *link) && self.passed_over.insert(*log) {
+            if ours.is_none_or(|ours| ours == *link) {
+                continue;
+            }
+            // Once only: a peer that keeps its own all the same is not sent it for ever.
+            if store.is_settled(log).map_err(SyncError::store)? && self.renewed.insert(*log) {
+                *known = 0;
+            } else if self.passed_over.insert(*log) {
                 forked.push(*log);
             }
         }

@@ -1,0 +1,82 @@
+//! Of two histories that a device has written in one log, the one that counts: once the device is out, its line names it.
+//!
+//! A replica that holds another one gives it up for the one that ends in the head of the line. What does not reach the
+//! line yet can be of either, so it gives way, too; peers send a second history only if the line names it (see
+//! [`OpStore::is_settled`]).
+
+use std::collections::BTreeSet;
+
+use twin_identity::log::Counts;
+use twin_ops::chain::{Head, verify_run};
+use twin_ops::op::{LogId, Op, Origin};
+use twin_ops::store::OpStore;
+
+use crate::error::{Result, VaultError};
+use crate::rows::{AheadRow, LogRow, UnreadRow};
+use crate::vault::Vault;
+
+const DAMAGED: VaultError = VaultError::Damaged("an operation");
+
+impl Vault {
+    /// Makes room for a run of ops that departs from what is here of the log of a device that is out, if that is not the
+    /// history that its line names. `true` if anything was given up: the index has to be made anew then. Inside a
+    /// transaction.
+    pub(crate) fn give_way(&mut self, origin: &Origin, run: &[Op]) -> Result<bool> {
+        let id = origin.log_id(self.twin());
+        let counts = self.state.identity.counts(&origin.device, id.as_bytes());
+        let Some(first) = run.first().map(|op| op.header().seq) else {
+            return Ok(false);
+        };
+        if !matches!(counts, Counts::UpTo(_)) || self.is_settled(&id)? {
+            return Ok(false);
+        }
+        let mut departs = false;
+        for op in run {
+            let here = self.link_at(&id, op.header().seq)?;
+            departs |= here.is_some_and(|here| here != op.link());
+        }
+        if !departs {
+            return Ok(false);
+        }
+        let height = first.saturating_sub(1);
+        let before = self.link_at(&id, height)?;
+        let before = before.map(|link| Head { height, link });
+        // Nothing gives way to what does not continue what is left, or is not signed.
+        if before.is_some() == (height == 0)
+            || verify_run(self.twin(), origin, before, run).is_err()
+        {
+            return Ok(false);
+        }
+        self.cut_log(&id, before)?;
+        Ok(true)
+    }
+
+    /// Forgets the ops of a log after `head`, all of them if there is none.
+    fn cut_log(&mut self, id: &LogId, head: Option<Head>) -> Result<()> {
+        let log = self.state.logs.get_mut(id);
+        let log = log.ok_or(VaultError::Damaged("the table of logs"))?;
+        let after = head.map_or(0, |head| head.height);
+        let mut cut = BTreeSet::new();
+        for seq in after + 1..=log.head.height {
+            let op = self.file.store.op_at(log.number, seq)?.ok_or(DAMAGED)?;
+            self.file.store.remove_op(op)?;
+            self.file.remove::<UnreadRow>(&op.to_be_bytes())?;
+            cut.insert(op);
+        }
+        match head {
+            Some(head) => {
+                log.head = head;
+                self.file.put(&log.row(*id))?;
+            }
+            None => {
+                self.state.logs.remove(id);
+                self.file.remove::<LogRow>(id.as_bytes())?;
+            }
+        }
+        let waited = |(_, part): &(_, crate::oplog::PartNo)| cut.contains(&part.op());
+        for (_, part) in self.state.ahead.extract_if(.., waited) {
+            self.file.remove::<AheadRow>(&part.0.to_be_bytes())?;
+        }
+        Ok(())
+    }
+}
