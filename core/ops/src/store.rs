@@ -1,14 +1,16 @@
 //! What sync needs from a device's store, without knowing how it stores.
 
+use minicbor::{Decode, Encode};
 use twin_identity::id::{DeviceId, EntryId};
 use twin_identity::log::IdentityLog;
 use twin_identity::secret::Secret;
 use twin_identity::sign::Signature;
 
 use crate::chain::Head;
-use crate::epoch::DiscoveryKey;
+use crate::epoch::{DiscoveryKey, EpochId};
 use crate::grant::GrantId;
 use crate::op::{LogId, Origin};
+use crate::space::SpaceId;
 
 /// The most grants by devices that take part that a store keeps and sync lists. Those by others are counted by
 /// themselves, so that they leave the rest their room.
@@ -23,6 +25,21 @@ pub struct LogHead {
     pub log: LogId,
     /// Its height and newest link.
     pub head: Head,
+}
+
+/// The most keys that a device asks a peer for at once.
+pub const MAX_WANTS: usize = 256;
+
+/// A key that a device may have and has not: it was never granted to it, or in a way that it cannot open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(map)]
+pub struct Want {
+    /// The space.
+    #[n(0)]
+    pub space: SpaceId,
+    /// The epoch; absent: the one to be written in.
+    #[n(1)]
+    pub epoch: Option<EpochId>,
 }
 
 /// What was done with things that a peer sent.
@@ -86,6 +103,15 @@ pub trait OpStore {
 
     /// Takes over signed grants.
     fn add_grants(&mut self, grants: &[Vec<u8>]) -> Result<Taken, Self::Error>;
+
+    /// The keys that this device may have and has not, at most [`MAX_WANTS`], sorted.
+    fn wants(&self) -> Result<Vec<Want>, Self::Error> {
+        Ok(Vec::new())
+    }
+
+    /// Takes note of the keys that another device lacks, so that those which it may have and which are here are given to
+    /// it.
+    fn asked(&mut self, _device: &DeviceId, _wants: &[Want]) {}
 
     /// All logs with their heads as far as they count (see [`IdentityLog::counts`]), sorted by log.
     fn heads(&self) -> Result<Vec<LogHead>, Self::Error>;

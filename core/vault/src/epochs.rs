@@ -134,6 +134,12 @@ impl Vault {
                 }
             }
         }
+        for (device, ids) in self.to_be_given() {
+            let missing = missing.entry(device).or_default();
+            missing.extend(ids);
+            missing.sort_unstable();
+            missing.dedup();
+        }
         missing
     }
 
@@ -359,6 +365,6 @@ fn granted(epoch: &Epoch) -> GrantedKey {
     }
 }
 
-fn may_have(epoch: &Epoch, role: Role) -> bool {
+pub(crate) fn may_have(epoch: &Epoch, role: Role) -> bool {
     epoch.space.audience() == Audience::Members || role == Role::Admin
 }

@@ -5,7 +5,8 @@
 //! Read top-down:
 //! - [`Vault`]: creating, opening and locking; its reading and writing halves are in [`read`] and [`write`]
 //! - [`slots`]: the ways to unlock, a password or the platform's [`KeyStore`]
-//! - [`members`] and [`epochs`]: who is in the twin, and who has which keys
+//! - [`members`] and [`epochs`]: who is in the twin, and who has which keys; `wants`: who should have them and says that
+//!   it has not
 //! - [`replica`]: what sync needs of it; `branch`: of two histories of a device that is out, the one that counts
 //! - `room`: limits, and what has no claim to them
 //! - `merge`, `stage`: which changes make up a record, and gathering them for the index
@@ -39,6 +40,7 @@ mod stage;
 mod state;
 mod store;
 mod vault;
+mod wants;
 pub mod write;
 
 pub use create::Comeback;

@@ -152,6 +152,14 @@ impl Store {
         Ok(next.query_row([number], |row| row.get(0))?)
     }
 
+    /// The header of the op with this number.
+    pub fn header(&self, number: i64) -> Result<Header> {
+        let mut statement = self.sql("SELECT header FROM op WHERE n = ?1")?;
+        let mut rows = statement.query([number])?;
+        let row = rows.next()?.ok_or(DAMAGED)?;
+        minicbor::decode(row.get_ref(0)?.as_blob()?).map_err(|_| DAMAGED)
+    }
+
     /// Shows the header of every op, in no order.
     pub fn each_header(&self, mut show: impl FnMut(&Header) -> Result<()>) -> Result<()> {
         let mut statement = self.sql("SELECT header FROM op")?;

@@ -13,7 +13,7 @@ use twin_ops::epoch::DiscoveryKey;
 use twin_ops::grant::GrantId;
 use twin_ops::op::{Link, LogId, Op, OpError, Origin, Part};
 use twin_ops::space::SpaceName;
-use twin_ops::store::{LogHead, OpStore, Taken};
+use twin_ops::store::{LogHead, OpStore, Taken, Want};
 
 use crate::error::{Result, VaultError};
 use crate::rows::GrantRow;
@@ -108,6 +108,14 @@ impl OpStore for Vault {
 
     fn add_grants(&mut self, grants: &[Vec<u8>]) -> Result<Taken> {
         self.write(|vault| vault.take_grants(grants))
+    }
+
+    fn wants(&self) -> Result<Vec<Want>> {
+        self.wanted_keys()
+    }
+
+    fn asked(&mut self, device: &DeviceId, wants: &[Want]) {
+        self.note_wants(device, wants);
     }
 
     fn heads(&self) -> Result<Vec<LogHead>> {

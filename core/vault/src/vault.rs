@@ -1,5 +1,6 @@
 //! The open vault.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use twin_identity::device::DeviceKeys;
@@ -15,7 +16,7 @@ use crate::keys::VaultKeys;
 use crate::rows::{AddressRow, DeviceRow};
 use crate::slots::{self, Opened, Unlock};
 use crate::stage::horizon;
-use crate::state::State;
+use crate::state::{SpaceEpoch, State};
 use crate::store::{Sealed, Store};
 
 /// The name of the file in a vault's folder.
@@ -39,6 +40,8 @@ pub struct Vault {
     /// Whether `state` may hold what was rolled back.
     stale: bool,
     generation: u64,
+    /// The keys that other devices have said that they lack, since this vault was opened.
+    pub(crate) asked: BTreeMap<DeviceId, BTreeSet<SpaceEpoch>>,
     /// The slot that it was unlocked through.
     pub(crate) slot: u32,
 }
@@ -79,6 +82,7 @@ impl Vault {
             now: 0,
             stale: false,
             generation: 0,
+            asked: BTreeMap::new(),
             slot: opened.slot,
         })
     }

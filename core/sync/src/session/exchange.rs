@@ -76,12 +76,26 @@ impl<S: OpStore + ?Sized> Session<S> {
     }
 
     pub(super) fn announce(&mut self, store: &S) -> Result<(), SyncError> {
+        self.ask(store)?;
         let digest = replica::digest(store)?;
         self.announced = Some(digest);
         self.push(&Message::Digest(Digest {
             digest,
             received: self.received,
         }));
+        Ok(())
+    }
+
+    /// Asks the peer for keys that are lacking, once for each.
+    fn ask(&mut self, store: &S) -> Result<(), SyncError> {
+        if !std::mem::take(&mut self.wanting) {
+            return Ok(());
+        }
+        let mut wants = store.wants().map_err(SyncError::store)?;
+        wants.retain(|want| self.wanted.insert(*want));
+        if !wants.is_empty() {
+            self.push(&Message::Wants(wants));
+        }
         Ok(())
     }
 
@@ -178,6 +192,7 @@ impl<S: OpStore + ?Sized> Session<S> {
     fn took(&mut self, new: usize, ops: usize) {
         self.look_again();
         if new > 0 {
+            self.wanting = true;
             self.progress = true;
             self.events.push_back(SyncEvent::Received { ops });
         }

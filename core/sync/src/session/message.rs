@@ -7,6 +7,7 @@ use twin_identity::id::{DeviceId, EntryId};
 use twin_identity::sign::Signature;
 use twin_ops::grant::GrantId;
 use twin_ops::op::{Link, LogId, Origin};
+use twin_ops::store::Want;
 
 use crate::machine::MAX_FRAME;
 
@@ -43,6 +44,9 @@ pub(super) enum Message {
     /// from chance.
     #[n(9)]
     Tags(#[n(0)] ByteVec),
+    /// The keys that this side may have and has not.
+    #[n(10)]
+    Wants(#[n(0)] Vec<Want>),
 }
 
 #[derive(Debug, Encode, Decode)]

@@ -5,6 +5,7 @@
 //! both   Digest                    equal: done
 //! both   LogTable, Table           what each side has: O(devices) bytes, whatever the number of records
 //! both   Entries, Grants, Ops      what the other lacks, both ways at once, in this order
+//! both   Wants                     before a Digest, if there are: keys that this side should have been given
 //! both   Digest                    nothing more to send; equal: in sync
 //! ```
 //!
@@ -21,13 +22,13 @@ mod message;
 mod peer;
 mod replica;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::marker::PhantomData;
 
 use rand_core::CryptoRng;
 use twin_identity::id::DeviceId;
 use twin_ops::op::LogId;
-use twin_ops::store::OpStore;
+use twin_ops::store::{MAX_WANTS, OpStore, Want};
 
 pub use error::SyncError;
 pub use handshake::Side;
@@ -102,6 +103,10 @@ pub struct Session<S: ?Sized> {
     progress: bool,
     /// Whether there may be something that the peer lacks.
     dirty: bool,
+    /// Whether keys may be lacking that the peer was not asked for.
+    wanting: bool,
+    /// The keys that it was asked for.
+    wanted: BTreeSet<Want>,
     sent: u64,
     received: u64,
     announced: Option<[u8; 32]>,
@@ -136,6 +141,8 @@ impl<S: OpStore + ?Sized> Session<S> {
             table_sent: false,
             progress: false,
             dirty: false,
+            wanting: true,
+            wanted: BTreeSet::new(),
             sent: 0,
             received: 0,
             announced: None,
@@ -229,6 +236,16 @@ impl<S: OpStore + ?Sized> Machine for Session<S> {
                 self.on_entries(now, &owned(entries), store)
             }
             (Phase::Open(_), Message::Digest(digest)) => self.on_digest(&digest, store),
+            (Phase::Open(device), Message::Wants(wants)) => {
+                if wants.len() > MAX_WANTS {
+                    return Err(SyncError::Unexpected);
+                }
+                if self.linked(store) {
+                    store.asked(&device, &wants);
+                }
+                self.look_again();
+                Ok(())
+            }
             (Phase::Open(_), Message::Grants(grants)) if self.linked(store) => {
                 self.on_grants(&owned(grants), store)
             }

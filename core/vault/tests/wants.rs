@@ -1,0 +1,92 @@
+//! A device that was handed nonsense instead of keys is given them by somebody else.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod common;
+#[path = "common/session.rs"]
+mod session;
+#[path = "common/twins.rs"]
+mod twins;
+
+use common::*;
+use session::sync;
+use twin_identity::context;
+use twin_identity::device::Role;
+use twin_identity::id::DeviceId;
+use twin_identity::sign::Use;
+use twin_ops::grant::Grant;
+use twin_ops::store::{LogHead, OpStore, Want};
+use twin_sync::session::SyncEvent;
+use twin_vault::Vault;
+use twins::*;
+
+/// The grant, signed anew by its maker, in which what is sealed to `device` does not open.
+fn spoiled(maker: &Vault, grant: &Grant, device: &DeviceId) -> Vec<u8> {
+    let mut signed = minicbor::Decoder::new(grant.to_bytes());
+    signed.array().unwrap();
+    let mut body = signed.bytes().unwrap().to_vec();
+    let at = body.windows(32).position(|some| some == device.as_bytes());
+    // Behind the id the wrap begins, more than a kilobyte long.
+    body[at.unwrap() + 200] ^= 1;
+    let id = context::GRANT.hash([body.as_slice()]);
+    let signature = maker.device_keys().sign(Use::Grant, maker.twin(), &id);
+    let mut bytes = Vec::new();
+    let mut to = minicbor::Encoder::new(&mut bytes);
+    to.array(2).unwrap().bytes(&body).unwrap();
+    to.bytes(&signature).unwrap();
+    bytes
+}
+
+/// Gives `to` all ops of `from`, and its grants but for this one.
+fn send_without(from: &Vault, to: &mut Vault, spoiled: &Grant) {
+    let others = grants(from).into_iter();
+    let others = others.filter(|grant| grant.id != spoiled.id);
+    let others: Vec<_> = others.map(|grant| grant.to_bytes().to_vec()).collect();
+    to.add_grants(&others).unwrap();
+    for LogHead { log, .. } in from.heads().unwrap() {
+        let origin = from.origin(&log).unwrap().unwrap();
+        let run = from.read_run(&log, 0, usize::MAX).unwrap();
+        to.append_run(NOON, &origin, &run).unwrap();
+    }
+}
+
+#[test]
+fn keys_that_do_not_open_are_asked_for_and_given_once() {
+    let (_dirs, mut phone, [mut tablet, mut laptop]) = family([Role::Member; 2]);
+    meet(&mut [&mut phone, &mut tablet, &mut laptop], NOON);
+    write_in(&mut phone, NOON, "~keys");
+    let before = laptop.grants().unwrap();
+    write_in(&mut laptop, NOON, "work");
+    let made = grants(&laptop).into_iter();
+    let good = { made }.find(|grant| !before.contains(&grant.id)).unwrap();
+    let bad = spoiled(&laptop, &good, &tablet.device());
+    for vault in [&mut phone, &mut tablet] {
+        assert_eq!(vault.add_grants(std::slice::from_ref(&bad)).unwrap().new, 1);
+        send_without(&laptop, vault, &good);
+    }
+    let read = |vault: &mut Vault| vault.get(&space("work"), "c", "r").unwrap().is_some();
+    assert!(read(&mut phone) && !read(&mut tablet));
+    // It asks for what it may have, and not for the admins' keys, whose ops it carries unread.
+    let events = sync(&mut phone, &mut tablet, NOON + 1);
+    assert!(events.iter().all(|all| all.contains(&SyncEvent::InSync)));
+    let work = space("work").id(tablet.twin());
+    let wants = tablet.wants().unwrap();
+    assert!(matches!(wants[..], [Want { space, epoch: Some(_) }] if space == work));
+    assert!(!read(&mut tablet));
+    let held = phone.grants().unwrap().len();
+    assert!(phone.tend(NOON + 1, &mut rng(1)).unwrap());
+    sync(&mut phone, &mut tablet, NOON + 2);
+    assert!(read(&mut tablet));
+    assert_eq!(tablet.wants().unwrap(), []);
+    // Once.
+    phone.asked(&tablet.device(), &wants);
+    assert!(!phone.tend(NOON + 3, &mut rng(2)).unwrap());
+    assert_eq!(phone.grants().unwrap().len(), held + 1);
+    // Nobody is given what it may not have.
+    let keys = space("~keys").id(phone.twin());
+    let want = Want {
+        space: keys,
+        epoch: None,
+    };
+    phone.asked(&tablet.device(), &[want]);
+    assert!(!phone.tend(NOON + 4, &mut rng(3)).unwrap());
+}
