@@ -10,7 +10,7 @@ use twin_identity::entry::Entry;
 use twin_identity::id::{DeviceId, EntryId};
 use twin_identity::log::{Device, IdentityLog, LogError};
 use twin_identity::seal::{SealingKey, SealingPublic};
-use twin_ops::grant::{Recipient, Recipients};
+use twin_ops::grant::{GrantId, Recipient, Recipients};
 use twin_ops::store::{LogHead, OpStore};
 
 use crate::error::{Result, VaultError};
@@ -256,6 +256,12 @@ impl Vault {
                 Err(VaultError::WrongAuthority)
             }
         })
+    }
+
+    /// The ids of all grants that are here, of devices that are out, too: those are told to nobody, but what they gave
+    /// this device it has.
+    pub fn held_grants(&self) -> impl Iterator<Item = GrantId> {
+        self.state.grants.keys().copied()
     }
 
     /// All signed grants that are here.

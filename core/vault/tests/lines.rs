@@ -271,6 +271,25 @@ fn another_history_than_the_line_names_counts_for_nothing() {
     assert!(ids(&mut watch).is_empty());
 }
 
+/// A device that came in by a suspended one was never in; but somebody who did not know has removed it with a line.
+#[test]
+fn the_line_of_a_device_that_was_never_in_counts() {
+    let (_dirs, mut phone, [mut tablet, mut other]) = family([Role::Admin, Role::Admin]);
+    meet(&mut [&mut phone, &mut tablet, &mut other], NOON);
+    let dir = tempfile::tempdir().unwrap();
+    let mut watch = linked(dir.path(), &mut tablet, 400, Role::Member);
+    send(&tablet, &mut watch, NOON);
+    put(&mut watch, NOON, "notes", "1", &[("x", "1")]);
+    meet(&mut [&mut tablet, &mut other, &mut watch], NOON);
+    phone.suspend(&tablet.device(), &mut rng(1)).unwrap();
+    other.revoke(&watch.device(), &mut rng(2)).unwrap();
+    meet(&mut [&mut phone, &mut other], NOON);
+    assert_eq!(phone.identity().role_once(&watch.device()), None);
+    assert_eq!(ids(&mut other), ["1"]);
+    assert_eq!(ids(&mut phone), ["1"]);
+    assert_eq!(phone.heads().unwrap(), other.heads().unwrap());
+}
+
 #[test]
 fn more_logs_than_one_entry_has_room_for() {
     let (_dirs, mut phone, [mut laptop]) = family([Role::Member]);

@@ -365,7 +365,7 @@ impl World {
                 .entries()
                 .keys()
                 .for_each(|id| add(id.as_bytes()));
-            vault.grants()?.iter().for_each(|id| add(id.as_bytes()));
+            vault.held_grants().for_each(|id| add(id.as_bytes()));
             vault
                 .heads()?
                 .iter()
@@ -404,7 +404,7 @@ impl World {
         let (mut seen, mut epochs) = (BTreeSet::new(), BTreeSet::new());
         for device in self.cast.of_twin(0) {
             let vault = self.cast.devices[device].vault_ref();
-            for id in vault.grants()? {
+            for id in vault.held_grants() {
                 if !seen.insert(id) {
                     continue;
                 }
