@@ -7,7 +7,7 @@
 //! - [`guardian`]: people who together can rebuild a second such key
 //! - [`device`]: a device's keys
 //! - [`entry`], [`body`], [`log`], [`birth`]: the identity log and its beginning
-//! - [`proof`]: what a contact or a site can check of it
+//! - [`proof`], [`contact`]: what a contact or a site can check of it, and what it remembers
 //! - [`pseudonym`]: what a site knows a person by
 
 pub mod aead;
@@ -17,6 +17,7 @@ pub mod body;
 #[cfg(twin_break)]
 pub mod broken;
 pub mod cbor;
+pub mod contact;
 pub mod context;
 pub mod device;
 pub mod entry;

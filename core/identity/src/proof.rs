@@ -2,7 +2,8 @@
 //! admin, and the signer's word of where the log stands.
 //!
 //! Whoever checks proofs remembers [`Known`] of each twin and never accepts an older one. A proof holds for a day at
-//! most, so that a stolen phone cannot go on vouching for itself for longer than that once it is out.
+//! most, so that a stolen phone cannot go on vouching for itself for longer than that once it is out. See [`Contact`] for
+//! what guardians have done.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use minicbor::{Decode, Encode};
 use crate::authority::AuthorityHash;
 use crate::body::Body;
 use crate::cbor::{self, CborError};
+use crate::contact::Contact;
 use crate::context;
 use crate::device::{DeviceKeys, Role};
 use crate::entry::{Entry, Genesis, MAX_ENTRY_LEN, SUITE, VERSION};
@@ -56,6 +58,14 @@ pub enum ProofError {
         "this proof of identity contradicts one that was seen before: somebody else may have the words of this twin"
     )]
     Contradicts,
+    /// It rests on a rotation by guardians that has not been known for as long as they have to wait.
+    #[error(
+        "guardians have replaced the keys of this twin, which counts only some days after you have first seen it: ask the person whether that was their wish, and check again later"
+    )]
+    Waits {
+        /// Until when, in milliseconds since the Unix epoch.
+        until: u64,
+    },
     /// Only admins vouch for the log.
     #[error("only the phone, or a device that may replace it, can make a proof of identity")]
     NotAdmin,
@@ -210,12 +220,28 @@ fn admins(rotation: &Entry) -> Vec<DeviceId> {
 }
 
 /// Checks a proof of a twin; `now` in milliseconds since the Unix epoch, `known` of the last proof that was accepted.
+/// What rests on guardians has to wait, which takes a [`Contact`] that remembers since when.
 pub fn check(
     twin: &TwinId,
     proof: &[u8],
     known: Option<&Known>,
     now: u64,
 ) -> Result<Checked, ProofError> {
+    let mut contact = Contact {
+        known: known.copied(),
+        ..Contact::default()
+    };
+    contact.check(twin, proof, now)
+}
+
+/// Checks all of a proof but whether guardians have waited; returns with it their rotations that came after what is
+/// `known`, and how many days each has to wait.
+pub(crate) fn examine(
+    twin: &TwinId,
+    proof: &[u8],
+    known: Option<&Known>,
+    now: u64,
+) -> Result<(Checked, Vec<(EntryId, u16)>), ProofError> {
     let raw: RawProof = cbor::decode(proof, MAX_PROOF_LEN)?;
     let head: RawHead = cbor::decode(&raw.head, 1024)?;
     if (head.version, head.suite, head.kind) != (VERSION, SUITE, HEAD_TYPE) {
@@ -239,10 +265,12 @@ pub fn check(
         return Err(ProofError::Expired);
     }
     let mut path = Chain::new(&genesis);
-    let mut last = None;
+    let (mut last, mut waits) = (None, Vec::new());
     for (index, bytes) in (1..).zip(&raw.rotations) {
         let rotation = Entry::from_bytes(bytes)?;
-        path.follow(twin, &rotation)?;
+        let days = path.follow(twin, &rotation)?;
+        let news = known.is_none_or(|known| index > known.rotations);
+        waits.extend(days.filter(|_| news).map(|days| (rotation.id, days)));
         let contradicts = |known: &Known| known.rotations == index && known.rotation != rotation.id;
         if known.is_some_and(contradicts) {
             return Err(ProofError::Contradicts);
@@ -264,19 +292,21 @@ pub fn check(
     }
     let id = context::HEAD.hash([raw.head.as_slice()]);
     sign::verify(&head.signer, Use::Head, twin, &id, &raw.signature)?;
-    Ok(Checked {
+    let checked = Checked {
         known: head.known,
         signer: head.signer,
         digest: head.digest,
         expires: head.expires,
-    })
+    };
+    Ok((checked, waits))
 }
 
 /// The rotations as far as they were checked.
 struct Chain {
     last: EntryId,
     next: AuthorityHash,
-    guardians: Option<AuthorityHash>,
+    /// The guardians' key, and how many days they have to wait.
+    guardians: Option<(AuthorityHash, u16)>,
 }
 
 impl Chain {
@@ -288,11 +318,18 @@ impl Chain {
         }
     }
 
-    fn follow(&mut self, twin: &TwinId, rotation: &Entry) -> Result<(), ProofError> {
+    /// Follows one more; returns how many days it has to wait if it is by guardians.
+    fn follow(&mut self, twin: &TwinId, rotation: &Entry) -> Result<Option<u16>, ProofError> {
         let rotate = rotation.rotation().ok_or(ProofError::Broken)?;
         let revealed = rotate.authority.hash();
-        let committed = revealed == self.next || Some(revealed) == self.guardians;
-        if !committed || rotation.place.base != self.last || rotation.signer.is_some() {
+        let by_words = revealed == self.next;
+        let by_guardians = self
+            .guardians
+            .filter(|(key, _)| *key == revealed && !by_words);
+        if !(by_words || by_guardians.is_some())
+            || rotation.place.base != self.last
+            || rotation.signer.is_some()
+        {
             return Err(ProofError::Broken);
         }
         let id = rotation.id.as_bytes();
@@ -302,8 +339,8 @@ impl Chain {
         self.last = rotation.id;
         self.next = rotate.next;
         let guardians = rotate.guardians.as_ref();
-        self.guardians = guardians.map(|guardians| guardians.authority);
-        Ok(())
+        self.guardians = guardians.map(|guardians| (guardians.authority, guardians.delay_days));
+        Ok(by_guardians.map(|(_, days)| days))
     }
 }
 

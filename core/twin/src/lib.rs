@@ -50,6 +50,7 @@ pub use twin_identity::guardian::{
     CombineError, GuardianSecret, MAX_GUARDIANS, Share, ShareError, combine,
 };
 pub use twin_identity::id::{DeviceId, EntryId, TwinId, TwinIdError};
+pub use twin_identity::contact;
 pub use twin_identity::proof;
 pub use twin_identity::secret::Secret;
 pub use twin_identity::words::{RecoverySecret, WORD_COUNT, WordsError, is_word};

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use data_encoding::BASE64;
 use serde_json::{Value as Json, json};
+use twin::contact::Contact;
 use twin::platform::{Clock, SystemClock};
 use twin::proof::{self, Known, MAX_PROOF_LEN};
 use twin::{EntryId, TwinId};
@@ -73,15 +74,20 @@ fn check(cx: &Context, file: &Path, wanted: Option<&str>, known: Option<&Path>) 
         Some(path) if path.exists() => Some(recall(path)?),
         _ => None,
     };
-    if before.is_some_and(|(before, _)| before != twin) {
-        return Err(twin::Error::from(proof::ProofError::OtherTwin).into());
+    let mut contact = match before {
+        Some((before, _)) if before != twin => {
+            return Err(twin::Error::from(proof::ProofError::OtherTwin).into());
+        }
+        Some((_, contact)) => contact,
+        None => Contact::default(),
+    };
+    let checked = contact.check(&twin, &proof, SystemClock.now());
+    // What waits is remembered, too.
+    let news = contact.known.is_some() || !contact.waiting.is_empty();
+    if let Some(path) = known.filter(|_| news) {
+        remember(path, &twin, &contact)?;
     }
-    let before = before.map(|(_, known)| known);
-    let checked = proof::check(&twin, &proof, before.as_ref(), SystemClock.now());
     let checked = checked.map_err(twin::Error::from)?;
-    if let Some(path) = known {
-        remember(path, &twin, &checked.known)?;
-    }
     cx.event(json!({
         "twin": twin.to_string(),
         "signer": checked.signer.to_string(),
@@ -120,28 +126,50 @@ fn write(path: &Path, text: &str) -> Result<()> {
     written.map_err(|error| CliError::Unwritable(path.to_owned(), error.to_string()))
 }
 
-fn remember(path: &Path, twin: &TwinId, known: &Known) -> Result<()> {
-    let json = json!({
+fn remember(path: &Path, twin: &TwinId, contact: &Contact) -> Result<()> {
+    let waiting = contact.waiting.iter();
+    let waiting = waiting.map(|(rotation, seen)| json!([rotation.to_string(), seen]));
+    let mut json = json!({
         "twin": twin.to_string(),
-        "rotations": known.rotations,
-        "rotation": known.rotation.to_string(),
-        "height": known.height,
+        "waiting": waiting.collect::<Vec<_>>(),
     });
+    if let Some(known) = contact.known {
+        json["rotations"] = known.rotations.into();
+        json["rotation"] = known.rotation.to_string().into();
+        json["height"] = known.height.into();
+    }
     write(path, &format!("{json}\n"))
 }
 
-fn recall(path: &Path) -> Result<(TwinId, Known)> {
+fn recall(path: &Path) -> Result<(TwinId, Contact)> {
     let text = read(path)?;
     let parsed = serde_json::from_str(&text).ok();
-    let known = parsed.and_then(|json: Json| {
-        let hex = data_encoding::HEXLOWER.decode(json.get("rotation")?.as_str()?.as_bytes());
-        let rotation: [u8; 32] = hex.ok()?.try_into().ok()?;
-        let known = Known {
-            rotations: u32::try_from(json.get("rotations")?.as_u64()?).ok()?,
-            rotation: EntryId::from_bytes(rotation),
-            height: json.get("height")?.as_u64()?,
+    let contact = parsed.and_then(|json: Json| {
+        let contact = Contact {
+            known: match json.get("rotation") {
+                Some(rotation) => Some(Known {
+                    rotations: u32::try_from(json.get("rotations")?.as_u64()?).ok()?,
+                    rotation: entry_id(rotation)?,
+                    height: json.get("height")?.as_u64()?,
+                }),
+                None => None,
+            },
+            waiting: match json.get("waiting") {
+                Some(waiting) => waiting
+                    .as_array()?
+                    .iter()
+                    .map(|one| Some((entry_id(one.get(0)?)?, one.get(1)?.as_u64()?)))
+                    .collect::<Option<_>>()?,
+                None => Vec::new(),
+            },
         };
-        Some((json.get("twin")?.as_str()?.parse().ok()?, known))
+        Some((json.get("twin")?.as_str()?.parse().ok()?, contact))
     });
-    known.ok_or_else(|| CliError::NoKnown(path.to_owned()))
+    contact.ok_or_else(|| CliError::NoKnown(path.to_owned()))
+}
+
+fn entry_id(json: &Json) -> Option<EntryId> {
+    let hex = data_encoding::HEXLOWER.decode(json.as_str()?.as_bytes());
+    let id: [u8; 32] = hex.ok()?.try_into().ok()?;
+    Some(EntryId::from_bytes(id))
 }
