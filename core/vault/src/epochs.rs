@@ -32,8 +32,8 @@ impl Vault {
         Ok(made)
     }
 
-    /// The spaces that this device knows of and whose epoch somebody has who is out, and that are its to renew: an
-    /// admin does it for all, others when they write.
+    /// The spaces that this device knows of and whose epoch somebody has who is out or whose time has run out, and that
+    /// are its to renew: an admin does it for all, others when they write, once somebody is out.
     pub(crate) fn stale_spaces(&self) -> Vec<SpaceName> {
         let me = self.device.id();
         if !self.state.identity.is_admin(&me) {
@@ -46,9 +46,11 @@ impl Vault {
             .map(|epoch| epoch.space.clone())
             .collect();
         names.extend([SpaceName::members(), SpaceName::keys()]);
+        let expired = self.expired();
         names.retain(|name| {
             let space = name.id(self.twin());
-            self.state.writing_epoch(&space).is_none()
+            let epoch = self.state.writing_epoch(&space);
+            epoch.is_none_or(|epoch| self.is_read_by(&expired, (space, epoch)))
         });
         names.sort();
         names.dedup();

@@ -8,6 +8,7 @@
 //! - [`members`] and [`epochs`]: who is in the twin, and who has which keys; `wants`: who should have them and says that
 //!   it has not
 //! - [`replica`]: what sync needs of it; `branch`: of two histories of a device that is out, the one that counts
+//! - `expiry`: devices whose time has run out
 //! - `room`: limits, and what has no claim to them
 //! - `merge`, `stage`: which changes make up a record, and gathering them for the index
 //! - `state`: what is kept in memory
@@ -25,6 +26,7 @@ mod branch;
 mod create;
 pub mod epochs;
 mod error;
+mod expiry;
 mod index;
 mod items;
 mod keys;

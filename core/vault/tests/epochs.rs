@@ -279,3 +279,40 @@ fn what_a_device_that_is_out_has_granted_is_granted_anew() {
     meet(&mut [&mut phone, &mut tablet], NOON);
     assert_eq!(phone.grants().unwrap(), tablet.grants().unwrap());
 }
+
+#[test]
+fn whoever_has_run_out_of_time_reads_nothing_new() {
+    let (_dirs, mut phone, [mut tablet]) = family([Role::Admin]);
+    meet(&mut [&mut phone, &mut tablet], NOON);
+    let dir = tempfile::tempdir().unwrap();
+    let end = NOON + 10 * MINUTE;
+    let mut guest = linked_until(dir.path(), &mut phone, 400, Role::Member, Some(end));
+    send(&phone, &mut guest, NOON);
+    let before = write_in(&mut phone, NOON, "home");
+    assert!(opens(&phone, guest.device_keys()).contains(&before));
+    assert!(!phone.tend(end - 1, &mut rng(1)).unwrap());
+    assert!(phone.tend(end, &mut rng(2)).unwrap());
+    for name in ["home", "~members"] {
+        let epoch = write_in(&mut phone, end, name);
+        assert!(!opens(&phone, guest.device_keys()).contains(&epoch));
+        assert!(opens(&phone, tablet.device_keys()).contains(&epoch));
+    }
+    meet(&mut [&mut phone, &mut tablet], end);
+    // One clock that is ahead begins each epoch once, whatever the others then do.
+    let soon = end + 60 * MINUTE;
+    let dir = tempfile::tempdir().unwrap();
+    let other = linked_until(dir.path(), &mut phone, 500, Role::Member, Some(soon));
+    meet(&mut [&mut phone, &mut tablet], end);
+    assert!(tablet.tend(soon, &mut rng(3)).unwrap());
+    let mut quiet = false;
+    for round in 0..4 {
+        send(&tablet, &mut phone, end + round);
+        let gave = phone.tend(end + round, &mut rng(10 + round)).unwrap();
+        send(&phone, &mut tablet, end + round);
+        let began = tablet.tend(soon + round, &mut rng(20 + round)).unwrap();
+        quiet = !gave && !began;
+    }
+    assert!(quiet, "it comes to an end");
+    let epoch = write_in(&mut phone, end + 9, "home");
+    assert!(opens(&phone, other.device_keys()).contains(&epoch));
+}

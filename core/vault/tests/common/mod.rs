@@ -56,8 +56,20 @@ pub fn phone(dir: &Path) -> Vault {
 
 /// Another device, admitted by `admin`.
 pub fn linked(dir: &Path, admin: &mut Vault, seed: u64, role: Role) -> Vault {
+    linked_until(dir, admin, seed, role, None)
+}
+
+/// Another device, admitted by `admin` until then.
+pub fn linked_until(
+    dir: &Path,
+    admin: &mut Vault,
+    seed: u64,
+    role: Role,
+    expires: Option<u64>,
+) -> Vault {
     let device = DeviceKeys::random(&mut rng(seed)).unwrap();
-    let statement = device.statement(admin.twin(), role);
+    let mut statement = device.statement(admin.twin(), role);
+    statement.expires = expires;
     let admission = admin.admit(&statement, &mut rng(seed + 1)).unwrap();
     let identity = IdentityLog::from_bytes(admin.twin(), &admission.identity).unwrap();
     let store = SoftKeyStore::new(1);
