@@ -20,8 +20,8 @@ use crate::vault::Vault;
 
 impl Vault {
     /// Grants keys to devices that were added by somebody who did not have them: a space made on one device while
-    /// another was being linked elsewhere. Does so for keys that this device granted before, and for all if it is an
-    /// admin. Returns how many grants were made. Inside a transaction.
+    /// another was being linked elsewhere. Does so for keys that this device granted before or has written under, and
+    /// for all if it is an admin. Returns how many grants were made. Inside a transaction.
     pub(crate) fn grant_missing(&mut self, rng: &mut impl CryptoRng) -> Result<usize> {
         let mut made = 0;
         for (device, epochs) in self.missing() {
@@ -90,7 +90,7 @@ impl Vault {
         Ok(orphans)
     }
 
-    /// The devices that lack keys which are this device's to give.
+    /// The devices that lack keys which are this device's to give. One that is out gives none: nobody could take them.
     pub(crate) fn missing(&self) -> BTreeMap<DeviceId, Vec<SpaceEpoch>> {
         let me = self.device.id();
         if !self.state.takes_part(&me) {
@@ -124,7 +124,9 @@ impl Vault {
         };
         let mut missing: BTreeMap<DeviceId, Vec<SpaceEpoch>> = BTreeMap::new();
         for (id, epoch) in &self.state.epochs {
-            if !admin && !mine.contains(id) && !orphaned(id) {
+            // Whoever can read what this device wrote is not to depend on when they meet another.
+            let mine = epoch.written || mine.contains(id);
+            if !admin && !mine && !orphaned(id) {
                 continue;
             }
             for (device, known) in identity.devices() {
@@ -320,7 +322,7 @@ impl Vault {
             predecessor = Some(Predecessor { id, sealed });
             if !self.state.epochs.contains_key(&(space_id, id)) {
                 // Nobody said who had it, so nobody writes in it.
-                self.store_epoch(space.clone(), before, None, (known.0, Vec::new()))?;
+                self.store_epoch(space.clone(), &before, None, (known.0, Vec::new()))?;
             }
         }
         let here = self.state.epochs.get(&id);
@@ -329,7 +331,7 @@ impl Vault {
                 || (here.known.1.is_empty() && !known.1.is_empty())
         });
         if news {
-            self.store_epoch(space, key, predecessor, known)?;
+            self.store_epoch(space, &key, predecessor, known)?;
         }
         Ok(id)
     }
@@ -337,19 +339,34 @@ impl Vault {
     fn store_epoch(
         &mut self,
         space: SpaceName,
-        key: EpochKey,
+        key: &EpochKey,
         predecessor: Option<Predecessor>,
         known: (EntryId, Vec<EntryId>),
     ) -> Result<()> {
-        self.file.put(&EpochRow {
+        let id = (space.id(self.twin()), key.id());
+        let here = self.state.epochs.get(&id);
+        let row = EpochRow {
             id: key.id(),
-            space: space.clone(),
+            space,
             key: *key.secret().expose(),
-            predecessor: predecessor.clone(),
+            predecessor,
             base: known.0,
-            heads: known.1.clone(),
-        })?;
-        self.state.add_epoch(space, key, predecessor, known);
+            heads: known.1,
+            written: here.filter(|here| here.written).map(|_| true),
+        };
+        self.file.put(&row)?;
+        self.state.add_epoch(&row);
+        Ok(())
+    }
+
+    /// This device writes in an epoch: from then on its key is this device's to give. Inside a transaction.
+    pub(crate) fn writes_in(&mut self, id: &SpaceEpoch) -> Result<()> {
+        if let Some(epoch) = self.state.epochs.get_mut(id)
+            && !epoch.written
+        {
+            epoch.written = true;
+            self.file.put(&epoch.row())?;
+        }
         Ok(())
     }
 }

@@ -90,6 +90,9 @@ pub(crate) struct EpochRow {
     /// The rotation under which it was begun.
     #[n(5)]
     pub base: EntryId,
+    /// Whether this device has written in it.
+    #[n(6)]
+    pub written: Option<bool>,
 }
 
 /// The epoch before another.

@@ -53,6 +53,8 @@ pub(crate) struct Epoch {
     pub predecessor: Option<Predecessor>,
     /// The rotation under which it was begun, and heads of the identity log that whoever began it knew.
     pub known: (EntryId, Vec<EntryId>),
+    /// Whether this device has written in it.
+    pub written: bool,
 }
 
 /// A grant, without its bytes.
@@ -113,9 +115,7 @@ impl State {
                 data_version: store.data_version()?,
             };
             for row in file.items::<EpochRow>()? {
-                let key = EpochKey::new(Secret::new(row.key));
-                let known = (row.base, row.heads.clone());
-                state.add_epoch(row.space.clone(), key, row.predecessor.clone(), known);
+                state.add_epoch(&row);
             }
             state.find_discovery();
             for row in file.items::<LogRow>()? {
@@ -137,21 +137,17 @@ impl State {
     }
 
     /// Takes in an epoch, or what is newly known of it.
-    pub fn add_epoch(
-        &mut self,
-        space: SpaceName,
-        key: EpochKey,
-        predecessor: Option<Predecessor>,
-        known: (EntryId, Vec<EntryId>),
-    ) {
-        let id = (space.id(self.identity.twin()), key.id());
+    pub fn add_epoch(&mut self, row: &EpochRow) {
+        let key = EpochKey::new(Secret::new(row.key));
         let epoch = Epoch {
-            space,
+            space: row.space.clone(),
             parts: key.part_key(),
             key,
-            predecessor,
-            known,
+            predecessor: row.predecessor.clone(),
+            known: (row.base, row.heads.clone()),
+            written: row.written.unwrap_or(false),
         };
+        let id = (row.space.id(self.identity.twin()), row.id);
         self.epochs.insert(id, epoch);
     }
 
@@ -257,6 +253,21 @@ fn leaf(epochs: &[(EpochId, &Epoch)]) -> Option<EpochId> {
         .collect();
     let mut ids = epochs.iter().map(|(id, _)| *id);
     ids.find(|id| !before.contains(id))
+}
+
+impl Epoch {
+    /// The row that it is stored as.
+    pub fn row(&self) -> EpochRow {
+        EpochRow {
+            id: self.key.id(),
+            space: self.space.clone(),
+            key: *self.key.secret().expose(),
+            predecessor: self.predecessor.clone(),
+            heads: self.known.1.clone(),
+            base: self.known.0,
+            written: self.written.then_some(true),
+        }
+    }
 }
 
 impl Log {

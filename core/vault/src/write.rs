@@ -142,6 +142,7 @@ impl Vault {
     ) -> Result<LogHead> {
         let epoch = self.epoch_for(space, rng)?;
         let space = space.id(self.twin());
+        self.writes_in(&(space, epoch))?;
         let (origin, place) = self.own_log(space, epoch);
         let op_no = self.file.store.next_op()?;
         let mut stage = Stage::default();

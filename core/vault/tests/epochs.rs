@@ -232,6 +232,43 @@ fn guardians_hold_the_data_only_if_the_person_wants_it() {
 }
 
 #[test]
+fn whoever_writes_gives_the_key_to_those_it_meets() {
+    let (_dirs, mut phone, [mut laptop]) = family([Role::Member]);
+    // The laptop is away while the phone begins a space and links a tablet, which then writes there.
+    let attic = write_in(&mut phone, NOON, "attic");
+    let dir = tempfile::tempdir().unwrap();
+    let mut tablet = linked(dir.path(), &mut phone, 300, Role::Member);
+    assert_eq!(write_in(&mut tablet, NOON + 1, "attic"), attic);
+    // The two meet, and the phone is never seen again.
+    meet(&mut [&mut laptop, &mut tablet], NOON + 2);
+    let shown = laptop.get(&space("attic"), "c", "r").unwrap();
+    assert_eq!(shown.unwrap().by, tablet.device());
+    // That it has written there is remembered when its vault is opened anew.
+    let third = tempfile::tempdir().unwrap();
+    linked(third.path(), &mut phone, 400, Role::Member);
+    drop(tablet);
+    let mut tablet = reopen(dir.path()).unwrap();
+    send_identity(&phone, &mut tablet);
+    assert!(tablet.tend(NOON + 3, &mut rng(5)).unwrap());
+}
+
+#[test]
+fn whoever_is_suspended_gives_no_keys() {
+    let (_dirs, mut phone, [mut laptop]) = family([Role::Member]);
+    write_in(&mut laptop, NOON, "attic");
+    phone.suspend(&laptop.device(), &mut rng(1)).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut tablet = linked(dir.path(), &mut phone, 300, Role::Member);
+    // The laptop hears that it is suspended, and of a tablet that lacks its key. Nobody could ever take a grant that it
+    // made now, nor anything else that came with it.
+    send_identity(&phone, &mut laptop);
+    assert!(!laptop.tend(NOON, &mut rng(2)).unwrap());
+    phone.resume(&laptop.device(), &mut rng(3)).unwrap();
+    meet(&mut [&mut phone, &mut laptop, &mut tablet], NOON + 1);
+    assert!(tablet.get(&space("attic"), "c", "r").unwrap().is_some());
+}
+
+#[test]
 fn a_promoted_device_gets_what_admins_have() {
     let (_dirs, mut phone, [mut laptop]) = family([Role::Member]);
     let keys = write_in(&mut phone, NOON, "~keys");
