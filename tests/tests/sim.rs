@@ -8,10 +8,12 @@ const SLICE: u64 = 75;
 
 fn slice(number: u64) {
     for seed in number * SLICE..(number + 1) * SLICE {
-        if let Some(fault) = sim::run(seed, false, Scope::Devices).fault {
+        let scope = Scope::of(seed);
+        if let Some(fault) = sim::run(seed, false, scope).fault {
             panic!(
-                "seed {seed}: {fault}; see its story: sim --seeds {seed}..{} --trace",
-                seed + 1
+                "seed {seed}: {fault}; see its story: sim --seeds {seed}..{} {} --trace",
+                seed + 1,
+                scope.option()
             );
         }
     }
@@ -44,8 +46,8 @@ fn slice_3() {
 fn a_seed_replays() {
     for seed in 0..3 {
         let (once, again) = (
-            sim::run(seed, true, Scope::Devices),
-            sim::run(seed, true, Scope::Devices),
+            sim::run(seed, true, Scope::of(seed)),
+            sim::run(seed, true, Scope::of(seed)),
         );
         assert!(once.story.len() > 10, "seed {seed} has a story");
         assert_eq!(once.story, again.story);

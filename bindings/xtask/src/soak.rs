@@ -34,7 +34,7 @@ struct Soak {
 }
 
 const SOAKS: &[Soak] = &[
-    // Several devices with cut, slow and reordering links, in virtual time.
+    // Several devices with cut, slow and reordering links, in virtual time; with words in each third story.
     Soak {
         name: "sim",
         build: &[

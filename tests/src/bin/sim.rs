@@ -1,4 +1,5 @@
-//! Runs the simulation for a range of seeds: `sim --seeds A..B [--words] [--trace]`.
+//! Runs the simulation for a range of seeds: `sim --seeds A..B [--words | --devices] [--trace]`. Each third story has
+//! words in it, unless all are to have them, or none.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::process::ExitCode;
@@ -9,11 +10,12 @@ use twin_tests::sim::{self, Scope};
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let Some((seeds, traced, scope)) = read(&words) else {
-        eprintln!("usage: sim --seeds A..B [--words] [--trace]");
+        eprintln!("usage: sim --seeds A..B [--words | --devices] [--trace]");
         return ExitCode::FAILURE;
     };
     let (start, mut passed, mut failed, mut ops, mut devices) = (Instant::now(), 0, 0, 0, 0);
     for seed in seeds {
+        let scope = scope.unwrap_or(Scope::of(seed));
         let outcome = sim::run(seed, traced, scope);
         for line in &outcome.story {
             println!("{line}");
@@ -25,13 +27,10 @@ fn main() -> ExitCode {
             Some(fault) => {
                 failed += 1;
                 println!("seed {seed}: {fault}");
-                let words = match scope {
-                    Scope::Devices => "",
-                    Scope::Words => "--words ",
-                };
                 println!(
-                    "  again, with its story: sim --seeds {seed}..{} {words}--trace",
-                    seed + 1
+                    "  again, with its story: sim --seeds {seed}..{} {} --trace",
+                    seed + 1,
+                    scope.option()
                 );
             }
         }
@@ -47,15 +46,16 @@ fn main() -> ExitCode {
     }
 }
 
-fn read(words: &[String]) -> Option<(std::ops::Range<u64>, bool, Scope)> {
+fn read(words: &[String]) -> Option<(std::ops::Range<u64>, bool, Option<Scope>)> {
     let [seeds, range, options @ ..] = words else {
         return None;
     };
-    let (mut traced, mut scope) = (false, Scope::Devices);
+    let (mut traced, mut scope) = (false, None);
     for option in options {
         match option.as_str() {
             "--trace" => traced = true,
-            "--words" => scope = Scope::Words,
+            "--words" => scope = Some(Scope::Words),
+            "--devices" => scope = Some(Scope::Devices),
             _ => return None,
         }
     }

@@ -9,7 +9,8 @@ use twin_identity::birth::{Birth, BirthError};
 use twin_identity::id::TwinId;
 use twin_identity::words::RecoverySecret;
 use twin_ops::space::SpaceName;
-use twin_vault::{VaultError, WriteChange};
+use twin_ops::store::OpStore;
+use twin_vault::{Vault, VaultError, WriteChange};
 
 use super::device::{Device, Instant};
 use super::fault::{Held, fault, hold};
@@ -161,6 +162,22 @@ impl Cast {
         device.is_up()
             && !device.admits(&other)
             && device.vault_ref().identity().role_once(&other).is_some()
+    }
+
+    /// Whether a device that knows another to be out and not yet that it is in again finds it by the same key, which
+    /// that was given when it came back: so it is no stranger.
+    pub fn has_its_key(&self, device: usize, other: usize) -> bool {
+        let (device, other) = (&self.devices[device], &self.devices[other]);
+        let (Some(here), Some(there)) = (&device.vault, &other.vault) else {
+            return false;
+        };
+        let key = |vault: &Vault| vault.discovery_key().map(|key| key.mac([[].as_slice()]));
+        let same = match (key(here), key(there)) {
+            (Some(one), Some(two)) => one.expose() == two.expose(),
+            _ => false,
+        };
+        let rotations = here.identity().rotations();
+        same && self.truth.is_back(&other.id, rotations)
     }
 
     /// Whether both take each other for devices of their twin.

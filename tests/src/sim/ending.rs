@@ -1,24 +1,21 @@
 //! The end of a run: the network heals, everybody syncs until there is nothing left to say, and then everything must
 //! be true that was promised.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use twin_identity::device::Role;
-use twin_ops::epoch::EpochId;
-use twin_ops::grant::{Grant, Recipient};
 use twin_ops::space::SpaceName;
 use twin_ops::store::OpStore;
 use twin_sync::session::Stay;
 
 use super::cable::Quality;
-use super::cast::recovery;
 use super::fault::{Held, fault, hold};
-use super::reference::{self, Write};
-use super::truth::{CANARY, contains};
+use super::reference;
 use super::world::World;
 
 /// How long devices may take to become equal on good cables, in virtual milliseconds.
 const REST: u64 = 120_000;
+/// How many times more they may have to meet, because who was out for one is in again by what another has heard.
+const MOST_ROUNDS: usize = 3;
 
 impl World {
     /// Heals, syncs and checks.
@@ -59,7 +56,7 @@ impl World {
 
     /// The devices that take each other for devices of their twin. Mostly there is one group; a device that was
     /// removed and has not heard of it is left behind in another.
-    fn groups(&self) -> Vec<Vec<usize>> {
+    pub(super) fn groups(&self) -> Vec<Vec<usize>> {
         let mut groups: Vec<Vec<usize>> = Vec::new();
         let all = self.cast.of_twin(0).into_iter();
         for device in all.filter(|device| self.cast.are_mutual([*device; 2])) {
@@ -75,29 +72,25 @@ impl World {
     /// Everybody meets everybody who takes it for a device of the twin, until nobody has anything to say.
     fn sync_all(&mut self) -> Held {
         for round in 0.. {
-            let ours = self.cast.of_twin(0);
             let mut cables = Vec::new();
-            for (index, one) in ours.iter().enumerate() {
-                for two in &ours[..index] {
-                    if self.cast.are_mutual([*one, *two]) {
-                        let quality = Quality::good(&mut self.dice);
-                        let cable = self.meet([*one, *two], [Stay::Online; 2], quality)?;
-                        cables.push((cable, [*one, *two]));
-                    }
-                }
+            for pair in self.mutual_pairs() {
+                let quality = Quality::good(&mut self.dice);
+                let cable = self.meet(pair, [Stay::Online; 2], quality)?;
+                cables.push((cable, pair));
             }
             let end = self.now + REST;
             self.run_until_quiet(end)?;
-            let mutual = |pair: &[usize; 2]| self.cast.are_mutual(*pair);
-            let stuck =
-                |(cable, pair): &&(u64, [usize; 2])| mutual(pair) && !self.is_in_sync(*cable);
-            let stuck = cables.iter().find(stuck).copied();
+            let in_sync = cables.iter().filter(|(cable, _)| self.is_in_sync(*cable));
+            let in_sync: BTreeSet<[usize; 2]> = in_sync.map(|(_, pair)| *pair).collect();
+            let mut pairs = self.mutual_pairs().into_iter();
+            let apart = pairs.find(|pair| !in_sync.contains(pair));
             self.heal()?;
-            match stuck {
+            match apart {
                 None => return Ok(()),
-                // Somebody was resumed only now: those two have to begin anew.
-                Some(_) if round < 3 => {}
-                Some((_, pair)) => {
+                // Somebody was resumed or came back only now: those two have to begin anew, and what they hear from each
+                // other brings others together.
+                Some(_) if round < MOST_ROUNDS => {}
+                Some(pair) => {
                     return Err(fault!(
                         "devices {pair:?} have nothing more to say and are not in sync"
                     ));
@@ -107,8 +100,20 @@ impl World {
         Ok(())
     }
 
+    /// The pairs of devices that take each other for devices of their twin.
+    fn mutual_pairs(&self) -> Vec<[usize; 2]> {
+        let ours = self.cast.of_twin(0);
+        let pairs = ours.iter().enumerate();
+        let pairs = pairs.flat_map(|(index, one)| ours[..index].iter().map(|two| [*one, *two]));
+        pairs.filter(|pair| self.cast.are_mutual(*pair)).collect()
+    }
+
     /// Who is in the twin, by all that anybody knows, meets all others that are; unless somebody was suspended, and those
     /// who know of its resumption are out themselves.
+    ///
+    /// A rotation can come too late: where all who know of it were removed on others before those could hear of it, or
+    /// never were known there, nobody lets them in. Its person finds on any device that is left who is out there, and
+    /// brings the words to one that is in.
     fn check_whole(&self) -> Held {
         let ours = self.cast.of_twin(0);
         if self.cast.truth.suspensions {
@@ -134,42 +139,60 @@ impl World {
             }
         }
         let is_in = |device: &usize| all.device(&self.cast.devices[*device].id).is_some();
-        let ours: Vec<usize> = ours.into_iter().filter(is_in).collect();
+        let knows = |device: &usize| {
+            let vault = self.cast.devices[*device].vault_ref();
+            vault.identity().rotations() == all.rotations()
+        };
+        let ours = ours.into_iter().filter(is_in);
+        let (know, others): (Vec<usize>, Vec<usize>) = ours.partition(knows);
         let groups = self.groups();
-        let whole = |group: &Vec<usize>| ours.iter().all(|device| group.contains(device));
+        let whole = |group: &Vec<usize>| know.iter().all(|device| group.contains(device));
         hold!(
             groups.iter().any(whole),
             "devices that are in the twin do not find each other"
         );
+        for other in others {
+            let met = know.iter().find(|known| self.cast.admits(other, **known));
+            hold!(
+                met.is_none(),
+                "device {other} takes {met:?} for one of its twin and does not hear of a rotation from it"
+            );
+        }
         Ok(())
     }
 
-    /// Identity log, grants and heads are the same everywhere, and all that may be read can be.
+    /// Identity log, grants and heads are the same everywhere, and what one can read, all can who may.
     fn check_replicas(&mut self, group: &[usize]) -> Held {
         let mut first = None;
         let keys = SpaceName::keys().to_string();
-        for device in group {
-            let device = &self.cast.devices[*device];
+        let mut held = BTreeSet::new();
+        for number in group {
+            let device = &self.cast.devices[*number];
             let vault = device.vault_ref();
             let replica = (vault.identity().digest(), vault.grants()?, vault.heads()?);
             let same = *first.get_or_insert_with(|| replica.clone()) == replica;
             hold!(same, "replicas differ after everybody has synced");
+            // Admins give what they have to all, and others what they have written under.
+            if device.is_admin() {
+                held.extend(self.cast.truth.epochs(vault)?);
+            } else {
+                held.extend(self.cast.truth.written_by(&device.id));
+            }
+        }
+        for number in group {
+            let device = &self.cast.devices[*number];
             for (log, seq, _) in device.view.unread() {
                 let Some(op) = self.cast.truth.op(*log, *seq) else {
                     continue;
                 };
-                let space = op.writes.first().map(|write| &write.record.space);
-                // An author that was taken in may have taken its readers for suspended; and a companion that the words
-                // made an admin has the admins' keys from nobody, if all other admins are gone.
-                let gives = |other: &usize| {
-                    let other = &self.cast.devices[*other];
-                    other.is_admin() && self.cast.truth.epochs_of(&other.id).contains(&op.epoch)
-                };
-                let suspensions = self.cast.truth.suspensions;
-                let given = group.iter().any(gives) || !(suspensions || space == Some(&keys));
+                let for_admins = op.writes.iter().any(|write| write.record.space == keys);
+                // Who wrote it may be out, without having met anybody long enough to give them the key: then the words
+                // bring it back (see `check_words`).
+                let given = held.contains(&op.epoch) && (device.is_admin() || !for_admins);
                 hold!(
-                    !given || (space == Some(&keys) && !device.is_admin()),
-                    "a device has ops and was not given their keys"
+                    !given,
+                    "device {number} has ops and was not given their key, that of {:?}",
+                    op.epoch
                 );
             }
         }
@@ -201,43 +224,6 @@ impl World {
         Ok(())
     }
 
-    /// The newest words bring back everything that counts, and old ones nothing that was begun after them.
-    fn check_words(&mut self, group: &[usize]) -> Held {
-        let device = &self.cast.devices[group[0]];
-        let vault = device.vault_ref();
-        let rotations = vault.identity().rotations();
-        let words = self.cast.words[rotations - 1];
-        let opened = self.opened_by(words)?;
-        for (log, seq, op) in self.cast.truth.ops() {
-            let unkeyed =
-                |space: &str| self.cast.truth.unkeyed && space == SpaceName::keys().as_str();
-            let passed_over =
-                |write: &Write| write.record.twin != 0 || unkeyed(&write.record.space);
-            if op.writes.iter().any(passed_over) {
-                continue;
-            }
-            hold!(
-                seq > device.view.counted(log) || opened.contains(&op.epoch),
-                "the words do not open everything"
-            );
-        }
-        let known = &self.cast.words[..rotations];
-        let old: BTreeSet<usize> = known.iter().copied().filter(|old| *old != words).collect();
-        for old in old {
-            // Words may have come up again: what counts is when they were in use last.
-            let last = known.iter().rposition(|words| *words == old);
-            let later = last.map_or(0, |last| last + 2);
-            let opened = self.opened_by(old)?;
-            for (_, _, op) in self.cast.truth.ops() {
-                hold!(
-                    op.rotations < later || !opened.contains(&op.epoch),
-                    "old words open what was written after they were replaced"
-                );
-            }
-        }
-        Ok(())
-    }
-
     /// Time goes on until nothing waits any more.
     fn wait_for_the_clock(&mut self) -> Held {
         let ours = self.cast.of_twin(0);
@@ -259,169 +245,29 @@ impl World {
         Ok(())
     }
 
-    /// Every record is on every device what the reference makes of all writes that count.
+    /// Every record is on every device what the reference makes of all writes that count and that it has the keys of.
     fn check_all_merged(&mut self, group: &[usize]) -> Held {
         let truth = &self.cast.truth;
         let names: BTreeSet<_> = truth.writes().map(|write| write.record.clone()).collect();
-        let first = &self.cast.devices[group[0]].view;
-        let mut expected = BTreeMap::new();
-        for name in names.into_iter().filter(|name| name.twin == 0) {
-            let writes = self.cast.truth.writes();
-            let counting = writes.filter(|write| {
-                let (_, _, log, seq, _) = write.order;
-                write.record == name && seq <= first.counted(&log)
-            });
-            let fields = reference::fields(counting);
-            expected.insert(name, fields);
-        }
+        let names: Vec<_> = names.into_iter().filter(|name| name.twin == 0).collect();
         for device in group {
             let device = &mut self.cast.devices[*device];
-            let admin = device.is_admin();
-            for (name, expected) in &expected {
+            let keys = self.cast.truth.epochs(device.vault_ref())?;
+            for name in &names {
+                let counting = self.cast.truth.ops().filter(|(log, seq, op)| {
+                    keys.contains(&op.epoch) && *seq <= device.view.counted(log)
+                });
+                let writes = counting.flat_map(|(.., op)| &op.writes);
+                let expected = reference::fields(writes.filter(|write| write.record == *name));
                 let space = SpaceName::any(&name.space).map_err(|error| fault!("{error}"))?;
                 let shown = device.vault().get(&space, &name.collection, &name.id)?;
                 let shown = shown.map(|record| record.fields);
-                let right = if space != SpaceName::keys() {
-                    shown == *expected
-                } else if admin {
-                    // What it shows for lack of keys was measured by its view.
-                    self.cast.truth.unkeyed || shown == *expected
-                } else {
-                    shown.is_none()
-                };
                 hold!(
-                    right,
+                    shown == expected,
                     "{name:?} is {shown:?} on a device, and not {expected:?}"
                 );
             }
         }
         Ok(())
-    }
-
-    /// Who is out reads nothing that was written by anybody who knew, whatever it still gets.
-    fn check_unreadable(&mut self) -> Held {
-        for group in self.groups() {
-            let identity = self.cast.devices[group[0]].vault_ref().identity();
-            let back = &self.cast.truth.back;
-            for device in identity.gone().filter(|gone| !back.contains(gone)) {
-                let keys = self.cast.truth.epochs_of(device);
-                for (_, _, op) in self.cast.truth.ops() {
-                    hold!(
-                        !op.out.contains(device) || !keys.contains(&op.epoch),
-                        "a removed device can read what was written by one that knew"
-                    );
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// What people wrote stands nowhere in clear, and members have no key to the admins' space.
-    fn check_secrets(&mut self) -> Held {
-        let ours = self.cast.of_twin(0);
-        let read = |path| std::fs::read(path).map_err(|error| fault!("the disk failed: {error}"));
-        let looked_at = *self.dice.pick(&ours);
-        let folder = self.cast.devices[looked_at].folder();
-        let files =
-            std::fs::read_dir(folder).map_err(|error| fault!("the disk failed: {error}"))?;
-        for file in files.flatten() {
-            let bytes = read(file.path())?;
-            hold!(
-                !contains(&bytes, CANARY),
-                "what a person wrote stands in a file in clear"
-            );
-        }
-        for device in ours {
-            let device = &mut self.cast.devices[device];
-            let id = device.id;
-            let promoted = self.cast.truth.promoted.contains(&id);
-            if !promoted && device.vault().identity().role_once(&id) == Some(Role::Member) {
-                let spaces = device.vault().spaces()?;
-                hold!(
-                    !spaces.contains(&SpaceName::keys()),
-                    "a member has a key to the admins' space"
-                );
-            }
-        }
-        Ok(())
-    }
-
-    /// What our devices said to strangers tells them nothing: no id, and nothing that a twin says each time and others
-    /// do not.
-    fn check_strangers(&mut self) -> Held {
-        const LEN: usize = 16;
-        let mut ids = BTreeSet::new();
-        for device in &self.cast.devices {
-            let vault = device.vault_ref();
-            let mut add = |id: &[u8]| ids.extend(id.windows(LEN).map(<[u8]>::to_vec));
-            add(vault.twin().as_bytes());
-            vault
-                .identity()
-                .devices()
-                .keys()
-                .for_each(|id| add(id.as_bytes()));
-            vault
-                .identity()
-                .entries()
-                .keys()
-                .for_each(|id| add(id.as_bytes()));
-            vault.held_grants().for_each(|id| add(id.as_bytes()));
-            vault
-                .heads()?
-                .iter()
-                .for_each(|head| add(head.log.as_bytes()));
-        }
-        let by_neighbour = self.overheard.iter().filter(|said| said.twin == 1);
-        let comparable: BTreeSet<usize> = by_neighbour.map(|said| said.frame.len()).collect();
-        let mut by_window: BTreeMap<&[u8], BTreeSet<(usize, u64)>> = BTreeMap::new();
-        for overheard in &self.overheard {
-            for window in overheard.frame.windows(LEN) {
-                hold!(!ids.contains(window), "a device told a stranger who it is");
-            }
-            if !comparable.contains(&overheard.frame.len()) {
-                continue;
-            }
-            for window in overheard.frame.windows(LEN) {
-                by_window
-                    .entry(window)
-                    .or_default()
-                    .insert((overheard.twin, overheard.cable));
-            }
-        }
-        for said in by_window.values() {
-            let twins: BTreeSet<usize> = said.iter().map(|(twin, _)| *twin).collect();
-            hold!(
-                said.len() == 1 || twins.len() > 1,
-                "a twin can be recognised by what its devices say to strangers"
-            );
-        }
-        Ok(())
-    }
-
-    /// The epochs that some words open, with the grants on all devices and the epochs before those.
-    fn opened_by(&self, words: usize) -> Held<BTreeSet<EpochId>> {
-        let key = recovery(words).sealing();
-        let (mut seen, mut epochs) = (BTreeSet::new(), BTreeSet::new());
-        for device in self.cast.of_twin(0) {
-            let vault = self.cast.devices[device].vault_ref();
-            for id in vault.held_grants() {
-                if !seen.insert(id) {
-                    continue;
-                }
-                let bytes = vault.grant(&id)?;
-                let bytes = bytes.ok_or_else(|| fault!("a grant is listed and not there"))?;
-                let grant = Grant::from_bytes(&bytes).map_err(|error| fault!("{error}"))?;
-                // To other words: an error.
-                let keys = grant.open_with(vault.identity(), Recipient::Words, &key);
-                for granted in keys.unwrap_or_default() {
-                    let before = granted.predecessor.as_ref();
-                    let before =
-                        before.and_then(|sealed| granted.key.open_predecessor(sealed).ok());
-                    epochs.insert(granted.key.id());
-                    epochs.extend(before.map(|before| before.id()));
-                }
-            }
-        }
-        Ok(epochs)
     }
 }

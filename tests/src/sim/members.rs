@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use twin_identity::device::Role;
 use twin_identity::id::DeviceId;
+use twin_ops::grant::Recipient;
 use twin_vault::Rotation;
 
 use super::cast::{authority, recovery};
@@ -70,9 +71,11 @@ impl World {
             format!("device {device} does to {other:?}: {deed:?}")
         });
         self.cast.tell_time(device, self.now)?;
+        let by = self.cast.devices[device].id;
         let vault = self.cast.devices[device].vault();
         if matches!(deed, Deed::Revoke | Deed::Suspend) {
             self.cast.truth.draw_lines(vault, &other)?;
+            self.cast.truth.goes(other, by);
         }
         let rng = self.dice.rng();
         match deed {
@@ -81,12 +84,20 @@ impl World {
             Deed::Resume => vault.resume(&other, rng)?,
             Deed::Promote => vault.promote(&other, rng)?,
         }
+        let rotations = vault.identity().rotations();
         let truth = &mut self.cast.truth;
         match deed {
             Deed::Suspend => truth.suspensions = true,
-            Deed::Resume => _ = truth.back.insert(other),
+            Deed::Resume => truth.comes_back(other, rotations),
             Deed::Promote => _ = truth.promoted.insert(other),
             Deed::Revoke => {}
+        }
+        // Whoever has not heard of the last rotation says it under one before: it counts until they hear of it.
+        if matches!(deed, Deed::Revoke | Deed::Suspend)
+            && rotations < self.cast.words.len()
+            && truth.kept.contains(&other)
+        {
+            truth.comes_back(other, rotations);
         }
         Ok(())
     }
@@ -100,7 +111,6 @@ impl World {
         if vault.identity().rotations() != count || vault.identity().device(&me).is_none() {
             return Ok(());
         }
-        let was_admin = vault.identity().is_admin(&me);
         let mut others: Vec<DeviceId> = vault.identity().devices().keys().copied().collect();
         others.retain(|other| *other != me);
         let mut gone = BTreeSet::new();
@@ -133,6 +143,10 @@ impl World {
             new: Vec::new(),
             promoted: BTreeSet::from([me]),
         };
+        // What only the words open any more is for the devices that are left, and for new words.
+        let words = recovery(old).sealing();
+        vault.learn_keys(Recipient::Words, &words)?;
+        self.cast.truth.learn(vault, &words)?;
         vault.rotate(authority(old, index(count)), rotation, self.dice.rng())?;
         self.cast.words.push(new);
         let kept = vault.identity().devices().keys().copied();
@@ -140,10 +154,10 @@ impl World {
         for device in self.cast.devices.iter().filter(|device| device.is_up()) {
             let log = device.vault_ref().identity();
             let out = kept.iter().filter(|kept| !log.is_active(kept, 0));
-            self.cast.truth.back.extend(out);
+            out.for_each(|device| self.cast.truth.comes_back(*device, count));
         }
+        self.cast.truth.kept = kept;
         self.cast.truth.promoted.insert(me);
-        self.cast.truth.unkeyed |= !was_admin;
         Ok(())
     }
 }

@@ -5,11 +5,12 @@
 //! Read top-down:
 //! - [`run`]: one run
 //! - `story`, `members`, `intruders`: what happens, by chance; who comes and goes; who attacks
-//! - `ending`: healing, and what must then be true
+//! - `ending`, `secrecy`: healing, and what must then be true; what nobody may be able to read or to tell
 //! - `world`, `traffic`, `cable`, `party`: the event loop, what goes over virtual connections, who talks over them
 //! - `linking`: the two sides of a link, and the person between them
 //! - `cast`, `device`: everybody; a device with its vault and its clock
 //! - `truth`, `view`, `reference`: what really happened, what one device must show of it, and what a record is
+//! - `standing`: what every device knows at the end of a traced run
 //! - `fault`: what a run can end with
 
 mod cable;
@@ -22,6 +23,8 @@ mod linking;
 mod members;
 mod party;
 mod reference;
+mod secrecy;
+mod standing;
 mod story;
 mod traffic;
 mod truth;
@@ -59,6 +62,25 @@ pub enum Scope {
     Words,
 }
 
+impl Scope {
+    /// What happens with a seed if nobody asks for anything else: each third story has words in it.
+    pub const fn of(seed: u64) -> Self {
+        if seed % 3 == 2 {
+            Self::Words
+        } else {
+            Self::Devices
+        }
+    }
+
+    /// The option by which the program `sim` is asked for it.
+    pub const fn option(self) -> &'static str {
+        match self {
+            Self::Devices => "--devices",
+            Self::Words => "--words",
+        }
+    }
+}
+
 /// Runs one seed; `traced` keeps its story.
 pub fn run(seed: u64, traced: bool, scope: Scope) -> Outcome {
     // Memory if there is any to be had: a disk adds nothing but waiting.
@@ -84,6 +106,7 @@ pub fn run(seed: u64, traced: bool, scope: Scope) -> Outcome {
         Ok(held) => held.err(),
         Err(_) => Some(Fault("a panic: see above".to_owned())),
     };
+    world.cast.tell_standing();
     Outcome {
         fault,
         story: world.cast.trace.lines.take().unwrap_or_default(),

@@ -210,8 +210,10 @@ impl World {
         let Some(cable) = self.cables.get_mut(&id) else {
             return;
         };
-        let shuns =
-            |pair: [usize; 2]| cable.shuns[side] && self.cast.shuns(pair[side], pair[1 - side]);
+        let shuns = |pair: [usize; 2]| {
+            let (one, other) = (pair[side], pair[1 - side]);
+            cable.shuns[side] && self.cast.shuns(one, other) && !self.cast.has_its_key(one, other)
+        };
         let is_strange = cable.is_strange || cable.pair.is_some_and(shuns);
         let here = &mut cable.sides[side];
         let party = here.party.as_ref();

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use twin_identity::aead::DataKey;
 use twin_identity::id::DeviceId;
+use twin_identity::seal::SealingKey;
 use twin_ops::change::{Change, Kind};
 use twin_ops::epoch::{EpochId, EpochKey};
-use twin_ops::grant::{Grant, GrantId, Recipient};
+use twin_ops::grant::{Grant, GrantId, GrantedKey, Recipient};
 use twin_ops::op::{Link, LogId, Op, Part};
 use twin_ops::seal::{PartPlace, open_part};
 use twin_ops::space::{Audience, SpaceName};
@@ -52,13 +53,18 @@ pub struct Truth {
     lines: BTreeMap<LogId, u64>,
     /// Whether anybody was ever suspended.
     pub suspensions: bool,
-    /// Devices that were out for somebody and came back, by a resumption or a rotation that keeps them.
-    pub back: BTreeSet<DeviceId>,
-    /// Whether words made a companion an admin: it has the admins' keys only if another admin is left to give them.
-    pub unkeyed: bool,
+    /// Devices that were out for somebody and came back, by a resumption or a rotation that keeps them: they are given
+    /// what was written until then, by devices that knew of no more than so many rotations.
+    back: BTreeMap<DeviceId, usize>,
+    /// Who has removed or suspended each device.
+    removers: BTreeMap<DeviceId, BTreeSet<DeviceId>>,
+    /// The devices that the last rotation keeps.
+    pub kept: BTreeSet<DeviceId>,
     /// Devices that somebody made an admin.
     pub promoted: BTreeSet<DeviceId>,
     keys: BTreeMap<EpochId, Opened>,
+    /// What devices have learned from words.
+    learned: BTreeMap<DeviceId, BTreeSet<EpochId>>,
     grants: BTreeMap<GrantId, Granted>,
 }
 
@@ -112,6 +118,13 @@ impl Truth {
         op.writes.first().map(|write| write.order.1)
     }
 
+    /// The epochs that a device has written in.
+    pub fn written_by(&self, device: &DeviceId) -> BTreeSet<EpochId> {
+        let ops = self.ops.values();
+        let by_device = ops.filter(|op| op.writes.iter().any(|write| write.order.1 == *device));
+        by_device.map(|op| op.epoch).collect()
+    }
+
     /// How far a log was acknowledged.
     pub fn height(&self, log: &LogId) -> u64 {
         self.heads.get(log).copied().unwrap_or(0)
@@ -131,6 +144,27 @@ impl Truth {
             }
         }
         Ok(())
+    }
+
+    /// A device that is out for those who know of `rotations` comes back.
+    pub fn comes_back(&mut self, device: DeviceId, rotations: usize) {
+        let known = self.back.entry(device).or_default();
+        *known = (*known).max(rotations);
+    }
+
+    /// A person removes or suspends a device on another.
+    pub fn goes(&mut self, device: DeviceId, by: DeviceId) {
+        self.removers.entry(device).or_default().insert(by);
+    }
+
+    /// Whether a device may have been given what was written by one that knew it to be out, and of `rotations`. Where
+    /// its remover was suspended at the same time, the removal waits, and the device is in for all who know of both.
+    pub fn is_back(&self, device: &DeviceId, rotations: usize) -> bool {
+        let removers = |device: &DeviceId| self.removers.get(device).cloned().unwrap_or_default();
+        let stopped =
+            |by: DeviceId| by != *device && removers(&by).into_iter().any(|other| other != by);
+        self.back.get(device).is_some_and(|back| rotations <= *back)
+            || removers(device).into_iter().any(stopped)
     }
 
     /// How many ops were acknowledged.
@@ -229,7 +263,7 @@ impl Truth {
         };
         for device in &op.out {
             hold!(
-                self.back.contains(device) || !self.epochs_of(device).contains(&epoch),
+                self.is_back(device, op.rotations) || !self.epochs_of(device).contains(&epoch),
                 "something was written in an epoch whose key a device has that its writer knew to be out"
             );
         }
@@ -250,7 +284,11 @@ impl Truth {
     /// opened once, by the first device that has it and may.
     pub fn epochs(&mut self, vault: &Vault) -> Held<BTreeSet<EpochId>> {
         let me = Recipient::Device(vault.device());
-        let mut epochs = BTreeSet::new();
+        let mut epochs = self
+            .learned
+            .get(&vault.device())
+            .cloned()
+            .unwrap_or_default();
         for id in vault.held_grants() {
             if !self.grants.contains_key(&id) {
                 self.open_grant(vault, id)?;
@@ -265,7 +303,17 @@ impl Truth {
     pub fn epochs_of(&self, device: &DeviceId) -> BTreeSet<EpochId> {
         let to = Recipient::Device(*device);
         let grants = self.grants.values();
-        grants.flat_map(|granted| granted.gives(&to)).collect()
+        let granted = grants.flat_map(|granted| granted.gives(&to));
+        let learned = self.learned.get(device).into_iter().flatten().copied();
+        granted.chain(learned).collect()
+    }
+
+    /// The epochs whose keys a grant gives, with their spaces, as far as any recipient has opened it.
+    pub fn given_by(&self, grant: &GrantId) -> Vec<(EpochId, &SpaceName)> {
+        let granted = self.grants.get(grant).into_iter();
+        let epochs = granted.flat_map(|granted| granted.epochs.iter().chain(&granted.for_admins));
+        let opened = epochs.filter_map(|id| Some((*id, &self.keys.get(id)?.space)));
+        opened.collect()
     }
 
     fn open_grant(&mut self, vault: &Vault, id: GrantId) -> Held {
@@ -281,22 +329,11 @@ impl Truth {
         let admins = grant.admin_recipients().collect();
         let (mut epochs, mut for_admins) = (BTreeSet::new(), BTreeSet::new());
         let keys = grant.open(vault.identity(), vault.device_keys());
-        for granted in keys.map_err(|error| refused(&error))? {
-            // Each epoch opens the one before it.
-            let before = granted.predecessor.as_ref();
-            let before = before.and_then(|sealed| granted.key.open_predecessor(sealed).ok());
-            for key in [Some(granted.key), before].into_iter().flatten() {
-                match granted.space.audience() {
-                    Audience::Members => epochs.insert(key.id()),
-                    Audience::Admins => for_admins.insert(key.id()),
-                };
-                let opened = Opened {
-                    space: granted.space.clone(),
-                    parts: key.part_key(),
-                    key,
-                };
-                self.keys.insert(opened.key.id(), opened);
-            }
+        for (id, audience) in self.take(keys.map_err(|error| refused(&error))?) {
+            match audience {
+                Audience::Members => epochs.insert(id),
+                Audience::Admins => for_admins.insert(id),
+            };
         }
         let granted = Granted {
             recipients,
@@ -305,6 +342,40 @@ impl Truth {
             for_admins,
         };
         self.grants.insert(id, granted);
+        Ok(())
+    }
+
+    /// Notes keys that are known now, and those of the epochs before them. Returns their epochs.
+    fn take(&mut self, keys: Vec<GrantedKey>) -> Vec<(EpochId, Audience)> {
+        let mut taken = Vec::new();
+        for granted in keys {
+            // Each epoch opens the one before it.
+            let before = granted.predecessor.as_ref();
+            let before = before.and_then(|sealed| granted.key.open_predecessor(sealed).ok());
+            for key in [Some(granted.key), before].into_iter().flatten() {
+                taken.push((key.id(), granted.space.audience()));
+                let opened = Opened {
+                    space: granted.space.clone(),
+                    parts: key.part_key(),
+                    key,
+                };
+                self.keys.insert(opened.key.id(), opened);
+            }
+        }
+        taken
+    }
+
+    /// A device learns from its person's words what they open.
+    pub fn learn(&mut self, vault: &Vault, words: &SealingKey) -> Held {
+        for id in vault.held_grants() {
+            let bytes = vault.grant(&id)?.unwrap_or_default();
+            let grant = Grant::from_bytes(&bytes).map_err(|error| fault!("a grant: {error}"))?;
+            // To other words: an error.
+            let keys = grant.open_with(vault.identity(), Recipient::Words, words);
+            let epochs = self.take(keys.unwrap_or_default()).into_iter();
+            let learned = self.learned.entry(vault.device()).or_default();
+            learned.extend(epochs.map(|(id, _)| id));
+        }
         Ok(())
     }
 }
