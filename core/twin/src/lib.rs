@@ -45,12 +45,12 @@ pub use sites::Site;
 pub use space::{Collection, Space};
 pub use twin::{MAX_NAME, Twin, check_name};
 
+pub use twin_identity::contact;
 pub use twin_identity::device::Role;
 pub use twin_identity::guardian::{
     CombineError, GuardianSecret, MAX_GUARDIANS, Share, ShareError, combine,
 };
 pub use twin_identity::id::{DeviceId, EntryId, TwinId, TwinIdError};
-pub use twin_identity::contact;
 pub use twin_identity::proof;
 pub use twin_identity::secret::Secret;
 pub use twin_identity::words::{RecoverySecret, WORD_COUNT, WordsError, is_word};

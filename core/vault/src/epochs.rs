@@ -93,7 +93,7 @@ impl Vault {
     /// The devices that lack keys which are this device's to give. One that is out gives none: nobody could take them.
     pub(crate) fn missing(&self) -> BTreeMap<DeviceId, Vec<SpaceEpoch>> {
         let me = self.device.id();
-        if !self.state.takes_part(&me) {
+        if !self.state.identity.is_active(&me, self.now) {
             return BTreeMap::new();
         }
         let mut holders: BTreeMap<SpaceEpoch, BTreeSet<DeviceId>> = BTreeMap::new();

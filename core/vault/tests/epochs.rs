@@ -248,7 +248,7 @@ fn whoever_writes_gives_the_key_to_those_it_meets() {
     linked(third.path(), &mut phone, 400, Role::Member);
     drop(tablet);
     let mut tablet = reopen(dir.path()).unwrap();
-    send_identity(&phone, &mut tablet);
+    send_identity(&phone, &mut tablet, NOON);
     assert!(tablet.tend(NOON + 3, &mut rng(5)).unwrap());
 }
 
@@ -261,7 +261,7 @@ fn whoever_is_suspended_gives_no_keys() {
     let mut tablet = linked(dir.path(), &mut phone, 300, Role::Member);
     // The laptop hears that it is suspended, and of a tablet that lacks its key. Nobody could ever take a grant that it
     // made now, nor anything else that came with it.
-    send_identity(&phone, &mut laptop);
+    send_identity(&phone, &mut laptop, NOON);
     assert!(!laptop.tend(NOON, &mut rng(2)).unwrap());
     phone.resume(&laptop.device(), &mut rng(3)).unwrap();
     meet(&mut [&mut phone, &mut laptop, &mut tablet], NOON + 1);
