@@ -190,6 +190,36 @@ fn new_words_open_everything_and_old_ones_nothing_new() {
 }
 
 #[test]
+fn what_only_the_old_words_open_is_learned_and_given_to_the_new_ones() {
+    let (_dirs, mut phone, [mut laptop]) = family([Role::Member]);
+    // The key of a device that is lost: its grant to the words is all that is left of it.
+    let key = || EpochKey::random(&mut rng(40));
+    let log = phone.identity();
+    let lost = GrantedKey {
+        space: space("attic"),
+        key: key(),
+        predecessor: None,
+        base: log.base(),
+        heads: log.heads(),
+    };
+    let rng = &mut rng(41);
+    let words_only = &Recipients::Words;
+    let grant = Grant::new(log, NOON, &[lost], words_only, laptop.device_keys(), rng).unwrap();
+    phone.add_grants(&[grant.to_bytes().to_vec()]).unwrap();
+    let only = key().id();
+    assert!(!opens(&phone, phone.device_keys()).contains(&only));
+
+    let old = words();
+    phone.learn_keys(Recipient::Words, &old.sealing()).unwrap();
+    let new = RecoverySecret::random(rng);
+    let change = rotation(&new, 0);
+    phone.rotate(&old.authority(1), change, rng).unwrap();
+    assert!(opens_with(&phone, Recipient::Words, &new.sealing()).contains(&only));
+    meet(&mut [&mut phone, &mut laptop], NOON);
+    assert!(opens(&phone, laptop.device_keys()).contains(&only));
+}
+
+#[test]
 fn guardians_hold_the_data_only_if_the_person_wants_it() {
     let (_dirs, mut phone, []) = family([]);
     let secret = GuardianSecret::random(&mut rng(60));
