@@ -95,7 +95,7 @@ impl Twin {
             }
             rotation.gone = gone.clone();
             rotation.promoted = BTreeSet::from([me]);
-            Ok(vault.learn_keys(Recipient::Words, &words.sealing())?)
+            Ok(())
         })?;
         self.keep_roots(words)?;
         for device in gone {
@@ -189,6 +189,9 @@ impl Twin {
             let index = words_index(log, words)?;
             let mut rotation = unchanged(log, words, index)?;
             change(&mut vault, &mut rotation)?;
+            // What no device that is left has the key of, only these words open: this device, new words and guardians
+            // who hold the data are to, too.
+            vault.learn_keys(Recipient::Words, &words.sealing())?;
             vault.rotate(&words.authority(index), rotation, &mut rng())?;
         }
         self.notify();

@@ -129,15 +129,14 @@ fn write(path: &Path, text: &str) -> Result<()> {
 fn remember(path: &Path, twin: &TwinId, contact: &Contact) -> Result<()> {
     let waiting = contact.waiting.iter();
     let waiting = waiting.map(|(rotation, seen)| json!([rotation.to_string(), seen]));
-    let mut json = json!({
+    let known = contact.known.as_ref();
+    let json = json!({
         "twin": twin.to_string(),
         "waiting": waiting.collect::<Vec<_>>(),
+        "rotations": known.map(|known| known.rotations),
+        "rotation": known.map(|known| known.rotation.to_string()),
+        "height": known.map(|known| known.height),
     });
-    if let Some(known) = contact.known {
-        json["rotations"] = known.rotations.into();
-        json["rotation"] = known.rotation.to_string().into();
-        json["height"] = known.height.into();
-    }
     write(path, &format!("{json}\n"))
 }
 
@@ -146,7 +145,7 @@ fn recall(path: &Path) -> Result<(TwinId, Contact)> {
     let parsed = serde_json::from_str(&text).ok();
     let contact = parsed.and_then(|json: Json| {
         let contact = Contact {
-            known: match json.get("rotation") {
+            known: match json.get("rotation").filter(|rotation| !rotation.is_null()) {
                 Some(rotation) => Some(Known {
                     rotations: u32::try_from(json.get("rotations")?.as_u64()?).ok()?,
                     rotation: entry_id(rotation)?,
