@@ -89,7 +89,7 @@ impl Vault {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 mod tests {
     use twin_identity::device::{DeviceKeys, Role};
     use twin_ops::chain::Head;
