@@ -43,6 +43,8 @@ pub(crate) enum Kind {
     Seen = 13,
     /// A way to unlock the vault.
     Slot = 14,
+    /// An entry of the identity log that another device has seen.
+    Unheard = 15,
 }
 
 const DAMAGED: VaultError = VaultError::Damaged("a sealed row");

@@ -9,6 +9,7 @@
 //!   it has not
 //! - [`replica`]: what sync needs of it; `branch`: of two histories of a device that is out, the one that counts
 //! - `expiry`: devices whose time has run out
+//! - [`unheard`]: what others have seen of who is in the twin, and this device has not
 //! - `room`: limits, and what has no claim to them
 //! - `merge`, `stage`: which changes make up a record, and gathering them for the index
 //! - `state`: what is kept in memory
@@ -41,6 +42,7 @@ pub mod slots;
 mod stage;
 mod state;
 mod store;
+pub mod unheard;
 mod vault;
 mod wants;
 pub mod write;

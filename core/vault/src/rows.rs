@@ -199,6 +199,16 @@ pub(crate) struct SeenRow {
     pub at: u64,
 }
 
+/// An entry of the identity log that another device has seen and this one has not.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct UnheardRow {
+    #[n(0)]
+    pub id: EntryId,
+    #[n(1)]
+    pub by: DeviceId,
+}
+
 /// A way to unlock the vault; the slot itself, which must be readable before anything is unlocked, has a table of its
 /// own.
 #[derive(Encode, Decode)]
@@ -262,5 +272,6 @@ rows! {
     AheadRow: Ahead, |row| row.part.to_be_bytes().to_vec();
     AddressRow: Address, |row| row.device.as_bytes().to_vec();
     SeenRow: Seen, |row| row.id.as_bytes().to_vec();
+    UnheardRow: Unheard, |row| row.id.as_bytes().to_vec();
     SlotRow: Slot, |row| SlotRow::name(row.number).to_vec();
 }

@@ -4,8 +4,8 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use twin_identity::aead::Salt;
-use twin_ops::change::{Change, Stamp};
-use twin_ops::op::{Header, LogId, Op, Part};
+use twin_ops::change::{Change, RecordChange, Stamp};
+use twin_ops::op::{Header, LogId, Op, Origin, Part};
 use twin_ops::seal::{PartPlace, open_part};
 use twin_ops::space::SpaceId;
 
@@ -68,6 +68,18 @@ impl Staged {
     }
 }
 
+/// A change to a record, with its place among all.
+fn version(origin: &Origin, header: &Header, key: PartNo, change: RecordChange) -> Version<PartNo> {
+    let at = Write {
+        stamp: change.stamp,
+        device: origin.device,
+        log: header.log,
+        seq: header.seq,
+        index: key.index(),
+    };
+    Version { at, key, change }
+}
+
 impl Vault {
     /// A record of the collection with this number, on the stage.
     pub(crate) fn staged<'s>(
@@ -112,8 +124,7 @@ impl Vault {
             .ok_or(VaultError::Damaged("a record"))
     }
 
-    /// The change to a record that a part holds; `None` if it does not open with the key of its epoch in its space,
-    /// cannot be read, or is about something else.
+    /// The change to a record that a part holds; `None` if it cannot be read, or is about something else.
     fn read(
         &self,
         header: &Header,
@@ -121,6 +132,21 @@ impl Vault {
         key: PartNo,
         sealed: &[u8],
     ) -> Option<Version<PartNo>> {
+        match self.open_change(header, salt, key, sealed)? {
+            (origin, Change::Record(change)) => Some(version(&origin, header, key, change)),
+            _ => None,
+        }
+    }
+
+    /// What a part says, and who says it; `None` if it does not open with the key of its epoch in its space, or cannot
+    /// be read.
+    fn open_change(
+        &self,
+        header: &Header,
+        salt: &Salt,
+        key: PartNo,
+        sealed: &[u8],
+    ) -> Option<(Origin, Change)> {
         let place = PartPlace {
             log: &header.log,
             seq: header.seq,
@@ -131,17 +157,7 @@ impl Vault {
         let origin = self.state.logs.get(&header.log)?.origin;
         let epoch = self.state.epochs.get(&(origin.space, header.epoch))?;
         let plaintext = open_part(&epoch.parts, place, sealed).ok()?;
-        let Change::Record(change) = Change::from_bytes(&plaintext).ok()? else {
-            return None;
-        };
-        let at = Write {
-            stamp: change.stamp,
-            device: origin.device,
-            log: header.log,
-            seq: header.seq,
-            index: key.index(),
-        };
-        Some(Version { at, key, change })
+        Some((origin, Change::from_bytes(&plaintext).ok()?))
     }
 
     /// The number of a collection, a new one if it has none; what is on the stage keeps its own.
@@ -185,8 +201,13 @@ impl Vault {
         for (index, part) in (0..).zip(op.parts()) {
             let Part::Sealed(sealed) = part else { continue };
             let key = PartNo::new(op_no, index);
-            let Some(version) = self.read(header, op.salt(), key, sealed) else {
-                continue;
+            let version = match self.open_change(header, op.salt(), key, sealed) {
+                Some((origin, Change::Record(change))) => version(&origin, header, key, change),
+                Some((origin, Change::Seen(seen))) => {
+                    self.note_heads(&origin.device, &seen.heads)?;
+                    continue;
+                }
+                _ => continue,
             };
             if version.at.stamp > horizon {
                 self.put_off(&version)?;

@@ -18,7 +18,7 @@ use crate::error::{Result, VaultError};
 use crate::oplog::PartNo;
 use crate::rows::{
     AheadRow, ClockRow, CollectionRow, EntryRow, EpochRow, GenesisRow, GrantRow, LogRow,
-    Predecessor, SeenRow,
+    Predecessor, SeenRow, UnheardRow,
 };
 use crate::store::{Sealed, Store};
 
@@ -37,6 +37,8 @@ pub(crate) struct State {
     pub saved_clock: Stamp,
     /// Parts that wait for the clock.
     pub ahead: BTreeSet<(Stamp, PartNo)>,
+    /// Entries of the identity log that other devices have seen and this one has not, and who has.
+    pub unheard: BTreeMap<EntryId, DeviceId>,
     /// The file's version that all this is of.
     pub data_version: i64,
 }
@@ -112,6 +114,7 @@ impl State {
                 clock: Stamp::default(),
                 saved_clock: Stamp::default(),
                 ahead: BTreeSet::new(),
+                unheard: BTreeMap::new(),
                 data_version: store.data_version()?,
             };
             for row in file.items::<EpochRow>()? {
@@ -127,6 +130,9 @@ impl State {
             }
             for row in file.items::<AheadRow>()? {
                 state.ahead.insert((row.stamp, PartNo(row.part)));
+            }
+            for row in file.items::<UnheardRow>()? {
+                state.unheard.insert(row.id, row.by);
             }
             if let Some(row) = file.item::<ClockRow>(&[])? {
                 state.clock = row.last;

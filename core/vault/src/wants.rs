@@ -34,8 +34,16 @@ impl Vault {
                 epoch: None,
             });
         }
+        wants.extend(self.unreadable()?.into_iter().map(|(_, want)| want));
+        Ok(wants.into_iter().take(MAX_WANTS).collect())
+    }
+
+    /// The keys of what counts here and cannot be read, though this device may, and who wrote it.
+    pub(crate) fn unreadable(&self) -> Result<BTreeSet<(DeviceId, Want)>> {
+        let admin = self.state.identity.is_admin(&self.device.id());
         let keys = SpaceName::keys().id(self.twin());
         let counted = self.state.all_counted(&self.file.store)?;
+        let mut unreadable = BTreeSet::new();
         for UnreadRow { op } in self.file.items()? {
             let header = self.file.store.header(op)?;
             let Some(log) = self.state.logs.get(&header.log) else {
@@ -44,13 +52,11 @@ impl Vault {
             let space = log.origin.space;
             let counts = counted.get(&header.log).copied().unwrap_or(0);
             if header.seq <= counts && (admin || space != keys) {
-                wants.insert(Want {
-                    space,
-                    epoch: Some(header.epoch),
-                });
+                let epoch = Some(header.epoch);
+                unreadable.insert((log.origin.device, Want { space, epoch }));
             }
         }
-        Ok(wants.into_iter().take(MAX_WANTS).collect())
+        Ok(unreadable)
     }
 
     /// Takes note of what a device lacks, as far as it is here and it may have it.

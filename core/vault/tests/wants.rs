@@ -90,3 +90,27 @@ fn keys_that_do_not_open_are_asked_for_and_given_once() {
     phone.asked(&tablet.device(), &[want]);
     assert!(!phone.tend(NOON + 4, &mut rng(3)).unwrap());
 }
+
+/// Ops name what their writer had seen of the identity log; what needs another key shows by that it cannot be read.
+#[test]
+fn a_change_of_who_is_in_that_is_withheld_shows() {
+    let (_dirs, mut phone, [mut laptop]) = family([Role::Member]);
+    let give_ops = |phone: &Vault, laptop: &mut Vault| {
+        let (origin, run) = log_of(phone, phone, "home").unwrap();
+        laptop.append_run(NOON + 1, &origin, &run).unwrap();
+    };
+    assert!(laptop.behind().unwrap().is_empty());
+    let dir = tempfile::tempdir().unwrap();
+    let tablet = linked(dir.path(), &mut phone, 30, Role::Member);
+    put(&mut phone, NOON + 1, "notes", "b", &[("x", "1")]);
+    give_ops(&phone, &mut laptop);
+    assert_eq!(laptop.behind().unwrap(), [phone.device()].into());
+    send(&phone, &mut laptop, NOON + 1);
+    assert!(laptop.behind().unwrap().is_empty());
+    phone.revoke(&tablet.device(), &mut rng(5)).unwrap();
+    put(&mut phone, NOON + 2, "notes", "c", &[("x", "1")]);
+    give_ops(&phone, &mut laptop);
+    assert_eq!(laptop.behind().unwrap(), [phone.device()].into());
+    send(&phone, &mut laptop, NOON + 2);
+    assert!(laptop.behind().unwrap().is_empty());
+}
