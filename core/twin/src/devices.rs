@@ -56,6 +56,9 @@ pub struct Standing {
     pub first_words: bool,
     /// How many changes are set aside, written by devices after they were removed or suspended.
     pub set_aside: u64,
+    /// The devices that have seen changes of who is in the twin, or use keys, that have not come here: after a sync with
+    /// all devices none, unless somebody keeps something back.
+    pub behind: Vec<DeviceId>,
     /// Whether the identity log holds what this version cannot read.
     pub needs_update: bool,
 }
@@ -127,6 +130,7 @@ impl Twin {
         let now = self.now();
         let mut vault = self.vault();
         let set_aside = vault.set_aside()?.values().sum();
+        let behind = vault.behind()?.into_iter().collect();
         let log = vault.identity();
         let this = log.device(&vault.device_keys().id());
         let is_admin = |device: &&Device| device.role == Role::Admin && device.is_active(now);
@@ -152,6 +156,7 @@ impl Twin {
             pending: pending.collect(),
             first_words: log.generation() == 0,
             set_aside,
+            behind,
             needs_update: log.needs_update(),
         })
     }

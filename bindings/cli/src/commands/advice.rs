@@ -195,6 +195,7 @@ mod tests {
             pending: Vec::new(),
             first_words,
             set_aside: 0,
+            behind: Vec::new(),
             needs_update: false,
         }
     }

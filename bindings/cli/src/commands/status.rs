@@ -45,6 +45,7 @@ pub fn run(cx: &Context) -> Result<()> {
         })).collect::<Vec<_>>(),
         "contested": standing.contested,
         "set_aside": standing.set_aside,
+        "behind": standing.behind.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "spaces": spaces,
         "vault_bytes": size,
         "needs_update": standing.needs_update,
@@ -182,6 +183,13 @@ fn warnings(twin: &Twin, standing: &Standing) -> Result<Vec<String>> {
              If they should count: twin device accept {name}",
             aside.changes
         ));
+    }
+    if !standing.behind.is_empty() {
+        warnings.push(
+            "Another device knows of changes of who is in this twin that have not come here. Sync with all devices;\n\
+             if this stays, somebody may be keeping back that a device was removed: compare twin device list."
+                .to_owned(),
+        );
     }
     if standing.needs_update {
         warnings.push("Another device uses a newer version: update this one.".to_owned());
