@@ -3,10 +3,18 @@
 
 use std::path::Path;
 
+use getrandom::SysRng;
+use rand_core::UnwrapErr;
 use tempfile::TempDir;
 use twin::platform::{Clock, SystemClock};
 use twin::proof::{self, ProofError};
 use twin::{Error, Fields, GuardiansPlan, RecoverySecret, Twin, Unlock, VaultError, What, combine};
+use twin_identity::secret::Secret;
+use twin_ops::epoch::EpochKey;
+use twin_ops::grant::{Grant, GrantedKey, Recipient, Recipients};
+use twin_ops::space::SpaceName;
+use twin_ops::store::OpStore;
+use twin_vault::Vault;
 
 fn secret(seed: u8) -> RecoverySecret {
     RecoverySecret::from_bytes([seed; 32])
@@ -61,6 +69,45 @@ fn replaced_words_are_refused_and_the_first_ones_give_the_id() {
     };
     assert_eq!(alone(1).id(), twin.id());
     assert_ne!(alone(3).id(), twin.id());
+}
+
+#[test]
+fn new_words_open_what_only_the_old_ones_did() {
+    let folder = TempDir::new().unwrap();
+    let (dir, now) = (folder.path().join("phone"), SystemClock.now());
+    drop(create(&dir, 1));
+    let open = || Vault::open(&dir, Unlock::Password("word"), now).unwrap();
+    // The key of a space that a device had which is lost: the grant to the words is all that is left of it.
+    let only = EpochKey::new(Secret::new([7; 32])).id();
+    let mut vault = open();
+    let log = vault.identity();
+    let lost = GrantedKey {
+        space: SpaceName::new("attic").unwrap(),
+        key: EpochKey::new(Secret::new([7; 32])),
+        predecessor: None,
+        base: log.base(),
+        heads: log.heads(),
+    };
+    let (keys, rng) = (vault.device_keys(), &mut UnwrapErr(SysRng));
+    let grant = Grant::new(log, now, &[lost], &Recipients::Words, keys, rng).unwrap();
+    assert_eq!(
+        vault.add_grants(&[grant.to_bytes().to_vec()]).unwrap().new,
+        1
+    );
+    drop(vault);
+
+    let twin = Twin::open(&dir, Unlock::Password("word")).unwrap();
+    twin.replace_words(&secret(1), &secret(2)).unwrap();
+    drop(twin);
+    let vault = open();
+    let words = secret(2).sealing();
+    let opened = vault.all_grants().unwrap().into_iter().flat_map(|bytes| {
+        let grant = Grant::from_bytes(&bytes).unwrap();
+        let keys = grant.open_with(vault.identity(), Recipient::Words, &words);
+        keys.unwrap_or_default()
+    });
+    let mut opened = opened.map(|granted| granted.key.id());
+    assert!(opened.any(|epoch| epoch == only));
 }
 
 #[test]
