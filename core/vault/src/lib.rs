@@ -5,8 +5,9 @@
 //! Read top-down:
 //! - [`Vault`]: creating, opening and locking; its reading and writing halves are in [`read`] and [`write`]
 //! - [`slots`]: the ways to unlock, a password or the platform's [`KeyStore`]
-//! - [`members`] and [`epochs`]: who is in the twin, and who has which keys; `wants`: who should have them and says that
-//!   it has not
+//! - [`members`] and [`rotation`]: who is in the twin, and what the words change of it; [`lines`]: what counts of those
+//!   who are out; [`tend`]: what is to be done since others have written
+//! - [`epochs`]: who has which keys; `wants`: who should have them and says that it has not
 //! - [`replica`]: what sync needs of it; `branch`: of two histories of a device that is out, the one that counts
 //! - `expiry`: devices whose time has run out
 //! - [`unheard`]: what others have seen of who is in the twin, and this device has not
@@ -22,7 +23,6 @@ mod common;
 #[cfg(test)]
 extern crate self as twin_vault;
 
-mod aside;
 mod branch;
 mod create;
 pub mod epochs;
@@ -31,17 +31,20 @@ mod expiry;
 mod index;
 mod items;
 mod keys;
+pub mod lines;
 pub mod members;
 mod merge;
 mod oplog;
 pub mod read;
 pub mod replica;
 mod room;
+pub mod rotation;
 mod rows;
 pub mod slots;
 mod stage;
 mod state;
 mod store;
+pub mod tend;
 pub mod unheard;
 mod vault;
 mod wants;
@@ -49,8 +52,10 @@ pub mod write;
 
 pub use create::Comeback;
 pub use error::VaultError;
-pub use members::{Admission, KnownLines, Rotation, rotate_body};
+pub use lines::KnownLines;
+pub use members::Admission;
 pub use read::Record;
+pub use rotation::{Rotation, rotate_body};
 pub use slots::{KeyStore, KeyStoreError, SlotInfo, SlotKind, Unlock};
 pub use vault::{FILE_NAME, Vault};
 pub use write::WriteChange;
