@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand_core::CryptoRng;
 use twin_identity::device::Role;
 use twin_identity::entry::Entry;
-use twin_identity::id::{DeviceId, EntryId};
+use twin_identity::id::DeviceId;
 use twin_identity::seal::SealingKey;
 use twin_identity::secret::Secret;
 use twin_ops::epoch::EpochKey;
@@ -15,7 +15,7 @@ use twin_ops::store::Taken;
 
 use crate::error::{Result, VaultError};
 use crate::rows::{EpochRow, GrantRow, Predecessor};
-use crate::state::{Epoch, Granted, SpaceEpoch};
+use crate::state::{Epoch, Granted, Known, SpaceEpoch};
 use crate::vault::Vault;
 
 impl Vault {
@@ -46,14 +46,14 @@ impl Vault {
             .map(|epoch| epoch.space.clone())
             .collect();
         names.extend([SpaceName::members(), SpaceName::keys()]);
+        names.sort();
+        names.dedup();
         let expired = self.expired();
         names.retain(|name| {
             let space = name.id(self.twin());
             let epoch = self.state.writing_epoch(&space);
             epoch.is_none_or(|epoch| self.is_read_by(&expired, (space, epoch)))
         });
-        names.sort();
-        names.dedup();
         names
     }
 
@@ -184,7 +184,10 @@ impl Vault {
         rng: &mut impl CryptoRng,
     ) -> Result<()> {
         let identity = &self.state.identity;
-        let now = (identity.base(), identity.heads());
+        let now = Known {
+            base: identity.base(),
+            heads: identity.heads(),
+        };
         let mut epochs = Vec::new();
         for space in spaces {
             let key = EpochKey::random(rng);
@@ -290,10 +293,11 @@ impl Vault {
     }
 
     fn learn_granted(&mut self, granted: GrantedKey) -> Result<SpaceEpoch> {
-        {
-            let known = (granted.base, granted.heads);
-            self.learn(granted.space, granted.key, granted.predecessor, known)
-        }
+        let known = Known {
+            base: granted.base,
+            heads: granted.heads,
+        };
+        self.learn(granted.space, granted.key, granted.predecessor, known)
     }
 
     fn knows_heads(&self, grant: &Grant) -> bool {
@@ -310,7 +314,7 @@ impl Vault {
         space: SpaceName,
         key: EpochKey,
         sealed: Option<Vec<u8>>,
-        known: (EntryId, Vec<EntryId>),
+        known: Known,
     ) -> Result<SpaceEpoch> {
         let space_id = space.id(self.twin());
         let id = (space_id, key.id());
@@ -322,13 +326,13 @@ impl Vault {
             predecessor = Some(Predecessor { id, sealed });
             if !self.state.epochs.contains_key(&(space_id, id)) {
                 // Nobody said who had it, so nobody writes in it.
-                self.store_epoch(space.clone(), &before, None, (known.0, Vec::new()))?;
+                self.store_epoch(space.clone(), &before, None, Known::nothing(known.base))?;
             }
         }
         let here = self.state.epochs.get(&id);
         let news = here.is_none_or(|here| {
             (here.predecessor.is_none() && predecessor.is_some())
-                || (here.known.1.is_empty() && !known.1.is_empty())
+                || (here.known.heads.is_empty() && !known.heads.is_empty())
         });
         if news {
             self.store_epoch(space, &key, predecessor, known)?;
@@ -341,7 +345,7 @@ impl Vault {
         space: SpaceName,
         key: &EpochKey,
         predecessor: Option<Predecessor>,
-        known: (EntryId, Vec<EntryId>),
+        known: Known,
     ) -> Result<()> {
         let id = (space.id(self.twin()), key.id());
         let here = self.state.epochs.get(&id);
@@ -350,8 +354,8 @@ impl Vault {
             space,
             key: *key.secret().expose(),
             predecessor,
-            base: known.0,
-            heads: known.1,
+            base: known.base,
+            heads: known.heads,
             written: here.filter(|here| here.written).map(|_| true),
         };
         self.file.put(&row)?;
@@ -379,8 +383,8 @@ fn granted(epoch: &Epoch) -> GrantedKey {
             .predecessor
             .as_ref()
             .map(|before| before.sealed.clone()),
-        base: epoch.known.0,
-        heads: epoch.known.1.clone(),
+        base: epoch.known.base,
+        heads: epoch.known.heads.clone(),
     }
 }
 

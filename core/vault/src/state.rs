@@ -46,6 +46,25 @@ pub(crate) struct State {
 /// An epoch in a space. Two spaces have one epoch only if somebody granted one key for both; then each has it.
 pub(crate) type SpaceEpoch = (SpaceId, EpochId);
 
+/// What whoever began an epoch knew of the identity log.
+#[derive(Clone)]
+pub(crate) struct Known {
+    /// The rotation that counted.
+    pub base: EntryId,
+    /// The heads; none if nobody said.
+    pub heads: Vec<EntryId>,
+}
+
+impl Known {
+    /// Nobody said.
+    pub const fn nothing(base: EntryId) -> Self {
+        Self {
+            base,
+            heads: Vec::new(),
+        }
+    }
+}
+
 /// An epoch that this device has the key of.
 pub(crate) struct Epoch {
     pub space: SpaceName,
@@ -53,8 +72,7 @@ pub(crate) struct Epoch {
     /// The key that seals parts, derived once.
     pub parts: DataKey,
     pub predecessor: Option<Predecessor>,
-    /// The rotation under which it was begun, and heads of the identity log that whoever began it knew.
-    pub known: (EntryId, Vec<EntryId>),
+    pub known: Known,
     /// Whether this device has written in it.
     pub written: bool,
 }
@@ -150,7 +168,10 @@ impl State {
             parts: key.part_key(),
             key,
             predecessor: row.predecessor.clone(),
-            known: (row.base, row.heads.clone()),
+            known: Known {
+                base: row.base,
+                heads: row.heads.clone(),
+            },
             written: row.written.unwrap_or(false),
         };
         let id = (row.space.id(self.identity.twin()), row.id);
@@ -182,7 +203,7 @@ impl State {
             if twin_identity::broken::is("old_epochs_go_on") {
                 return true;
             }
-            let (base, heads) = &epoch.known;
+            let Known { base, heads } = &epoch.known;
             self.identity.knew_all_removals(base, heads)
         };
         let usable: Vec<(EpochId, &Epoch)> = self
@@ -269,8 +290,8 @@ impl Epoch {
             space: self.space.clone(),
             key: *self.key.secret().expose(),
             predecessor: self.predecessor.clone(),
-            heads: self.known.1.clone(),
-            base: self.known.0,
+            heads: self.known.heads.clone(),
+            base: self.known.base,
             written: self.written.then_some(true),
         }
     }
