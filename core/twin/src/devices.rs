@@ -135,8 +135,7 @@ impl Twin {
         let this = log.device(&vault.device_keys().id());
         let is_admin = |device: &&Device| device.role == Role::Admin && device.is_active(now);
         let pending = log.pending().iter().map(|pending| {
-            let entry = log.entries().get(&pending.rotation);
-            let rotate = entry.and_then(|entry| entry.rotation());
+            let rotate = log.rotation_of(&pending.rotation);
             let named = rotate.into_iter().flat_map(|rotate| &rotate.devices);
             PendingRotation {
                 rotation: pending.rotation,

@@ -109,8 +109,7 @@ impl Vault {
             device, identity, ..
         } = comeback;
         let pending = identity.pending().iter().any(|pending| {
-            let entry = identity.entries().get(&pending.rotation);
-            let rotate = entry.and_then(|entry| entry.rotation());
+            let rotate = identity.rotation_of(&pending.rotation);
             let mut named = rotate.into_iter().flat_map(|rotate| &rotate.devices);
             named.any(|named| named.device.id == device.id())
         });

@@ -259,6 +259,11 @@ impl IdentityLog {
         Some(tip)
     }
 
+    /// What a rotation says, whether it counts or not.
+    pub fn rotation_of(&self, id: &EntryId) -> Option<&Rotate> {
+        self.entries.get(id)?.rotation()
+    }
+
     /// The rotation under which an entry is made now; the genesis before entry 1.
     pub fn base(&self) -> EntryId {
         let rotation = self.rotation().map(|rotation| rotation.id);
