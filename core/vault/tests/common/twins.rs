@@ -16,7 +16,7 @@ use twin_ops::op::{Op, Origin};
 use twin_ops::store::OpStore;
 use twin_vault::{Rotation, Vault};
 
-use super::*;
+use super::common::*;
 
 /// The words of the twin that [`phone`] makes.
 pub fn words() -> RecoverySecret {

@@ -1,14 +1,5 @@
 //! A device that was handed nonsense instead of keys is given them by somebody else.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-mod common;
-#[path = "common/session.rs"]
-mod session;
-#[path = "common/twins.rs"]
-mod twins;
-
-use common::*;
-use session::sync;
 use twin_identity::context;
 use twin_identity::device::Role;
 use twin_identity::id::DeviceId;
@@ -17,7 +8,10 @@ use twin_ops::grant::Grant;
 use twin_ops::store::{LogHead, OpStore, Want};
 use twin_sync::session::SyncEvent;
 use twin_vault::Vault;
-use twins::*;
+
+use crate::common::*;
+use crate::session::sync;
+use crate::twins::*;
 
 /// The grant, signed anew by its maker, in which what is sealed to `device` does not open.
 fn spoiled(maker: &Vault, grant: &Grant, device: &DeviceId) -> Vec<u8> {

@@ -1,12 +1,11 @@
 //! Sync sessions between two vaults.
-#![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use twin_sync::TransportKey;
 use twin_sync::machine::Machine;
 use twin_sync::session::{Session, Side, Stay, SyncEvent};
 use twin_vault::Vault;
 
-use super::rng;
+use crate::common::rng;
 
 /// Lets two vaults talk until neither has anything more to say. Returns what each was told.
 pub fn sync(one: &mut Vault, two: &mut Vault, now: u64) -> [Vec<SyncEvent>; 2] {

@@ -1,23 +1,17 @@
 //! A device that has written two histories and is out: every replica ends with the one that its line names.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod common;
-#[path = "common/session.rs"]
-mod session;
-#[path = "common/twins.rs"]
-mod twins;
 
 use std::fs;
 
-use common::*;
-use session::sync;
 use tempfile::{TempDir, tempdir};
 use twin_identity::device::Role;
 use twin_ops::op::Origin;
 use twin_ops::store::OpStore;
 use twin_sync::session::SyncEvent;
 use twin_vault::Vault;
-use twins::*;
+
+use crate::common::*;
+use crate::session::sync;
+use crate::twins::*;
 
 /// A laptop of which there was a copy. The phone has what the one wrote, `a`; the tablet and the watch have what the other
 /// wrote, `b`, and the watch only the beginning of it.
