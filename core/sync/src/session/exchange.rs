@@ -1,6 +1,7 @@
 //! What a session does with each frame, and what it sends next.
 
-use twin_identity::id::{DeviceId, EntryId};
+use twin_identity::id::EntryId;
+use twin_identity::secret::Secret;
 use twin_ops::store::OpStore;
 
 use super::error::SyncError;
@@ -25,16 +26,15 @@ impl<S: OpStore + ?Sized> Session<S> {
             self.name_device(store);
             return Ok(());
         }
-        let secrets = known_devices(store).filter_map(|device| store.shared_secret(&device));
-        let tags = self.handshake.tags(secrets);
+        let tags = self.handshake.tags(known_secrets(store));
         self.push(&Message::Tags(tags.into()));
         self.phase = Phase::Tags;
         Ok(())
     }
 
     pub(super) fn on_tags(&mut self, tags: &[u8], store: &S) -> Result<(), SyncError> {
-        let mut known = known_devices(store).filter_map(|device| store.shared_secret(&device));
-        let known = known.any(|secret| self.handshake.is_tagged(&secret, tags) == Some(true));
+        let known = known_secrets(store)
+            .any(|secret| self.handshake.is_tagged(&secret, tags) == Some(true));
         #[cfg(twin_break)]
         let known = known || twin_identity::broken::is("sync_tags_unchecked");
         if !known {
@@ -273,11 +273,12 @@ impl<S: OpStore + ?Sized> Session<S> {
     }
 }
 
-/// The devices that this one takes for others of its twin.
-fn known_devices<S: OpStore + ?Sized>(store: &S) -> impl Iterator<Item = DeviceId> {
+/// The secrets that this device shares with those that it takes for others of its twin.
+fn known_secrets<S: OpStore + ?Sized>(store: &S) -> impl Iterator<Item = Secret<32>> {
     let me = store.device();
-    let devices = store.identity().devices().keys().copied();
-    devices.filter(move |device| *device != me && store.admits(device))
+    let devices = store.identity().devices().keys();
+    let others = devices.filter(move |device| **device != me && store.admits(device));
+    others.filter_map(|device| store.shared_secret(device))
 }
 
 type Batch<I> = (Vec<I>, Vec<minicbor::bytes::ByteVec>);
