@@ -7,6 +7,7 @@ use twin_identity::entry::Entry;
 use twin_identity::id::{DeviceId, EntryId};
 use twin_identity::log::LogError;
 use twin_ops::grant::{GrantId, Recipients};
+use twin_ops::store::MAX_GRANTS;
 
 use crate::error::{Result, VaultError};
 use crate::rows::{EntryRow, GrantRow, SeenRow};
@@ -99,9 +100,15 @@ impl Vault {
         self.state.grants.keys().copied()
     }
 
-    /// All signed grants that are here.
+    /// The signed grants that are here, at most [`MAX_GRANTS`]: those by devices that take part come first.
     pub fn all_grants(&self) -> Result<Vec<Vec<u8>>> {
-        let rows = self.file.items::<GrantRow>()?;
+        let mut rows = self.file.items::<GrantRow>()?;
+        let takes_part = |row: &GrantRow| {
+            let grant = self.state.grants.get(&row.id);
+            grant.is_some_and(|grant| self.state.takes_part(&grant.signer))
+        };
+        rows.sort_by_key(|row| !takes_part(row));
+        rows.truncate(MAX_GRANTS);
         Ok(rows.into_iter().map(|row| row.grant).collect())
     }
 

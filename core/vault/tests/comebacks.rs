@@ -15,7 +15,7 @@ use twin_identity::entry::Entry;
 use twin_identity::guardian::GuardianSecret;
 use twin_identity::log::IdentityLog;
 use twin_identity::words::RecoverySecret;
-use twin_ops::grant::Recipient;
+use twin_ops::grant::{Grant, Recipient};
 use twin_ops::store::OpStore;
 use twin_vault::{Comeback, Rotation, Unlock, Vault, VaultError, rotate_body};
 use twins::*;
@@ -115,6 +115,24 @@ fn words_and_a_companion_bring_everything_back() {
     put(&mut phone, NOON, "notes", "late", &[("x", "4")]);
     send(&phone, &mut laptop, NOON);
     assert_eq!(records(&mut laptop, "notes"), before);
+}
+
+#[test]
+fn a_helper_sends_first_what_those_have_granted_who_take_part() {
+    let (_dirs, mut phone, [mut laptop]) = family([Role::Member]);
+    write_in(&mut laptop, NOON, "attic");
+    meet(&mut [&mut phone, &mut laptop], NOON);
+    phone.revoke(&laptop.device(), &mut rng(1)).unwrap();
+    let all = phone.all_grants().unwrap();
+    let all: Vec<_> = all
+        .iter()
+        .map(|grant| Grant::from_bytes(grant).unwrap())
+        .collect();
+    let told = phone.grants().unwrap();
+    let (first, rest) = all.split_at(told.len());
+    assert!(first.iter().all(|grant| told.contains(&grant.id)));
+    assert!(!rest.is_empty());
+    assert!(rest.iter().all(|grant| grant.signer() == laptop.device()));
 }
 
 /// Guardians with a delay of [`DELAY`] days, named by the phone and known to the laptop.

@@ -3,15 +3,15 @@
 use chacha20_rng::ChaCha20Rng;
 use chacha20_rng::rand_core::SeedableRng;
 use twin_identity::birth::Birth;
-use twin_identity::body::Body;
-use twin_identity::device::{DeviceKeys, Role};
+use twin_identity::body::{Body, Line, Removal, Rotate};
+use twin_identity::device::{DeviceKeys, DeviceStatement, Role};
 use twin_identity::log::IdentityLog;
 use twin_identity::words::RecoverySecret;
 use twin_ops::epoch::EpochKey;
 use twin_ops::grant::{Grant, GrantedKey, Recipients};
 use twin_ops::space::SpaceName;
 
-use super::new_device::{Joining, Progress, Waiting};
+use super::new_device::{self, Joining, Material, Progress, Waiting};
 use super::offer::{OFFER_LIFE, Offer};
 use super::phone::{self, Inviter, Unconfirmed};
 use super::{Abort, LinkError};
@@ -110,6 +110,73 @@ fn the_whole_way() {
         .unwrap();
     assert_eq!(keys.len(), 1);
     confirmed.receive_done(&admitted.done()).unwrap();
+}
+
+fn material(mut joining: Joining, frames: Vec<Vec<u8>>) -> Box<Material> {
+    for frame in frames {
+        match joining.receive(&frame).unwrap() {
+            Progress::More(next) => joining = *next,
+            Progress::Material(material) => return material,
+            Progress::Admitted(_) => panic!("nobody was admitted"),
+        }
+    }
+    panic!("something is missing")
+}
+
+#[test]
+fn who_recovers_gets_what_it_needs_and_comes_in_by_a_rotation_of_its_own() {
+    let mut twin = twin(11);
+    let words = RecoverySecret::random(&mut ChaCha20Rng::seed_from_u64(11));
+    let (joining, unconfirmed) = meet(&mut twin);
+    let code = joining.code().to_string();
+    let confirmed = unconfirmed.confirm(&code).ok().unwrap();
+    let other = DeviceKeys::random(&mut twin.rng).unwrap();
+    let statement = other.statement(twin.log.twin(), Role::Member);
+    let grants = grant_to(&mut twin, &statement);
+    let lines = vec![Removal {
+        device: other.id(),
+        lines: vec![Line {
+            log: [5; 32],
+            height: 3,
+            head: [6; 32],
+        }],
+    }];
+    let material = material(joining, confirmed.help(&twin.log, &grants, &lines));
+    assert_eq!(material.log.digest(), twin.log.digest());
+    assert_eq!(material.grants[0].to_bytes(), grants[0]);
+    assert_eq!(material.lines, lines);
+
+    let rotate = |devices: Vec<DeviceStatement>| {
+        let rotate = Rotate {
+            authority: words.authority(1).public(),
+            next: words.authority(2).public().hash(),
+            recovery: words.sealing().public().unwrap(),
+            generation: 0,
+            devices,
+            keeps: Vec::new(),
+            guardians: None,
+            removals: Vec::new(),
+            roots: None,
+        };
+        material.log.rotate(rotate, &words.authority(1)).unwrap()
+    };
+    let entry = rotate(vec![material.keys.statement(twin.log.twin(), Role::Admin)]);
+    let taken = confirmed
+        .receive_rotation(&new_device::rotation(&entry))
+        .unwrap();
+    assert_eq!(taken.id, entry.id);
+    assert_eq!(twin.log.insert(taken), Ok(true));
+    new_device::receive_done(&confirmed.done()).unwrap();
+
+    // Nobody else comes in over this link, and what is no rotation ends it.
+    let stranger = DeviceKeys::random(&mut twin.rng).unwrap();
+    let entry = rotate(vec![stranger.statement(twin.log.twin(), Role::Admin)]);
+    let refused = confirmed.receive_rotation(&new_device::rotation(&entry));
+    assert_eq!(refused.err(), Some(LinkError::NotAdmitted));
+    let refused = confirmed.receive_rotation(&confirmed.done());
+    assert_eq!(refused.err(), Some(LinkError::Unexpected));
+    let refused = new_device::receive_done(&new_device::rotation(&entry));
+    assert_eq!(refused.err(), Some(LinkError::Unexpected));
 }
 
 #[test]
