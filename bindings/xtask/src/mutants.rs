@@ -45,7 +45,10 @@ pub fn run(project: &Project, which: &Which) -> Result {
         .arg("--output")
         .arg(&project.target)
         // Each copy of the tree builds into a folder of its own.
-        .env_remove("CARGO_TARGET_DIR");
+        .env_remove("CARGO_TARGET_DIR")
+        // A mutant is built for one run of tests that take seconds: what they depend on stays optimised.
+        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "0")
+        .env("CARGO_PROFILE_DEV_DEBUG", "none");
     if let Some(shard) = &which.shard {
         command.args(["--sharding", "round-robin", "--shard", shard]);
     }
