@@ -236,6 +236,18 @@ mod tests {
     }
 
     #[test]
+    fn stamps_follow_each_other_within_a_millisecond_and_across() {
+        let millis = 1_700_000_000_000;
+        let first = Stamp::at(millis);
+        assert_eq!(first.0, millis * 65_536);
+        assert_eq!(first.millis(), millis);
+        assert_eq!(first.next().millis(), millis);
+        assert!(first < first.next() && first.next() < Stamp::at(millis + 1));
+        let last = Stamp(u64::MAX);
+        assert_eq!(last.next(), last, "and never come round");
+    }
+
+    #[test]
     fn a_later_kind_is_unknown_not_an_error() {
         let later = [0xa2, 0x02, 0x18, 0x63, 0x09, 0x01];
         assert_eq!(Change::from_bytes(&later), Ok(Change::Unknown));

@@ -494,3 +494,6 @@ impl<'b, C> Decode<'b, C> for Recipient {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
