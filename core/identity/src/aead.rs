@@ -214,6 +214,13 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn sealing_adds_a_nonce_and_a_tag() {
+        let rng = &mut ChaCha20Rng::seed_from_u64(1);
+        let sealed = DataKey::random(rng).seal(b"", b"four", rng).unwrap();
+        assert_eq!((DATA_OVERHEAD, sealed.len()), (40, 44));
+    }
+
     proptest! {
         /// The crate `chacha20poly1305` is the reference, both ways.
         #[test]

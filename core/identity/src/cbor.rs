@@ -202,7 +202,7 @@ pub mod fixed {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use proptest::prelude::*;
 
@@ -221,6 +221,23 @@ mod tests {
 
     fn hex(text: &str) -> Vec<u8> {
         data_encoding::HEXLOWER.decode(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn each_width_of_a_head_has_its_least_argument() {
+        for (least, before) in [
+            ("1818", "1817"),
+            ("190100", "1900ff"),
+            ("1a00010000", "1a0000ffff"),
+            ("1b0000000100000000", "1b00000000ffffffff"),
+        ] {
+            assert_eq!(check_head(&hex(least)), Ok(()), "{least}");
+            assert_eq!(check_head(&hex(before)), Err(CborError::Malformed));
+            let cut = hex(least);
+            assert!(check_head(&cut[..cut.len() - 1]).is_err());
+        }
+        assert_eq!(check_head(&hex("17")), Ok(()));
+        assert!(check_head(&[]).is_err() && check_head(&hex("1c")).is_err());
     }
 
     #[test]

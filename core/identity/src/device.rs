@@ -193,6 +193,17 @@ mod tests {
     }
 
     #[test]
+    fn a_device_opens_what_is_sealed_to_it() {
+        let rng = &mut ChaCha20Rng::seed_from_u64(4);
+        let keys = DeviceKeys::random(rng).unwrap();
+        let sealed = keys.public().sealing.seal(b"use", b"with", b"hello", rng);
+        let sealed = sealed.unwrap();
+        let opened = keys.open(b"use", b"with", &sealed).unwrap();
+        assert_eq!(&**opened, b"hello");
+        assert!(keys.open(b"use", b"without", &sealed).is_err());
+    }
+
+    #[test]
     fn two_devices_share_a_secret_that_no_other_pair_has() {
         let rng = &mut ChaCha20Rng::seed_from_u64(3);
         let [a, b, c] = [(); 3].map(|()| DeviceKeys::random(rng).unwrap());

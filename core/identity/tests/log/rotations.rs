@@ -325,6 +325,27 @@ fn the_words_bring_back_whom_a_thief_has_removed() {
 }
 
 #[test]
+fn who_was_named_by_a_rotation_comes_back_by_the_words_only() {
+    let (mut twin, phone) = four();
+    let all = twin.rotation(1, &words(1));
+    let mine = all.keeps.iter().find(|kept| kept.device == phone.id());
+    let mine = mine.cloned().unwrap();
+    twin.rotates(without(&all, &[&phone]), &words(1), 1)
+        .unwrap();
+    assert!(twin.is_gone(&phone));
+    let adds = twin.add_device(&phone, Role::Member);
+    assert_eq!(twin.says(&device(2), &adds), Err(LogError::Rule));
+    let mut again = twin.rotation(2, &words(1));
+    again.devices = vec![phone.statement(&twin.id(), Role::Admin)];
+    assert_eq!(twin.rotates(again, &words(1), 2), Err(LogError::Rule));
+    let mut back = twin.rotation(2, &words(1));
+    back.keeps.push(mine);
+    back.keeps.sort_by_key(|kept| kept.device);
+    twin.rotates(back, &words(1), 2).unwrap();
+    assert!(twin.has(&phone) && !twin.is_gone(&phone));
+}
+
+#[test]
 fn lines_of_who_stays_are_forgotten_and_of_who_goes_only_rise() {
     let (mut twin, phone) = four();
     let suspends = Body::Suspend(up_to(&device(2), &[(1, 3)]));
