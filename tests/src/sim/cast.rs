@@ -134,7 +134,7 @@ impl Cast {
         let birth = born(which)?;
         let device = Device::first(home, twin, birth, dice)?;
         self.twins.push(birth.genesis.twin_id());
-        self.truth.admitted.insert((twin, device.id));
+        self.truth.admitted.insert((twin, device.id), None);
         Ok(self.join(device))
     }
 
@@ -199,7 +199,7 @@ impl Cast {
         let device = &mut self.devices[device];
         let now = device.clock(at);
         for id in device.vault_ref().identity().devices().keys() {
-            let known = self.truth.admitted.contains(&(device.twin, *id));
+            let known = self.truth.admitted.contains_key(&(device.twin, *id));
             hold!(
                 known,
                 "a device is in an identity log that no person has admitted"

@@ -172,8 +172,9 @@ impl Phone {
             .admit(&statement, scene.dice.rng())
             .map_err(Fault::from)?;
         let joins = (phone.twin, statement.device.id);
-        let once = scene.cast.truth.admitted.insert(joins);
-        hold!(once, "one offer admitted a device twice");
+        let by = Some(phone.id);
+        let before = scene.cast.truth.admitted.insert(joins, by);
+        hold!(before.is_none(), "one offer admitted a device twice");
         self.outbox
             .extend(confirmed.admit(phone.vault().identity(), &admission.grants));
         self.step = PhoneStep::Confirmed(confirmed);

@@ -47,8 +47,8 @@ impl Acknowledged {
 pub struct Truth {
     ops: BTreeMap<(LogId, u64), Acknowledged>,
     heads: BTreeMap<LogId, u64>,
-    /// The devices of each twin: the first, and those whose code a person has typed.
-    pub admitted: BTreeSet<(usize, DeviceId)>,
+    /// The devices of each twin: the first, and those whose code a person has typed, with the device on which they did.
+    pub admitted: BTreeMap<(usize, DeviceId), Option<DeviceId>>,
     /// How far the logs of devices that were removed or suspended went, where that was said.
     lines: BTreeMap<LogId, u64>,
     /// Whether anybody was ever suspended.
@@ -158,11 +158,19 @@ impl Truth {
     }
 
     /// Whether a device may have been given what was written by one that knew it to be out, and of `rotations`. Where
-    /// its remover was suspended at the same time, the removal waits, and the device is in for all who know of both.
+    /// its remover was suspended at the same time, or whoever had admitted that one, the removal waits, and the device
+    /// is in for all who know of both.
     pub fn is_back(&self, device: &DeviceId, rotations: usize) -> bool {
         let removers = |device: &DeviceId| self.removers.get(device).cloned().unwrap_or_default();
-        let stopped =
-            |by: DeviceId| by != *device && removers(&by).into_iter().any(|other| other != by);
+        let admitters = |by: DeviceId| {
+            let mut admitted = self.admitted.iter();
+            let (_, before) = admitted.find(|((_, device), _)| *device == by)?;
+            *before
+        };
+        let stopped = |by: DeviceId| {
+            let mut line = std::iter::successors(Some(by), |by| admitters(*by));
+            by != *device && line.any(|by| removers(&by).into_iter().any(|other| other != by))
+        };
         self.back.get(device).is_some_and(|back| rotations <= *back)
             || removers(device).into_iter().any(stopped)
     }
