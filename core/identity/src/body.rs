@@ -11,6 +11,13 @@ use crate::seal::SealingPublic;
 
 /// The longest that guardians can be made to wait, in days.
 pub const MAX_DELAY_DAYS: u16 = 365;
+
+/// When guardians have waited so many days, in milliseconds since the Unix epoch, as `seen` is.
+pub(crate) fn waited(seen: u64, days: u16) -> u64 {
+    const DAY: u64 = 24 * 60 * 60 * 1000;
+    seen.saturating_add(u64::from(days) * DAY)
+}
+
 /// The most bytes of [`Rotate::roots`].
 pub const MAX_ROOTS_LEN: usize = 4 << 10;
 

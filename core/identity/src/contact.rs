@@ -5,13 +5,12 @@
 //! joined against the person, take nothing over at once. Meanwhile what was accepted before goes on to hold. A contact
 //! hears of no vetoes: whoever objects should show it a proof of a rotation by words before the delay is over.
 
+use crate::body::waited;
 use crate::id::{EntryId, TwinId};
 use crate::proof::{self, Checked, Known, ProofError};
 
 /// The most rotations that a contact watches.
 pub const MAX_WAITING: usize = 8;
-
-const DAY: u64 = 24 * 60 * 60 * 1000;
 
 /// What is remembered of a twin. To be kept after every check, whether it went well or not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,7 +31,7 @@ impl Contact {
         let mut until = now;
         for (rotation, days) in &waits {
             let seen = self.first_seen(*rotation, now);
-            until = until.max(seen.saturating_add(u64::from(*days) * DAY));
+            until = until.max(waited(seen, *days));
         }
         if until > now {
             return Err(ProofError::Waits { until });

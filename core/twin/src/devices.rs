@@ -54,8 +54,8 @@ pub struct Standing {
     pub pending: Vec<PendingRotation>,
     /// Whether the newest words are those that the twin began with: only they give its id back with nothing else left.
     pub first_words: bool,
-    /// How many changes are set aside, written by devices after they were removed or suspended.
-    pub set_aside: u64,
+    /// What is set aside: see [`Twin::set_aside`].
+    pub set_aside: Vec<SetAside>,
     /// The devices that have seen changes of who is in the twin, or use keys, that have not come here: after a sync with
     /// all devices none, unless somebody keeps something back.
     pub behind: Vec<DeviceId>,
@@ -128,8 +128,8 @@ impl Twin {
     /// How this device and its twin stand, for a person who wants to know what to do.
     pub fn standing(&self) -> Result<Standing> {
         let now = self.now();
+        let set_aside = self.set_aside()?;
         let mut vault = self.vault();
-        let set_aside = vault.set_aside()?.values().sum();
         let behind = vault.behind()?.into_iter().collect();
         let log = vault.identity();
         let this = log.device(&vault.device_keys().id());

@@ -89,8 +89,8 @@ impl Twin {
     /// whose phone is lost, and for any device to remove another admin.
     pub fn take_over(&self, words: &RecoverySecret, gone: &BTreeSet<DeviceId>) -> Result<()> {
         let me = self.device_id();
-        self.rotate_by_words(words, |vault, rotation| {
-            if vault.identity().role_once(&me).is_none() || gone.contains(&me) {
+        self.rotate_by_words(words, |log, rotation| {
+            if log.role_once(&me).is_none() || gone.contains(&me) {
                 return Err(VaultError::Removed.into());
             }
             rotation.gone = gone.clone();
@@ -179,7 +179,7 @@ impl Twin {
     fn rotate_by_words(
         &self,
         words: &RecoverySecret,
-        change: impl FnOnce(&mut Vault, &mut Rotation) -> Result<()>,
+        change: impl FnOnce(&IdentityLog, &mut Rotation) -> Result<()>,
     ) -> Result<()> {
         let now = self.now();
         {
@@ -188,7 +188,7 @@ impl Twin {
             let log = vault.identity();
             let index = words_index(log, words)?;
             let mut rotation = unchanged(log, words, index)?;
-            change(&mut vault, &mut rotation)?;
+            change(log, &mut rotation)?;
             // What no device that is left has the key of, only these words open: this device, new words and guardians
             // who hold the data are to, too.
             vault.learn_keys(Recipient::Words, &words.sealing())?;

@@ -37,9 +37,7 @@ impl Vault {
         self.grant_to(&orphans, &Recipients::All, rng)?;
         // New words, or new guardians, are to open what is older too.
         let unopened = self.unopened();
-        if !unopened.is_empty() {
-            self.grant_to(&unopened, &Recipients::Words, rng)?;
-        }
+        self.grant_to(&unopened, &Recipients::Words, rng)?;
         let granted = self.grant_missing(rng)?;
         let given = !orphans.is_empty() || !unopened.is_empty() || granted > 0;
         Ok(acknowledges | renewed | given)

@@ -40,11 +40,16 @@ impl Vault {
 
     /// The keys of what counts here and cannot be read, though this device may, and who wrote it.
     pub(crate) fn unreadable(&self) -> Result<BTreeSet<(DeviceId, Want)>> {
+        let mut unreadable = BTreeSet::new();
+        let unread: Vec<UnreadRow> = self.file.items()?;
+        // Mostly there is none, and this is asked at every session.
+        if unread.is_empty() {
+            return Ok(unreadable);
+        }
         let admin = self.state.identity.is_admin(&self.device.id());
         let keys = SpaceName::keys().id(self.twin());
         let counted = self.state.all_counted(&self.file.store)?;
-        let mut unreadable = BTreeSet::new();
-        for UnreadRow { op } in self.file.items()? {
+        for UnreadRow { op } in unread {
             let header = self.file.store.header(op)?;
             let Some(log) = self.state.logs.get(&header.log) else {
                 continue;

@@ -53,14 +53,6 @@ fn scene() -> Scene {
     }
 }
 
-fn ids(vault: &mut Vault) -> Vec<String> {
-    let records = records(vault, "notes").into_iter();
-    records
-        .map(|(id, _)| id)
-        .filter(|id| id != "first")
-        .collect()
-}
-
 /// How many ops there are of the laptop's log, whatever counts.
 fn held(scene: &Scene, vault: &Vault) -> u64 {
     let log = scene.origin.log_id(vault.twin());

@@ -66,14 +66,6 @@ fn scene() -> Scene {
     }
 }
 
-fn ids(vault: &mut Vault) -> Vec<String> {
-    let records = records(vault, "notes").into_iter();
-    records
-        .map(|(id, _)| id)
-        .filter(|id| id != "first")
-        .collect()
-}
-
 #[test]
 fn the_history_that_the_line_names_replaces_another() {
     let mut scene = scene();

@@ -194,7 +194,7 @@ mod tests {
             }),
             pending: Vec::new(),
             first_words,
-            set_aside: 0,
+            set_aside: Vec::new(),
             behind: Vec::new(),
             needs_update: false,
         }

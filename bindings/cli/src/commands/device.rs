@@ -230,12 +230,17 @@ fn meant<'a, T>(
 }
 
 /// What a person can call a device by: its name, or as much of its id as commands want while its name is not known.
-pub fn name(device: &DeviceInfo) -> String {
-    if device.name.is_empty() {
-        device.id.to_string().chars().take(8).collect()
+pub fn called(id: &DeviceId, name: &str) -> String {
+    if name.is_empty() {
+        id.to_string().chars().take(8).collect()
     } else {
-        printable(&device.name)
+        printable(name)
     }
+}
+
+/// The same of a device that is known.
+pub fn name(device: &DeviceInfo) -> String {
+    called(&device.id, &device.name)
 }
 
 /// What a device may do.

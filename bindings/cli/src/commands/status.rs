@@ -44,7 +44,7 @@ pub fn run(cx: &Context) -> Result<()> {
             "vetoed": pending.vetoed,
         })).collect::<Vec<_>>(),
         "contested": standing.contested,
-        "set_aside": standing.set_aside,
+        "set_aside": standing.set_aside.iter().map(|aside| aside.changes).sum::<u64>(),
         "behind": standing.behind.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "spaces": spaces,
         "vault_bytes": size,
@@ -94,7 +94,7 @@ pub fn run(cx: &Context) -> Result<()> {
         ])
         .trim_end(),
     );
-    for warning in warnings(&twin, &standing)? {
+    for warning in warnings(&twin, &standing) {
         cx.say(format!("\n{warning}"));
     }
     if !advice.is_empty() {
@@ -123,7 +123,7 @@ const fn state(standing: &Standing) -> &'static str {
 }
 
 /// What the person should know first.
-fn warnings(twin: &Twin, standing: &Standing) -> Result<Vec<String>> {
+fn warnings(twin: &Twin, standing: &Standing) -> Vec<String> {
     let mut warnings = Vec::new();
     match (standing.this, standing.pending.first()) {
         (Some(DeviceState::Active), _) => {}
@@ -172,12 +172,8 @@ fn warnings(twin: &Twin, standing: &Standing) -> Result<Vec<String>> {
                 .to_owned(),
         );
     }
-    for aside in twin.set_aside()? {
-        let id = aside.device.to_string();
-        let name = match &*aside.name {
-            "" => id.get(..8).unwrap_or(&id).to_owned(),
-            name => printable(name),
-        };
+    for aside in &standing.set_aside {
+        let name = device::called(&aside.device, &aside.name);
         warnings.push(format!(
             "Set aside, because {name} wrote it after it was removed or suspended: {} changes.\n\
              If they should count: twin device accept {name}",
@@ -194,5 +190,5 @@ fn warnings(twin: &Twin, standing: &Standing) -> Result<Vec<String>> {
     if standing.needs_update {
         warnings.push("Another device uses a newer version: update this one.".to_owned());
     }
-    Ok(warnings)
+    warnings
 }

@@ -13,13 +13,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::body::Body;
+use crate::body::{Body, waited};
 use crate::id::{DeviceId, EntryId};
 
 use super::IdentityLog;
 use super::graph::Graph;
-
-const DAY: u64 = 24 * 60 * 60 * 1000;
 
 /// A rotation by guardians that waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,7 +153,7 @@ impl IdentityLog {
         let from = veto.map_or(first, |veto| first.max(*veto));
         Some(Pending {
             rotation: id,
-            due: from.saturating_add(u64::from(days) * DAY),
+            due: waited(from, days),
             vetoed: veto.is_some(),
         })
     }

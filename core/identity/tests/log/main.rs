@@ -12,6 +12,7 @@ mod limits;
 mod order;
 mod proofs;
 mod refusals;
+mod returning;
 mod roles;
 mod rotations;
 mod settled;

@@ -12,7 +12,7 @@ use crate::common::{
 };
 
 /// A phone, an admin 2, members 3 and 4.
-fn four() -> (Twin, DeviceKeys) {
+pub(super) fn four() -> (Twin, DeviceKeys) {
     let mut twin = twin(1);
     for (number, role) in [(2, Role::Admin), (3, Role::Member), (4, Role::Member)] {
         twin.add(&device(number), role);
@@ -21,7 +21,7 @@ fn four() -> (Twin, DeviceKeys) {
     (twin, phone)
 }
 
-fn without(rotate: &Rotate, gone: &[&DeviceKeys]) -> Rotate {
+pub(super) fn without(rotate: &Rotate, gone: &[&DeviceKeys]) -> Rotate {
     let mut rotate = rotate.clone();
     rotate
         .keeps
@@ -297,52 +297,6 @@ fn a_rotation_keeps_who_is_suspended_so_or_not_and_can_keep_who_waits() {
     );
     let adds = other.add_device(&device(9), Role::Member);
     assert_eq!(other.says(&phone, &adds), Err(LogError::Rule));
-}
-
-#[test]
-fn the_words_bring_back_whom_a_thief_has_removed() {
-    let (mut twin, _) = four();
-    let member = |number| Kept {
-        device: device(number).id(),
-        role: Role::Member,
-        suspended: false,
-    };
-    twin.says(&device(2), &Body::Revoke(removal(&device(3))))
-        .unwrap();
-    assert!(twin.is_gone(&device(3)));
-    let mut rotate = without(&twin.rotation(1, &words(2)), &[&device(2)]);
-    rotate.keeps.push(member(3));
-    rotate.keeps.sort_by_key(|kept| kept.device);
-    // Nobody comes in who never was.
-    let mut stranger = rotate.clone();
-    stranger.keeps.push(member(77));
-    stranger.keeps.sort_by_key(|kept| kept.device);
-    assert_eq!(twin.rotates(stranger, &words(1), 1), Err(LogError::Rule));
-    twin.rotates(rotate, &words(1), 1).unwrap();
-    assert!(twin.has(&device(3)) && !twin.is_gone(&device(3)));
-    assert_eq!(twin.log.counts(&device(3).id(), &[1; 32]), Counts::All);
-    assert!(twin.is_gone(&device(2)));
-}
-
-#[test]
-fn who_was_named_by_a_rotation_comes_back_by_the_words_only() {
-    let (mut twin, phone) = four();
-    let all = twin.rotation(1, &words(1));
-    let mine = all.keeps.iter().find(|kept| kept.device == phone.id());
-    let mine = mine.cloned().unwrap();
-    twin.rotates(without(&all, &[&phone]), &words(1), 1)
-        .unwrap();
-    assert!(twin.is_gone(&phone));
-    let adds = twin.add_device(&phone, Role::Member);
-    assert_eq!(twin.says(&device(2), &adds), Err(LogError::Rule));
-    let mut again = twin.rotation(2, &words(1));
-    again.devices = vec![phone.statement(&twin.id(), Role::Admin)];
-    assert_eq!(twin.rotates(again, &words(1), 2), Err(LogError::Rule));
-    let mut back = twin.rotation(2, &words(1));
-    back.keeps.push(mine);
-    back.keeps.sort_by_key(|kept| kept.device);
-    twin.rotates(back, &words(1), 2).unwrap();
-    assert!(twin.has(&phone) && !twin.is_gone(&phone));
 }
 
 #[test]

@@ -7,10 +7,13 @@ mod phone;
 use std::time::Duration;
 
 use tokio::time::timeout;
-use twin_net::{FrameError, Frames, Node, Traffic};
+use twin_net::{Frames, Node, Traffic, TransportKey};
 use twin_sync::link::{Abort, abort};
+use twin_sync::session::{Side, Stay};
 
 use crate::error::{Error, Result};
+use crate::sync::{self, Meeting};
+use crate::twin::Twin;
 
 pub use new_device::{Invitation, NewDevice};
 pub use phone::PendingLink;
@@ -48,6 +51,23 @@ impl Link {
             .ok_or(Error::HungUp)
     }
 
+    /// Syncs with the other side for the first time, over a stream of its own.
+    async fn sync(
+        &self,
+        twin: &Twin,
+        side: Side,
+        peer: TransportKey,
+        stream: Frames,
+    ) -> Result<()> {
+        let meeting = Meeting {
+            side,
+            me: self.node.key(),
+            peer,
+            stay: Stay::UntilInSync,
+        };
+        sync::run_to_end(twin, meeting, stream).await
+    }
+
     /// The link has come to nothing: tells the other side by a last frame, and waits until it was read.
     async fn give_up(mut self, last: &[u8]) {
         // What the other side cannot be told, it sees by the end of the connection.
@@ -56,7 +76,7 @@ impl Link {
     }
 
     async fn close(self) {
-        let _: std::result::Result<(), FrameError> = self.frames.finish().await;
+        let _ = self.frames.finish().await;
         self.node.shutdown().await;
     }
 

@@ -12,13 +12,12 @@ use twin_net::{
 use twin_sync::link::LinkError;
 use twin_sync::link::new_device::{self, Admitted, Joining, Material, Progress, Waiting};
 use twin_sync::link::offer::{OFFER_LIFE, Offer};
-use twin_sync::session::{Side, Stay};
+use twin_sync::session::Side;
 use twin_vault::{Unlock, Vault};
 
 use crate::error::{Error, Result};
 use crate::platform::{Clock, SystemClock, rng};
 use crate::recovery::{self, Means};
-use crate::sync::{self, Meeting};
 use crate::twin::{Twin, check_name};
 
 use super::{ANSWER_TIME, Link};
@@ -146,7 +145,7 @@ impl Invitation {
         twin.set_device_name(device_name)?;
         let finish = async {
             link.send(&admitted.done()).await?;
-            first_sync(&twin, &link.node, &mut self.events, self.phone).await
+            link.first_sync(&twin, &mut self.events, self.phone).await
         };
         // The vault is there, and this device is in the log.
         let finished = finish.await;
@@ -174,7 +173,7 @@ impl Invitation {
         new_device::receive_done(&link.answer().await?)?;
         let twin = rotated.make_vault(dir, unlock, device_name)?;
         let finished = if twin.is_admin() {
-            first_sync(&twin, &link.node, &mut self.events, self.phone).await
+            link.first_sync(&twin, &mut self.events, self.phone).await
         } else {
             Ok(())
         };
@@ -197,6 +196,19 @@ impl Link {
             Progress::Material(material) => Ok(*material),
             _ => Err(Error::OtherPurpose),
         }
+    }
+
+    /// The phone begins.
+    async fn first_sync(
+        &self,
+        twin: &Twin,
+        events: &mut Events,
+        phone: TransportKey,
+    ) -> Result<()> {
+        let (_, stream) = timeout(ANSWER_TIME, next_stream(events, Protocol::Sync))
+            .await
+            .map_err(|_| Error::TooSlow)??;
+        self.sync(twin, Side::Responder, phone, stream).await
     }
 
     /// Takes what the other side sends once the person has typed the code there.
@@ -222,24 +234,6 @@ fn make_vault(admitted: &Admitted, dir: &Path, unlock: Unlock<'_>) -> Result<Vau
         &grants,
         &mut rng(),
     )?)
-}
-
-async fn first_sync(
-    twin: &Twin,
-    node: &Node,
-    events: &mut Events,
-    peer: TransportKey,
-) -> Result<()> {
-    let (_, stream) = timeout(ANSWER_TIME, next_stream(events, Protocol::Sync))
-        .await
-        .map_err(|_| Error::TooSlow)??;
-    let meeting = Meeting {
-        side: Side::Responder,
-        me: node.key(),
-        peer,
-        stay: Stay::UntilInSync,
-    };
-    sync::run_to_end(twin, meeting, stream).await
 }
 
 async fn next_stream(events: &mut Events, wanted: Protocol) -> Result<(TransportKey, Frames)> {

@@ -7,12 +7,11 @@ use twin_net::{Address, Config, Node, Protocol, Reach, Traffic, TransportKey};
 use twin_sync::link::LinkError;
 use twin_sync::link::offer::Offer;
 use twin_sync::link::phone::{self, Confirmed, Inviter, Unconfirmed};
-use twin_sync::session::{Side, Stay};
+use twin_sync::session::Side;
 
 use crate::activity::What;
 use crate::error::{Error, Result};
 use crate::platform::rng;
-use crate::sync::{self, Meeting};
 use crate::twin::Twin;
 
 use super::Link;
@@ -120,7 +119,7 @@ impl PendingLink {
                 link.send(&frame).await?;
             }
             confirmed.receive_done(&link.answer().await?)?;
-            sync_with(&twin, &link.node, peer).await
+            link.begin_sync(&twin, peer).await
         };
         let finished = hand_over.await;
         link.end(finished, device).await
@@ -136,7 +135,7 @@ impl PendingLink {
         twin.notify();
         link.send(&confirmed.done()).await?;
         let finished = if is_in {
-            sync_with(&twin, &link.node, peer).await
+            link.begin_sync(&twin, peer).await
         } else {
             Ok(())
         };
@@ -156,6 +155,12 @@ impl PendingLink {
 }
 
 impl Link {
+    /// This side begins the first sync.
+    async fn begin_sync(&self, twin: &Twin, peer: TransportKey) -> Result<()> {
+        let stream = self.node.open(peer, Protocol::Sync).await?;
+        self.sync(twin, Side::Initiator, peer, stream).await
+    }
+
     /// Sends a device what it needs to recover the twin, and takes the rotation by which it comes in. Returns whether it
     /// is in at once.
     async fn rotation(&mut self, twin: &Twin, confirmed: &Confirmed) -> Result<bool> {
@@ -176,18 +181,6 @@ impl Link {
         vault.merge_due(now)?;
         Ok(vault.come_in(&entry)?)
     }
-}
-
-/// Syncs with the other side of a link for the first time.
-async fn sync_with(twin: &Twin, node: &Node, peer: TransportKey) -> Result<()> {
-    let stream = node.open(peer, Protocol::Sync).await?;
-    let meeting = Meeting {
-        side: Side::Initiator,
-        me: node.key(),
-        peer,
-        stay: Stay::UntilInSync,
-    };
-    sync::run_to_end(twin, meeting, stream).await
 }
 
 /// A new device that hangs up on the first frame, or leaves it unanswered, has another phone already, or its offer is over.

@@ -67,6 +67,15 @@ pub fn meet(vaults: &mut [&mut Vault], now: u64) {
     }
 }
 
+/// The ids of all notes but the one that [`family`] begins with.
+pub fn ids(vault: &mut Vault) -> Vec<String> {
+    let records = records(vault, "notes").into_iter();
+    records
+        .map(|(id, _)| id)
+        .filter(|id| id != "first")
+        .collect()
+}
+
 /// All grants that a vault holds.
 pub fn grants(vault: &Vault) -> Vec<Grant> {
     let ids = vault.grants().unwrap().into_iter();
