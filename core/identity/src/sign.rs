@@ -61,7 +61,34 @@ pub(crate) fn sign(key: &SigningKey, what: Use, twin: &TwinId, id: &[u8; 32]) ->
     key.sign(&message(what, twin, id)).to_bytes()
 }
 
-/// Verifies a device's signature.
+/// A device's verifying key, unpacked: to unpack it takes a tenth of the time of a verification, and a device signs
+/// many times.
+#[derive(Debug, Clone)]
+pub struct Verifier(VerifyingKey);
+
+impl Verifier {
+    /// Unpacks the key of a device.
+    pub fn new(device: &DeviceId) -> Result<Self, SignatureError> {
+        let key = VerifyingKey::from_bytes(device.as_bytes());
+        key.map(Self).map_err(|_| SignatureError)
+    }
+
+    /// Verifies a signature of the device.
+    pub fn verify(
+        &self,
+        what: Use,
+        twin: &TwinId,
+        id: &[u8; 32],
+        signature: &Signature,
+    ) -> Result<(), SignatureError> {
+        let signature = ed25519_dalek::Signature::from_bytes(signature);
+        let message = message(what, twin, id);
+        let verified = self.0.verify_strict(&message, &signature);
+        verified.map_err(|_| SignatureError)
+    }
+}
+
+/// Verifies one signature of a device.
 pub fn verify(
     device: &DeviceId,
     what: Use,
@@ -69,8 +96,5 @@ pub fn verify(
     id: &[u8; 32],
     signature: &Signature,
 ) -> Result<(), SignatureError> {
-    let key = VerifyingKey::from_bytes(device.as_bytes()).map_err(|_| SignatureError)?;
-    let signature = ed25519_dalek::Signature::from_bytes(signature);
-    key.verify_strict(&message(what, twin, id), &signature)
-        .map_err(|_| SignatureError)
+    Verifier::new(device)?.verify(what, twin, id, signature)
 }

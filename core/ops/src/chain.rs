@@ -1,6 +1,7 @@
 //! Chains: every op names the one before it, header and signature.
 
 use twin_identity::id::TwinId;
+use twin_identity::sign::Verifier;
 
 use crate::op::{Link, Op, OpError, Origin};
 
@@ -35,6 +36,7 @@ pub fn verify_run(
     run: &[Op],
 ) -> Result<Option<Head>, ChainError> {
     let log = origin.log_id(twin);
+    let device = Verifier::new(&origin.device).map_err(OpError::from)?;
     let mut height = head.map_or(0, |head| head.height);
     let mut link = head.map(|head| head.link);
     for op in run {
@@ -49,7 +51,7 @@ pub fn verify_run(
         if header.log != log || header.seq != height || header.prev != link {
             return Err(ChainError::Broken);
         }
-        op.verify(&origin.device, twin)?;
+        op.verify(&device, twin)?;
         link = Some(op.link());
     }
     Ok(link.map(|link| Head { height, link }))

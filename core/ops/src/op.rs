@@ -11,7 +11,7 @@ use twin_identity::device::DeviceKeys;
 use twin_identity::entry::{SUITE, VERSION};
 use twin_identity::id::{DeviceId, TwinId};
 use twin_identity::id_type;
-use twin_identity::sign::{self, Signature, SignatureError, Use};
+use twin_identity::sign::{Signature, SignatureError, Use, Verifier};
 
 use crate::epoch::EpochId;
 use crate::space::SpaceId;
@@ -258,13 +258,13 @@ impl Op {
     }
 
     /// Verifies the signature of this op alone; a run of ops is cheaper through [`crate::chain`].
-    pub fn verify(&self, device: &DeviceId, twin: &TwinId) -> Result<(), OpError> {
+    pub fn verify(&self, device: &Verifier, twin: &TwinId) -> Result<(), OpError> {
         #[cfg(twin_break)]
         if twin_identity::broken::is("op_signature_unchecked") {
             return Ok(());
         }
         let id = context::OP.hash([self.header_bytes.as_slice()]);
-        Ok(sign::verify(device, Use::Op, twin, &id, &self.signature)?)
+        Ok(device.verify(Use::Op, twin, &id, &self.signature)?)
     }
 }
 

@@ -7,7 +7,7 @@ use twin_identity::entry::Entry;
 use twin_identity::id::DeviceId;
 use twin_identity::log::{Counts, IdentityLog, LogError};
 use twin_identity::secret::Secret;
-use twin_identity::sign::{Signature, Use};
+use twin_identity::sign::{Signature, Use, Verifier};
 use twin_ops::chain::{ChainError, Head, verify_run};
 use twin_ops::epoch::DiscoveryKey;
 use twin_ops::grant::GrantId;
@@ -302,7 +302,8 @@ impl Vault {
         new: &[Op],
     ) -> Result<()> {
         let id = origin.log_id(self.twin());
-        let forked = |op: &Op| match op.verify(&origin.device, self.twin()) {
+        let device = Verifier::new(&origin.device).map_err(OpError::from)?;
+        let forked = |op: &Op| match op.verify(&device, self.twin()) {
             Ok(()) if op.header().log == id => Err(VaultError::Fork),
             Ok(()) => Err(ChainError::Broken.into()),
             Err(error) => Err(error.into()),

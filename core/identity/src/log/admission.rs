@@ -8,7 +8,7 @@ use crate::body::{Body, Rotate};
 use crate::device::Role;
 use crate::entry::Entry;
 use crate::id::DeviceId;
-use crate::sign::{self, SignatureError, Use};
+use crate::sign::{SignatureError, Use, Verifier};
 
 use super::graph::Bits;
 use super::term::{Device, Start, Term, raise};
@@ -102,6 +102,11 @@ impl IdentityLog {
 
     fn keep(&mut self, entry: Entry, past: Bits) -> usize {
         self.unseen |= is_timed(&entry);
+        for statement in entry.body.names() {
+            let id = statement.device.id;
+            let key = Verifier::new(&id).map(|key| (id, key));
+            self.keys.extend(key);
+        }
         let entry = Arc::new(entry);
         self.entries.insert(entry.id, Arc::clone(&entry));
         self.graph.add(entry, past)
@@ -383,7 +388,8 @@ impl IdentityLog {
             return Ok(());
         }
         let id = entry.id.as_bytes();
-        sign::verify(signer, Use::Entry, &self.twin, id, &signature)?;
+        let signer = self.keys.get(signer).ok_or(SignatureError)?;
+        signer.verify(Use::Entry, &self.twin, id, &signature)?;
         Ok(())
     }
 }

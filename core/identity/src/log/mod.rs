@@ -31,7 +31,7 @@ use crate::device::Role;
 use crate::entry::{Entry, Genesis};
 use crate::id::{DeviceId, EntryId, TwinId};
 use crate::seal::SealingPublic;
-use crate::sign::SignatureError;
+use crate::sign::{SignatureError, Verifier};
 
 use graph::Graph;
 use path::Path;
@@ -107,6 +107,8 @@ pub struct IdentityLog {
     /// How things stand at the ends of branches, given their pasts alone: only to be quick.
     tips: BTreeMap<usize, Term>,
     path: Path,
+    /// The verifying keys of all devices that were ever named.
+    keys: BTreeMap<DeviceId, Verifier>,
     unverified: usize,
     /// When this replica first saw each rotation and veto, in milliseconds since the Unix epoch.
     seen: BTreeMap<EntryId, u64>,
@@ -127,6 +129,7 @@ impl IdentityLog {
             terms: BTreeMap::new(),
             tips: BTreeMap::new(),
             path: Path::default(),
+            keys: BTreeMap::new(),
             unverified: 0,
             seen: BTreeMap::new(),
             unseen: false,
