@@ -3,9 +3,9 @@
 //! One grant seals the keys of several spaces to several devices at once. The keys are sealed once under a section
 //! key, and each device gets the section keys sealed to itself: about 1.2 kB a device, however many the spaces.
 
-use minicbor::data::Type;
-use minicbor::decode::Decoder;
-use minicbor::encode::{self, Encoder, Write};
+mod recipient;
+mod section;
+
 use minicbor::{Decode, Encode};
 use rand_core::CryptoRng;
 use twin_identity::aead::{AeadError, DataKey};
@@ -17,17 +17,16 @@ use twin_identity::id::{DeviceId, EntryId, TwinId};
 use twin_identity::id_type;
 use twin_identity::log::{IdentityLog, MAX_DEVICES};
 use twin_identity::seal::{SEAL_OVERHEAD, SealError, SealingKey};
-use twin_identity::secret::Secret;
 use twin_identity::sign::{self, Signature, SignatureError, Use};
 use zeroize::Zeroizing;
 
-use crate::epoch::EpochKey;
 use crate::space::{Audience, SpaceName};
+
+pub use recipient::{Recipient, Recipients};
+pub use section::{GrantedKey, MAX_GRANTED_KEYS};
 
 /// The most bytes of a signed grant.
 pub const MAX_GRANT_LEN: usize = 256 << 10;
-/// The most epoch keys in one grant.
-pub const MAX_GRANTED_KEYS: usize = 1024;
 
 /// The most recipients of a grant: devices that were added at the same time may be more than [`MAX_DEVICES`].
 const MAX_WRAPS: usize = 3 * MAX_DEVICES + 2;
@@ -38,21 +37,6 @@ const INFO: &[u8] = b"digital-twin v1 grant";
 id_type! {
     /// A grant: hash of the unsigned grant.
     GrantId
-}
-
-/// An epoch key with the space that it is for.
-#[derive(Debug, PartialEq, Eq)]
-pub struct GrantedKey {
-    /// The space.
-    pub space: SpaceName,
-    /// The key.
-    pub key: EpochKey,
-    /// The key of the epoch before, sealed under this one; `None` for a space's first epoch.
-    pub predecessor: Option<Vec<u8>>,
-    /// The rotation under which the epoch was begun.
-    pub base: EntryId,
-    /// Heads of the identity log that whoever began the epoch knew: who was out by then has never had the key.
-    pub heads: Vec<EntryId>,
 }
 
 /// A signed grant.
@@ -115,21 +99,7 @@ struct RawGrant {
     base: EntryId,
 }
 
-/// To whom section keys are sealed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Recipient {
-    /// A device.
-    Device(DeviceId),
-    /// The recovery words.
-    Words,
-    /// The guardians, if the person wants them to be able to bring the data back.
-    Guardians,
-}
-
 const SECTION_KEY_LEN: usize = 32;
-const WORDS: u8 = 0;
-const GUARDIANS: u8 = 1;
-
 /// The section keys sealed to one recipient: 32 bytes for members, 64 for all others.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -141,43 +111,12 @@ struct Wrap {
 }
 
 #[derive(Encode, Decode)]
-#[cbor(map)]
-struct RawKey {
-    #[n(0)]
-    space: SpaceName,
-    #[cbor(n(1), with = "cbor::fixed")]
-    key: [u8; 32],
-    #[cbor(n(2), with = "minicbor::bytes")]
-    predecessor: Option<Vec<u8>>,
-    #[n(3)]
-    heads: Vec<EntryId>,
-    #[n(4)]
-    base: EntryId,
-}
-
-impl Drop for RawKey {
-    fn drop(&mut self) {
-        zeroize::Zeroize::zeroize(&mut self.key);
-    }
-}
-
-#[derive(Encode, Decode)]
 #[cbor(array)]
 struct SignedGrant {
     #[cbor(n(0), with = "minicbor::bytes")]
     grant: Vec<u8>,
     #[cbor(n(1), with = "cbor::fixed")]
     signature: Signature,
-}
-
-/// Whom a grant is for.
-pub enum Recipients<'a> {
-    /// Every device that may take part now, the recovery words, and guardians who are to hold the data too.
-    All,
-    /// One device that has just been added.
-    One(&'a DeviceId),
-    /// The recovery words, and guardians who are to hold the data too.
-    Words,
 }
 
 impl Grant {
@@ -196,8 +135,8 @@ impl Grant {
         }
         let twin = log.twin();
         let (for_members, for_admins) = (DataKey::random(rng), DataKey::random(rng));
-        let members = seal_section(&for_members, Audience::Members, twin, keys, rng)?;
-        let admins = seal_section(&for_admins, Audience::Admins, twin, keys, rng)?;
+        let members = section::seal(&for_members, Audience::Members, twin, keys, rng)?;
+        let admins = section::seal(&for_admins, Audience::Admins, twin, keys, rng)?;
         let aad = wrap_aad(twin, &members, &admins);
         let mut both = Zeroizing::new(for_members.secret().expose().to_vec());
         both.extend_from_slice(for_admins.secret().expose());
@@ -374,7 +313,7 @@ impl Grant {
         let (for_members, for_admins) = section_keys
             .split_at_checked(SECTION_KEY_LEN)
             .ok_or(GrantError::Section(AeadError::Open))?;
-        let mut keys = open_section(for_members, Audience::Members, twin, &self.body.members)?;
+        let mut keys = section::open(for_members, Audience::Members, twin, &self.body.members)?;
         let by_admin = log.role_at(&self.signer(), self.base(), self.heads()) == Some(Role::Admin);
         // Devices find each other by the key of the members' space: what a member gives opens what is old, and nobody
         // writes with it, so that none can split them by giving another.
@@ -386,7 +325,7 @@ impl Grant {
         }
         // What a member says about the admins' space counts for nothing.
         if !for_admins.is_empty() && by_admin {
-            keys.extend(open_section(
+            keys.extend(section::open(
                 for_admins,
                 Audience::Admins,
                 twin,
@@ -407,92 +346,6 @@ impl Grant {
 fn wrap_aad(twin: &TwinId, members: &[u8], admins: &[u8]) -> [u8; 32] {
     let len = (members.len() as u64).to_be_bytes();
     context::GRANT_AAD.hash([twin.as_bytes().as_slice(), &len, members, admins])
-}
-
-fn section_aad(audience: Audience, twin: &TwinId) -> Vec<u8> {
-    let mut aad = twin.as_bytes().to_vec();
-    aad.push(match audience {
-        Audience::Members => 0,
-        Audience::Admins => 1,
-    });
-    aad
-}
-
-fn seal_section(
-    section: &DataKey,
-    audience: Audience,
-    twin: &TwinId,
-    keys: &[GrantedKey],
-    rng: &mut impl CryptoRng,
-) -> Result<Vec<u8>, GrantError> {
-    let raw: Vec<RawKey> = keys
-        .iter()
-        .filter(|granted| granted.space.audience() == audience)
-        .map(|granted| RawKey {
-            space: granted.space.clone(),
-            key: *granted.key.secret().expose(),
-            predecessor: granted.predecessor.clone(),
-            heads: granted.heads.clone(),
-            base: granted.base,
-        })
-        .collect();
-    let plaintext = Zeroizing::new(cbor::encode(&raw));
-    Ok(section.seal(&section_aad(audience, twin), &plaintext, rng)?)
-}
-
-fn open_section(
-    section: &[u8],
-    audience: Audience,
-    twin: &TwinId,
-    sealed: &[u8],
-) -> Result<Vec<GrantedKey>, GrantError> {
-    let key = DataKey::new(Secret::from_slice(section).ok_or(AeadError::Open)?);
-    let plaintext = key.open(&section_aad(audience, twin), sealed)?;
-    let raw: Vec<RawKey> = cbor::decode(&plaintext, MAX_GRANT_LEN)?;
-    if raw.len() > MAX_GRANTED_KEYS || raw.iter().any(|raw| raw.heads.len() > MAX_PREVS) {
-        return Err(GrantError::TooLarge);
-    }
-    if raw.iter().any(|raw| raw.space.audience() != audience) {
-        return Err(GrantError::NotAllowed);
-    }
-    Ok(raw
-        .iter()
-        .map(|raw| GrantedKey {
-            space: raw.space.clone(),
-            key: EpochKey::new(Secret::new(raw.key)),
-            predecessor: raw.predecessor.clone(),
-            heads: raw.heads.clone(),
-            base: raw.base,
-        })
-        .collect())
-}
-
-/// A device is its id, the others are small numbers.
-impl<C> Encode<C> for Recipient {
-    fn encode<W: Write>(
-        &self,
-        e: &mut Encoder<W>,
-        c: &mut C,
-    ) -> Result<(), encode::Error<W::Error>> {
-        match self {
-            Self::Device(device) => device.encode(e, c),
-            Self::Words => e.u8(WORDS)?.ok(),
-            Self::Guardians => e.u8(GUARDIANS)?.ok(),
-        }
-    }
-}
-
-impl<'b, C> Decode<'b, C> for Recipient {
-    fn decode(d: &mut Decoder<'b>, c: &mut C) -> Result<Self, minicbor::decode::Error> {
-        if d.datatype()? == Type::Bytes {
-            return DeviceId::decode(d, c).map(Self::Device);
-        }
-        match d.u8()? {
-            WORDS => Ok(Self::Words),
-            GUARDIANS => Ok(Self::Guardians),
-            _ => Err(minicbor::decode::Error::message("recipient")),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,10 @@
 use chacha20_rng::ChaCha20Rng;
 use chacha20_rng::rand_core::SeedableRng;
 
+use twin_identity::secret::Secret;
+
 use super::*;
+use crate::epoch::EpochKey;
 
 /// A grant with so many heads and recipients; nobody has signed it.
 fn grant(heads: usize, wraps: usize) -> Vec<u8> {
@@ -35,7 +38,7 @@ fn grant(heads: usize, wraps: usize) -> Vec<u8> {
 }
 
 /// A section with so many keys, each begun at so many heads.
-fn section(keys: usize, heads: usize) -> Result<usize, GrantError> {
+fn keys_of_section(keys: usize, heads: usize) -> Result<usize, GrantError> {
     let rng = &mut ChaCha20Rng::seed_from_u64(1);
     let twin = TwinId::from_bytes(&[1; 33]).unwrap();
     let secret = [2; 32];
@@ -49,16 +52,16 @@ fn section(keys: usize, heads: usize) -> Result<usize, GrantError> {
         })
         .collect();
     let key = DataKey::new(Secret::new(secret));
-    let sealed = seal_section(&key, Audience::Members, &twin, &granted, rng)?;
-    open_section(&secret, Audience::Members, &twin, &sealed).map(|keys| keys.len())
+    let sealed = section::seal(&key, Audience::Members, &twin, &granted, rng)?;
+    section::open(&secret, Audience::Members, &twin, &sealed).map(|keys| keys.len())
 }
 
 #[test]
 fn keys_in_a_section_are_counted() {
-    assert_eq!(section(MAX_GRANTED_KEYS, 1), Ok(MAX_GRANTED_KEYS));
-    assert_eq!(section(1, MAX_PREVS), Ok(1));
+    assert_eq!(keys_of_section(MAX_GRANTED_KEYS, 1), Ok(MAX_GRANTED_KEYS));
+    assert_eq!(keys_of_section(1, MAX_PREVS), Ok(1));
     for (keys, heads) in [(MAX_GRANTED_KEYS + 1, 1), (1, MAX_PREVS + 1)] {
-        assert_eq!(section(keys, heads), Err(GrantError::TooLarge));
+        assert_eq!(keys_of_section(keys, heads), Err(GrantError::TooLarge));
     }
 }
 
