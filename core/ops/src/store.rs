@@ -1,7 +1,7 @@
 //! What sync needs from a device's store, without knowing how it stores.
 
 use minicbor::{Decode, Encode};
-use twin_identity::id::{DeviceId, EntryId};
+use twin_identity::id::DeviceId;
 use twin_identity::log::IdentityLog;
 use twin_identity::secret::Secret;
 use twin_identity::sign::Signature;
@@ -88,12 +88,6 @@ pub trait OpStore {
     /// rotation by guardians is first seen, its delay is counted.
     fn add_entries(&mut self, now: u64, entries: &[Vec<u8>]) -> Result<Taken, Self::Error>;
 
-    /// The signed bytes of an identity log entry.
-    fn entry(&self, id: &EntryId) -> Option<Vec<u8>> {
-        let entry = self.identity().entries().get(id)?;
-        Some(entry.to_bytes().to_vec())
-    }
-
     /// The ids of the grants held by devices that are in and not suspended, sorted. What others have granted is given
     /// anew by those who are left.
     fn grants(&self) -> Result<Vec<GrantId>, Self::Error>;
@@ -105,13 +99,11 @@ pub trait OpStore {
     fn add_grants(&mut self, grants: &[Vec<u8>]) -> Result<Taken, Self::Error>;
 
     /// The keys that this device may have and has not, at most [`MAX_WANTS`], sorted.
-    fn wants(&self) -> Result<Vec<Want>, Self::Error> {
-        Ok(Vec::new())
-    }
+    fn wants(&self) -> Result<Vec<Want>, Self::Error>;
 
     /// Takes note of the keys that another device lacks, so that those which it may have and which are here are given to
     /// it.
-    fn asked(&mut self, _device: &DeviceId, _wants: &[Want]) {}
+    fn asked(&mut self, device: &DeviceId, wants: &[Want]);
 
     /// All logs with their heads as far as they count (see [`IdentityLog::counts`]), sorted by log.
     fn heads(&self) -> Result<Vec<LogHead>, Self::Error>;
@@ -124,9 +116,7 @@ pub trait OpStore {
 
     /// Whether what is here of a log is known to be what counts of it: its device is out, and it has the head that the
     /// line of the device names. A peer that has another history takes this one then. A store that cannot tell says no.
-    fn is_settled(&self, _log: &LogId) -> Result<bool, Self::Error> {
-        Ok(false)
-    }
+    fn is_settled(&self, log: &LogId) -> Result<bool, Self::Error>;
 
     /// The ops of a log after the first `after`, oldest first, as many as fit into `budget` bytes but at least one if
     /// there is one.

@@ -242,7 +242,9 @@ impl<S: OpStore + ?Sized> Session<S> {
         self.progress = true;
         Ok(Some(match lack {
             Lack::Entries(ids) => {
-                let (sent, batch) = batch(ids, |id| Ok(store.entry(id)))?;
+                let entries = store.identity().entries();
+                let bytes = |id: &_| entries.get(id).map(|entry| entry.to_bytes().to_vec());
+                let (sent, batch) = batch(ids, |id| Ok(bytes(id)))?;
                 self.peer.has_entries(sent);
                 Message::Entries(batch)
             }

@@ -13,7 +13,7 @@ use twin_ops::chain::{Head, verify_run};
 use twin_ops::epoch::DiscoveryKey;
 use twin_ops::grant::{Grant, GrantId};
 use twin_ops::op::{Link, LogId, Op, Origin};
-use twin_ops::store::{LogHead, OpStore, Taken};
+use twin_ops::store::{LogHead, OpStore, Taken, Want};
 
 pub struct Replica {
     pub keys: DeviceKeys,
@@ -94,6 +94,12 @@ impl OpStore for Replica {
         Ok(taken)
     }
 
+    fn wants(&self) -> Result<Vec<Want>, Infallible> {
+        Ok(Vec::new())
+    }
+
+    fn asked(&mut self, _: &DeviceId, _: &[Want]) {}
+
     fn heads(&self) -> Result<Vec<LogHead>, Infallible> {
         let heads = self.logs.iter();
         Ok(heads
@@ -113,6 +119,10 @@ impl OpStore for Replica {
     fn link_at(&self, log: &LogId, seq: u64) -> Result<Option<Link>, Infallible> {
         let op = self.ops(log).iter().find(|op| op.header().seq == seq);
         Ok(op.map(Op::link))
+    }
+
+    fn is_settled(&self, _: &LogId) -> Result<bool, Infallible> {
+        Ok(false)
     }
 
     fn read_run(&self, log: &LogId, after: u64, _: usize) -> Result<Vec<Vec<u8>>, Infallible> {

@@ -13,7 +13,7 @@ use twin_ops::epoch::DiscoveryKey;
 use twin_ops::grant::GrantId;
 use twin_ops::op::{Link, LogId, Origin};
 use twin_ops::space::SpaceName;
-use twin_ops::store::{LogHead, OpStore, Taken};
+use twin_ops::store::{LogHead, OpStore, Taken, Want};
 use twin_sync::machine::Machine;
 use twin_sync::session::{Session, Side, Stay};
 use twin_sync::transport::TransportKey;
@@ -169,6 +169,12 @@ impl OpStore for Loot {
         Ok(Taken::default())
     }
 
+    fn wants(&self) -> Result<Vec<Want>, Infallible> {
+        Ok(Vec::new())
+    }
+
+    fn asked(&mut self, _: &DeviceId, _: &[Want]) {}
+
     fn heads(&self) -> Result<Vec<LogHead>, Infallible> {
         Ok(Vec::new())
     }
@@ -179,6 +185,10 @@ impl OpStore for Loot {
 
     fn link_at(&self, _: &LogId, _: u64) -> Result<Option<Link>, Infallible> {
         Ok(None)
+    }
+
+    fn is_settled(&self, _: &LogId) -> Result<bool, Infallible> {
+        Ok(false)
     }
 
     fn read_run(&self, _: &LogId, _: u64, _: usize) -> Result<Vec<Vec<u8>>, Infallible> {
