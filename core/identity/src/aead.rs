@@ -259,6 +259,19 @@ mod tests {
     }
 
     #[test]
+    fn a_salt_is_fresh_and_made_of_what_is_sealed() {
+        let key = DataKey::new(Secret::new([1; 32]));
+        let rng = || ChaCha20Rng::seed_from_u64(7);
+        let salt = |fields: &[&[u8]], rng: &mut ChaCha20Rng| key.salt(fields.iter().copied(), rng);
+        let one = salt(&[b"one"], &mut rng());
+        assert_eq!(one, salt(&[b"one"], &mut rng()));
+        assert_ne!(one, salt(&[b"two"], &mut rng()));
+        let mut moved = rng();
+        assert_eq!(one, salt(&[b"one"], &mut moved));
+        assert_ne!(one, salt(&[b"one"], &mut moved));
+    }
+
+    #[test]
     fn a_stuck_random_generator_repeats_no_nonce() {
         let key = DataKey::new(Secret::new([1; 32]));
         let rng = || ChaCha20Rng::seed_from_u64(7);

@@ -263,6 +263,19 @@ mod tests {
     }
 
     #[test]
+    fn maps_are_as_deep_as_lists_by_their_values_and_by_their_keys() {
+        let by_values = |depth| [[0xa1, 0].repeat(depth), vec![0]].concat();
+        let by_keys = |depth| [vec![0xa1; depth], vec![0; depth + 1]].concat();
+        for (deep, deeper) in [
+            (by_values(MAX_DEPTH), by_values(MAX_DEPTH + 1)),
+            (by_keys(MAX_DEPTH), by_keys(MAX_DEPTH + 1)),
+        ] {
+            assert_eq!(check(&deep, 100), Ok(()));
+            assert_eq!(check(&deeper, 100), Err(CborError::Malformed));
+        }
+    }
+
+    #[test]
     fn length_and_depth_are_bounded() {
         let good = hex("a2000103420102");
         assert_eq!(

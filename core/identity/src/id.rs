@@ -195,6 +195,12 @@ mod tests {
     }
 
     #[test]
+    fn a_twin_id_is_read_as_it_was_written() {
+        let id = TwinId::from_hash([7; 32]);
+        assert_eq!(crate::cbor::decode(&crate::cbor::encode(&id), 64), Ok(id));
+    }
+
+    #[test]
     fn refuses_damage_and_the_future() {
         let text = TwinId::from_hash([7; 32]).to_string();
         let mut damaged = text.clone();

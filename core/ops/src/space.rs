@@ -101,3 +101,23 @@ impl<'b, C> Decode<'b, C> for SpaceName {
         Self::any(d.str()?).map_err(minicbor::decode::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_short_and_plain() {
+        let longest = "n".repeat(MAX_SPACE_NAME);
+        for name in ["n", "Grüße 1", &longest] {
+            let made = SpaceName::new(name);
+            assert_eq!(made.as_ref().map(SpaceName::as_str), Ok(name));
+        }
+        let too_long = "n".repeat(MAX_SPACE_NAME + 1);
+        for name in ["", "a/b", "a\nb", "\u{7f}", &too_long] {
+            assert_eq!(SpaceName::new(name), Err(SpaceNameError::Invalid));
+        }
+        assert_eq!(SpaceName::new("~mine"), Err(SpaceNameError::Reserved));
+        assert!(SpaceName::any("~mine").is_ok(), "of a later version");
+    }
+}

@@ -7,7 +7,7 @@ mod common;
 use common::{device, origin, space_key, twin_id, write};
 use proptest::prelude::*;
 use twin_identity::cbor::CborError;
-use twin_identity::sign::SignatureError;
+use twin_identity::sign::{SignatureError, Verifier};
 use twin_ops::chain::{ChainError, Head, verify_run};
 use twin_ops::change::Change;
 use twin_ops::op::{MAX_OP_LEN, MAX_PARTS, Op, OpError, Origin, Part, Place};
@@ -22,6 +22,10 @@ fn log(origin: &Origin, height: u64) -> Vec<Op> {
         ops.push(write(origin, seq, prev, &texts));
     }
     ops
+}
+
+fn verifier(number: u8) -> Verifier {
+    Verifier::new(&device(number).id()).unwrap()
 }
 
 fn head(ops: &[Op]) -> Option<Head> {
@@ -67,7 +71,7 @@ fn an_op_survives_the_wire() {
     for op in log(&origin(1), 2) {
         let read = Op::from_bytes(&op.to_bytes()).unwrap();
         assert_eq!(read, op);
-        assert_eq!(read.verify(&device(1).id(), &twin_id()), Ok(()));
+        assert_eq!(read.verify(&verifier(1), &twin_id()), Ok(()));
         assert_eq!(open(&read, 1), format!("two of {}", op.header().seq));
     }
 }
@@ -76,11 +80,11 @@ fn an_op_survives_the_wire() {
 fn a_signature_is_of_one_device_in_one_twin() {
     let op = &log(&origin(1), 1)[0];
     let forged = Err(OpError::Signature(SignatureError));
-    assert_eq!(op.verify(&device(2).id(), &twin_id()), forged);
+    assert_eq!(op.verify(&verifier(2), &twin_id()), forged);
     let mut other = *twin_id().as_bytes();
     other[9] ^= 1;
     let other = twin_identity::id::TwinId::from_bytes(&other).unwrap();
-    assert_eq!(op.verify(&device(1).id(), &other), forged);
+    assert_eq!(op.verify(&verifier(1), &other), forged);
 }
 
 #[test]
@@ -237,12 +241,39 @@ fn an_op_has_its_limits() {
         Err(OpError::TooLarge)
     );
     assert_eq!(sign(vec![vec![0; MAX_OP_LEN]]), Err(OpError::TooLarge));
-    assert!(sign(vec![vec![0; 48]; MAX_PARTS]).is_ok());
+    let full = sign(vec![vec![0; 48]; MAX_PARTS]).unwrap();
+    assert_eq!(Op::from_bytes(&full.to_bytes()), Ok(full));
+    // A part has at least its tag.
+    for (len, reads) in [(0, false), (15, false), (16, true)] {
+        let op = sign(vec![vec![0; len]]).unwrap();
+        assert_eq!(Op::from_bytes(&op.to_bytes()).is_ok(), reads);
+    }
+    // As long as it may be, and a byte longer.
+    let overhead = sign(vec![vec![0; 1 << 19]]).unwrap().to_bytes().len() - (1 << 19);
+    let longest = MAX_OP_LEN - overhead;
+    let op = sign(vec![vec![0; longest]]).unwrap();
+    assert_eq!(op.to_bytes().len(), MAX_OP_LEN);
+    assert_eq!(sign(vec![vec![0; longest + 1]]), Err(OpError::TooLarge));
     let long = vec![0; MAX_OP_LEN + 1];
     assert!(matches!(
         Op::from_bytes(&long),
         Err(OpError::Format(CborError::TooLong { .. }))
     ));
+}
+
+#[test]
+fn only_the_first_op_follows_nothing() {
+    let prev = Some(write(&origin(1), 1, None, &["one".to_owned()]).link());
+    let reread = |seq, prev| {
+        let op = write(&origin(1), seq, prev, &["a part".to_owned()]);
+        Op::from_bytes(&op.to_bytes()).map(|_| ())
+    };
+    assert_eq!(reread(1, None), Ok(()));
+    assert_eq!(reread(2, prev), Ok(()));
+    for (seq, prev) in [(0, None), (0, prev), (1, prev), (2, None)] {
+        let malformed = Err(OpError::Format(CborError::Malformed));
+        assert_eq!(reread(seq, prev), malformed);
+    }
 }
 
 fn almost(edits: &[(usize, u8, u8)], valid: &[u8]) -> Vec<u8> {

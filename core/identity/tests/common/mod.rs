@@ -3,13 +3,16 @@
 
 #![allow(dead_code, reason = "each test takes what it needs")]
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use chacha20_rng::ChaCha20Rng;
 use chacha20_rng::rand_core::SeedableRng;
 use minicbor::Encoder;
 use twin_identity::birth::Birth;
 use twin_identity::body::{Body, Kept, Line, Removal, Rotate};
 use twin_identity::context;
-use twin_identity::device::{DeviceKeys, Role};
+use twin_identity::device::{DEVICE_KEYS_LEN, DeviceKeys, Role};
 use twin_identity::entry::{Entry, Place};
 use twin_identity::id::{DeviceId, EntryId, TwinId};
 use twin_identity::log::{IdentityLog, LogError};
@@ -38,15 +41,22 @@ pub struct Twin {
     pub log: IdentityLog,
 }
 
+/// The same twin for the same seed. It is born once for all tests of a program: that takes longer than most of them.
 pub fn twin(seed: u8) -> Twin {
-    let recovery = words(seed);
-    let birth = Birth::new(&recovery, &mut ChaCha20Rng::from_seed([seed; 32])).unwrap();
-    let mut log = IdentityLog::new(birth.genesis);
-    log.insert(birth.entry).unwrap();
+    static BORN: Mutex<BTreeMap<u8, (IdentityLog, Secret<DEVICE_KEYS_LEN>)>> =
+        Mutex::new(BTreeMap::new());
+    let mut born = BORN.lock().unwrap_or_else(PoisonError::into_inner);
+    let (log, phone) = born.entry(seed).or_insert_with(|| {
+        let rng = &mut ChaCha20Rng::from_seed([seed; 32]);
+        let birth = Birth::new(&words(seed), rng).unwrap();
+        let mut log = IdentityLog::new(birth.genesis);
+        log.insert(birth.entry).unwrap();
+        (log, birth.device.to_secret())
+    });
     Twin {
-        recovery,
-        phone: birth.device,
-        log,
+        recovery: words(seed),
+        phone: DeviceKeys::from_secret(phone).unwrap(),
+        log: log.clone(),
     }
 }
 

@@ -5,6 +5,7 @@
 mod bodies;
 #[path = "../common/mod.rs"]
 mod common;
+mod contacts;
 mod counting;
 mod forks;
 mod guardians;

@@ -2,21 +2,19 @@
 
 use minicbor::Encoder;
 use minicbor::bytes::ByteVec;
-use twin_identity::body::{Body, Guardians, Rotate};
+use twin_identity::body::{Body, Rotate};
 use twin_identity::cbor::CborError;
-use twin_identity::contact::{Contact, MAX_WAITING};
 use twin_identity::context;
 use twin_identity::device::{DeviceKeys, Role};
 use twin_identity::entry::{Entry, Genesis};
 use twin_identity::id::{DeviceId, EntryId};
 use twin_identity::log::{MAX_DEVICES, MAX_ROTATIONS};
-use twin_identity::proof::{self, Checked, Known, LEEWAY, LIFE, ProofError};
+use twin_identity::proof::{self, Checked, Known, LEEWAY, LIFE, MAX_PROOF_LEN, ProofError};
 use twin_identity::sign::{Signature, SignatureError, Use};
 
-use crate::common::{Twin, device, place, removal, take, twin, words};
+use crate::common::{Twin, device, place, removal, twin, words};
 
 const NOW: u64 = 1_000_000_000;
-const DAY: u64 = 24 * 60 * 60 * 1000;
 
 /// A proof taken apart, to be put together wrongly.
 #[derive(Clone)]
@@ -414,108 +412,54 @@ fn a_proof_holds_together_or_is_refused() {
     let _ = Genesis::from_bytes(&parts.genesis).unwrap();
 }
 
-/// A twin whose third rotation is by guardians, who had to wait three days; and a proof of it by the device that they
-/// brought in, made on this day after.
-fn by_guardians(new: u8) -> (Twin, impl Fn(u64) -> Vec<u8>) {
+#[test]
+fn a_rotation_names_the_one_that_it_follows() {
+    let (twin, mut parts) = three();
+    let path: Vec<_> = twin.log.path().cloned().collect();
+    let genesis = twin.log.genesis().entry_id();
+    parts.adds.clear();
+    parts.head.signer = twin.phone.id();
+    for (base, expected) in [(path[0].id, None), (genesis, Some(ProofError::Broken))] {
+        let at = place(&twin.log, &[path[0].id], base);
+        let rotate = path[1].rotation().unwrap().clone();
+        let entry = Entry::by_authority(&twin.id(), at, rotate, &words(1).authority(1)).unwrap();
+        parts.rotations[1] = entry.to_bytes().to_vec();
+        parts.head.known.rotation = entry.id;
+        let proof = parts.bytes(&twin, &twin.phone);
+        assert_eq!(check(&twin, &proof, None).err(), expected);
+    }
+}
+
+#[test]
+fn an_admin_stands_as_many_steps_from_a_rotation_as_there_are_devices() {
     let mut twin = twin(1);
-    let rotate = Rotate {
-        guardians: Some(Guardians {
-            authority: words(7).authority(0).public().hash(),
-            delay_days: 3,
-            sealing: None,
-        }),
-        ..twin.rotation(1, &words(1))
-    };
-    twin.rotates(rotate, &words(1), 1).unwrap();
-    let rotate = Rotate {
-        authority: words(7).authority(0).public(),
-        devices: vec![device(new).statement(&twin.id(), Role::Admin)],
-        ..twin.rotation(2, &words(8))
-    };
-    let entry = twin.log.rotate(rotate, &words(7).authority(0)).unwrap();
-    let mut theirs = twin.log.clone();
-    let id = take(&mut theirs, entry).unwrap();
-    theirs.observe(1);
-    theirs.observe(90_000_000_000);
-    assert_eq!(theirs.rotation().unwrap().id, id);
-    (twin, move |day| {
-        proof::prove(&theirs, &device(new), NOW + day * DAY).unwrap()
-    })
-}
-
-/// Nobody takes the word of guardians at once, whenever their devices did.
-#[test]
-fn a_contact_counts_the_delay_of_guardians_from_when_it_saw_them() {
-    let (twin, made) = by_guardians(9);
-    let owners = proof::prove(&twin.log, &twin.phone, NOW).unwrap();
-    let waits = |days| {
-        Err(ProofError::Waits {
-            until: NOW + days * DAY,
-        })
-    };
-    assert_eq!(
-        check(&twin, &made(0), None),
-        waits(3),
-        "nothing is remembered"
-    );
-    for knows in [false, true] {
-        let mut contact = Contact::default();
-        if knows {
-            contact.check(&twin.id(), &owners, NOW).unwrap();
-        }
-        let before = contact.known;
-        let mut on = |day| contact.check(&twin.id(), &made(day), NOW + day * DAY);
-        assert_eq!(on(0), waits(3));
-        // Showing it again changes nothing, nor does a clock that was set back.
-        assert_eq!(on(2), waits(3));
-        assert_eq!(on(1), waits(3));
-        assert_eq!(
-            contact.known, before,
-            "what was accepted before goes on to hold"
-        );
-        // Nor does a phone that vouches for itself meanwhile.
-        contact.check(&twin.id(), &owners, NOW).unwrap();
-        let mut on = |day| contact.check(&twin.id(), &made(day), NOW + day * DAY);
-        assert_eq!(on(2), waits(3));
-        let checked = on(3).unwrap();
-        assert_eq!(checked.known.rotations, 3);
-        assert!(contact.waiting.is_empty());
-        // Once it has counted it counts.
-        let mut on = |day| contact.check(&twin.id(), &made(day), NOW + day * DAY);
-        on(6).unwrap();
-        let older = contact.check(&twin.id(), &owners, NOW);
-        assert_eq!(older, Err(ProofError::Older));
+    let mut signer = crate::common::twin(1).phone;
+    let mut proves = Vec::new();
+    // Each brings in the next one and leaves.
+    for number in (2u8..).take(MAX_DEVICES + 1) {
+        let next = device(number);
+        let adds = twin.add_device(&next, Role::Admin);
+        twin.says(&signer, &adds).unwrap();
+        twin.says(&signer, &Body::Revoke(removal(&signer))).unwrap();
+        proves.push(proof::prove(&twin.log, &next, NOW).err());
+        signer = next;
     }
+    let last = proves.pop();
+    assert_eq!(last, Some(Some(ProofError::Broken)));
+    assert!(proves.iter().all(Option::is_none));
 }
 
-/// The person overrides them towards contacts as they do for their devices.
 #[test]
-fn words_override_guardians_for_a_contact() {
-    let (mut twin, theirs) = by_guardians(9);
-    let mut contact = Contact::default();
-    assert!(contact.check(&twin.id(), &theirs(0), NOW).is_err());
-    let phone = crate::common::twin(1).phone;
-    let rotate = twin.rotation(2, &words(1));
-    twin.rotates(rotate, &words(1), 2).unwrap();
-    let mine = proof::prove(&twin.log, &phone, NOW + DAY).unwrap();
-    contact.check(&twin.id(), &mine, NOW + DAY).unwrap();
-    let late = contact.check(&twin.id(), &theirs(9), NOW + 9 * DAY);
-    assert!(matches!(
-        late,
-        Err(ProofError::Contradicts | ProofError::Older)
-    ));
-}
-
-/// However many rotations of stolen guardians there are: the first that was seen is not made to wait for longer.
-#[test]
-fn many_rotations_by_guardians_do_not_put_off_the_first() {
-    let (twin, first) = by_guardians(9);
-    let mut contact = Contact::default();
-    assert!(contact.check(&twin.id(), &first(0), NOW).is_err());
-    for new in 20..40 {
-        let (_, other) = by_guardians(new);
-        assert!(contact.check(&twin.id(), &other(1), NOW + DAY).is_err());
-        assert!(contact.waiting.len() <= MAX_WAITING);
-    }
-    contact.check(&twin.id(), &first(3), NOW + 3 * DAY).unwrap();
+fn a_proof_has_its_limits() {
+    assert_eq!((LIFE, LEEWAY), (86_400_000, 300_000));
+    assert_eq!(MAX_PROOF_LEN, 9_446_400);
+    let (twin, parts) = three();
+    let with = |adds| {
+        let mut many = parts.clone();
+        many.adds = vec![parts.adds[0].clone(); adds];
+        many.adds.push(parts.adds[1].clone());
+        check(&twin, &many.bytes(&twin, &device(3)), None).err()
+    };
+    assert_eq!(with(MAX_DEVICES - 1), None);
+    assert_eq!(with(MAX_DEVICES), Some(ProofError::Broken));
 }

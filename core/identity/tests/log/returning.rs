@@ -52,3 +52,34 @@ fn who_was_named_by_a_rotation_comes_back_by_the_words_only() {
     twin.rotates(back, &words(1), 2).unwrap();
     assert!(twin.has(&phone) && !twin.is_gone(&phone));
 }
+
+/// Who was an admin only because a rotation said so is one when it comes back, whatever its own statement says.
+#[test]
+fn who_comes_back_is_at_least_what_it_was() {
+    let (mut twin, _) = four();
+    let laptop = device(3);
+    let mut raises = twin.rotation(1, &words(1));
+    for kept in &mut raises.keeps {
+        if kept.device == laptop.id() {
+            kept.role = Role::Admin;
+        }
+    }
+    twin.rotates(raises, &words(1), 1).unwrap();
+    let leaves = without(&twin.rotation(2, &words(1)), &[&laptop]);
+    twin.rotates(leaves, &words(1), 2).unwrap();
+    assert!(twin.is_gone(&laptop));
+    let back = |role| {
+        let mut rotate = twin.rotation(3, &words(1));
+        rotate.keeps.push(Kept {
+            device: laptop.id(),
+            role,
+            suspended: false,
+        });
+        rotate.keeps.sort_by_key(|kept| kept.device);
+        rotate
+    };
+    let (less, same) = (back(Role::Member), back(Role::Admin));
+    assert_eq!(twin.rotates(less, &words(1), 3), Err(LogError::Rule));
+    twin.rotates(same, &words(1), 3).unwrap();
+    assert!(twin.has(&laptop));
+}

@@ -32,6 +32,7 @@ pub(super) fn without(rotate: &Rotate, gone: &[&DeviceKeys]) -> Rotate {
 #[test]
 fn a_rotation_replaces_the_words_and_says_who_stays() {
     let (mut twin, phone) = four();
+    let added = twin.log.heads()[0];
     let (old, new) = (words(1), words(2));
     let mut rotate = without(&twin.rotation(1, &new), &[&phone, &device(4)]);
     rotate.devices = vec![device(9).statement(&twin.id(), Role::Admin)];
@@ -45,6 +46,8 @@ fn a_rotation_replaces_the_words_and_says_who_stays() {
     let id = twin.rotates(rotate.clone(), &old, 1).unwrap();
     assert_eq!(twin.log.rotation().unwrap().id, id);
     assert_eq!(twin.log.current(), Some(&rotate));
+    assert_eq!(twin.log.rotation_of(&id), Some(&rotate));
+    assert_eq!(twin.log.rotation_of(&added), None);
     assert_eq!((twin.log.rotations(), twin.log.generation()), (2, 1));
     assert_eq!(twin.log.next_authority(), next);
     assert_eq!(twin.log.recovery(), Some(&recovery));
