@@ -218,3 +218,10 @@ fn secrets_are_not_printed() {
         "PseudonymRoot(..) PersonaKey(..)"
     );
 }
+
+#[test]
+fn roots_are_equal_by_their_bytes() {
+    let root = |byte| PseudonymRoot::from_bytes([byte; 32]);
+    assert_eq!(root(1), root(1));
+    assert_ne!(root(1), root(2));
+}
