@@ -135,6 +135,27 @@ impl Sealed {
         Ok(())
     }
 
+    /// Opens every row. Returns how many are whole and where they belong; shows the kind of each other.
+    pub fn check_items(&self, mut damaged: impl FnMut(u8)) -> Result<u64> {
+        let mut whole = 0;
+        let mut statement = self.store.sql("SELECT kind, name, v FROM item")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (kind, name, sealed) = (row.get(0)?, row.get_ref(1)?, row.get_ref(2)?);
+            let in_place = || {
+                let name = name.as_blob().ok()?.try_into().ok()?;
+                let plain = open(&self.keys, kind, &name, sealed.as_blob().ok()?).ok()?;
+                Some(self.keys.name(kind, &rows::natural(kind, &plain)?) == name)
+            };
+            if in_place() == Some(true) {
+                whole += 1;
+            } else {
+                damaged(kind);
+            }
+        }
+        Ok(whole)
+    }
+
     fn open<T: Row>(&self, name: &[u8; NAME_LEN], sealed: &[u8]) -> Result<T> {
         let plain = open(&self.keys, T::KIND as u8, name, sealed)?;
         minicbor::decode(&plain).map_err(|_| DAMAGED)

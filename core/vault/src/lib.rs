@@ -9,6 +9,7 @@
 //!   who are out; [`tend`]: what is to be done since others have written
 //! - [`epochs`]: who has which keys; `wants`: who should have them and says that it has not
 //! - [`replica`]: what sync needs of it; `branch`: of two histories of a device that is out, the one that counts
+//! - [`check`]: what of it is damaged
 //! - `expiry`: devices whose time has run out
 //! - [`unheard`]: what others have seen of who is in the twin, and this device has not
 //! - `room`: limits, and what has no claim to them
@@ -24,6 +25,7 @@ mod common;
 extern crate self as twin_vault;
 
 mod branch;
+pub mod check;
 mod create;
 pub mod epochs;
 mod error;

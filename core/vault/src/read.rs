@@ -41,6 +41,9 @@ impl Record {
 pub(crate) const ROWS: &str = "SELECT rec.k, rec.p, rec.t, part.v, op.header, op.salt FROM rec
     LEFT JOIN part ON part.n = rec.p LEFT JOIN op ON op.n = rec.p >> 12";
 
+/// The place and the settled changes of a record.
+pub(crate) type Found = (i64, Vec<Version<PartNo>>);
+
 impl Vault {
     /// A record; `None` if it is deleted or never was.
     ///
@@ -76,15 +79,15 @@ impl Vault {
     }
 
     /// The place and the settled changes of a record.
-    fn find(
-        &self,
-        space: &SpaceName,
-        collection: &str,
-        id: &str,
-    ) -> Result<Option<(i64, Vec<Version<PartNo>>)>> {
+    fn find(&self, space: &SpaceName, collection: &str, id: &str) -> Result<Option<Found>> {
         let Some(number) = self.state.collection(&space.id(self.twin()), collection) else {
             return Ok(None);
         };
+        self.find_in(number, id)
+    }
+
+    /// The same, in the collection with this number.
+    pub(crate) fn find_in(&self, number: u16, id: &str) -> Result<Option<Found>> {
         let mut place = self.file.keys.place(number, id);
         let mut statement = self.file.store.sql(&format!("{ROWS} WHERE rec.k = ?1"))?;
         loop {
@@ -135,7 +138,7 @@ impl Vault {
     }
 
     /// The place and the settled changes in one row of [`ROWS`].
-    pub(crate) fn read_row(&self, row: &rusqlite::Row<'_>) -> Result<(i64, Vec<Version<PartNo>>)> {
+    pub(crate) fn read_row(&self, row: &rusqlite::Row<'_>) -> Result<Found> {
         let place = row.get(0)?;
         let parts = self.file.checked(place, row.get_ref(1)?, row.get_ref(2)?)?;
         let versions = match parts.as_slice() {

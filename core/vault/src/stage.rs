@@ -69,7 +69,12 @@ impl Staged {
 }
 
 /// A change to a record, with its place among all.
-fn version(origin: &Origin, header: &Header, key: PartNo, change: RecordChange) -> Version<PartNo> {
+pub(crate) fn version(
+    origin: &Origin,
+    header: &Header,
+    key: PartNo,
+    change: RecordChange,
+) -> Version<PartNo> {
     let at = Write {
         stamp: change.stamp,
         device: origin.device,
@@ -140,7 +145,7 @@ impl Vault {
 
     /// What a part says, and who says it; `None` if it does not open with the key of its epoch in its space, or cannot
     /// be read.
-    fn open_change(
+    pub(crate) fn open_change(
         &self,
         header: &Header,
         salt: &Salt,
@@ -219,7 +224,7 @@ impl Vault {
     }
 
     /// Whether an op that is here counts: what devices wrote after they were removed or suspended waits aside.
-    fn is_counted(&self, log: &LogId, seq: u64) -> Result<bool> {
+    pub(crate) fn is_counted(&self, log: &LogId, seq: u64) -> Result<bool> {
         let log = self.state.logs.get(log);
         let log = log.ok_or(VaultError::Damaged("the table of logs"))?;
         Ok(seq <= self.state.counted(&self.file.store, log)?)

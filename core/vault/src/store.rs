@@ -151,6 +151,14 @@ impl Store {
         }
     }
 
+    /// What SQLite finds wrong with the structure of its file.
+    pub fn check_file(&self) -> Result<Vec<String>> {
+        let mut statement = self.sql("PRAGMA integrity_check(100)")?;
+        let says = statement.query_map([], |row| row.get(0))?;
+        let says: Vec<String> = says.collect::<rusqlite::Result<_>>()?;
+        Ok(says.into_iter().filter(|says| says != "ok").collect())
+    }
+
     /// Empties the WAL, so that nothing from before the last commit is left in it. Waits for others who read; if they
     /// read on, the WAL goes when the last of them closes the file.
     pub fn truncate_wal(&self) {

@@ -62,7 +62,11 @@ impl WriteChange {
         }
     }
 
-    fn check(&self) -> Result<()> {
+    /// Whether a commit would take it.
+    ///
+    /// # Errors
+    /// [`VaultError::InvalidChange`] for names and ids that are empty or too long, and for a delete with fields.
+    pub fn check(&self) -> Result<()> {
         let within = |text: &str, max| (1..=max).contains(&text.len());
         let invalid = |why| Err(VaultError::InvalidChange(why));
         if !within(&self.collection, MAX_COLLECTION_NAME) {

@@ -24,6 +24,13 @@ impl Store {
         Ok(slots)
     }
 
+    /// The numbers of the slots that are damaged.
+    pub(crate) fn damaged_slots(&self) -> Result<Vec<u32>> {
+        let slots = self.slots()?.into_iter();
+        let damaged = slots.filter(|(_, slot)| matches!(slot, Err(VaultError::Damaged(_))));
+        Ok(damaged.map(|(number, _)| number).collect())
+    }
+
     /// Writes a slot, over the one with this number.
     pub(super) fn put_slot(&self, number: u32, slot: &Slot) -> Result<()> {
         let bytes = slot.to_bytes();

@@ -1,0 +1,202 @@
+//! Damage is found and named wherever it is, and what can be mended is.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod common;
+
+use common::*;
+use rusqlite::{Connection, types::Value as Column};
+use tempfile::{TempDir, tempdir};
+use twin_identity::device::Role;
+use twin_vault::check::{Damage, MAX_NAMED, Report};
+use twin_vault::{FILE_NAME, Vault};
+
+const RECORDS: usize = 20;
+
+/// A vault with records of its own and from a laptop, an address, and the laptop's folder.
+fn sample() -> (TempDir, Vault) {
+    let (dir, other) = (tempdir().unwrap(), tempdir().unwrap());
+    let mut vault = phone(dir.path());
+    let mut laptop = linked(other.path(), &mut vault, 10, Role::Member);
+    for i in 0..RECORDS {
+        put(
+            &mut vault,
+            NOON,
+            "c",
+            &format!("r{i}"),
+            &[("a", "old"), ("b", "old")],
+        );
+    }
+    send(&vault, &mut laptop, NOON);
+    for i in (0..RECORDS).step_by(4) {
+        patch(
+            &mut laptop,
+            NOON + 1,
+            "c",
+            &format!("r{i}"),
+            &[("a", "new")],
+        );
+    }
+    delete(&mut laptop, NOON + 2, "c", "r1");
+    send(&laptop, &mut vault, NOON + 3);
+    let id = laptop.device_keys().id();
+    vault.remember_address(id, "192.168.1.20:4001").unwrap();
+    (dir, vault)
+}
+
+/// Does this to the file behind the vault's back.
+fn harm(dir: &TempDir, sql: &str) {
+    let file = Connection::open(dir.path().join(FILE_NAME)).unwrap();
+    assert!(file.execute(sql, []).unwrap() > 0, "{sql}");
+}
+
+fn named(report: &Report) -> &[Damage] {
+    assert_eq!(report.damages, report.named.len() as u64);
+    &report.named
+}
+
+#[test]
+fn a_whole_vault_is_whole() {
+    let (_dir, mut vault) = sample();
+    let report = vault.check().unwrap();
+    assert_eq!(named(&report), &[]);
+    assert!(report.is_whole());
+    assert_eq!(report.records, RECORDS as u64);
+    assert!(report.ops > RECORDS as u64 && report.rows > 5);
+    // What waits for the clock is not missing.
+    put(
+        &mut vault,
+        NOON + 60 * 60 * 1000,
+        "c",
+        "ahead",
+        &[("a", "1")],
+    );
+    let other = tempdir().unwrap();
+    let mut laptop = linked(other.path(), &mut vault, 20, Role::Member);
+    send(&vault, &mut laptop, NOON);
+    assert!(laptop.get(&space("home"), "c", "ahead").unwrap().is_none());
+    assert!(laptop.check().unwrap().is_whole());
+}
+
+#[test]
+fn each_damage_is_named() {
+    let flip = "cast(substr(V, 1, length(V) - 1) || x'5a' AS BLOB)";
+    let flip = |column: &str| flip.replace('V', column);
+    type Says = fn(&Damage) -> bool;
+    let op: Says = |damage| matches!(damage, Damage::Op { .. });
+    let cases: [(String, Says); 8] = [
+        (
+            format!(
+                "UPDATE op SET signature = {} WHERE n = 9",
+                flip("signature")
+            ),
+            op,
+        ),
+        (
+            format!("UPDATE op SET header = {} WHERE n = 9", flip("header")),
+            op,
+        ),
+        (
+            format!("UPDATE op SET salt = {} WHERE n = 9", flip("salt")),
+            op,
+        ),
+        ("DELETE FROM op WHERE n = 9".to_owned(), op),
+        (
+            format!("UPDATE part SET v = {} WHERE n >> 12 = 9", flip("v")),
+            op,
+        ),
+        (
+            format!("UPDATE item SET v = {} WHERE kind = 12", flip("v")),
+            |damage| *damage == Damage::Row(12),
+        ),
+        (
+            format!("UPDATE slot SET checksum = {}", flip("checksum")),
+            |damage| matches!(damage, Damage::Slot(_)),
+        ),
+        (
+            "UPDATE rec SET t = t + 1 WHERE k = (SELECT min(k) FROM rec)".to_owned(),
+            |damage| matches!(damage, Damage::Record(_)),
+        ),
+    ];
+    for (sql, says) in cases {
+        let (dir, mut vault) = sample();
+        harm(&dir, &sql);
+        let report = vault.check().unwrap();
+        assert!(named(&report).iter().any(says), "{sql}: {report:?}");
+        assert!(
+            report
+                .named
+                .iter()
+                .all(|damage| !damage.to_string().is_empty())
+        );
+    }
+}
+
+#[test]
+fn an_index_that_is_behind_is_found_and_made_anew() {
+    let (dir, mut vault) = sample();
+    let rows = |dir: &TempDir| -> Vec<(i64, Column, i64)> { index_rows(dir.path()) };
+    let before = rows(&dir);
+    patch(&mut vault, NOON + 5, "c", "r7", &[("a", "newest")]);
+    let after = rows(&dir);
+    let (old, new) = before
+        .iter()
+        .zip(&after)
+        .find(|(old, new)| old != new)
+        .unwrap();
+    let truth = records(&mut vault, "c");
+
+    // A row that was right once, with its MAC.
+    let file = Connection::open(dir.path().join(FILE_NAME)).unwrap();
+    file.execute(
+        "UPDATE rec SET p = ?2, t = ?3 WHERE k = ?1",
+        (old.0, &old.1, old.2),
+    )
+    .unwrap();
+    let report = vault.check().unwrap();
+    assert!(
+        matches!(named(&report), [Damage::Unshown { .. }]),
+        "{report:?}"
+    );
+    assert!(report.can_be_rebuilt());
+    vault.rebuild_index().unwrap();
+    assert!(vault.check().unwrap().is_whole());
+    assert_eq!(rows(&dir).iter().find(|row| row.0 == new.0), Some(new));
+
+    // Rows that are gone, and one where nobody looks for it.
+    file.execute("DELETE FROM rec WHERE k IN (SELECT k FROM rec LIMIT 3)", [])
+        .unwrap();
+    let report = vault.check().unwrap();
+    assert!(report.damages >= 3 && report.can_be_rebuilt(), "{report:?}");
+    vault.rebuild_index().unwrap();
+    file.execute(
+        "UPDATE rec SET k = k + 1 WHERE k = (SELECT max(k) FROM rec)",
+        [],
+    )
+    .unwrap();
+    let report = vault.check().unwrap();
+    assert!(
+        named(&report)
+            .iter()
+            .any(|damage| matches!(damage, Damage::Record(_)))
+    );
+    vault.rebuild_index().unwrap();
+    assert_eq!(records(&mut vault, "c"), truth);
+    assert!(vault.check().unwrap().is_whole());
+}
+
+#[test]
+fn all_damages_are_counted_and_the_first_are_named() {
+    let dir = tempdir().unwrap();
+    let mut vault = phone(dir.path());
+    let many = MAX_NAMED + 20;
+    for i in 0..many {
+        put(&mut vault, NOON, "c", &i.to_string(), &[("a", "1")]);
+    }
+    harm(&dir, "UPDATE rec SET t = t + 1");
+    let report = vault.check().unwrap();
+    assert_eq!(
+        (report.damages, report.named.len()),
+        (many as u64, MAX_NAMED)
+    );
+    assert!(!report.is_whole() && report.can_be_rebuilt());
+}
