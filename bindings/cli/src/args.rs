@@ -90,10 +90,37 @@ pub enum Command {
     Slots(Slots),
     /// Change the password of this device
     Password,
+    /// Write everything into a new folder, in the clear, to take it along
+    Export(Export),
+    /// Take in records that were exported in the clear
+    Import {
+        /// A file like the records.jsonl of an export: one JSON object a line
+        file: PathBuf,
+    },
+    /// Look after the file that holds everything on this device
+    #[command(subcommand, disable_help_subcommand = true)]
+    Vault(VaultCommand),
     /// Run the reference site, "Log in with your twin"
     Site(twin_site::Options),
     /// Show it all: a phone, a laptop and a site on this machine
     Demo(Demo),
+}
+
+#[derive(clap::Args)]
+pub struct Export {
+    /// The folder to be made
+    pub folder: PathBuf,
+    /// Not encrypted: whoever has the folder can read it
+    #[arg(long, required = true)]
+    pub plain: bool,
+}
+
+#[derive(Subcommand)]
+pub enum VaultCommand {
+    /// Look for damage in everything that is here, signatures included; changes nothing
+    Check,
+    /// Make the index of records anew from the signed operations
+    Rebuild,
 }
 
 #[derive(clap::Args)]

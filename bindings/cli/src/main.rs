@@ -19,8 +19,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Args, Command, LinkCommand};
-use commands::{activity, create, demo, device, link, login, online, record, site, status};
-use commands::{password as passwords, proof, recover, recovery, sites, slots};
+use commands::{activity, create, demo, device, export, link, login, online, record, site, status};
+use commands::{password as passwords, proof, recover, recovery, sites, slots, vault};
 use error::Result;
 
 #[tokio::main]
@@ -61,6 +61,9 @@ async fn run(args: &Args) -> Result<()> {
         Command::Activity => activity::run(cx),
         Command::Slots(options) => slots::run(cx, options),
         Command::Password => passwords::change(cx),
+        Command::Export(options) => export::export(cx, options),
+        Command::Import { file } => export::import(cx, file),
+        Command::Vault(command) => vault::run(cx, command),
         Command::Site(options) => site::run(cx, options).await,
         Command::Demo(options) => demo::run(cx, options).await,
     }

@@ -9,7 +9,7 @@ use crate::platform::rng;
 use crate::space::Space;
 use crate::twin::Twin;
 
-const ACTIVITY: &str = "activity";
+pub(crate) const ACTIVITY: &str = "activity";
 const PAGE: usize = 1000;
 
 /// Something that happened.

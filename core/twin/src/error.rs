@@ -146,6 +146,17 @@ pub enum Error {
     /// A site cannot be reached.
     #[error(transparent)]
     Https(#[from] HttpsError),
+    /// Where the export should go there is something already.
+    #[error("there is something of that name already: name a folder that is not there yet")]
+    ExportExists,
+    /// A line of the file to be imported is no record.
+    #[error(
+        "line {0} is no record: it needs space, collection, id and fields; nothing was imported"
+    )]
+    ImportLine(u64),
+    /// A file or folder outside the vault.
+    #[error("a file cannot be read or written: {0}")]
+    File(#[from] std::io::Error),
     /// A background task has died.
     #[error("something went wrong inside this device: close the app and open it again")]
     Broken,

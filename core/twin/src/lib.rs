@@ -17,11 +17,16 @@
 //! - [`Twin`]: create, open, ways to unlock; [`DeviceInfo`]: who is in, comes and goes; [`Space`] and [`Collection`]: records
 //! - [`NewDevice`], [`PendingLink`]: linking; [`Means`]: recovery; [`Online`]: sync with the other devices
 //! - [`LoginRequest`]: signing in to a site; [`Activity`]: what has happened
+//! - [`Exported`], [`Imported`]: taking everything along in the clear, and taking it in; [`json`]: values as JSON
+//! - `upkeep`: whether anything in the vault is damaged
 //! - `roots`: what grows from the recovery words; [`platform`]: time and randomness
 
 mod activity;
 mod devices;
 mod error;
+mod export;
+mod import;
+pub mod json;
 mod linking;
 mod login;
 mod online;
@@ -33,10 +38,13 @@ mod space;
 mod sync;
 mod twin;
 mod unlock;
+mod upkeep;
 
 pub use activity::{Activity, What};
 pub use devices::{DeviceInfo, DeviceState, GuardiansInfo, PendingRotation, SetAside, Standing};
 pub use error::{Error, Result};
+pub use export::{Exported, RECORDS};
+pub use import::Imported;
 pub use linking::{Invitation, NewDevice, PendingLink};
 pub use login::{LoginReceipt, LoginRequest};
 pub use online::{Online, OnlineConfig, OnlineEvent, Synced};
@@ -61,6 +69,7 @@ pub use twin_ops::change::Kind;
 pub use twin_ops::space::SpaceName;
 pub use twin_ops::value::{Fields, Value};
 pub use twin_sync::session::Stay;
+pub use twin_vault::check;
 pub use twin_vault::{
     KeyStore, KeyStoreError, Record, SlotInfo, SlotKind, Unlock, VaultError, WriteChange,
 };

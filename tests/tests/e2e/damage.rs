@@ -86,6 +86,42 @@ fn a_flipped_bit_is_never_believed() {
 }
 
 #[test]
+fn damage_is_looked_for_and_mended_where_it_can_be() {
+    let lan = Lan::new();
+    let phone = Device::new(&lan, "phone");
+    settle(&phone, "Ada");
+    let harm = |sql: &str| {
+        let file = rusqlite::Connection::open(vault(&phone)).unwrap();
+        assert_eq!(file.execute(sql, []).unwrap(), 1, "{sql}");
+    };
+    let whole = || {
+        let said = phone.run(["vault", "check"]).output;
+        assert!(said.contains("Nothing is damaged."), "{said}");
+        phone.run(["vault", "check", "--json"]).json()
+    };
+    let before = whole();
+    assert_eq!(before["damages"], 0);
+    assert!(before["operations"].as_u64().unwrap() >= 4, "{before}");
+
+    harm("DELETE FROM rec WHERE k = (SELECT max(k) FROM rec)");
+    let checked = phone.try_run(["vault", "check"]);
+    assert!(
+        checked.output.contains("damaged: what operation"),
+        "{}",
+        checked.output
+    );
+    complains(checked, &["damage was found (1)", "twin vault rebuild"]);
+    phone.run(["vault", "rebuild"]);
+    assert_eq!(whole(), before);
+    is_whole(&phone);
+
+    harm("UPDATE op SET signature = zeroblob(64) WHERE n = (SELECT max(n) FROM op)");
+    let checked = phone.try_run(["vault", "check", "--json"]);
+    assert_eq!(checked.json()["can_be_rebuilt"], false);
+    complains(checked, &["keep a copy", "link this device again"]);
+}
+
+#[test]
 fn a_vault_that_is_something_else_is_left_alone() {
     let lan = Lan::new();
     let phone = Device::new(&lan, "phone");

@@ -11,6 +11,7 @@ mod complaints;
 mod damage;
 mod demo;
 mod devices;
+mod export;
 mod guardians;
 mod harness;
 mod link_refused;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
+use twin::json::{fields_to_json, from_json, to_json as value_to_json};
 use twin::{Collection, Fields, Record, Twin, Value};
 
 use crate::args::Put;
@@ -129,7 +130,7 @@ fn parse_fields(texts: &[String]) -> Result<Fields> {
         let wrong = || CliError::Field(text.clone());
         let (name, value) = text.split_once('=').ok_or_else(wrong)?;
         let (name, value) = match name.strip_suffix(':') {
-            Some(name) => (name, from_json(value).ok_or_else(wrong)?),
+            Some(name) => (name, parse_json(value).ok_or_else(wrong)?),
             None => (name, Value::from(value)),
         };
         if name.is_empty() {
@@ -140,38 +141,12 @@ fn parse_fields(texts: &[String]) -> Result<Fields> {
     Ok(Fields(fields))
 }
 
-fn from_json(text: &str) -> Option<Value> {
-    Some(match serde_json::from_str(text).ok()? {
-        Json::Null => Value::Null,
-        Json::Bool(value) => Value::Bool(value),
-        Json::Number(number) => match number.as_i64() {
-            Some(value) => Value::Int(value),
-            None => Value::Float(number.as_f64()?),
-        },
-        Json::String(text) => Value::Text(text),
-        Json::Array(_) | Json::Object(_) => return None,
-    })
+fn parse_json(text: &str) -> Option<Value> {
+    from_json(&serde_json::from_str(text).ok()?)
 }
 
 fn to_json(record: &Record) -> Json {
-    let fields: serde_json::Map<String, Json> = record
-        .fields
-        .0
-        .iter()
-        .map(|(name, value)| (name.clone(), value_to_json(value)))
-        .collect();
-    json!({"id": record.id, "fields": fields})
-}
-
-fn value_to_json(value: &Value) -> Json {
-    match value {
-        Value::Null => Json::Null,
-        Value::Bool(value) => json!(value),
-        Value::Int(value) => json!(value),
-        Value::Float(value) => json!(value),
-        Value::Text(text) => json!(text),
-        Value::Bytes(bytes) => json!({"hex": hex(bytes)}),
-    }
+    json!({"id": record.id, "fields": fields_to_json(&record.fields)})
 }
 
 fn for_people(value: &Value) -> String {
@@ -192,8 +167,4 @@ pub fn printable(text: &str) -> String {
         }
     };
     text.chars().map(shown).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

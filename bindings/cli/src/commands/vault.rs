@@ -1,0 +1,65 @@
+//! `twin vault check | rebuild`
+
+use serde_json::json;
+use twin::check::Report;
+
+use crate::args::VaultCommand;
+use crate::error::{CliError, Result};
+use crate::output::{Context, table};
+
+pub fn run(cx: &Context, command: &VaultCommand) -> Result<()> {
+    match command {
+        VaultCommand::Check => check(cx),
+        VaultCommand::Rebuild => rebuild(cx),
+    }
+}
+
+fn check(cx: &Context) -> Result<()> {
+    let report = cx.open()?.check_vault()?;
+    let named: Vec<String> = report.named.iter().map(ToString::to_string).collect();
+    cx.event(json!({
+        "rows": report.rows,
+        "operations": report.ops,
+        "records": report.records,
+        "damages": report.damages,
+        "damaged": named,
+        "can_be_rebuilt": report.can_be_rebuilt(),
+    }));
+    cx.say(counts(&report));
+    if report.is_whole() {
+        cx.say("Nothing is damaged.");
+        return Ok(());
+    }
+    for damage in &named {
+        cx.say(format!("damaged: {damage}"));
+    }
+    let more = report.damages - named.len() as u64;
+    if more > 0 {
+        cx.say(format!("damaged: {more} more"));
+    }
+    Err(CliError::DamagedVault {
+        damages: report.damages,
+        advice: if report.can_be_rebuilt() {
+            "nothing that was written is lost: twin vault rebuild mends it"
+        } else {
+            "keep a copy of the folder of this vault, and link this device again from one that is whole"
+        },
+    })
+}
+
+fn counts(report: &Report) -> String {
+    let rows = [
+        ("rows", report.rows),
+        ("operations", report.ops),
+        ("records", report.records),
+    ];
+    let rows = rows.map(|(name, count)| vec![name.to_owned(), count.to_string()]);
+    table(&rows).trim_end().to_owned()
+}
+
+fn rebuild(cx: &Context) -> Result<()> {
+    cx.open()?.rebuild_index()?;
+    cx.event(json!({"rebuilt": true}));
+    cx.say("The index of records was made anew from the operations.");
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! Taking all of it along, in the clear: a folder of JSON Lines that any program can read. `core/docs/export.md`
+//! describes the files.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value as Json, json};
+use twin_identity::device::Role;
+use twin_ops::space::SpaceName;
+use twin_vault::Record;
+
+use crate::activity::ACTIVITY;
+use crate::devices::DeviceState;
+use crate::error::{Error, Result};
+use crate::json::fields_to_json;
+use crate::space::Collection;
+use crate::twin::Twin;
+
+/// The file with the records, one a line.
+pub const RECORDS: &str = "records.jsonl";
+
+const ABOUT: &str = "twin.json";
+const ACTIVITIES: &str = "activity.jsonl";
+const README: &str = "README.txt";
+const VERSION: u32 = 1;
+const PAGE: usize = 500;
+
+/// For whoever finds the folder.
+const TEXT: &str = "This folder holds everything that one digital twin knew, in the clear: whoever has it can read it.
+
+twin.json       the twin and its devices
+records.jsonl   every record, one JSON object a line: space, collection, id, fields,
+                changed (milliseconds since 1970-01-01 UTC) and by (the id of the device that changed it last).
+                Bytes are {\"hex\": \"...\"}.
+activity.jsonl  what has happened: logins, links, removals (only from a device that may replace the phone)
+";
+
+/// What was exported.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Exported {
+    /// Spaces.
+    pub spaces: u64,
+    /// Collections with at least one record.
+    pub collections: u64,
+    /// Records.
+    pub records: u64,
+}
+
+impl Twin {
+    /// Writes all records of all spaces into a new folder, **unencrypted**, readable by its owner only, with the list
+    /// of devices and, on a device that may replace the phone, what has happened. No key and no secret is in it.
+    ///
+    /// The folder is there when all of it is, or not at all. What is written to the twin meanwhile may be in it or
+    /// not.
+    pub fn export_plain(&self, folder: &Path) -> Result<Exported> {
+        let draft = Draft::new(folder)?;
+        draft.write(README, |file| Ok(file.write_all(TEXT.as_bytes())?))?;
+        draft.write(ABOUT, |file| line(file, &self.about()?))?;
+        let exported = draft.write(RECORDS, |file| self.write_records(file))?;
+        if self.is_admin() {
+            let activity = self.collection_of(SpaceName::keys(), ACTIVITY);
+            draft.write(ACTIVITIES, |file| {
+                each(&activity, |record| {
+                    line(file, &fields_to_json(&record.fields))
+                })
+            })?;
+        }
+        draft.finish()?;
+        Ok(exported)
+    }
+
+    fn about(&self) -> Result<Json> {
+        let devices = self.devices()?.into_iter().map(|device| {
+            json!({
+                "id": device.id.to_string(),
+                "name": device.name,
+                "may_replace_phone": device.role == Role::Admin,
+                "active": device.state == DeviceState::Active,
+            })
+        });
+        Ok(json!({
+            "format": "digital-twin-plain",
+            "version": VERSION,
+            "twin": self.id().to_string(),
+            "name": self.name()?,
+            "exported": self.now(),
+            "devices": devices.collect::<Vec<_>>(),
+        }))
+    }
+
+    fn write_records(&self, file: &mut impl Write) -> Result<Exported> {
+        let mut exported = Exported::default();
+        for name in self.spaces()? {
+            exported.spaces += 1;
+            let space = self.space(name.as_str())?;
+            for collection in space.collections()? {
+                let before = exported.records;
+                each(&space.collection(&collection), |record| {
+                    exported.records += 1;
+                    let json = json!({
+                        "space": name.as_str(),
+                        "collection": collection,
+                        "id": record.id,
+                        "fields": fields_to_json(&record.fields),
+                        "changed": record.changed.millis(),
+                        "by": record.by.to_string(),
+                    });
+                    line(file, &json)
+                })?;
+                exported.collections += u64::from(exported.records > before);
+            }
+        }
+        Ok(exported)
+    }
+}
+
+fn each(collection: &Collection, mut show: impl FnMut(&Record) -> Result<()>) -> Result<()> {
+    let mut after: Option<String> = None;
+    loop {
+        let page = collection.list(after.as_deref(), PAGE)?;
+        page.iter().try_for_each(&mut show)?;
+        match page.last() {
+            Some(last) if page.len() == PAGE => after = Some(last.id.clone()),
+            _ => return Ok(()),
+        }
+    }
+}
+
+fn line(file: &mut impl Write, json: &Json) -> Result<()> {
+    serde_json::to_writer(&mut *file, json).map_err(io::Error::from)?;
+    Ok(file.write_all(b"\n")?)
+}
+
+/// A folder that is not there yet; what is left of one that is not finished goes.
+struct Draft {
+    path: PathBuf,
+    folder: PathBuf,
+}
+
+impl Draft {
+    fn new(folder: &Path) -> Result<Self> {
+        if folder.try_exists()? {
+            return Err(Error::ExportExists);
+        }
+        let mut name = folder.file_name().ok_or(Error::ExportExists)?.to_owned();
+        name.push(".unfinished");
+        let path = folder.with_file_name(name);
+        let mut builder = DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&path)?;
+        Ok(Self {
+            path,
+            folder: folder.to_owned(),
+        })
+    }
+
+    fn write<T>(
+        &self,
+        name: &str,
+        write: impl FnOnce(&mut BufWriter<File>) -> Result<T>,
+    ) -> Result<T> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = BufWriter::new(options.open(self.path.join(name))?);
+        let done = write(&mut file)?;
+        file.into_inner().map_err(io::Error::from)?.sync_all()?;
+        Ok(done)
+    }
+
+    fn finish(self) -> Result<()> {
+        Ok(fs::rename(&self.path, &self.folder)?)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // After it was finished there is nothing left of this name.
+        if let Err(error) = fs::remove_dir_all(&self.path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            log::warn!("an unfinished export could not be removed: {error}");
+        }
+    }
+}

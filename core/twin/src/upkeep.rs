@@ -1,0 +1,21 @@
+//! Looking after the vault: is anything damaged, and what can be mended here.
+
+use twin_vault::check::Report;
+
+use crate::error::Result;
+use crate::twin::Twin;
+
+impl Twin {
+    /// Looks through all that this device holds, and names what is damaged. Changes nothing; meanwhile this `Twin`
+    /// neither reads nor writes anything else.
+    pub fn check_vault(&self) -> Result<Report> {
+        Ok(self.vault().check()?)
+    }
+
+    /// Makes the index of records anew from the operations, which are the truth.
+    pub fn rebuild_index(&self) -> Result<()> {
+        self.vault().rebuild_index()?;
+        self.notify();
+        Ok(())
+    }
+}

@@ -1,0 +1,111 @@
+//! Everything is taken along in the clear, and taken in elsewhere.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::{Value as Json, json};
+use twin_tests::e2e::{Device, Lan};
+
+use crate::complaints::{complains, is_whole, settle};
+
+fn lines(text: &str) -> Vec<Json> {
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn what_is_exported_is_imported_elsewhere() {
+    let lan = Lan::new();
+    let phone = Device::new(&lan, "phone");
+    settle(&phone, "Ada");
+    let fields = [
+        "text=Grüße \"1\"\n2",
+        "float:=0.30000000000000004",
+        "five:=5.0",
+        "big:=-9223372036854775808",
+    ];
+    phone.run([&["put", "work/a b/c/d"], fields.as_slice()].concat());
+    phone.run(["put", "home/notes/gone", "word=forgotten"]);
+    phone.run(["delete", "home/notes/gone"]);
+    let folder = phone.home().join("taken along");
+    let path = folder.to_str().unwrap();
+
+    // Not by accident.
+    assert_eq!(phone.try_run(["export", path]).status.code(), Some(2));
+    assert!(!folder.exists());
+    let said = phone.run(["export", path, "--plain", "--json"]).json();
+    assert_eq!(said, json!({"spaces": 2, "collections": 2, "records": 3}));
+    complains(
+        phone.try_run(["export", path, "--plain"]),
+        &["something of that name already"],
+    );
+
+    let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(folder.clone()), 0o700);
+    let files: Vec<_> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .collect();
+    assert_eq!(files.len(), 4);
+    assert!(files.into_iter().all(|file| mode(file) == 0o600));
+    let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+    let about: Json = serde_json::from_str(&read("twin.json")).unwrap();
+    let status = phone.run(["status", "--json"]).json();
+    assert_eq!(
+        (&about["twin"], &about["name"]),
+        (&status["twin"], &json!("Ada"))
+    );
+    assert_eq!(about["devices"][0]["may_replace_phone"], true);
+    let records = lines(&read("records.jsonl"));
+    assert_eq!(records.len(), 3);
+    assert!(
+        records
+            .iter()
+            .all(|record| record["by"] == about["devices"][0]["id"])
+    );
+    assert_eq!(lines(&read("activity.jsonl"))[0]["what"], "created");
+
+    // Elsewhere, twice.
+    let file = folder.join("records.jsonl");
+    let other = Device::new(&lan, "other");
+    other.create("Bob");
+    let import = || {
+        other
+            .run(["import", file.to_str().unwrap(), "--json"])
+            .json()
+    };
+    assert_eq!(import(), json!({"written": 3, "same": 0}));
+    assert_eq!(import(), json!({"written": 0, "same": 3}));
+    assert_eq!(other.fields("work/a b/c/d"), phone.fields("work/a b/c/d"));
+    is_whole(&other);
+
+    // A bad line at the end: nothing of it.
+    let more =
+        json!({"space": "home", "collection": "notes", "id": "three", "fields": {}}).to_string();
+    for bad in [
+        "x",
+        "{}",
+        "[]",
+        "\u{0}",
+        r#"{"space":"~keys","collection":"a","id":"b","fields":{}}"#,
+        r#"{"space":"home","collection":"","id":"b","fields":{}}"#,
+        r#"{"space":"home","collection":"a","id":"b","fields":{"x":[1]}}"#,
+    ] {
+        let text = format!("{more}\n\n{bad}\n");
+        fs::write(&file, text).unwrap();
+        complains(
+            other.try_run(["import", file.to_str().unwrap()]),
+            &["line 3", "nothing was imported"],
+        );
+    }
+    complains(
+        other.try_run(["import", "/nowhere/at.all"]),
+        &["cannot be read"],
+    );
+    complains(
+        other.try_run(["get", "home/notes/three"]),
+        &["there is no record"],
+    );
+    is_whole(&other);
+}
