@@ -105,3 +105,25 @@ impl<'b, C> Decode<'b, C> for Fields {
         Ok(Self(fields))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use twin_identity::cbor;
+
+    use super::*;
+
+    #[test]
+    fn names_of_fields_have_a_length() {
+        for (len, reads) in [
+            (0, false),
+            (1, true),
+            (MAX_FIELD_NAME, true),
+            (MAX_FIELD_NAME + 1, false),
+        ] {
+            let fields = Fields([("n".repeat(len), Value::Null)].into());
+            let read: Result<Fields, _> = minicbor::decode(&cbor::encode(&fields));
+            assert_eq!(read.is_ok(), reads, "{len}");
+        }
+    }
+}
