@@ -142,6 +142,8 @@ fn counts_and_names_are_bounded() {
         );
     }
     assert!(secret(1).split(&longest, 16, 16, rng).is_ok());
+    // The prefix, and 404 bytes in base 32, padded.
+    assert_eq!(MAX_SHARE_TEXT, 11 + 648);
 }
 
 fn sentence(shares: &[Share]) -> String {

@@ -197,6 +197,10 @@ fn site_ids_have_one_spelling() {
     ] {
         assert!(bad.parse::<SiteId>().is_err(), "{bad:?} was accepted");
     }
+    for digits in ["g", "A", "é"] {
+        let pin = format!("pin:{}", digits.repeat(64 / digits.len()));
+        assert!(pin.parse::<SiteId>().is_err(), "{pin} was accepted");
+    }
     let long = format!("web:{}", "a.".repeat(300));
     assert_eq!(long.parse::<SiteId>(), Err(SiteIdError::TooLong));
     assert_eq!(
@@ -224,4 +228,14 @@ fn roots_are_equal_by_their_bytes() {
     let root = |byte| PseudonymRoot::from_bytes([byte; 32]);
     assert_eq!(root(1), root(1));
     assert_ne!(root(1), root(2));
+}
+
+#[test]
+fn a_site_signs_with_its_own_key() {
+    let key = SiteKey::from_seed(&Zeroizing::new([3; 32]));
+    let signature = key.sign(b"hello");
+    assert_eq!(key.public().verify(b"hello", &signature), Ok(()));
+    assert!(key.public().verify(b"hallo", &signature).is_err());
+    let curves = [Algorithm::Ed25519, Algorithm::P256].map(Algorithm::curve);
+    assert_eq!(curves, ["Ed25519", "P-256"], "RFC 8037 and RFC 7518");
 }

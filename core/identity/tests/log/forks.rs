@@ -90,6 +90,33 @@ fn with_no_word_from_the_devices_the_first_seen_stays_and_it_is_contested() {
 }
 
 #[test]
+fn what_a_trusted_device_stands_on_was_seen_first() {
+    let made = fork(false, false);
+    for id in [made.ours, made.theirs] {
+        let bytes = made.twin.log.to_bytes();
+        let mut log = IdentityLog::from_bytes(&made.twin.id(), &bytes).unwrap();
+        log.trust(&id);
+        assert_eq!(log.rotation().unwrap().id, id);
+    }
+}
+
+#[test]
+fn the_time_is_wanted_until_all_was_seen() {
+    let made = fork(false, false);
+    let read = || IdentityLog::from_bytes(&made.twin.id(), &made.twin.log.to_bytes()).unwrap();
+    let mut log = read();
+    assert!(log.wants_time(5));
+    assert_eq!(log.observe(5).len(), 3);
+    assert!(!log.wants_time(6));
+    let all = log.seen().clone();
+    let mut again = read();
+    again.remember(all.clone().into_iter().skip(1));
+    assert!(again.wants_time(6));
+    again.remember(all);
+    assert!(!again.wants_time(6));
+}
+
+#[test]
 fn which_was_seen_first_is_remembered() {
     let made = fork(false, false);
     let read = || IdentityLog::from_bytes(&made.twin.id(), &made.twin.log.to_bytes()).unwrap();

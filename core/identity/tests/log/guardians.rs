@@ -63,10 +63,11 @@ fn their_rotation_counts_after_the_delay_from_first_sight() {
     };
     assert_eq!(twin.log.pending(), [pending]);
     for now in [2000, 1000 + DELAY - 1] {
-        assert!(twin.log.observe(now).is_empty());
+        assert!(!twin.log.wants_time(now) && twin.log.observe(now).is_empty());
         assert_eq!(tip(&twin.log), before);
         assert!(twin.has(&phone) && !twin.has(&device(9)));
     }
+    assert!(twin.log.wants_time(1000 + DELAY));
     twin.log.observe(1000 + DELAY);
     assert_eq!(tip(&twin.log), id);
     assert!(twin.log.pending().is_empty() && !twin.log.is_contested());

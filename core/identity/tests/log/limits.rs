@@ -5,10 +5,16 @@ use twin_identity::device::{DeviceKeys, Role};
 use twin_identity::entry::{Entry, MAX_PREVS};
 use twin_identity::id::EntryId;
 use twin_identity::log::{
-    IdentityLog, LogError, MAX_DEVICES, MAX_ENTRIES, MAX_ENTRIES_PER_SIGNER, MAX_TERM,
+    IdentityLog, LogError, MAX_DEVICES, MAX_ENTRIES, MAX_ENTRIES_PER_SIGNER, MAX_LOG_LEN, MAX_TERM,
 };
 
 use crate::common::{Twin, device, place, removal, state, take, twin, words};
+
+/// 4,096 entries and 512 rotations of 16 KiB, and what frames them.
+#[test]
+fn a_whole_log_has_its_most_bytes() {
+    assert_eq!(MAX_LOG_LEN, 4608 * 16_400);
+}
 
 fn numbered(twin: &Twin, prevs: &[EntryId], number: u16, signer: &DeviceKeys) -> Entry {
     let at = place(&twin.log, prevs, twin.log.rotation().unwrap().id);

@@ -2,7 +2,7 @@
 
 use minicbor::Encoder;
 use minicbor::bytes::ByteVec;
-use twin_identity::body::{Body, Rotate};
+use twin_identity::body::{Body, Guardians, Rotate};
 use twin_identity::cbor::CborError;
 use twin_identity::context;
 use twin_identity::device::{DeviceKeys, Role};
@@ -447,6 +447,42 @@ fn an_admin_stands_as_many_steps_from_a_rotation_as_there_are_devices() {
     let last = proves.pop();
     assert_eq!(last, Some(Some(ProofError::Broken)));
     assert!(proves.iter().all(Option::is_none));
+}
+
+/// That there are guardians lets nobody else in.
+#[test]
+fn a_rotation_is_by_the_words_or_by_the_guardians() {
+    let (mut twin, mut parts) = three();
+    let guardians = words(7).authority(0);
+    let rotate = Rotate {
+        guardians: Some(Guardians {
+            authority: guardians.public().hash(),
+            delay_days: 3,
+            sealing: None,
+        }),
+        ..twin.rotation(2, &words(1))
+    };
+    twin.rotates(rotate, &words(1), 2).unwrap();
+    parts.adds.clear();
+    parts.head.signer = device(9).id();
+    let waits = |days: u64| ProofError::Waits {
+        until: NOW + days * 24 * 60 * 60 * 1000,
+    };
+    let stranger = words(5).authority(3);
+    for (key, error) in [(&guardians, waits(3)), (&stranger, ProofError::Broken)] {
+        let rotate = Rotate {
+            authority: key.public(),
+            devices: vec![device(9).statement(&twin.id(), Role::Admin)],
+            ..twin.rotation(3, &words(5))
+        };
+        let entry = twin.log.rotate(rotate, key).unwrap();
+        let path = twin.log.path().map(|entry| entry.to_bytes().to_vec());
+        parts.rotations = path.chain([entry.to_bytes().to_vec()]).collect();
+        parts.head.known.rotations = 4;
+        parts.head.known.rotation = entry.id;
+        let proof = parts.bytes(&twin, &device(9));
+        assert_eq!(check(&twin, &proof, None).err(), Some(error));
+    }
 }
 
 #[test]
