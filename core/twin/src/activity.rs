@@ -1,5 +1,6 @@
 //! The activity log: every login, link and share, in the keys space. Who and what by name, never the values.
 
+use data_encoding::HEXLOWER;
 use twin_ops::space::SpaceName;
 use twin_ops::value::{Fields, Value};
 use twin_vault::WriteChange;
@@ -107,7 +108,7 @@ impl Twin {
 pub(crate) fn change(now: u64, what: What) -> WriteChange {
     let mut id = [0; 16];
     rand_core::Rng::fill_bytes(&mut rng(), &mut id);
-    let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = HEXLOWER.encode(&id);
     WriteChange::put(ACTIVITY, &id, Activity { when: now, what }.to_fields())
 }
 

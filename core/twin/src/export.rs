@@ -8,13 +8,12 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value as Json, json};
 use twin_identity::device::Role;
 use twin_ops::space::SpaceName;
-use twin_vault::Record;
 
 use crate::activity::ACTIVITY;
 use crate::devices::DeviceState;
 use crate::error::{Error, Result};
 use crate::json::fields_to_json;
-use crate::space::Collection;
+use crate::space::Space;
 use crate::twin::Twin;
 
 /// The file with the records, one a line.
@@ -61,9 +60,7 @@ impl Twin {
         if self.is_admin() {
             let activity = self.collection_of(SpaceName::keys(), ACTIVITY);
             draft.write(ACTIVITIES, |file| {
-                each(&activity, |record| {
-                    line(file, &fields_to_json(&record.fields))
-                })
+                activity.each(PAGE, |record| line(file, &fields_to_json(&record.fields)))
             })?;
         }
         draft.finish()?;
@@ -93,10 +90,10 @@ impl Twin {
         let mut exported = Exported::default();
         for name in self.spaces()? {
             exported.spaces += 1;
-            let space = self.space(name.as_str())?;
+            let space = Space::new(self.clone(), name.clone());
             for collection in space.collections()? {
                 let before = exported.records;
-                each(&space.collection(&collection), |record| {
+                space.collection(&collection).each(PAGE, |record| {
                     exported.records += 1;
                     let json = json!({
                         "space": name.as_str(),
@@ -112,18 +109,6 @@ impl Twin {
             }
         }
         Ok(exported)
-    }
-}
-
-fn each(collection: &Collection, mut show: impl FnMut(&Record) -> Result<()>) -> Result<()> {
-    let mut after: Option<String> = None;
-    loop {
-        let page = collection.list(after.as_deref(), PAGE)?;
-        page.iter().try_for_each(&mut show)?;
-        match page.last() {
-            Some(last) if page.len() == PAGE => after = Some(last.id.clone()),
-            _ => return Ok(()),
-        }
     }
 }
 

@@ -11,6 +11,7 @@ use twin_vault::WriteChange;
 
 use crate::error::{Error, Result};
 use crate::json::fields_from_json;
+use crate::space::Space;
 use crate::twin::Twin;
 
 /// The most bytes of a line: a record fits into an operation, which has at most 1 MiB, and JSON may need six bytes for
@@ -92,7 +93,7 @@ impl Batch {
     fn write(&mut self, twin: &Twin) -> Result<()> {
         let Self { space, changes, .. } = std::mem::take(self);
         match space {
-            Some(space) if !changes.is_empty() => twin.space(space.as_str())?.commit(changes),
+            Some(space) if !changes.is_empty() => Space::new(twin.clone(), space).commit(changes),
             _ => Ok(()),
         }
     }

@@ -1,8 +1,7 @@
 //! Values as JSON, and back. What JSON has no form for is an object with one member that says what it is:
 //! `{"hex": "00ff"}` for bytes, `{"float": "NaN"}` for a float that is no number.
 
-use std::fmt::Write;
-
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde_json::{Map, Value as Json, json};
 use twin_ops::value::{Fields, Value};
 
@@ -18,12 +17,12 @@ pub fn to_json(value: &Value) -> Json {
         Value::Float(value) if !value.is_finite() => json!({FLOAT: value.to_string()}),
         Value::Float(value) => json!(value),
         Value::Text(text) => json!(text),
-        Value::Bytes(bytes) => json!({HEX: hex(bytes)}),
+        Value::Bytes(bytes) => json!({HEX: HEXLOWER.encode(bytes)}),
     }
 }
 
-/// The value that [`to_json`] made this of. `None` for what is not a value: lists, other objects, whole numbers of more
-/// than 64 bits.
+/// The value that [`to_json`] made this of. `None` for what is not a value: lists, other objects, whole numbers from
+/// 2^63 to 2^64. Larger ones are floats.
 pub fn from_json(json: &Json) -> Option<Value> {
     Some(match json {
         Json::Null => Value::Null,
@@ -62,7 +61,10 @@ fn one(object: &Map<String, Json>) -> Option<Value> {
         return None;
     };
     match name.as_str() {
-        HEX => unhex(text).map(Value::Bytes),
+        HEX => {
+            let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes());
+            bytes.ok().map(Value::Bytes)
+        }
         FLOAT => match text.as_str() {
             "NaN" => Some(f64::NAN),
             "inf" => Some(f64::INFINITY),
@@ -72,24 +74,6 @@ fn one(object: &Map<String, Json>) -> Option<Value> {
         .map(Value::Float),
         _ => None,
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // Writing into a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
-        return None;
-    };
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let byte = |[high, low]: &[u8; 2]| u8::try_from(digit(*high)? << 4 | digit(*low)?).ok();
-    pairs.iter().map(byte).collect()
 }
 
 #[cfg(test)]

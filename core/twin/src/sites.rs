@@ -4,6 +4,7 @@
 //! pseudonyms begins, because whoever had the old words can make the old ones: those sites are listed for moving. A site
 //! knows the person by the old pseudonym until they have moved there.
 
+use data_encoding::HEXLOWER;
 use twin_identity::context;
 use twin_identity::pseudonym::{Algorithm, PersonaKey, SiteId};
 use twin_ops::space::SpaceName;
@@ -119,7 +120,7 @@ impl Twin {
 /// Site ids can be longer than record ids, so the record goes by the hash.
 fn record_id(site: &str, persona: u32) -> String {
     let hash = context::PERSONA.hash([persona.to_be_bytes().as_slice(), site.as_bytes()]);
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(&hash)
 }
 
 fn text(fields: &Fields, name: &str) -> String {

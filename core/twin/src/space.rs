@@ -92,14 +92,28 @@ impl Collection {
 
     /// All records, read `page` at a time.
     pub fn list_all(&self, page: usize) -> Result<Vec<Record>> {
-        let mut records: Vec<Record> = Vec::new();
+        let mut records = Vec::new();
+        self.each(page, |record| {
+            records.push(record);
+            Ok(())
+        })?;
+        Ok(records)
+    }
+
+    /// Shows all records one by one, read `page` at a time: no more of them are held at once.
+    pub(crate) fn each(
+        &self,
+        page: usize,
+        mut show: impl FnMut(Record) -> Result<()>,
+    ) -> Result<()> {
+        let mut after: Option<String> = None;
         loop {
-            let after = records.last().map(|record| record.id.clone());
             let next = self.list(after.as_deref(), page)?;
             let is_last = next.len() < page;
-            records.extend(next);
+            after = next.last().map(|record| record.id.clone());
+            next.into_iter().try_for_each(&mut show)?;
             if is_last {
-                return Ok(records);
+                return Ok(());
             }
         }
     }

@@ -10,7 +10,7 @@ use chacha20_rng::ChaCha20Rng;
 use chacha20_rng::rand_core::SeedableRng;
 use minicbor::Encoder;
 use twin_identity::birth::Birth;
-use twin_identity::body::{Body, Kept, Line, Removal, Rotate};
+use twin_identity::body::{Body, Guardians, Kept, Line, Removal, Rotate};
 use twin_identity::context;
 use twin_identity::device::{DEVICE_KEYS_LEN, DeviceKeys, Role};
 use twin_identity::entry::{Entry, Place};
@@ -130,6 +130,19 @@ impl Twin {
             removals: Vec::new(),
             roots: None,
         }
+    }
+
+    /// A rotation by key `index` of the words 1 names guardians who wait three days; the words 7 stand for their key.
+    pub fn names_guardians(&mut self, index: u32) {
+        let rotate = Rotate {
+            guardians: Some(Guardians {
+                authority: words(7).authority(0).public().hash(),
+                delay_days: 3,
+                sealing: None,
+            }),
+            ..self.rotation(index, &words(1))
+        };
+        self.rotates(rotate, &words(1), index).unwrap();
     }
 
     /// The devices that are in, each with its role and whether it is suspended.

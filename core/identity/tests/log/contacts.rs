@@ -1,6 +1,6 @@
 //! What a contact remembers, and how long it makes guardians wait.
 
-use twin_identity::body::{Guardians, Rotate};
+use twin_identity::body::Rotate;
 use twin_identity::contact::{Contact, MAX_WAITING};
 use twin_identity::device::Role;
 use twin_identity::proof::{self, ProofError};
@@ -14,15 +14,7 @@ const DAY: u64 = 24 * 60 * 60 * 1000;
 /// brought in, made on this day after.
 fn by_guardians(new: u8) -> (Twin, impl Fn(u64) -> Vec<u8>) {
     let mut twin = twin(1);
-    let rotate = Rotate {
-        guardians: Some(Guardians {
-            authority: words(7).authority(0).public().hash(),
-            delay_days: 3,
-            sealing: None,
-        }),
-        ..twin.rotation(1, &words(1))
-    };
-    twin.rotates(rotate, &words(1), 1).unwrap();
+    twin.names_guardians(1);
     let rotate = Rotate {
         authority: words(7).authority(0).public(),
         devices: vec![device(new).statement(&twin.id(), Role::Admin)],

@@ -1,6 +1,6 @@
 //! Guardians rotate after a delay that each replica counts from when it first saw their rotation.
 
-use twin_identity::body::{Body, Guardians, Rotate};
+use twin_identity::body::{Body, Rotate};
 use twin_identity::device::{DeviceKeys, Role};
 use twin_identity::entry::Entry;
 use twin_identity::id::EntryId;
@@ -16,15 +16,7 @@ const DELAY: u64 = 3 * DAY;
 fn guarded() -> (Twin, DeviceKeys, Entry) {
     let mut twin = twin(1);
     twin.add(&device(2), Role::Member);
-    let rotate = Rotate {
-        guardians: Some(Guardians {
-            authority: words(7).authority(0).public().hash(),
-            delay_days: 3,
-            sealing: None,
-        }),
-        ..twin.rotation(1, &words(1))
-    };
-    twin.rotates(rotate, &words(1), 1).unwrap();
+    twin.names_guardians(1);
     twin.log.observe(1);
     let rotation = guardians_rotate(&twin, 9);
     let phone = DeviceKeys::from_secret(&twin.phone.to_secret()).unwrap();

@@ -2,7 +2,7 @@
 
 use minicbor::Encoder;
 use minicbor::bytes::ByteVec;
-use twin_identity::body::{Body, Guardians, Rotate};
+use twin_identity::body::{Body, Rotate};
 use twin_identity::cbor::CborError;
 use twin_identity::context;
 use twin_identity::device::{DeviceKeys, Role};
@@ -454,15 +454,7 @@ fn an_admin_stands_as_many_steps_from_a_rotation_as_there_are_devices() {
 fn a_rotation_is_by_the_words_or_by_the_guardians() {
     let (mut twin, mut parts) = three();
     let guardians = words(7).authority(0);
-    let rotate = Rotate {
-        guardians: Some(Guardians {
-            authority: guardians.public().hash(),
-            delay_days: 3,
-            sealing: None,
-        }),
-        ..twin.rotation(2, &words(1))
-    };
-    twin.rotates(rotate, &words(1), 2).unwrap();
+    twin.names_guardians(2);
     parts.adds.clear();
     parts.head.signer = device(9).id();
     let waits = |days: u64| ProofError::Waits {
