@@ -116,6 +116,7 @@ pub fn verify(
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use curve25519_dalek::scalar::Scalar;
     use sha2::{Digest, Sha512};

@@ -14,7 +14,7 @@ use twin_identity::log::IdentityLog;
 use twin_identity::words::RecoverySecret;
 use twin_ops::grant::Recipient;
 use twin_ops::space::SpaceName;
-use twin_sync::link::new_device::Material;
+use twin_sync::link::recovering::Material;
 use twin_vault::{Comeback, Rotation, Unlock, Vault, VaultError, rotate_body};
 
 use crate::activity::{self, What};
@@ -61,7 +61,6 @@ pub(crate) struct Rotated {
     pub log: IdentityLog,
     pub entry: Entry,
     later: Vec<twin_identity::body::Removal>,
-    grants: Vec<Vec<u8>>,
     means: Means,
 }
 
@@ -281,7 +280,6 @@ pub(crate) fn come_in(material: Material, helper: &DeviceId, means: Means) -> Re
     let Material {
         keys,
         mut log,
-        grants,
         lines,
     } = material;
     let (authority, mut rotation) = match &means {
@@ -317,10 +315,6 @@ pub(crate) fn come_in(material: Material, helper: &DeviceId, means: Means) -> Re
         log,
         entry,
         later,
-        grants: grants
-            .iter()
-            .map(|grant| grant.to_bytes().to_vec())
-            .collect(),
         means,
     })
 }
@@ -342,8 +336,14 @@ fn sign(log: &mut IdentityLog, rotate: Rotate, authority: &AuthorityKey) -> Resu
 }
 
 impl Rotated {
-    /// Makes the vault of the device.
-    pub fn make_vault(self, dir: &Path, unlock: Unlock<'_>, device_name: &str) -> Result<Twin> {
+    /// Makes the vault of the device, with the grants that the helper has sent.
+    pub fn make_vault(
+        self,
+        grants: &[Vec<u8>],
+        dir: &Path,
+        unlock: Unlock<'_>,
+        device_name: &str,
+    ) -> Result<Twin> {
         check_name(device_name)?;
         let (to, sealing) = match &self.means {
             Means::Words(words) => (Recipient::Words, words.sealing()),
@@ -352,7 +352,7 @@ impl Rotated {
         let comeback = Comeback {
             device: &self.keys,
             identity: &self.log,
-            grants: &self.grants,
+            grants,
             opens: Some((to, &sealing)),
             later: self.later,
             now: SystemClock.now(),

@@ -30,13 +30,13 @@ pub(super) enum Message {
     /// Phone, after the right code: the identity log, in as many of these as it takes.
     #[n(4)]
     Entries(#[n(0)] Vec<minicbor::bytes::ByteVec>),
-    /// Phone: grants of keys to the new device, in as many of these as it takes.
+    /// Phone, or helper after the rotation: grants of keys, in as many of these as it takes.
     #[n(5)]
     Grants(#[n(0)] Vec<minicbor::bytes::ByteVec>),
     /// Phone, last: the genesis, with which the entries can be verified.
     #[n(6)]
     Admit(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
-    /// New device: everything is stored.
+    /// New device, or helper last: everything is stored.
     #[n(7)]
     Done,
     /// Either: this link has ended.
@@ -45,13 +45,13 @@ pub(super) enum Message {
     /// Helper of a recovery: how far the logs of each device go, in as many of these as it takes.
     #[n(9)]
     Lines(#[n(0)] Vec<Removal>),
-    /// Helper of a recovery, last: the genesis. The new device is in none of the entries yet.
+    /// Helper of a recovery, before the rotation: the genesis. The new device is in none of the entries yet.
     #[n(10)]
     Material(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
     /// New device: the rotation by which it comes in.
     #[n(11)]
     Rotation(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
-    /// Phone or helper, before its last: the rotation that counts for it, in case others contradict it.
+    /// Phone or helper, before the genesis: the rotation that counts for it, in case others contradict it.
     #[n(12)]
     Stands(#[n(0)] EntryId),
 }

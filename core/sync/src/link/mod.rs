@@ -13,18 +13,19 @@
 //! ```
 //!
 //! A device that recovers a twin by words or guardians shows the same code to any device that is still in. That one,
-//! the helper, then adds nobody: it sends the log, the grants and how far all logs of ops go (`Material`), the new device
-//! answers with the rotation by which it comes in, and `Done` is the helper's.
+//! the helper, then adds nobody: it sends the log and how far all logs of ops go (`Material`), the new device answers
+//! with the rotation by which it comes in, and then gets the grants. `Done` is the helper's.
 //!
 //! Every step is a type that consumes the one before, so that nothing can be sent over a link that is not confirmed.
 //! - [`offer`]: the QR code; [`code`]: the six digits
-//! - [`phone`], [`new_device`]: the two sides
+//! - [`phone`], [`new_device`]: the two sides; [`recovering`]: what is different for a device that recovers
 
 pub mod code;
 mod message;
 pub mod new_device;
 pub mod offer;
 pub mod phone;
+pub mod recovering;
 #[cfg(test)]
 mod tests;
 

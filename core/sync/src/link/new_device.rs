@@ -1,5 +1,6 @@
 //! The new device's side of a link.
 
+use minicbor::bytes::ByteVec;
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
 use twin_identity::body::Removal;
@@ -15,6 +16,7 @@ use super::code::Code;
 use super::message::{Abort, Hello, Keys, MAX_TWIN_NAME, Message};
 use super::offer::{Offer, Side};
 use super::phone::{keys_context, proof_context};
+use super::recovering::Material;
 use super::{LINK_VERSION, LinkError, MAX_GRANTS};
 use crate::machine::Millis;
 use crate::transport::TransportKey;
@@ -66,25 +68,13 @@ pub struct Admitted {
     pub grants: Vec<Grant>,
 }
 
-/// What a device needs to recover a twin, beside its words or guardians.
-pub struct Material {
-    /// Its keys.
-    pub keys: DeviceKeys,
-    /// The identity log, verified. This device is not in it.
-    pub log: IdentityLog,
-    /// All grants that the helper has, verified.
-    pub grants: Vec<Grant>,
-    /// How far the logs of each device go, as far as the helper knows.
-    pub lines: Vec<Removal>,
-}
-
 /// What came of a frame while joining.
 pub enum Progress {
     /// There is more to come.
     More(Box<Joining>),
     /// All is there and verified.
     Admitted(Box<Admitted>),
-    /// Nobody has admitted this device, but it got all that it needs to recover the twin.
+    /// Nobody has admitted this device, but it got all that it needs to come in by itself.
     Material(Box<Material>),
 }
 
@@ -243,12 +233,7 @@ impl Joining {
                 Ok(Progress::More(Box::new(self)))
             }
             Message::Grants(grants) => {
-                if self.grants.len() + grants.len() > MAX_GRANTS {
-                    return Err(LinkError::Unexpected);
-                }
-                for grant in grants {
-                    self.grants.push(Grant::from_bytes(&grant)?);
-                }
+                take_grants(&mut self.grants, &grants)?;
                 Ok(Progress::More(Box::new(self)))
             }
             Message::Stands(rotation) => {
@@ -265,11 +250,9 @@ impl Joining {
             }
             Message::Material(genesis) => {
                 let log = self.read_log(&genesis)?;
-                self.grants.retain(|grant| grant.verify(&log).is_ok());
                 Ok(Progress::Material(Box::new(Material {
                     keys: self.keys,
                     log,
-                    grants: self.grants,
                     lines: self.lines,
                 })))
             }
@@ -315,17 +298,15 @@ impl Joining {
     }
 }
 
-/// The frame by which a device comes in that recovers its twin.
-pub fn rotation(entry: &Entry) -> Vec<u8> {
-    Message::Rotation(entry.to_bytes().to_vec()).to_frame()
-}
-
-/// Takes the helper's word that it has stored the rotation.
-pub fn receive_done(frame: &[u8]) -> Result<(), LinkError> {
-    match Message::from_frame(frame)? {
-        Message::Done => Ok(()),
-        _ => Err(LinkError::Unexpected),
+/// Takes grants of a frame, as many as a twin can have.
+pub(super) fn take_grants(taken: &mut Vec<Grant>, grants: &[ByteVec]) -> Result<(), LinkError> {
+    if taken.len() + grants.len() > MAX_GRANTS {
+        return Err(LinkError::Unexpected);
     }
+    for grant in grants {
+        taken.push(Grant::from_bytes(grant)?);
+    }
+    Ok(())
 }
 
 impl Admitted {

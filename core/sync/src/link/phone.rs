@@ -210,19 +210,20 @@ impl Confirmed {
 
     /// The frames that admit the new device: a log that names it, and grants to it.
     pub fn admit(&self, log: &IdentityLog, grants: &[Vec<u8>]) -> Vec<Vec<u8>> {
-        let last = Message::Admit(log.genesis().to_bytes());
-        let messages = log_and_grants(log, grants).chain([last]);
+        let messages = entries(log)
+            .chain(batched_grants(grants))
+            .chain([stands(log), Message::Admit(log.genesis().to_bytes())]);
         messages.map(|message| message.to_frame()).collect()
     }
 
-    /// The frames that help the new device to recover the twin: the log, all grants, and how far the logs of each
-    /// device go. Without the words, or enough guardians, none of it opens anything.
-    pub fn help(&self, log: &IdentityLog, grants: &[Vec<u8>], lines: &[Removal]) -> Vec<Vec<u8>> {
+    /// The frames with which a new device can make the rotation by which it comes in: the log, and how far the logs of
+    /// each device go. No keys: those come after the rotation, so that nobody has them without words or guardians.
+    pub fn help(&self, log: &IdentityLog, lines: &[Removal]) -> Vec<Vec<u8>> {
         let lines = lines
             .chunks(LINES)
             .map(|some| Message::Lines(some.to_vec()));
         let last = Message::Material(log.genesis().to_bytes());
-        let messages = log_and_grants(log, grants).chain(lines).chain([last]);
+        let messages = entries(log).chain([stands(log)]).chain(lines).chain([last]);
         messages.map(|message| message.to_frame()).collect()
     }
 
@@ -241,9 +242,10 @@ impl Confirmed {
         }
     }
 
-    /// The frame that tells the new device that its rotation was taken.
-    pub fn done(&self) -> Vec<u8> {
-        Message::Done.to_frame()
+    /// The frames that tell the new device that its rotation was taken, and give it all grants.
+    pub fn provide(&self, grants: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let messages = batched_grants(grants).chain([Message::Done]);
+        messages.map(|message| message.to_frame()).collect()
     }
 
     /// Takes the new device's word that it has stored everything.
@@ -255,12 +257,18 @@ impl Confirmed {
     }
 }
 
-fn log_and_grants(log: &IdentityLog, grants: &[Vec<u8>]) -> impl Iterator<Item = Message> {
+fn entries(log: &IdentityLog) -> impl Iterator<Item = Message> {
     let mut entries: Vec<_> = log.entries().values().collect();
     entries.sort_by_key(|entry| (entry.place.seq, entry.id));
-    let entries = batches(entries.into_iter().map(|entry| entry.to_bytes())).map(Message::Entries);
-    let grants = batches(grants.iter().map(Vec::as_slice)).map(Message::Grants);
-    entries.chain(grants).chain([Message::Stands(log.base())])
+    batches(entries.into_iter().map(|entry| entry.to_bytes())).map(Message::Entries)
+}
+
+fn batched_grants(grants: &[Vec<u8>]) -> impl Iterator<Item = Message> {
+    batches(grants.iter().map(Vec::as_slice)).map(Message::Grants)
+}
+
+fn stands(log: &IdentityLog) -> Message {
+    Message::Stands(log.base())
 }
 
 fn statement(keys: &Keys, role: Role) -> DeviceStatement {

@@ -11,9 +11,10 @@ use twin_ops::epoch::EpochKey;
 use twin_ops::grant::{Grant, GrantedKey, Recipients};
 use twin_ops::space::SpaceName;
 
-use super::new_device::{self, Joining, Material, Progress, Waiting};
+use super::new_device::{Joining, Progress, Waiting};
 use super::offer::{OFFER_LIFE, Offer};
 use super::phone::{self, Inviter, Unconfirmed};
+use super::recovering::{self, Answer, Material, Recovering};
 use super::{Abort, LinkError};
 use crate::transport::TransportKey;
 
@@ -141,9 +142,8 @@ fn who_recovers_gets_what_it_needs_and_comes_in_by_a_rotation_of_its_own() {
             head: [6; 32],
         }],
     }];
-    let material = material(joining, confirmed.help(&twin.log, &grants, &lines));
+    let material = material(joining, confirmed.help(&twin.log, &lines));
     assert_eq!(material.log.digest(), twin.log.digest());
-    assert_eq!(material.grants[0].to_bytes(), grants[0]);
     assert_eq!(material.lines, lines);
 
     let rotate = |devices: Vec<DeviceStatement>| {
@@ -162,20 +162,35 @@ fn who_recovers_gets_what_it_needs_and_comes_in_by_a_rotation_of_its_own() {
     };
     let entry = rotate(vec![material.keys.statement(twin.log.twin(), Role::Admin)]);
     let taken = confirmed
-        .receive_rotation(&new_device::rotation(&entry))
+        .receive_rotation(&recovering::rotation(&entry))
         .unwrap();
     assert_eq!(taken.id, entry.id);
     assert_eq!(twin.log.insert(taken), Ok(true));
-    new_device::receive_done(&confirmed.done()).unwrap();
+    let mut frames = confirmed.provide(&grants).into_iter();
+    let frame = frames.next().unwrap();
+    let Answer::More(more) = Recovering::default()
+        .receive(&material.log, &frame)
+        .unwrap()
+    else {
+        panic!("the helper is not done");
+    };
+    let Answer::Grants(got) = more
+        .receive(&material.log, &frames.next().unwrap())
+        .unwrap()
+    else {
+        panic!("the helper is done");
+    };
+    assert_eq!(got.len(), 1);
+    assert_eq!(got[0].to_bytes(), grants[0]);
 
     // Nobody else comes in over this link, and what is no rotation ends it.
     let stranger = DeviceKeys::random(&mut twin.rng).unwrap();
     let entry = rotate(vec![stranger.statement(twin.log.twin(), Role::Admin)]);
-    let refused = confirmed.receive_rotation(&new_device::rotation(&entry));
+    let refused = confirmed.receive_rotation(&recovering::rotation(&entry));
     assert_eq!(refused.err(), Some(LinkError::NotAdmitted));
-    let refused = confirmed.receive_rotation(&confirmed.done());
+    let refused = confirmed.receive_rotation(&frame);
     assert_eq!(refused.err(), Some(LinkError::Unexpected));
-    let refused = new_device::receive_done(&new_device::rotation(&entry));
+    let refused = Recovering::default().receive(&material.log, &recovering::rotation(&entry));
     assert_eq!(refused.err(), Some(LinkError::Unexpected));
 }
 

@@ -9,15 +9,17 @@ use twin_identity::id::TwinId;
 use twin_net::{
     Address, Config, Event, Events, Frames, Node, Protocol, Reach, Traffic, TransportKey,
 };
+use twin_ops::grant::Grant;
 use twin_sync::link::LinkError;
-use twin_sync::link::new_device::{self, Admitted, Joining, Material, Progress, Waiting};
+use twin_sync::link::new_device::{Admitted, Joining, Progress, Waiting};
 use twin_sync::link::offer::{OFFER_LIFE, Offer};
+use twin_sync::link::recovering::{self, Answer, Material, Recovering};
 use twin_sync::session::Side;
 use twin_vault::{Unlock, Vault};
 
 use crate::error::{Error, Result};
 use crate::platform::{Clock, SystemClock, rng};
-use crate::recovery::{self, Means};
+use crate::recovery::{self, Means, Rotated};
 use crate::twin::{Twin, check_name};
 
 use super::{ANSWER_TIME, Link};
@@ -169,9 +171,9 @@ impl Invitation {
         let rotated = rotated.and_then(|material| recovery::come_in(material, &helper, means));
         let (mut link, rotated) = self.link.or_give_up(rotated).await?;
         // First the helper: should this machine fail now, the words can do it all again.
-        link.send(&new_device::rotation(&rotated.entry)).await?;
-        new_device::receive_done(&link.answer().await?)?;
-        let twin = rotated.make_vault(dir, unlock, device_name)?;
+        link.send(&recovering::rotation(&rotated.entry)).await?;
+        let grants = link.grants(&rotated).await?;
+        let twin = rotated.make_vault(&grants, dir, unlock, device_name)?;
         let finished = if twin.is_admin() {
             link.first_sync(&twin, &mut self.events, self.phone).await
         } else {
@@ -195,6 +197,17 @@ impl Link {
         match self.receive_all(joining).await? {
             Progress::Material(material) => Ok(*material),
             _ => Err(Error::OtherPurpose),
+        }
+    }
+
+    /// What a helper sends once it has taken the rotation.
+    async fn grants(&mut self, rotated: &Rotated) -> Result<Vec<Vec<u8>>> {
+        let mut recovering = Recovering::default();
+        loop {
+            match recovering.receive(&rotated.log, &self.answer().await?)? {
+                Answer::More(next) => recovering = next,
+                Answer::Grants(grants) => return Ok(to_bytes(&grants)),
+            }
         }
     }
 
@@ -223,8 +236,7 @@ impl Link {
 }
 
 fn make_vault(admitted: &Admitted, dir: &Path, unlock: Unlock<'_>) -> Result<Vault> {
-    let grants = admitted.grants.iter();
-    let grants: Vec<Vec<u8>> = grants.map(|grant| grant.to_bytes().to_vec()).collect();
+    let grants = to_bytes(&admitted.grants);
     let Admitted { keys, log, .. } = admitted;
     Ok(Vault::create_linked(
         dir,
@@ -234,6 +246,13 @@ fn make_vault(admitted: &Admitted, dir: &Path, unlock: Unlock<'_>) -> Result<Vau
         &grants,
         &mut rng(),
     )?)
+}
+
+fn to_bytes(grants: &[Grant]) -> Vec<Vec<u8>> {
+    grants
+        .iter()
+        .map(|grant| grant.to_bytes().to_vec())
+        .collect()
 }
 
 async fn next_stream(events: &mut Events, wanted: Protocol) -> Result<(TransportKey, Frames)> {

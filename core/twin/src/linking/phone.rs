@@ -125,15 +125,17 @@ impl PendingLink {
         link.end(finished, device).await
     }
 
-    /// The person typed what the other device shows: helps it to recover the twin. It gets the log and sealed keys,
-    /// comes in by its own words or guardians, and then gets everything. Returns whether it is in at once; by guardians
+    /// The person typed what the other device shows: helps it to recover the twin. It gets the log, comes in by its own
+    /// words or guardians, and then gets the sealed keys and everything. Returns whether it is in at once; by guardians
     /// it has to wait. One attempt, as [`PendingLink::confirm`].
     pub async fn help(self, typed: &str) -> Result<(bool, Traffic)> {
         let (twin, peer, mut link, confirmed) = self.typed(typed).await?;
         let rotated = link.rotation(&twin, &confirmed).await;
-        let (mut link, is_in) = link.or_give_up(rotated).await?;
+        let (mut link, (is_in, grants)) = link.or_give_up(rotated).await?;
         twin.notify();
-        link.send(&confirmed.done()).await?;
+        for frame in confirmed.provide(&grants) {
+            link.send(&frame).await?;
+        }
         let finished = if is_in {
             link.begin_sync(&twin, peer).await
         } else {
@@ -161,16 +163,20 @@ impl Link {
         self.sync(twin, Side::Initiator, peer, stream).await
     }
 
-    /// Sends a device what it needs to recover the twin, and takes the rotation by which it comes in. Returns whether it
-    /// is in at once.
-    async fn rotation(&mut self, twin: &Twin, confirmed: &Confirmed) -> Result<bool> {
+    /// Sends a device what it needs to come in, and takes the rotation by which it does. Returns whether it is in at
+    /// once, and the grants for it: all that there were before, which devices made, too, that the rotation sends away.
+    async fn rotation(
+        &mut self,
+        twin: &Twin,
+        confirmed: &Confirmed,
+    ) -> Result<(bool, Vec<Vec<u8>>)> {
         let material = {
             let vault = twin.vault();
             let lines = vault.known_lines()?.into_iter();
             let lines: Vec<Removal> = lines
                 .map(|(device, lines)| Removal { device, lines })
                 .collect();
-            confirmed.help(vault.identity(), &vault.all_grants()?, &lines)
+            confirmed.help(vault.identity(), &lines)
         };
         for frame in material {
             self.send(&frame).await?;
@@ -179,7 +185,8 @@ impl Link {
         let now = twin.now();
         let mut vault = twin.vault();
         vault.merge_due(now)?;
-        Ok(vault.come_in(&entry)?)
+        let grants = vault.all_grants()?;
+        Ok((vault.come_in(&entry)?, grants))
     }
 }
 
