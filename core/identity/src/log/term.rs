@@ -219,9 +219,7 @@ impl Term {
                 Some(Body::Revoke(removal)) if !void(*number) => {
                     doubted.entry(removal.device).or_default().push(*number);
                 }
-                Some(Body::Resume(device)) if !void(*number) => {
-                    resumptions.push((*number, *device));
-                }
+                Some(Body::Resume(device)) => resumptions.push((*number, *device)),
                 _ => {}
             }
         }

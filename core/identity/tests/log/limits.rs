@@ -1,11 +1,12 @@
 //! What is counted, and that no number of entries locks the log.
 
-use twin_identity::body::{Body, Kept, Rotate};
+use twin_identity::body::{Body, Rotate};
 use twin_identity::device::{DeviceKeys, Role};
 use twin_identity::entry::{Entry, MAX_PREVS};
 use twin_identity::id::EntryId;
 use twin_identity::log::{
-    IdentityLog, LogError, MAX_DEVICES, MAX_ENTRIES, MAX_ENTRIES_PER_SIGNER, MAX_LOG_LEN, MAX_TERM,
+    IdentityLog, LogError, MAX_DEVICES, MAX_ENTRIES, MAX_ENTRIES_PER_SIGNER, MAX_FORKS,
+    MAX_LOG_LEN, MAX_ROTATIONS, MAX_TERM,
 };
 
 use crate::common::{Twin, device, place, removal, state, take, twin, words};
@@ -16,7 +17,7 @@ fn a_whole_log_has_its_most_bytes() {
     assert_eq!(MAX_LOG_LEN, 4608 * 16_400);
 }
 
-fn numbered(twin: &Twin, prevs: &[EntryId], number: u16, signer: &DeviceKeys) -> Entry {
+pub(super) fn numbered(twin: &Twin, prevs: &[EntryId], number: u16, signer: &DeviceKeys) -> Entry {
     let at = place(&twin.log, prevs, twin.log.rotation().unwrap().id);
     let mut raw = twin.raw(99, number.to_be_bytes().to_vec());
     (raw.prevs, raw.seq, raw.base) = (at.prevs, at.seq, at.base);
@@ -24,7 +25,7 @@ fn numbered(twin: &Twin, prevs: &[EntryId], number: u16, signer: &DeviceKeys) ->
     Entry::from_bytes(&raw.signed(&twin.id(), signer)).unwrap()
 }
 
-fn insert(twin: &mut Twin, entry: Entry) -> Result<bool, LogError> {
+pub(super) fn insert(twin: &mut Twin, entry: Entry) -> Result<bool, LogError> {
     twin.log.insert(entry)
 }
 
@@ -112,25 +113,38 @@ fn a_full_term_leaves_room_for_a_rotation() {
     assert_eq!(state(&read), state(&twin.log));
 }
 
-/// However full a log is, what comes under the rotation that counts is taken in, and the log is still read back.
+/// However full a log is, what comes under the rotation that counts is taken in, and the log is still read back. Under
+/// others there is room up to the limit, in which rotations do not count.
 #[test]
 fn a_full_log_is_still_written_to_and_read() {
     let mut twin = twin(1);
     let phone = crate::common::twin(1).phone;
-    for index in 1.. {
+    let (first, early) = (twin.log.base(), twin.log.heads());
+    for index in 1..=4 {
         let heads = twin.log.heads();
-        for number in 0..u16::try_from(MAX_TERM).unwrap() {
+        // There is room for three more under the first rotation.
+        let room = if index == 1 { 3 } else { 0 };
+        for number in 0..u16::try_from(MAX_TERM).unwrap() - room {
             let entry = numbered(&twin, &heads, number, &phone);
             assert_eq!(insert(&mut twin, entry), Ok(true));
         }
         twin.rotates(twin.rotation(index, &words(1)), &words(1), index)
             .unwrap();
-        if twin.log.entries().len() - twin.log.rotations() >= MAX_ENTRIES {
-            break;
-        }
     }
+    assert_eq!(twin.log.entries().len(), MAX_ENTRIES - 3 + 5);
     twin.add(&device(2), Role::Member);
-    assert!(twin.has(&device(2)));
+    let late = |twin: &Twin, number: u8| {
+        let adds = twin.add_device(&device(number), Role::Member);
+        Entry::by_device(&twin.id(), place(&twin.log, &early, first), &adds, &phone).unwrap()
+    };
+    for number in [10, 11] {
+        let entry = late(&twin, number);
+        assert_eq!(insert(&mut twin, entry), Ok(true));
+    }
+    let entry = late(&twin, 12);
+    assert_eq!(insert(&mut twin, entry), Err(LogError::Limit));
+    twin.add(&device(3), Role::Member);
+    assert!(twin.has(&device(2)) && twin.has(&device(3)));
     let read = IdentityLog::from_bytes(&twin.id(), &twin.log.to_bytes()).unwrap();
     assert_eq!(state(&read), state(&twin.log));
 }
@@ -155,101 +169,6 @@ fn many_branches_do_not_lock_the_log() {
     );
 }
 
-/// The owner adds a laptop; a thief with an admin's key makes many longer branches that do not know of it.
-#[test]
-fn longer_branches_do_not_hide_who_was_added() {
-    let mut twin = twin(1);
-    twin.add(&device(2), Role::Admin);
-    let heads = twin.log.heads();
-    let laptop = twin.add(&device(3), Role::Admin);
-    let mut number = 0;
-    for _ in 0..2 * MAX_PREVS {
-        let mut last = heads.clone();
-        for _ in 0..3 {
-            number += 1;
-            let entry = numbered(&twin, &last, number, &device(2));
-            last = vec![entry.id];
-            assert_eq!(insert(&mut twin, entry), Ok(true));
-        }
-    }
-    let prevs = twin.log.heads();
-    assert_eq!(prevs.len(), MAX_PREVS);
-    assert!(prevs.contains(&laptop));
-    // The rest are the longest.
-    let seqs: Vec<u64> = prevs
-        .iter()
-        .map(|prev| twin.log.entries()[prev].place.seq)
-        .collect();
-    assert_eq!(twin.log.place().seq, seqs.iter().max().unwrap() + 1);
-    // A removal in force is known as well.
-    let phone = crate::common::twin(1).phone;
-    let stop = twin
-        .after(&[laptop], &phone, &Body::Suspend(removal(&device(2))))
-        .unwrap();
-    assert!(twin.log.heads().contains(&stop));
-    assert!(
-        twin.log
-            .knew_all_removals(&twin.log.base(), &twin.log.heads())
-    );
-    let by_laptop = twin.add_device(&device(4), Role::Member);
-    twin.says(&device(3), &by_laptop).unwrap();
-}
-
-#[test]
-fn a_rotation_knows_whom_it_keeps_and_the_rotation_before() {
-    let mut twin = twin(1);
-    twin.add(&device(2), Role::Admin);
-    let heads = twin.log.heads();
-    let laptop = twin.add(&device(3), Role::Admin);
-    // The thief adds devices of its own on more branches than an entry can name, all longer.
-    for number in 0..3 * MAX_PREVS as u8 {
-        let adds = twin.add_device(&device(100 + number), Role::Admin);
-        let one = twin.after(&heads, &device(2), &adds).unwrap();
-        let adds = twin.add_device(&device(150 + number), Role::Admin);
-        twin.after(&[one], &device(100 + number), &adds).unwrap();
-    }
-    let keeps = [twin.phone.id(), device(3).id()];
-    let mut rotate = twin.rotation(1, &words(2));
-    rotate.keeps.retain(|kept| keeps.contains(&kept.device));
-    let entry = twin.log.rotate(rotate, &words(1).authority(1)).unwrap();
-    assert!(entry.place.prevs.contains(&laptop));
-    let rotation = take(&mut twin.log, entry).unwrap();
-    assert_eq!(twin.log.devices().len(), 2);
-    // What is based on the rotation before grows on; the place knows of the rotation all the same.
-    let base = twin.log.entries()[&rotation].place.base;
-    for number in 0..2 * MAX_PREVS as u8 {
-        let mut last = heads.clone();
-        for hop in 0..3 {
-            let at = place(&twin.log, &last, base);
-            let adds = twin.add_device(&device(200 + number + 16 * hop), Role::Member);
-            let entry = Entry::by_device(&twin.id(), at, &adds, &device(2)).unwrap();
-            last = vec![take(&mut twin.log, entry).unwrap()];
-        }
-    }
-    let at = twin.log.place();
-    assert!(at.prevs.contains(&rotation) && at.base == rotation);
-    twin.add(&device(4), Role::Member);
-    // Who waits can be kept as well.
-    let phone = crate::common::twin(1).phone;
-    let adds = twin.add_device(&device(5), Role::Member);
-    let heads = twin.log.heads();
-    twin.after(&heads, &device(3), &adds).unwrap();
-    twin.after(&heads, &phone, &Body::Suspend(removal(&device(3))))
-        .unwrap();
-    let mut rotate = Rotate {
-        authority: words(2).authority(2).public(),
-        ..twin.rotation(2, &words(2))
-    };
-    rotate.keeps.push(Kept {
-        device: device(5).id(),
-        role: Role::Member,
-        suspended: false,
-    });
-    rotate.keeps.sort_by_key(|kept| kept.device);
-    twin.rotates(rotate, &words(2), 2).unwrap();
-    assert!(twin.has(&device(5)));
-}
-
 #[test]
 fn height_is_of_what_was_said_under_the_rotation() {
     let mut twin = twin(1);
@@ -266,4 +185,60 @@ fn height_is_of_what_was_said_under_the_rotation() {
     twin.rotates(twin.rotation(1, &words(1)), &words(1), 1)
         .unwrap();
     assert_eq!(twin.log.height(), 4);
+}
+
+/// Old words that were found can contradict the rotation that replaced them, but not without end.
+#[test]
+fn rotations_beside_the_one_that_counts_are_counted() {
+    let mut twin = twin(1);
+    let contradicting = |twin: &Twin, number: usize| {
+        let mut rotate = twin.rotation(1, &words(3));
+        rotate.roots = Some(vec![u8::try_from(number).unwrap(); 16]);
+        twin.log.rotate(rotate, &words(1).authority(1)).unwrap()
+    };
+    let contradicting: Vec<Entry> = (1..=MAX_FORKS)
+        .map(|number| contradicting(&twin, number))
+        .collect();
+    let replaced = twin
+        .rotates(twin.rotation(1, &words(2)), &words(1), 1)
+        .unwrap();
+    twin.log.trust(&replaced);
+    let (last, others) = contradicting.split_last().unwrap();
+    for other in others {
+        assert_eq!(insert(&mut twin, other.clone()), Ok(true));
+    }
+    assert_eq!(insert(&mut twin, last.clone()), Err(LogError::Limit));
+    assert_eq!(twin.log.base(), replaced);
+    let next = Rotate {
+        authority: words(2).authority(2).public(),
+        ..twin.rotation(2, &words(2))
+    };
+    twin.rotates(next, &words(2), 2).unwrap();
+    assert_eq!(twin.log.rotations(), 3);
+}
+
+#[test]
+fn a_full_path_still_grows() {
+    let mut twin = twin(1);
+    let contradicting = |twin: &Twin, index| {
+        let rotate = twin.rotation(index, &words(3));
+        twin.log.rotate(rotate, &words(1).authority(index)).unwrap()
+    };
+    let mut others = Vec::new();
+    for index in 1.. {
+        others.push(contradicting(&twin, index));
+        twin.rotates(twin.rotation(index, &words(1)), &words(1), index)
+            .unwrap();
+        if twin.log.entries().len() == MAX_ROTATIONS - 1 {
+            break;
+        }
+    }
+    let refused = others.pop().unwrap();
+    let taken = others.pop().unwrap();
+    assert_eq!(insert(&mut twin, taken), Ok(true));
+    assert_eq!(insert(&mut twin, refused), Err(LogError::Limit));
+    let index = u32::try_from(MAX_ROTATIONS).unwrap() - 1;
+    twin.rotates(twin.rotation(index, &words(1)), &words(1), index)
+        .unwrap();
+    assert_eq!(twin.log.entries().len(), MAX_ROTATIONS + 1);
 }

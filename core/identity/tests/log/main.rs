@@ -11,6 +11,7 @@ mod forks;
 mod guardians;
 mod limits;
 mod order;
+mod placing;
 mod proofs;
 mod refusals;
 mod returning;

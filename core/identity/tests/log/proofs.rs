@@ -328,6 +328,11 @@ fn a_proof_holds_together_or_is_refused() {
             ProofError::Broken,
         ),
         (
+            // Not too many, but no rotations either.
+            &|parts| parts.rotations = vec![vec![0]; MAX_ROTATIONS],
+            CborError::Malformed.into(),
+        ),
+        (
             &|parts| parts.rotations[1] = forged_rotation.clone(),
             SignatureError.into(),
         ),

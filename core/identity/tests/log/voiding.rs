@@ -3,8 +3,10 @@
 use twin_identity::body::Body;
 use twin_identity::device::{DeviceKeys, Role};
 use twin_identity::id::EntryId;
+use twin_identity::log::LogError;
 
-use crate::common::{Twin, device, removal, twin, up_to};
+use super::roles::again;
+use crate::common::{Twin, device, removal, twin, up_to, words};
 
 /// A phone; admins 2 and 3; members 4 and 5. With the heads before anything went wrong.
 fn five() -> (Twin, DeviceKeys, Vec<EntryId>) {
@@ -258,4 +260,57 @@ fn a_suspended_device_that_goes_leaves_nothing_suspended() {
     assert_eq!(counts(&twin), up_to(2));
     twin.says(&phone, &Body::Resume(device(3).id())).unwrap();
     assert_eq!(counts(&twin), up_to(5));
+}
+
+/// Who has left cannot cast doubt on others by what it says behind its leaving's back.
+#[test]
+fn a_void_revocation_doubts_nobody() {
+    let mut twin = twin(1);
+    twin.add(&device(2), Role::Admin);
+    for number in [3, 4] {
+        twin.add(&device(number), Role::Member);
+    }
+    twin.says(&device(2), &Body::Suspend(removal(&device(4))))
+        .unwrap();
+    let heads = twin.log.heads();
+    let phone = again(&twin);
+    let promotes = twin.add_device(&device(3), Role::Admin);
+    let promoted = twin.after(&heads, &phone, &promotes).unwrap();
+    twin.after(&[promoted], &device(3), &Body::Resume(device(4).id()))
+        .unwrap();
+    assert!(!twin.is_suspended(&device(4)));
+    let revokes = Body::Revoke(removal(&device(3)));
+    twin.after(&heads, &device(2), &revokes).unwrap();
+    assert!(twin.is_gone(&device(3)) && twin.is_suspended(&device(4)));
+    let leaves = Body::Revoke(removal(&device(2)));
+    twin.after(&heads, &device(2), &leaves).unwrap();
+    assert!(twin.is_gone(&device(2)) && twin.has(&device(3)));
+    assert!(!twin.is_suspended(&device(4)));
+}
+
+/// A suspension that a rotation stands for is judged like any other.
+#[test]
+fn who_was_suspended_before_a_rotation_is_so_on_every_branch_after_it() {
+    let mut twin = twin(1);
+    twin.add(&device(2), Role::Admin);
+    twin.add(&device(3), Role::Admin);
+    let phone = again(&twin);
+    twin.says(&phone, &Body::Suspend(removal(&device(3))))
+        .unwrap();
+    let start = twin
+        .rotates(twin.rotation(1, &words(1)), &words(1), 1)
+        .unwrap();
+    for (number, signer) in [(4, &phone), (5, &device(2))] {
+        let adds = twin.add_device(&device(number), Role::Member);
+        twin.after(&[start], signer, &adds).unwrap();
+    }
+    assert!(twin.is_suspended(&device(3)) && twin.has(&device(5)));
+    let adds = twin.add_device(&device(6), Role::Member);
+    assert_eq!(
+        twin.after(&[start], &device(3), &adds),
+        Err(LogError::NotAllowed)
+    );
+    twin.after(&[start], &phone, &Body::Resume(device(3).id()))
+        .unwrap();
+    assert!(!twin.is_suspended(&device(3)));
 }
