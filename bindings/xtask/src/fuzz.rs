@@ -1,7 +1,10 @@
 //! `cargo xtask soak fuzz`: every parser of twin-identity and twin-ops, fed by libFuzzer (`tests/fuzz`).
 
 use std::fs;
+use std::num::NonZero;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use crate::companion::FUZZ;
 use crate::failure::{Context, Failure, Result};
@@ -16,20 +19,37 @@ const FOLDER: &str = "tests/fuzz";
 /// How long each parser is fed, in minutes, unless told.
 const MINUTES: u64 = 5;
 
-/// Builds the fuzzers with the toolchain of everything else and runs one after the other. A fault is written to
-/// `tests/fuzz/artifacts`, and the others still run.
+/// Builds the fuzzers with the toolchain of everything else and runs them, as many at a time as there are cores. A fault
+/// is written to `tests/fuzz/artifacts`, and the others still run.
 pub fn run(project: &Project, minutes: Option<u64>) -> Result {
     tool::CXX.ensure(project)?;
     FUZZ.install(project)?;
     let targets = targets(project)?;
     process::succeed(&mut command(project, "build"))?;
-    let mut faults = Vec::new();
-    for target in &targets {
-        if !feed(project, target, minutes.unwrap_or(MINUTES))? {
-            faults.push(target.as_str());
+    let minutes = minutes.unwrap_or(MINUTES);
+    let left = Mutex::new(targets.iter());
+    let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let worker = || -> Result<Vec<&str>> {
+        let mut faults = Vec::new();
+        while let Some(target) = next() {
+            if !feed(project, target, minutes)? {
+                faults.push(target.as_str());
+            }
+            println!("{NAME}: {target} done");
         }
-        println!("{NAME}: {target} done");
-    }
+        Ok(faults)
+    };
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let faults: Result<Vec<_>> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(worker)).collect();
+        let ended = workers.into_iter().map(|worker| {
+            worker
+                .join()
+                .map_err(|_| Failure::new("a fuzzer's thread ended badly"))?
+        });
+        ended.collect()
+    });
+    let faults = faults?.concat();
     if faults.is_empty() {
         println!("{NAME}: {} parsers held", targets.len());
         Ok(())
