@@ -40,11 +40,12 @@ impl Vault {
                 };
                 grant.signer == *id || to.contains(id)
             };
-            // A grant to the words, too, is one to everybody who takes part.
+            // A grant to the words, too, is one to everybody who takes part. Who was suspended then was left out for
+            // that, and not because its time had run out.
             let without = |grant: &Granted| {
-                let added = std::slice::from_ref(&device.added);
-                let knew = self.state.identity.had_seen(&grant.heads, added);
-                grant.words && knew && !has(grant)
+                let log = &self.state.identity;
+                let was_in = || log.role_at(id, &grant.base, &grant.heads).is_some();
+                grant.words && !has(grant) && was_in()
             };
             grants.iter().any(|grant| has(grant)) && !grants.iter().any(|grant| without(grant))
         })

@@ -86,6 +86,8 @@ pub(crate) struct Granted {
     pub admins: BTreeSet<DeviceId>,
     /// Whether it is for the words too.
     pub words: bool,
+    /// The rotation that counted for its maker.
+    pub base: EntryId,
     /// Heads of the identity log that its maker knew.
     pub heads: Vec<EntryId>,
     /// What it gave to this device.
@@ -104,6 +106,7 @@ impl Granted {
             recipients: grant.recipients().filter_map(device).collect(),
             admins: grant.admin_recipients().filter_map(device).collect(),
             words: grant.recipients().any(|to| to == Recipient::Words),
+            base: *grant.base(),
             heads: grant.heads().to_vec(),
             epochs,
         }

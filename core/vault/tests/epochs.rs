@@ -383,3 +383,22 @@ fn whoever_has_run_out_of_time_reads_nothing_new() {
     let epoch = write_in(&mut phone, end + 9, "home");
     assert!(opens(&phone, other.device_keys()).contains(&epoch));
 }
+
+/// The epoch of a suspension was begun without it, but it has its key since it was resumed.
+#[test]
+fn whoever_was_suspended_and_resumed_still_runs_out_of_time() {
+    let (_dirs, mut phone, [mut tablet]) = family([Role::Admin]);
+    let dir = tempfile::tempdir().unwrap();
+    let end = NOON + 10 * MINUTE;
+    let mut guest = linked_until(dir.path(), &mut phone, 400, Role::Member, Some(end));
+    phone.suspend(&guest.device(), &mut rng(1)).unwrap();
+    let epoch = write_in(&mut phone, NOON, "home");
+    phone.resume(&guest.device(), &mut rng(2)).unwrap();
+    meet(&mut [&mut phone, &mut tablet, &mut guest], NOON);
+    assert!(opens(&phone, guest.device_keys()).contains(&epoch));
+    assert!(phone.tend(end, &mut rng(3)).unwrap());
+    let epoch = write_in(&mut phone, end, "home");
+    assert!(!opens(&phone, guest.device_keys()).contains(&epoch));
+    assert!(opens(&phone, tablet.device_keys()).contains(&epoch));
+    assert!(!phone.tend(end + 1, &mut rng(4)).unwrap());
+}
