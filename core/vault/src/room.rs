@@ -137,6 +137,7 @@ mod tests {
                 recipients: BTreeSet::new(),
                 admins: BTreeSet::new(),
                 words: false,
+                base: phone.state.identity.base(),
                 heads: Vec::new(),
                 epochs: Vec::new(),
             };
