@@ -172,6 +172,12 @@ mod tests {
             RecoverySecret::from_words(&ZERO.replacen("abandon", "abandom", 1)),
             Err(WordsError::Unknown(1))
         );
+        for no_word in ["arts".to_owned(), "a".repeat(MAX_WORD_LEN + 1)] {
+            assert_eq!(
+                RecoverySecret::from_words(&ZERO.replace("art", &no_word)),
+                Err(WordsError::Unknown(24))
+            );
+        }
         assert_eq!(
             RecoverySecret::from_words(&ZERO.replace("art", "abandon")),
             Err(WordsError::Checksum)
