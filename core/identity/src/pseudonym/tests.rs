@@ -166,12 +166,14 @@ fn site_ids_have_one_spelling() {
     for good in [
         "web:shop.example",
         "web:shop.example:8443",
+        "web:1-a_b.example",
         "did:web:localhost%3A8080",
         "did:web:shop.example:user:ada",
         "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK",
         "url:https://shop.example:444",
     ] {
-        assert_eq!(good.parse::<SiteId>().unwrap().as_str(), good);
+        let site: SiteId = good.parse().unwrap();
+        assert_eq!((site.as_str(), site.to_string().as_str()), (good, good));
     }
     for bad in [
         "",
@@ -201,7 +203,9 @@ fn site_ids_have_one_spelling() {
         let pin = format!("pin:{}", digits.repeat(64 / digits.len()));
         assert!(pin.parse::<SiteId>().is_err(), "{pin} was accepted");
     }
-    let long = format!("web:{}", "a.".repeat(300));
+    let longest = format!("did:key:{}", "z".repeat(SiteId::MAX_BYTES - 8));
+    assert!(longest.parse::<SiteId>().is_ok());
+    let long = format!("{longest}z");
     assert_eq!(long.parse::<SiteId>(), Err(SiteIdError::TooLong));
     assert_eq!(
         SiteId::pin(&[0; 32])
