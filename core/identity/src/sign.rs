@@ -81,8 +81,8 @@ impl Verifier {
     }
 
     /// Verifies a signature of the device: accepts and refuses what `verify_strict` of ed25519-dalek does, in nine
-    /// tenths of its time. That unpacks R to see whether it is of small order; a signature that verifies has its R in
-    /// canonical form, of which there are eight that are.
+    /// tenths of its time. That unpacks R to see whether it is of small order; a signature that verifies has an R in
+    /// canonical form, and only eight of those are of small order.
     pub fn verify(
         &self,
         what: Use,
