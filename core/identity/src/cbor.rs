@@ -33,13 +33,38 @@ pub enum CborError {
 
 /// Encodes a value. Derived encoders write maps in key order and definite lengths, so the result is deterministic.
 pub fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
-    let mut out = Vec::new();
+    encode_into(Vec::new(), value)
+}
+
+/// The same, appended to `out`: with room enough in it, what is secret is not copied on the way.
+pub fn encode_into<T: Encode<()>>(mut out: Vec<u8>, value: &T) -> Vec<u8> {
     let mut encoder = Encoder::new(&mut out);
     // Writing to a vector cannot fail; an encoder that reports an error of its own would be a defect here, and an
     // empty result is refused by every decoder.
     match value.encode(&mut encoder, &mut ()) {
         Ok(()) => out,
         Err(_) => Vec::new(),
+    }
+}
+
+/// How long the encoding of a value is, in bytes.
+pub fn len<T: Encode<()>>(value: &T) -> usize {
+    let mut counted = Counted(0);
+    match value.encode(&mut Encoder::new(&mut counted), &mut ()) {
+        Ok(()) => counted.0,
+        Err(_) => 0,
+    }
+}
+
+/// Counts what is written to it.
+struct Counted(usize);
+
+impl minicbor::encode::Write for Counted {
+    type Error = std::convert::Infallible;
+
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Self::Error> {
+        self.0 += bytes.len();
+        Ok(())
     }
 }
 
@@ -53,7 +78,7 @@ where
 }
 
 /// Decodes a value that [`check`] or [`check_with_floats`] has let through.
-pub fn decode_checked<'b, T>(bytes: &'b [u8]) -> Result<T, CborError>
+fn decode_checked<'b, T>(bytes: &'b [u8]) -> Result<T, CborError>
 where
     T: Decode<'b, ()> + Encode<()>,
 {

@@ -1,5 +1,7 @@
 //! The operation: one signed commit by one device, made of separately sealed parts.
 
+use std::borrow::Cow;
+
 use minicbor::data::Type;
 use minicbor::decode::Decoder;
 use minicbor::encode::{self, Encoder, Write};
@@ -172,7 +174,7 @@ impl Op {
             salt,
             parts,
         };
-        if op.parts.is_empty() || op.parts.len() > MAX_PARTS || op.to_bytes().len() > MAX_OP_LEN {
+        if op.parts.is_empty() || op.parts.len() > MAX_PARTS || cbor::len(&op.raw()) > MAX_OP_LEN {
             return Err(OpError::TooLarge);
         }
         Ok(op)
@@ -182,7 +184,8 @@ impl Op {
     /// is verified by [`crate::chain`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, OpError> {
         let raw: RawOp = cbor::decode(bytes, MAX_OP_LEN)?;
-        Self::from_stored(raw.header, raw.signature, raw.salt, raw.parts)
+        let header = raw.header.to_vec();
+        Self::from_stored(header, raw.signature, raw.salt, raw.parts.into_owned())
     }
 
     /// Puts an op together from what a store keeps of it, with the checks of [`Op::from_bytes`].
@@ -219,12 +222,17 @@ impl Op {
 
     /// The op as it is sent.
     pub fn to_bytes(&self) -> Vec<u8> {
-        cbor::encode(&RawOp {
-            header: self.header_bytes.clone(),
+        let raw = self.raw();
+        cbor::encode_into(Vec::with_capacity(cbor::len(&raw)), &raw)
+    }
+
+    fn raw(&self) -> RawOp<'_> {
+        RawOp {
+            header: &self.header_bytes,
             signature: self.signature,
             salt: self.salt,
-            parts: self.parts.clone(),
-        })
+            parts: Cow::Borrowed(&self.parts),
+        }
     }
 
     /// The signed header.
@@ -300,15 +308,15 @@ fn parts_hash(salt: &Salt, parts: &[Part]) -> [u8; 32] {
 
 #[derive(Encode, Decode)]
 #[cbor(array)]
-struct RawOp {
-    #[cbor(n(0), with = "minicbor::bytes")]
-    header: Vec<u8>,
+struct RawOp<'a> {
+    #[cbor(b(0), with = "minicbor::bytes")]
+    header: &'a [u8],
     #[cbor(n(1), with = "cbor::fixed")]
     signature: Signature,
     #[cbor(n(2), with = "cbor::fixed")]
     salt: [u8; SALT_LEN],
     #[n(3)]
-    parts: Vec<Part>,
+    parts: Cow<'a, [Part]>,
 }
 
 /// A sealed part is a byte string; a dropped one is an array of its hash.

@@ -57,6 +57,7 @@ impl Vault {
         let log = log.ok_or(VaultError::Damaged("the table of logs"))?;
         let after = head.map_or(0, |head| head.height);
         let mut cut = BTreeSet::new();
+        self.state.op_heads.clear();
         for seq in after + 1..=log.head.height {
             let op = self.file.store.op_at(log.number, seq)?.ok_or(DAMAGED)?;
             self.file.store.remove_op(op)?;
@@ -66,7 +67,7 @@ impl Vault {
         match head {
             Some(head) => {
                 log.head = head;
-                self.file.put(&log.row(*id))?;
+                self.save_log(id)?;
             }
             None => {
                 self.state.logs.remove(id);

@@ -1,6 +1,7 @@
 //! Looking through all that a vault holds. What is damaged is named; nothing is changed.
 
 use std::fmt;
+use std::ops::ControlFlow;
 
 use twin_ops::chain::{Head, verify_run};
 use twin_ops::change::Change;
@@ -10,7 +11,7 @@ use crate::error::{Result, VaultError};
 use crate::index::collection;
 use crate::merge::settle;
 use crate::oplog::PartNo;
-use crate::read::ROWS;
+use crate::read::Versions;
 use crate::rows::UnreadRow;
 use crate::stage::version;
 use crate::state::Log;
@@ -212,23 +213,27 @@ impl Vault {
 
     /// Looks through the index: each row is what it was, where its record is looked for, and of operations that count.
     fn check_index(&self, report: &mut Report) -> Result<()> {
-        let mut statement = self.file.store.sql(ROWS)?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            match whole(self.is_in_place(row))? {
-                Some(true) => report.records += 1,
-                Some(false) | None => report.add(Damage::Record(row.get(0)?)),
-            }
+        for row in &self.state.late.damaged {
+            report.add(Damage::Record(*row));
         }
-        Ok(())
+        if !self.state.late.damaged.is_empty() {
+            return Ok(());
+        }
+        self.each_found((i64::MIN, i64::MAX), |place, versions| {
+            let in_place = versions.and_then(|versions| self.is_in_place(place, &versions));
+            match whole(in_place)? {
+                Some(true) => report.records += 1,
+                Some(false) | None => report.add(Damage::Record(place)),
+            }
+            Ok(ControlFlow::Continue(()))
+        })
     }
 
-    fn is_in_place(&self, row: &rusqlite::Row<'_>) -> Result<bool> {
-        let (place, versions) = self.read_row(row)?;
+    fn is_in_place(&self, place: i64, versions: &Versions) -> Result<bool> {
         let Some(first) = versions.first() else {
             return Ok(false);
         };
-        for version in &versions {
+        for version in versions {
             if !self.is_counted(&version.at.log, version.at.seq)? {
                 return Ok(false);
             }

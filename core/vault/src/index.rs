@@ -33,23 +33,11 @@ pub(crate) const fn places(collection: u16) -> (i64, i64) {
 }
 
 /// The parts of a row of the index, as they are in the file.
-fn packed(parts: &[PartNo]) -> Vec<u8> {
+pub(crate) fn packed(parts: &[PartNo]) -> Vec<u8> {
     parts.iter().flat_map(|part| part.0.to_be_bytes()).collect()
 }
 
 impl Sealed {
-    /// The parts of the record at `place`.
-    pub fn parts_at(&self, place: i64) -> Result<Option<Vec<PartNo>>> {
-        let mut statement = self.store.sql("SELECT p, t FROM rec WHERE k = ?1")?;
-        let mut rows = statement.query([place])?;
-        match rows.next()? {
-            Some(row) => self
-                .checked(place, row.get_ref(0)?, row.get_ref(1)?)
-                .map(Some),
-            None => Ok(None),
-        }
-    }
-
     /// The columns `p` and `t` of the row at `place`, if its MAC is right.
     pub fn checked(&self, place: i64, p: ValueRef<'_>, t: ValueRef<'_>) -> Result<Vec<PartNo>> {
         let parts = match p {

@@ -33,6 +33,7 @@ mod expiry;
 mod index;
 mod items;
 mod keys;
+mod late;
 pub mod lines;
 pub mod members;
 mod merge;

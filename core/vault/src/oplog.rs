@@ -1,6 +1,11 @@
 //! The tables of ops and their parts: the truth, sealed once and stored once.
+//!
+//! An op's number is that of its log and its place there, so that a run of ops is a run of rows, and no index is needed.
 
-use rusqlite::types::ValueRef;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use twin_identity::aead::Salt;
 use twin_ops::op::{Header, Link, Op, Part};
 
@@ -9,7 +14,24 @@ use crate::store::Store;
 
 /// Bits of a part's number that are its index in its op.
 const INDEX_BITS: u32 = 12;
+/// Bits of an op's number that are its place in its log.
+const SEQ_BITS: u32 = 37;
+/// The highest number of a log: it, a place and an index fit into 63 bits.
+pub(crate) const MAX_LOG: u32 = (1 << (63 - SEQ_BITS - INDEX_BITS)) - 1;
+/// The highest place in a log: far more than a device writes in a lifetime.
+const MAX_SEQ: u64 = (1 << SEQ_BITS) - 1;
 const DAMAGED: VaultError = VaultError::Damaged("an operation");
+
+/// The number of the op at `seq` of the log with the number `log`; `None` if there can be none.
+pub(crate) fn op_number(log: u32, seq: u64) -> Option<i64> {
+    let fits = log <= MAX_LOG && seq <= MAX_SEQ;
+    fits.then_some((i64::from(log) << SEQ_BITS) | seq.cast_signed())
+}
+
+/// The number of the log that an op is in, from the op's.
+pub(crate) fn log_number(op: i64) -> u32 {
+    u32::try_from(op >> SEQ_BITS).unwrap_or(0)
+}
 
 /// A part's number: its op's number, then 12 bits of its index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,50 +54,46 @@ impl PartNo {
     }
 }
 
-/// A part as it is read, with what of its op it takes to open it.
-pub(crate) struct StoredPart {
-    pub number: PartNo,
+/// What of an op it takes to open its parts.
+#[derive(Clone)]
+pub(crate) struct OpHead {
     pub header: Header,
     pub salt: Salt,
-    pub sealed: Vec<u8>,
 }
 
-impl StoredPart {
-    /// From the columns of `part.v`, `op.header`, `op.salt`.
-    pub fn read(
-        number: PartNo,
-        sealed: ValueRef<'_>,
-        header: ValueRef<'_>,
-        salt: ValueRef<'_>,
-    ) -> Result<Self> {
-        let bytes = |value: ValueRef<'_>| match value {
-            ValueRef::Blob(bytes) => Ok(bytes.to_vec()),
-            _ => Err(DAMAGED),
-        };
-        Ok(Self {
-            number,
-            header: minicbor::decode(&bytes(header)?).map_err(|_| DAMAGED)?,
-            salt: bytes(salt)?.try_into().map_err(|_| DAMAGED)?,
-            sealed: bytes(sealed)?,
-        })
+/// The heads of ops whose parts were read lately, so that a page of records does not look for each part's op anew.
+#[derive(Default)]
+pub(crate) struct OpHeads(RefCell<HashMap<i64, Arc<OpHead>>>);
+
+/// How many heads are remembered.
+const MAX_HEADS: usize = 1024;
+
+impl OpHeads {
+    /// The head of the op with this number.
+    pub fn get(&self, store: &Store, number: i64) -> Result<Arc<OpHead>> {
+        if let Some(known) = self.0.borrow().get(&number) {
+            return Ok(Arc::clone(known));
+        }
+        let read = Arc::new(store.head(number)?);
+        let mut heads = self.0.borrow_mut();
+        if heads.len() >= MAX_HEADS {
+            heads.clear();
+        }
+        heads.insert(number, Arc::clone(&read));
+        Ok(read)
+    }
+
+    /// Forgets them all, when ops are replaced.
+    pub fn clear(&self) {
+        self.0.borrow_mut().clear();
     }
 }
 
 impl Store {
-    /// Stores an op as `number` (see [`Store::next_op`]) of the log with the number `log`.
-    pub fn insert_op(&self, number: i64, log: u32, op: &Op) -> Result<()> {
-        let seq = op.header().seq.cast_signed();
-        self.sql(
-            "INSERT INTO op (n, log, seq, header, signature, salt) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?
-        .execute((
-            number,
-            log,
-            seq,
-            op.header_bytes(),
-            op.signature(),
-            op.salt(),
-        ))?;
+    /// Stores an op as `number` (see [`op_number`]).
+    pub fn insert_op(&self, number: i64, op: &Op) -> Result<()> {
+        self.sql("INSERT INTO op (n, header, signature, salt) VALUES (?1, ?2, ?3, ?4)")?
+            .execute((number, op.header_bytes(), op.signature(), op.salt()))?;
         let mut insert = self.sql("INSERT INTO part (n, v) VALUES (?1, ?2)")?;
         for (index, part) in (0..).zip(op.parts()) {
             let Part::Sealed(sealed) = part else {
@@ -95,14 +113,22 @@ impl Store {
         Ok(())
     }
 
-    /// One part.
-    pub fn part(&self, number: PartNo) -> Result<StoredPart> {
-        let mut statement = self.sql(
-            "SELECT part.v, op.header, op.salt FROM part JOIN op ON op.n = ?2 WHERE part.n = ?1",
-        )?;
-        let mut rows = statement.query((number.0, number.op()))?;
+    /// One part, sealed.
+    pub fn part(&self, number: PartNo) -> Result<Vec<u8>> {
+        let mut statement = self.sql("SELECT v FROM part WHERE n = ?1")?;
+        let mut rows = statement.query([number.0])?;
         let row = rows.next()?.ok_or(DAMAGED)?;
-        StoredPart::read(number, row.get_ref(0)?, row.get_ref(1)?, row.get_ref(2)?)
+        Ok(row.get_ref(0)?.as_blob()?.to_vec())
+    }
+
+    fn head(&self, number: i64) -> Result<OpHead> {
+        let mut statement = self.sql("SELECT header, salt FROM op WHERE n = ?1")?;
+        let mut rows = statement.query([number])?;
+        let row = rows.next()?.ok_or(DAMAGED)?;
+        Ok(OpHead {
+            header: minicbor::decode(row.get_ref(0)?.as_blob()?).map_err(|_| DAMAGED)?,
+            salt: row.get_ref(1)?.as_blob()?.try_into().map_err(|_| DAMAGED)?,
+        })
     }
 
     /// The op with this number, its parts checked against its header.
@@ -138,12 +164,13 @@ impl Store {
 
     /// The number of the op at `seq` of a log.
     pub fn op_at(&self, log: u32, seq: u64) -> Result<Option<i64>> {
-        let mut statement = self.sql("SELECT n FROM op WHERE log = ?1 AND seq = ?2")?;
-        let mut rows = statement.query((log, seq.cast_signed()))?;
-        Ok(match rows.next()? {
-            Some(row) => Some(row.get(0)?),
-            None => None,
-        })
+        let Some(number) = op_number(log, seq) else {
+            return Ok(None);
+        };
+        let there = self
+            .sql("SELECT 1 FROM op WHERE n = ?1")?
+            .exists([number])?;
+        Ok(there.then_some(number))
     }
 
     /// The number of the op stored next after `number`.
@@ -168,12 +195,6 @@ impl Store {
             show(&minicbor::decode(row.get_ref(0)?.as_blob()?).map_err(|_| DAMAGED)?)?;
         }
         Ok(())
-    }
-
-    /// The number that the next op gets.
-    pub fn next_op(&self) -> Result<i64> {
-        let mut next = self.sql("SELECT coalesce(max(n), 0) + 1 FROM op")?;
-        Ok(next.query_row([], |row| row.get(0))?)
     }
 
     /// The link of the op with this number.

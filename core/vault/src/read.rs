@@ -1,5 +1,8 @@
 //! Reading records.
 
+use std::ops::ControlFlow;
+
+use rusqlite::types::ValueRef;
 use twin_identity::id::DeviceId;
 use twin_ops::change::Stamp;
 use twin_ops::space::SpaceName;
@@ -8,7 +11,7 @@ use twin_ops::value::Fields;
 use crate::error::Result;
 use crate::index::{next_place, places};
 use crate::merge::{Version, fields};
-use crate::oplog::{PartNo, StoredPart};
+use crate::oplog::PartNo;
 use crate::vault::Vault;
 
 /// A record.
@@ -25,7 +28,7 @@ pub struct Record {
 }
 
 impl Record {
-    fn of(versions: Vec<Version<PartNo>>) -> Option<Self> {
+    fn of(versions: Versions) -> Option<Self> {
         let newest = versions.first()?;
         let (id, at) = (newest.change.id.clone(), newest.at);
         Some(Self {
@@ -37,12 +40,20 @@ impl Record {
     }
 }
 
-/// A row of the index with, if the record is in one part, that part and its op: what a join gives.
-pub(crate) const ROWS: &str = "SELECT rec.k, rec.p, rec.t, part.v, op.header, op.salt FROM rec
-    LEFT JOIN part ON part.n = rec.p LEFT JOIN op ON op.n = rec.p >> 12";
+/// A row of the index with, if the record is in one part, that part.
+macro_rules! rows {
+    ($which:literal) => {
+        concat!(
+            "SELECT rec.k, rec.p, rec.t, part.v FROM rec LEFT JOIN part ON part.n = rec.p WHERE ",
+            $which
+        )
+    };
+}
 
+/// The settled changes of a record.
+pub(crate) type Versions = Vec<Version<PartNo>>;
 /// The place and the settled changes of a record.
-pub(crate) type Found = (i64, Vec<Version<PartNo>>);
+pub(crate) type Found = (i64, Versions);
 
 impl Vault {
     /// A record; `None` if it is deleted or never was.
@@ -89,17 +100,62 @@ impl Vault {
     /// The same, in the collection with this number.
     pub(crate) fn find_in(&self, number: u16, id: &str) -> Result<Option<Found>> {
         let mut place = self.file.keys.place(number, id);
-        let mut statement = self.file.store.sql(&format!("{ROWS} WHERE rec.k = ?1"))?;
-        loop {
-            let mut rows = statement.query([place])?;
-            let Some(row) = rows.next()? else {
-                return Ok(None);
-            };
-            let (place_there, versions) = self.read_row(row)?;
+        while let Some(versions) = self.versions_at(place)? {
             if versions.first().is_some_and(|first| first.change.id == id) {
-                return Ok(Some((place_there, versions)));
+                return Ok(Some((place, versions)));
             }
             place = next_place(place);
+        }
+        Ok(None)
+    }
+
+    /// The settled changes of the record at `place`; `None` if the place is free.
+    pub(crate) fn versions_at(&self, place: i64) -> Result<Option<Versions>> {
+        if let Some(parts) = self.state.late.get(place)? {
+            return self.open_parts(parts).map(Some);
+        }
+        let mut statement = self.file.store.sql(rows!("rec.k = ?1"))?;
+        let mut rows = statement.query([place])?;
+        match rows.next()? {
+            Some(row) => self.read_row(row).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Shows what is at the places `first` to `last`, in their order, until `show` has seen enough.
+    pub(crate) fn each_found(
+        &self,
+        (first, last): (i64, i64),
+        mut show: impl FnMut(i64, Result<Versions>) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let mut late = self.state.late.range(first..=last)?.peekable();
+        let sql = rows!("rec.k BETWEEN ?1 AND ?2 ORDER BY rec.k");
+        let mut statement = self.file.store.sql(sql)?;
+        let mut rows = statement.query((first, last))?;
+        let mut row = rows.next()?;
+        loop {
+            let written: Option<i64> = row.map(|row| row.get(0)).transpose()?;
+            let next = match (late.peek().copied(), written) {
+                (Some((place, parts)), written) if written.is_none_or(|other| place <= other) => {
+                    late.next();
+                    if written == Some(place) {
+                        row = rows.next()?;
+                    }
+                    show(place, self.open_parts(parts))?
+                }
+                (_, Some(place)) => {
+                    let versions = match row {
+                        Some(row) => self.read_row(row),
+                        None => Ok(Vec::new()),
+                    };
+                    row = rows.next()?;
+                    show(place, versions)?
+                }
+                (_, None) => ControlFlow::Break(()),
+            };
+            if next.is_break() {
+                return Ok(());
+            }
         }
     }
 
@@ -124,33 +180,34 @@ impl Vault {
             }
             first = place + 1;
         }
-        let sql = format!("{ROWS} WHERE rec.k BETWEEN ?1 AND ?2 ORDER BY rec.k");
-        let mut statement = self.file.store.sql(&sql)?;
-        let mut rows = statement.query((first, last))?;
         let mut page = Vec::new();
-        while page.len() < limit
-            && let Some(row) = rows.next()?
-        {
-            let (_, versions) = self.read_row(row)?;
-            page.extend(Record::of(versions));
+        if limit == 0 {
+            return Ok(Some(page));
         }
+        self.each_found((first, last), |_, versions| {
+            page.extend(Record::of(versions?));
+            Ok(if page.len() < limit {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            })
+        })?;
         Ok(Some(page))
     }
 
-    /// The place and the settled changes in one row of [`ROWS`].
-    pub(crate) fn read_row(&self, row: &rusqlite::Row<'_>) -> Result<Found> {
-        let place = row.get(0)?;
-        let parts = self.file.checked(place, row.get_ref(1)?, row.get_ref(2)?)?;
-        let versions = match parts.as_slice() {
-            [part] => {
-                let (sealed, header, salt) = (row.get_ref(3)?, row.get_ref(4)?, row.get_ref(5)?);
-                vec![self.version(StoredPart::read(*part, sealed, header, salt)?)?]
-            }
-            parts => parts
-                .iter()
-                .map(|part| self.version(self.file.store.part(*part)?))
-                .collect::<Result<_>>()?,
-        };
-        Ok((place, versions))
+    /// The settled changes in one row of the index.
+    fn read_row(&self, row: &rusqlite::Row<'_>) -> Result<Versions> {
+        let parts = self
+            .file
+            .checked(row.get(0)?, row.get_ref(1)?, row.get_ref(2)?)?;
+        match (parts.as_slice(), row.get_ref(3)?) {
+            ([part], ValueRef::Blob(sealed)) => Ok(vec![self.version(*part, sealed)?]),
+            (parts, _) => self.open_parts(parts),
+        }
+    }
+
+    fn open_parts(&self, parts: &[PartNo]) -> Result<Versions> {
+        let parts = parts.iter();
+        parts.map(|part| self.stored_version(*part)).collect()
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! What is read is as of the last call that wrote, or [`Vault::changed_elsewhere`].
 
+use std::collections::BTreeSet;
+
 use twin_identity::device::Role;
 use twin_identity::entry::Entry;
 use twin_identity::id::DeviceId;
@@ -16,6 +18,7 @@ use twin_ops::space::SpaceName;
 use twin_ops::store::{LogHead, OpStore, Taken, Want};
 
 use crate::error::{Result, VaultError};
+use crate::oplog::{MAX_LOG, log_number, op_number};
 use crate::rows::GrantRow;
 use crate::stage::{Stage, horizon};
 use crate::state::Log;
@@ -242,7 +245,8 @@ impl Vault {
         }
         let mut stage = Stage::default();
         for op in new {
-            let number = self.store_op(origin, op)?;
+            let number = self.next_op(origin, &id, op.header().seq)?;
+            self.store_op(origin, number, op)?;
             self.absorb(&mut stage, number, op, horizon(self.now))?;
         }
         if !new.is_empty() {
@@ -322,43 +326,55 @@ impl Vault {
         Ok(())
     }
 
-    /// Stores an op that was verified or signed here, as the newest of its log, and returns its number; the log's own
-    /// row is left to [`Vault::save_log`].
-    pub(crate) fn store_op(&mut self, origin: &Origin, op: &Op) -> Result<i64> {
-        let header = op.header();
-        let log = match self.state.logs.get(&header.log) {
+    /// The number of a log's op at `seq`, the log's own included if it is new.
+    pub(crate) fn next_op(&self, origin: &Origin, id: &LogId, seq: u64) -> Result<i64> {
+        let log = match self.state.logs.get(id) {
             Some(log) => log.number,
             None => self.next_log(&origin.device)?,
         };
-        let number = self.file.store.next_op()?;
-        self.file.store.insert_op(number, log, op)?;
-        let head = Head {
-            height: header.seq,
-            link: op.link(),
-        };
-        let origin = *origin;
+        op_number(log, seq).ok_or(VaultError::Limit("operations of a log"))
+    }
+
+    /// Stores an op that was verified or signed here, as the newest of its log, with its number; the log's own row is
+    /// left to [`Vault::save_log`].
+    pub(crate) fn store_op(&mut self, origin: &Origin, number: i64, op: &Op) -> Result<()> {
+        let header = op.header();
+        self.file.store.insert_op(number, op)?;
         let grown = Log {
-            number: log,
-            origin,
-            head,
+            number: log_number(number),
+            origin: *origin,
+            head: Head {
+                height: header.seq,
+                link: op.link(),
+            },
         };
         self.state.logs.insert(header.log, grown);
-        Ok(number)
+        Ok(())
     }
 
+    /// A number that no log has.
     fn next_log(&self, device: &DeviceId) -> Result<u32> {
+        const LIMIT: VaultError = VaultError::Limit("logs");
         if !self.has_room_for_log(device) {
-            return Err(VaultError::Limit("logs"));
+            return Err(LIMIT);
         }
-        let highest = self.state.logs.values().map(|log| log.number).max();
-        Ok(highest.unwrap_or(0) + 1)
+        let taken: BTreeSet<u32> = self.state.logs.values().map(|log| log.number).collect();
+        let next = taken.last().map_or(1, |last| last + 1);
+        if next <= MAX_LOG {
+            return Ok(next);
+        }
+        (1..=MAX_LOG)
+            .find(|number| !taken.contains(number))
+            .ok_or(LIMIT)
     }
 
-    /// Writes the row of a log that has grown.
-    pub(crate) fn save_log(&self, id: &LogId) -> Result<Head> {
+    /// Writes the row of a log that has grown, and with it the clock.
+    pub(crate) fn save_log(&mut self, id: &LogId) -> Result<Head> {
         let log = self.state.logs.get(id);
         let log = log.ok_or(VaultError::Damaged("the table of logs"))?;
-        self.file.put(&log.row(*id))?;
+        let clock = self.state.clock;
+        self.file.put(&log.row(*id, clock))?;
+        self.state.saved_clock = clock;
         Ok(log.head)
     }
 }

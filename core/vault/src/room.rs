@@ -60,7 +60,8 @@ impl Vault {
     /// Gives up the collections that no record which counts is in, and returns the number of one of them.
     pub(crate) fn free_collection(&mut self, stage: &Stage) -> Result<u16> {
         let mut used = self.file.store.collections_in_use()?;
-        used.extend(stage.places().map(index::collection));
+        let unwritten = stage.places().chain(self.state.late.places());
+        used.extend(unwritten.map(index::collection));
         for (space, names) in &mut self.state.collections {
             for (name, _) in names.extract_if(.., |_, number| !used.contains(number)) {
                 self.file

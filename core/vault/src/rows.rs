@@ -138,9 +138,12 @@ pub(crate) struct LogRow {
     pub height: u64,
     #[n(4)]
     pub link: Link,
+    /// The clock (see [`ClockRow`]) when it was written.
+    #[n(5)]
+    pub clock: Stamp,
 }
 
-/// The highest stamp that this device has given or merged.
+/// The highest stamp that this device has given or merged, where that is higher than what the rows of logs say.
 #[derive(Encode, Decode)]
 #[cbor(map)]
 pub(crate) struct ClockRow {

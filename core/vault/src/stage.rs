@@ -8,11 +8,12 @@ use twin_ops::change::{Change, RecordChange, Stamp};
 use twin_ops::op::{Header, LogId, Op, Origin, Part};
 use twin_ops::seal::{PartPlace, open_part};
 use twin_ops::space::SpaceId;
+use zeroize::Zeroizing;
 
 use crate::error::{Result, VaultError};
 use crate::index::next_place;
 use crate::merge::{Version, Write, settle};
-use crate::oplog::{PartNo, StoredPart};
+use crate::oplog::PartNo;
 use crate::rows::{AheadRow, ClockRow, CollectionRow, UnreadRow};
 use crate::state::Log;
 use crate::vault::Vault;
@@ -96,7 +97,7 @@ impl Vault {
         let mut place = self.file.keys.place(collection, id);
         loop {
             if let Entry::Vacant(free) = stage.records.entry(place) {
-                let versions = self.versions_at(place)?;
+                let versions = self.versions_at(place)?.unwrap_or_default();
                 let there = versions.first().map_or(id, |version| &version.change.id);
                 let record = Staged {
                     id: there.to_owned(),
@@ -116,31 +117,22 @@ impl Vault {
             .ok_or(VaultError::Damaged("the index of records"))
     }
 
-    /// The settled changes of the record at `place`; none if the place is free.
-    fn versions_at(&self, place: i64) -> Result<Vec<Version<PartNo>>> {
-        let parts = self.file.parts_at(place)?.unwrap_or_default();
-        let open = |part| self.version(self.file.store.part(part)?);
-        parts.into_iter().map(open).collect()
+    /// The change to a record in a part that is here and was merged before.
+    pub(crate) fn version(&self, key: PartNo, sealed: &[u8]) -> Result<Version<PartNo>> {
+        let head = self.state.op_heads.get(&self.file.store, key.op())?;
+        let read = || {
+            let (origin, plaintext) = self.open_part(&head.header, &head.salt, key, sealed)?;
+            match Change::from_accepted(&plaintext).ok()? {
+                Change::Record(change) => Some(version(&origin, &head.header, key, change)),
+                Change::Seen(_) | Change::Unknown => None,
+            }
+        };
+        read().ok_or(VaultError::Damaged("a record"))
     }
 
-    /// The change to a record in a stored part that the index points to.
-    pub(crate) fn version(&self, part: StoredPart) -> Result<Version<PartNo>> {
-        self.read(&part.header, &part.salt, part.number, &part.sealed)
-            .ok_or(VaultError::Damaged("a record"))
-    }
-
-    /// The change to a record that a part holds; `None` if it cannot be read, or is about something else.
-    fn read(
-        &self,
-        header: &Header,
-        salt: &Salt,
-        key: PartNo,
-        sealed: &[u8],
-    ) -> Option<Version<PartNo>> {
-        match self.open_change(header, salt, key, sealed)? {
-            (origin, Change::Record(change)) => Some(version(&origin, header, key, change)),
-            _ => None,
-        }
+    /// The same, of a part that is read from the file first.
+    pub(crate) fn stored_version(&self, key: PartNo) -> Result<Version<PartNo>> {
+        self.version(key, &self.file.store.part(key)?)
     }
 
     /// What a part says, and who says it; `None` if it does not open with the key of its epoch in its space, or cannot
@@ -152,6 +144,17 @@ impl Vault {
         key: PartNo,
         sealed: &[u8],
     ) -> Option<(Origin, Change)> {
+        let (origin, plaintext) = self.open_part(header, salt, key, sealed)?;
+        Some((origin, Change::from_bytes(&plaintext).ok()?))
+    }
+
+    fn open_part(
+        &self,
+        header: &Header,
+        salt: &Salt,
+        key: PartNo,
+        sealed: &[u8],
+    ) -> Option<(Origin, Zeroizing<Vec<u8>>)> {
         let place = PartPlace {
             log: &header.log,
             seq: header.seq,
@@ -161,8 +164,7 @@ impl Vault {
         };
         let origin = self.state.logs.get(&header.log)?.origin;
         let epoch = self.state.epochs.get(&(origin.space, header.epoch))?;
-        let plaintext = open_part(&epoch.parts, place, sealed).ok()?;
-        Some((origin, Change::from_bytes(&plaintext).ok()?))
+        Some((origin, open_part(&epoch.parts, place, sealed).ok()?))
     }
 
     /// The number of a collection, a new one if it has none; what is on the stage keeps its own.
@@ -264,12 +266,14 @@ impl Vault {
 
     /// Writes the gathered records into the index, and the clock.
     pub(crate) fn flush(&mut self, stage: Stage) -> Result<()> {
-        for (place, record) in stage.records {
-            if record.changed {
-                let parts: Vec<PartNo> = record.versions.iter().map(|v| v.key).collect();
-                self.file.set_parts(place, &parts)?;
-            }
-        }
+        let changed = stage
+            .records
+            .into_iter()
+            .filter(|(_, record)| record.changed);
+        let parts = |record: Staged| record.versions.iter().map(|version| version.key).collect();
+        let changed = changed.map(|(place, record)| (place, parts(record)));
+        self.file
+            .put_late(&mut self.state.late, changed.collect())?;
         if self.state.saved_clock != self.state.clock {
             let last = self.state.clock;
             self.file.put(&ClockRow { last })?;
@@ -288,7 +292,7 @@ impl Vault {
             && stamp <= horizon(self.now)
         {
             self.state.ahead.remove(&(stamp, part));
-            let version = match self.file.store.part(part).and_then(|p| self.version(p)) {
+            let version = match self.stored_version(part) {
                 Ok(version) => version,
                 Err(VaultError::Damaged(what)) => {
                     // One damaged part must not stop every commit: its row stays, and it is tried again at opening.
@@ -333,6 +337,7 @@ impl Vault {
     /// Makes the index of records anew from the ops that count. Inside a transaction.
     pub(crate) fn rebuild_index_now(&mut self) -> Result<()> {
         self.file.store.clear_index()?;
+        self.file.clear_late(&mut self.state.late)?;
         let counted = self.state.all_counted(&self.file.store)?;
         // What waited for its key was never measured by the clock; all else was.
         let unread = self.file.items::<UnreadRow>()?;

@@ -15,7 +15,8 @@ use twin_ops::op::{LogId, Origin};
 use twin_ops::space::{SpaceId, SpaceName};
 
 use crate::error::{Result, VaultError};
-use crate::oplog::PartNo;
+use crate::late::Late;
+use crate::oplog::{OpHeads, PartNo};
 use crate::rows::{
     AheadRow, ClockRow, CollectionRow, EntryRow, EpochRow, GenesisRow, GrantRow, LogRow,
     Predecessor, SeenRow, UnheardRow,
@@ -37,6 +38,9 @@ pub(crate) struct State {
     pub saved_clock: Stamp,
     /// Parts that wait for the clock.
     pub ahead: BTreeSet<(Stamp, PartNo)>,
+    /// What is still to be written into the index of records.
+    pub late: Late,
+    pub op_heads: OpHeads,
     /// Entries of the identity log that other devices have seen and this one has not, and who has.
     pub unheard: BTreeMap<EntryId, DeviceId>,
     /// The file's version that all this is of.
@@ -136,6 +140,8 @@ impl State {
                 saved_clock: Stamp::default(),
                 ahead: BTreeSet::new(),
                 unheard: BTreeMap::new(),
+                late: file.late()?,
+                op_heads: OpHeads::default(),
                 data_version: store.data_version()?,
             };
             for row in file.items::<EpochRow>()? {
@@ -143,6 +149,7 @@ impl State {
             }
             state.find_discovery();
             for row in file.items::<LogRow>()? {
+                state.clock = state.clock.max(row.clock);
                 state.logs.insert(row.id, row.into());
             }
             for row in file.items::<CollectionRow>()? {
@@ -156,9 +163,9 @@ impl State {
                 state.unheard.insert(row.id, row.by);
             }
             if let Some(row) = file.item::<ClockRow>(&[])? {
-                state.clock = row.last;
-                state.saved_clock = row.last;
+                state.clock = state.clock.max(row.last);
             }
+            state.saved_clock = state.clock;
             Ok(state)
         })
     }
@@ -302,13 +309,14 @@ impl Epoch {
 
 impl Log {
     /// The row that it is stored as.
-    pub fn row(&self, id: LogId) -> LogRow {
+    pub fn row(&self, id: LogId, clock: Stamp) -> LogRow {
         LogRow {
             number: self.number,
             id,
             origin: self.origin,
             height: self.head.height,
             link: self.head.link,
+            clock,
         }
     }
 }

@@ -24,18 +24,18 @@ const CACHE_KIB: i32 = 8 << 10;
 /// More than there are different statements.
 const STATEMENTS: usize = 64;
 
-/// `n` of a part is `n` of its op, then 12 bits for its index there. `p` of a record is one part or, as a blob,
-/// several; `t` is the MAC over both columns before it.
+/// `n` of an op is the number of its log, then 37 bits for its place there; `n` of a part is `n` of its op, then 12 bits
+/// for its index there. `p` of a record is one part or, as a blob,
+/// several; what is still to go there is in `late`; `t` is the MAC over both columns before it.
 const SCHEMA: &str = "
     CREATE TABLE slot (n INTEGER PRIMARY KEY, v BLOB NOT NULL, checksum BLOB NOT NULL) STRICT;
     CREATE TABLE tries (n INTEGER PRIMARY KEY CHECK (n = 1), wrong INTEGER NOT NULL, last INTEGER NOT NULL) STRICT;
     CREATE TABLE item (kind INTEGER NOT NULL, name BLOB NOT NULL, v BLOB NOT NULL, PRIMARY KEY (kind, name))
         STRICT, WITHOUT ROWID;
-    CREATE TABLE op (n INTEGER PRIMARY KEY, log INTEGER NOT NULL, seq INTEGER NOT NULL,
-        header BLOB NOT NULL, signature BLOB NOT NULL, salt BLOB NOT NULL) STRICT;
-    CREATE UNIQUE INDEX op_place ON op (log, seq);
+    CREATE TABLE op (n INTEGER PRIMARY KEY, header BLOB NOT NULL, signature BLOB NOT NULL, salt BLOB NOT NULL) STRICT;
     CREATE TABLE part (n INTEGER PRIMARY KEY, v BLOB NOT NULL) STRICT;
     CREATE TABLE rec (k INTEGER PRIMARY KEY, p ANY NOT NULL, t INTEGER NOT NULL) STRICT;
+    CREATE TABLE late (n INTEGER PRIMARY KEY, v BLOB NOT NULL, t INTEGER NOT NULL) STRICT;
 ";
 
 /// The open file. What it says about people is sealed; see `items`, `oplog` and `index` for its tables.

@@ -148,7 +148,7 @@ impl Vault {
         let space = space.id(self.twin());
         self.writes_in(&(space, epoch))?;
         let (origin, place) = self.own_log(space, epoch);
-        let op_no = self.file.store.next_op()?;
+        let op_no = self.next_op(&origin, &place.log, place.seq)?;
         let mut stage = Stage::default();
         let mut plaintexts = Vec::with_capacity(changes.len() + 1);
         if changes.len() < MAX_PARTS
@@ -201,7 +201,7 @@ impl Vault {
         };
         let (salt, parts) = seal_parts(key, &place, &plaintexts, rng)?;
         let op = Op::sign(place, salt, parts, self.twin(), &self.device)?;
-        self.store_op(&origin, &op)?;
+        self.store_op(&origin, op_no, &op)?;
         let log = place.log;
         let head = self.save_log(&log)?;
         self.flush(stage)?;

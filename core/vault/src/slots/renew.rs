@@ -3,14 +3,15 @@
 //! What hangs on it: the sealed rows and their names, the places of records in the index and its MACs, and what the
 //! slots hold. Ops and their parts do not: they are sealed under the keys of epochs.
 
+use std::ops::ControlFlow;
+
 use rand_core::CryptoRng;
 use twin_identity::secret::Secret;
 
 use crate::error::{Result, VaultError};
-use crate::index::next_place;
+use crate::index::{collection, next_place};
 use crate::keys::VaultKeys;
 use crate::oplog::PartNo;
-use crate::read::ROWS;
 use crate::rows::SlotRow;
 use crate::vault::Vault;
 
@@ -49,23 +50,17 @@ impl Vault {
     }
 
     /// Moves every record to its place under other keys.
-    fn move_index(&self, keys: &VaultKeys) -> Result<()> {
-        let store = &self.file.store;
+    fn move_index(&mut self, keys: &VaultKeys) -> Result<()> {
         let mut moved: Vec<(i64, Vec<PartNo>)> = Vec::new();
-        {
-            let mut statement = store.sql(&format!("{ROWS} ORDER BY rec.k"))?;
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
-                let (place, versions) = self.read_row(row)?;
-                let id = &versions
-                    .first()
-                    .ok_or(VaultError::Damaged("a record"))?
-                    .change
-                    .id;
-                let parts = versions.iter().map(|version| version.key).collect();
-                moved.push((keys.place(crate::index::collection(place), id), parts));
-            }
-        }
+        self.each_found((i64::MIN, i64::MAX), |place, versions| {
+            let versions = versions?;
+            let first = versions.first().ok_or(VaultError::Damaged("a record"))?;
+            let parts = versions.iter().map(|version| version.key).collect();
+            moved.push((keys.place(collection(place), &first.change.id), parts));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        self.file.clear_late(&mut self.state.late)?;
+        let store = &self.file.store;
         store.clear_index()?;
         for (mut place, parts) in moved {
             while store.is_taken(place)? {
