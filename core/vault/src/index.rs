@@ -141,6 +141,7 @@ pub(crate) mod tests {
         for i in 60..75 {
             truth.extend([write(&mut vault, i, WriteChange::patch)]);
         }
+        vault.settle_index().unwrap();
         assert_eq!(index_rows(dir.path()).len(), 30);
         let all: Vec<_> = truth.into_iter().collect();
         assert_eq!(records(&mut vault, "c"), all);

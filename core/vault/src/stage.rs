@@ -370,6 +370,12 @@ impl Vault {
         if !self.state.logs.iter().all(whole) {
             return Err(VaultError::Damaged("operations are missing"));
         }
-        self.flush(stage)
+        self.flush(stage)?;
+        self.file.settle_late(&mut self.state.late)
+    }
+
+    /// Writes what is late into the index of records, as happens by itself from time to time.
+    pub fn settle_index(&mut self) -> Result<()> {
+        self.write(|vault| vault.file.settle_late(&mut vault.state.late))
     }
 }

@@ -79,6 +79,7 @@ fn nothing_acknowledged_is_lost_by_kill_9() {
                 .unwrap();
             assert!(record.is_some(), "round {round}: {i} of {last} is lost");
         }
+        vault.settle_index().unwrap();
         let rows = index_rows(dir.path());
         vault.rebuild_index().unwrap();
         assert_eq!(index_rows(dir.path()), rows);

@@ -107,6 +107,7 @@ fn kill_9_leaves_the_old_key_or_the_new_one() {
         } else {
             old += 1;
         }
+        vault.settle_index().unwrap();
         let rows = index_rows(dir.path());
         vault.rebuild_index().unwrap();
         assert_eq!(index_rows(dir.path()), rows);

@@ -134,6 +134,7 @@ fn three_devices_agree_whatever_the_order() {
         let all: Vec<_> = vaults.iter_mut().map(|vault| records(vault, "c")).collect();
         assert!(all[0] == all[1] && all[1] == all[2], "seed {seed}: {all:?}");
         for (vault, dir) in vaults.iter_mut().zip(&dirs) {
+            vault.settle_index().unwrap();
             let rows = index_rows(dir.path());
             vault.rebuild_index().unwrap();
             assert_eq!(index_rows(dir.path()), rows, "seed {seed}");
@@ -242,6 +243,7 @@ fn a_stamp_too_far_ahead_waits_for_the_clock() {
     put(&mut laptop, NOON, "notes", "b", &[("x", "1")]);
     let here = laptop.get(&space("home"), "notes", "b").unwrap().unwrap();
     assert!(here.changed.millis() < NOON + MINUTE);
+    laptop.settle_index().unwrap();
     let rows = index_rows(b.path());
     laptop.rebuild_index().unwrap();
     assert_eq!(index_rows(b.path()), rows);

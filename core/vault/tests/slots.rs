@@ -159,6 +159,7 @@ fn a_changed_password_leaves_nothing_of_the_old_one() {
     );
     assert_eq!(records(&mut vault, "c"), truth);
     put(&mut vault, NOON, "d", "more", &[("a", "b")]);
+    vault.settle_index().unwrap();
     let changed = vault.slots().unwrap().swap_remove(1);
     assert_eq!(
         (changed.label.as_str(), changed.added),

@@ -329,6 +329,7 @@ fn the_index_can_be_made_anew() {
             vec![change(kind, collection, &id, values)],
         );
     }
+    vault.settle_index().unwrap();
     let (before, rows) = (records(&mut vault, "d"), index_rows(dir.path()));
     assert!(!before.is_empty());
     vault.rebuild_index().unwrap();
