@@ -60,10 +60,9 @@ impl Vault {
     ///
     /// This and the other readers take the vault mutably because they may have to see what another process wrote.
     pub fn get(&mut self, space: &SpaceName, collection: &str, id: &str) -> Result<Option<Record>> {
-        self.fresh(|vault| {
-            let found = vault.find(space, collection, id)?;
-            Ok(found.and_then(|(_, versions)| Record::of(versions)))
-        })
+        self.catch_up()?;
+        let found = self.find(space, collection, id)?;
+        Ok(found.and_then(|(_, versions)| Record::of(versions)))
     }
 
     /// The records of a collection after the one with the id `after`, at most `limit`, in an order of the vault's own
@@ -75,18 +74,34 @@ impl Vault {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Record>> {
-        let page = self.fresh(|vault| vault.page(space, collection, after, limit))?;
-        Ok(page.unwrap_or_default())
-    }
-
-    /// Tries to read with what is in memory; looks for what other processes wrote only if that is not enough, as keys,
-    /// logs and collections are only ever added.
-    fn fresh<T>(&mut self, read: impl Fn(&Self) -> Result<Option<T>>) -> Result<Option<T>> {
-        match read(self) {
-            Ok(Some(found)) => Ok(Some(found)),
-            _ if self.catch_up()? => read(self),
-            result => result,
+        self.catch_up()?;
+        let Some(number) = self.state.collection(&space.id(self.twin()), collection) else {
+            return Ok(Vec::new());
+        };
+        let (mut first, last) = places(number);
+        if let Some(after) = after {
+            let place = match self.find_in(number, after)? {
+                Some((place, _)) => place,
+                None => self.file.keys.place(number, after),
+            };
+            if place == last {
+                return Ok(Vec::new());
+            }
+            first = place + 1;
         }
+        let mut page = Vec::new();
+        if limit == 0 {
+            return Ok(page);
+        }
+        self.each_found((first, last), |_, versions| {
+            page.extend(Record::of(versions?));
+            Ok(if page.len() < limit {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            })
+        })?;
+        Ok(page)
     }
 
     /// The place and the settled changes of a record.
@@ -157,42 +172,6 @@ impl Vault {
                 return Ok(());
             }
         }
-    }
-
-    fn page(
-        &self,
-        space: &SpaceName,
-        collection: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Option<Vec<Record>>> {
-        let Some(number) = self.state.collection(&space.id(self.twin()), collection) else {
-            return Ok(None);
-        };
-        let (mut first, last) = places(number);
-        if let Some(after) = after {
-            let place = match self.find(space, collection, after)? {
-                Some((place, _)) => place,
-                None => self.file.keys.place(number, after),
-            };
-            if place == last {
-                return Ok(Some(Vec::new()));
-            }
-            first = place + 1;
-        }
-        let mut page = Vec::new();
-        if limit == 0 {
-            return Ok(Some(page));
-        }
-        self.each_found((first, last), |_, versions| {
-            page.extend(Record::of(versions?));
-            Ok(if page.len() < limit {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
-            })
-        })?;
-        Ok(Some(page))
     }
 
     /// The settled changes in one row of the index.

@@ -37,6 +37,7 @@ fn furnished() -> (TempDir, Vault) {
         vault.add_slot(NOON, unlock, "paper", &mut rng(4)).unwrap(),
         2
     );
+    vault.settle_index().unwrap();
     (dir, vault)
 }
 
