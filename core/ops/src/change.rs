@@ -48,6 +48,8 @@ pub enum Change {
     Seen(Seen),
     /// A change to a record.
     Record(RecordChange),
+    /// Parts are erased; counts only if the writer is an admin.
+    Erase(Erase),
     /// Of a later version: kept and forwarded, not merged.
     Unknown,
 }
@@ -76,6 +78,33 @@ pub struct SeenHeight {
     /// Its height.
     #[n(1)]
     pub height: u64,
+}
+
+/// The parts that an admin has erased: whoever has their content drops it and keeps the hash, and whoever gets them
+/// without content knows that nobody withholds it. All are of logs of the space that this is written in.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Erase {
+    #[n(2)]
+    kind: u8,
+    /// The parts, by op.
+    #[n(3)]
+    pub ops: Vec<ErasedParts>,
+}
+
+/// Parts of one op.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct ErasedParts {
+    /// The op's log.
+    #[n(0)]
+    pub log: LogId,
+    /// Its place there.
+    #[n(1)]
+    pub seq: u64,
+    /// The indices of the parts in it.
+    #[n(2)]
+    pub parts: Vec<u16>,
 }
 
 /// How a record changes.
@@ -108,6 +137,7 @@ const SEEN: u8 = 0;
 const PUT: u8 = 1;
 const PATCH: u8 = 2;
 const DELETE: u8 = 3;
+const ERASE: u8 = 4;
 
 #[derive(Encode, Decode)]
 #[cbor(map)]
@@ -143,6 +173,13 @@ impl Seen {
     }
 }
 
+impl Erase {
+    /// These parts are erased.
+    pub const fn new(ops: Vec<ErasedParts>) -> Self {
+        Self { kind: ERASE, ops }
+    }
+}
+
 impl Change {
     /// Reads the plaintext of a part.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CborError> {
@@ -164,6 +201,7 @@ impl Change {
             PUT => Kind::Put,
             PATCH => Kind::Patch,
             DELETE => Kind::Delete,
+            ERASE => return decode(bytes).map(Self::Erase),
             _ => return Ok(Self::Unknown),
         };
         let raw: RawRecordChange<'_> = decode(bytes)?;
@@ -186,6 +224,7 @@ impl Change {
         match self {
             Self::Seen(seen) => cbor::encode(seen),
             Self::Record(change) => change.to_bytes(),
+            Self::Erase(erase) => cbor::encode(erase),
             Self::Unknown => Vec::new(),
         }
     }
@@ -244,6 +283,13 @@ mod tests {
             let change = Change::Record(RecordChange {
                 kind, stamp: Stamp(stamp), collection, id, fields: Fields(fields),
             });
+            prop_assert_eq!(Change::from_bytes(&change.to_bytes()).unwrap(), change);
+        }
+
+        #[test]
+        fn erasures_round_trip(ops in prop::collection::vec((any::<[u8; 32]>(), any::<u64>(), any::<Vec<u16>>()), 0..4)) {
+            let erased = |(log, seq, parts)| ErasedParts { log: LogId::from_bytes(log), seq, parts };
+            let change = Change::Erase(Erase::new(ops.into_iter().map(erased).collect()));
             prop_assert_eq!(Change::from_bytes(&change.to_bytes()).unwrap(), change);
         }
 

@@ -16,12 +16,15 @@ use twin_identity::id_type;
 use twin_identity::sign::{Signature, SignatureError, Use, Verifier};
 
 use crate::epoch::EpochId;
+use crate::seal::MIN_PADDED;
 use crate::space::SpaceId;
 
 /// The most bytes of an op.
 pub const MAX_OP_LEN: usize = 1 << 20;
 /// The most parts of an op.
 pub const MAX_PARTS: usize = 4096;
+/// The least bytes of a sealed part: more than a hash has, so that one never passes for the other.
+pub const MIN_SEALED: usize = MIN_PADDED + TAG_LEN;
 /// Length of an incarnation, in bytes.
 pub const INCARNATION_LEN: usize = 16;
 
@@ -220,6 +223,13 @@ impl Op {
         })
     }
 
+    /// The same op without the content of the part at `index`.
+    pub fn drop_part(&mut self, index: usize) {
+        if let Some(part) = self.parts.get_mut(index) {
+            *part = Part::Dropped(part.hash());
+        }
+    }
+
     /// The op as it is sent.
     pub fn to_bytes(&self) -> Vec<u8> {
         let raw = self.raw();
@@ -340,7 +350,7 @@ impl<'b, C> Decode<'b, C> for Part {
     fn decode(d: &mut Decoder<'b>, c: &mut C) -> Result<Self, minicbor::decode::Error> {
         if d.datatype()? == Type::Bytes {
             let sealed = d.bytes()?;
-            if sealed.len() < TAG_LEN {
+            if sealed.len() < MIN_SEALED {
                 return Err(minicbor::decode::Error::message("part too short"));
             }
             return Ok(Self::Sealed(sealed.to_vec()));

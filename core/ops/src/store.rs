@@ -42,6 +42,22 @@ pub struct Want {
     pub epoch: Option<EpochId>,
 }
 
+/// The most holes that a device asks a peer to fill at once.
+pub const MAX_HOLES: usize = 256;
+
+/// An op of which parts are missing here that nobody who may has erased, as far as is known here: a peer that has them
+/// is asked for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(array)]
+pub struct Hole {
+    /// The op's log.
+    #[n(0)]
+    pub log: LogId,
+    /// Its place there.
+    #[n(1)]
+    pub seq: u64,
+}
+
 /// What was done with things that a peer sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Taken {
@@ -123,7 +139,11 @@ pub trait OpStore {
     fn read_run(&self, log: &LogId, after: u64, budget: usize)
     -> Result<Vec<Vec<u8>>, Self::Error>;
 
-    /// Verifies and takes over ops that continue a log, and merges them. Ops that are there already are passed over.
+    /// The holes in what counts here, sorted.
+    fn holes(&self) -> Result<Vec<Hole>, Self::Error>;
+
+    /// Verifies and takes over ops that continue a log, and merges them. Ops that are there already are passed over,
+    /// unless they have content that is missing here.
     /// `now`: milliseconds since the Unix epoch.
     fn append_run(
         &mut self,

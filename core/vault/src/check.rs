@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use twin_ops::chain::{Head, verify_run};
 use twin_ops::change::Change;
 use twin_ops::op::{LogId, Op, Part};
+use twin_ops::store::Hole;
 
 use crate::error::{Result, VaultError};
 use crate::index::collection;
@@ -54,6 +55,13 @@ pub enum Damage {
         /// Its place there.
         seq: u64,
     },
+    /// Content of an operation is missing, and no admin has erased it: another device may have it.
+    Missing {
+        /// The log.
+        log: LogId,
+        /// The operation's place there.
+        seq: u64,
+    },
     /// The index of records does not show what an operation says.
     Unshown {
         /// The log.
@@ -93,6 +101,12 @@ impl fmt::Display for Damage {
             Self::Row(kind) => write!(f, "a sealed row of kind {kind}"),
             Self::Slot(number) => write!(f, "key slot {number}"),
             Self::Op { log, seq } => write!(f, "operation {seq} of log {log}"),
+            Self::Missing { log, seq } => {
+                write!(
+                    f,
+                    "content of operation {seq} of log {log}, which no admin erased"
+                )
+            }
             Self::Unshown { log, seq } => write!(f, "what operation {seq} of log {log} changed"),
             Self::Record(row) => write!(f, "row {row} of the index of records"),
         }
@@ -143,6 +157,10 @@ impl Vault {
             };
             head = next;
             report.ops += 1;
+            let hole = Hole { log: *id, seq };
+            if self.state.holes.contains(&hole) {
+                report.add(Damage::Missing { log: *id, seq });
+            }
             if seq <= counted && !self.is_shown(log, number, &op)? {
                 report.add(Damage::Unshown { log: *id, seq });
             }
@@ -230,8 +248,9 @@ impl Vault {
     }
 
     fn is_in_place(&self, place: i64, versions: &Versions) -> Result<bool> {
+        // Where a record was erased there may be a place that leads to another.
         let Some(first) = versions.first() else {
-            return Ok(false);
+            return Ok(true);
         };
         for version in versions {
             if !self.is_counted(&version.at.log, version.at.seq)? {

@@ -99,9 +99,6 @@ pub enum VaultError {
     /// A device has written two different histories in one log.
     #[error("a device was copied or restored and has written two histories: link it again")]
     Fork,
-    /// An op with erased parts, which nobody may send yet.
-    #[error("an operation came with parts missing and was refused")]
-    Incomplete,
     /// One of the vault's limits is reached.
     #[error("the vault is full: too many {0}")]
     Limit(&'static str),

@@ -1,7 +1,7 @@
 //! The index of records: for each, the parts that hold its current state. It can be rebuilt from the ops.
 //!
 //! A record's row is at its place (see [`crate::keys::VaultKeys::place`]) or, if others are there, at the next free
-//! place of its collection. Rows are never removed, so looking up stops at the first free place.
+//! place of its collection. A row goes only if the place after it is free, so looking up stops at the first free place.
 
 use std::collections::BTreeSet;
 
@@ -68,6 +68,11 @@ impl Sealed {
 impl Store {
     /// Writes the parts of the record at `place`, with a MAC under `keys`.
     pub fn set_parts(&self, keys: &VaultKeys, place: i64, parts: &[PartNo]) -> Result<()> {
+        // Of a record that was erased nothing is left, unless the way to another leads over its place.
+        if parts.is_empty() && !self.is_taken(next_place(place))? {
+            self.sql("DELETE FROM rec WHERE k = ?1")?.execute([place])?;
+            return Ok(());
+        }
         let bytes = packed(parts);
         let tag = keys.tag(place, &bytes);
         // One part, the common case, is a plain integer that a join can use.

@@ -45,6 +45,10 @@ pub(crate) enum Kind {
     Slot = 14,
     /// An entry of the identity log that another device has seen.
     Unheard = 15,
+    /// Where an erasure is.
+    Erasure = 20,
+    /// An op with content missing.
+    Hole = 21,
 }
 
 const DAMAGED: VaultError = VaultError::Damaged("a sealed row");

@@ -9,7 +9,7 @@
 //!   who are out; [`tend`]: what is to be done since others have written
 //! - [`epochs`]: who has which keys; `wants`: who should have them and says that it has not
 //! - [`replica`]: what sync needs of it; `branch`: of two histories of a device that is out, the one that counts
-//! - [`check`]: what of it is damaged
+//! - [`check`]: what of it is damaged; [`erase`]: what is gone for good
 //! - `expiry`: devices whose time has run out
 //! - [`unheard`]: what others have seen of who is in the twin, and this device has not
 //! - `room`: limits, and what has no claim to them
@@ -28,6 +28,7 @@ mod branch;
 pub mod check;
 mod create;
 pub mod epochs;
+pub mod erase;
 mod error;
 mod expiry;
 mod index;
@@ -54,6 +55,7 @@ mod wants;
 pub mod write;
 
 pub use create::Comeback;
+pub use erase::{Erasure, ErasureRequest};
 pub use error::VaultError;
 pub use lines::KnownLines;
 pub use members::Admission;

@@ -3,11 +3,12 @@
 //! An op's number is that of its log and its place there, so that a run of ops is a run of rows, and no index is needed.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use twin_identity::aead::Salt;
-use twin_ops::op::{Header, Link, Op, Part};
+use twin_identity::context::HASH_LEN;
+use twin_ops::op::{Header, Link, Op, Part, PartHash};
 
 use crate::error::{Result, VaultError};
 use crate::store::Store;
@@ -89,6 +90,21 @@ impl OpHeads {
     }
 }
 
+/// A part as it is stored: what is sealed is longer than a hash.
+fn stored(part: &Part) -> &[u8] {
+    match part {
+        Part::Sealed(sealed) => sealed,
+        Part::Dropped(hash) => hash.as_bytes(),
+    }
+}
+
+fn read_part(v: Vec<u8>) -> Part {
+    match <[u8; HASH_LEN]>::try_from(v.as_slice()) {
+        Ok(hash) => Part::Dropped(PartHash::from_bytes(hash)),
+        Err(_) => Part::Sealed(v),
+    }
+}
+
 impl Store {
     /// Stores an op as `number` (see [`op_number`]).
     pub fn insert_op(&self, number: i64, op: &Op) -> Result<()> {
@@ -96,12 +112,37 @@ impl Store {
             .execute((number, op.header_bytes(), op.signature(), op.salt()))?;
         let mut insert = self.sql("INSERT INTO part (n, v) VALUES (?1, ?2)")?;
         for (index, part) in (0..).zip(op.parts()) {
-            let Part::Sealed(sealed) = part else {
-                return Err(VaultError::Incomplete);
-            };
-            insert.execute((PartNo::new(number, index).0, sealed))?;
+            insert.execute((PartNo::new(number, index).0, stored(part)))?;
         }
         Ok(())
+    }
+
+    /// Puts a part in the place of what is there of it: its content, or the hash that is left of it.
+    pub fn replace_part(&self, number: PartNo, part: &Part) -> Result<()> {
+        self.sql("UPDATE part SET v = ?2 WHERE n = ?1")?
+            .execute((number.0, stored(part)))?;
+        Ok(())
+    }
+
+    /// The indices of the parts of an op whose content is not there.
+    pub fn dropped(&self, op: i64) -> Result<Vec<u16>> {
+        let last = (1 << INDEX_BITS) - 1;
+        let mut statement =
+            self.sql("SELECT n FROM part WHERE n BETWEEN ?1 AND ?2 AND length(v) = 32")?;
+        let range = (PartNo::new(op, 0).0, PartNo::new(op, last).0);
+        let parts = statement.query_map(range, |row| Ok(PartNo(row.get(0)?).index()))?;
+        let parts: Vec<u64> = parts.collect::<rusqlite::Result<_>>()?;
+        Ok(parts
+            .into_iter()
+            .filter_map(|index| u16::try_from(index).ok())
+            .collect())
+    }
+
+    /// The numbers of all ops that have a part without content.
+    pub fn ops_with_holes(&self) -> Result<BTreeSet<i64>> {
+        let mut statement = self.sql("SELECT n FROM part WHERE length(v) = 32")?;
+        let ops = statement.query_map([], |row| Ok(PartNo(row.get(0)?).op()))?;
+        Ok(ops.collect::<rusqlite::Result<_>>()?)
     }
 
     /// Forgets an op and its parts.
@@ -113,15 +154,26 @@ impl Store {
         Ok(())
     }
 
-    /// One part, sealed.
+    /// One part, sealed; damaged if its content is not there.
     pub fn part(&self, number: PartNo) -> Result<Vec<u8>> {
-        let mut statement = self.sql("SELECT v FROM part WHERE n = ?1")?;
-        let mut rows = statement.query([number.0])?;
-        let row = rows.next()?.ok_or(DAMAGED)?;
-        Ok(row.get_ref(0)?.as_blob()?.to_vec())
+        match self.part_if_any(number)? {
+            Some(Part::Sealed(sealed)) => Ok(sealed),
+            Some(Part::Dropped(_)) | None => Err(DAMAGED),
+        }
     }
 
-    fn head(&self, number: i64) -> Result<OpHead> {
+    /// What is there of a part; `None` if there is no such part.
+    pub fn part_if_any(&self, number: PartNo) -> Result<Option<Part>> {
+        let mut statement = self.sql("SELECT v FROM part WHERE n = ?1")?;
+        let mut rows = statement.query([number.0])?;
+        match rows.next()? {
+            Some(row) => Ok(Some(read_part(row.get(0)?))),
+            None => Ok(None),
+        }
+    }
+
+    /// What it takes to open the parts of the op with this number.
+    pub fn head(&self, number: i64) -> Result<OpHead> {
         let mut statement = self.sql("SELECT header, salt FROM op WHERE n = ?1")?;
         let mut rows = statement.query([number])?;
         let row = rows.next()?.ok_or(DAMAGED)?;
@@ -147,7 +199,8 @@ impl Store {
         .map_err(|_| DAMAGED)
     }
 
-    fn parts(&self, op: i64) -> Result<Vec<Part>> {
+    /// The parts of the op with this number.
+    pub fn parts(&self, op: i64) -> Result<Vec<Part>> {
         let mut statement =
             self.sql("SELECT n, v FROM part WHERE n BETWEEN ?1 AND ?2 ORDER BY n")?;
         let last = (1 << INDEX_BITS) - 1;
@@ -157,7 +210,7 @@ impl Store {
             if row.get::<_, i64>(0)? != PartNo::new(op, parts.len() as u64).0 {
                 return Err(DAMAGED);
             }
-            parts.push(Part::Sealed(row.get(1)?));
+            parts.push(read_part(row.get(1)?));
         }
         Ok(parts)
     }

@@ -15,10 +15,10 @@ use twin_ops::epoch::DiscoveryKey;
 use twin_ops::grant::GrantId;
 use twin_ops::op::{Link, LogId, Op, OpError, Origin, Part};
 use twin_ops::space::SpaceName;
-use twin_ops::store::{LogHead, OpStore, Taken, Want};
+use twin_ops::store::{Hole, LogHead, OpStore, Taken, Want};
 
 use crate::error::{Result, VaultError};
-use crate::oplog::{MAX_LOG, log_number, op_number};
+use crate::oplog::{MAX_LOG, PartNo, log_number, op_number};
 use crate::rows::GrantRow;
 use crate::stage::{Stage, horizon};
 use crate::state::Log;
@@ -197,6 +197,16 @@ impl OpStore for Vault {
         Ok(run)
     }
 
+    fn holes(&self) -> Result<Vec<Hole>> {
+        let mut holes = Vec::new();
+        for hole in &self.state.holes {
+            if self.is_counted(&hole.log, hole.seq)? {
+                holes.push(*hole);
+            }
+        }
+        Ok(holes)
+    }
+
     fn append_run(&mut self, now: u64, origin: &Origin, run: &[Vec<u8>]) -> Result<Taken> {
         let ops = run
             .iter()
@@ -239,24 +249,61 @@ impl Vault {
         let (old, new) = ops.split_at(ops.partition_point(|op| op.header().seq <= height));
         self.check_fork(origin, head, old, new)?;
         verify_run(self.twin(), origin, head, new)?;
-        let sealed = |part: &Part| matches!(part, Part::Sealed(_));
-        if !new.iter().all(|op| op.parts().iter().all(sealed)) {
-            return Err(VaultError::Incomplete);
-        }
         let mut stage = Stage::default();
+        let filled = self.fill(&mut stage, old)?;
         for op in new {
-            let number = self.next_op(origin, &id, op.header().seq)?;
-            self.store_op(origin, number, op)?;
-            self.absorb(&mut stage, number, op, horizon(self.now))?;
+            let seq = op.header().seq;
+            let number = self.next_op(origin, &id, seq)?;
+            let op = self.without_erased(number, op);
+            self.store_op(origin, number, &op)?;
+            self.absorb(&mut stage, number, &op, horizon(self.now))?;
+            if op
+                .parts()
+                .iter()
+                .any(|part| matches!(part, Part::Dropped(_)))
+            {
+                self.look_for_hole(&id, seq, number)?;
+            }
         }
         if !new.is_empty() {
             self.save_log(&id)?;
-            self.flush(stage)?;
         }
+        self.flush(stage)?;
         Ok(Taken {
-            new: new.len(),
+            new: new.len() + filled,
             ..Taken::default()
         })
+    }
+
+    /// Takes content that is missing here from ops that are here. Returns how many ops had some.
+    fn fill(&mut self, stage: &mut Stage, ops: &[Op]) -> Result<usize> {
+        let mut filled = 0;
+        for op in ops {
+            let (log, seq) = (op.header().log, op.header().seq);
+            if !self.state.holes.contains(&Hole { log, seq })
+                || self.link_at(&log, seq)? != Some(op.link())
+            {
+                continue;
+            }
+            let number = self.state.logs.get(&log).map(|log| log.number);
+            let number = number.and_then(|log| op_number(log, seq)).ok_or(DAMAGED)?;
+            // The header is the one that is here, and names these parts.
+            let op = self.without_erased(number, op);
+            let mut some = false;
+            for index in self.file.store.dropped(number)? {
+                if let Some(part @ Part::Sealed(_)) = op.parts().get(usize::from(index)) {
+                    let key = PartNo::new(number, index.into());
+                    self.file.store.replace_part(key, part)?;
+                    some = true;
+                }
+            }
+            if some {
+                filled += 1;
+                self.absorb(stage, number, &op, horizon(self.now))?;
+                self.look_for_hole(&log, seq, number)?;
+            }
+        }
+        Ok(filled)
     }
 
     /// The ops that may count of a run: of a device that is gone or suspended those up to its line, and only if the op

@@ -12,6 +12,7 @@ use twin_ops::epoch::EpochId;
 use twin_ops::grant::GrantId;
 use twin_ops::op::{INCARNATION_LEN, Link, LogId, Origin};
 use twin_ops::space::{SpaceId, SpaceName};
+use twin_ops::store::Hole;
 use zeroize::Zeroize;
 
 use crate::items::Kind;
@@ -212,6 +213,22 @@ pub(crate) struct UnheardRow {
     pub by: DeviceId,
 }
 
+/// The part of an op that erases others.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct ErasureRow {
+    #[n(0)]
+    pub part: i64,
+}
+
+/// An op of which content is missing that nobody who may has erased.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct HoleRow {
+    #[n(0)]
+    pub hole: Hole,
+}
+
 /// A way to unlock the vault; the slot itself, which must be readable before anything is unlocked, has a table of its
 /// own.
 #[derive(Encode, Decode)]
@@ -276,5 +293,7 @@ rows! {
     AddressRow: Address, |row| row.device.as_bytes().to_vec();
     SeenRow: Seen, |row| row.id.as_bytes().to_vec();
     UnheardRow: Unheard, |row| row.id.as_bytes().to_vec();
+    ErasureRow: Erasure, |row| row.part.to_be_bytes().to_vec();
+    HoleRow: Hole, |row| [row.hole.log.as_bytes().as_slice(), &row.hole.seq.to_be_bytes()].concat();
     SlotRow: Slot, |row| SlotRow::name(row.number).to_vec();
 }

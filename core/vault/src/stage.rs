@@ -4,7 +4,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use twin_identity::aead::Salt;
-use twin_ops::change::{Change, RecordChange, Stamp};
+use twin_ops::change::{Change, Erase, RecordChange, Stamp};
 use twin_ops::op::{Header, LogId, Op, Origin, Part};
 use twin_ops::seal::{PartPlace, open_part};
 use twin_ops::space::SpaceId;
@@ -36,6 +36,8 @@ pub(crate) fn horizon(now: u64) -> Stamp {
 #[derive(Default)]
 pub(crate) struct Stage {
     records: BTreeMap<i64, Staged>,
+    /// Erasures that are still to take place, each in its space.
+    pub erasures: Vec<(SpaceId, Erase)>,
 }
 
 impl Stage {
@@ -54,6 +56,12 @@ pub(crate) struct Staged {
 }
 
 impl Staged {
+    /// The record is made of these settled changes and no others.
+    pub fn replace(&mut self, versions: Vec<Version<PartNo>>) {
+        self.changed = true;
+        self.versions = versions;
+    }
+
     /// Adds a change.
     pub fn merge(&mut self, version: Version<PartNo>) {
         self.changed = true;
@@ -97,11 +105,15 @@ impl Vault {
         let mut place = self.file.keys.place(collection, id);
         loop {
             if let Entry::Vacant(free) = stage.records.entry(place) {
-                let versions = self.versions_at(place)?.unwrap_or_default();
-                let there = versions.first().map_or(id, |version| &version.change.id);
+                let found = self.versions_at(place)?;
+                // Where a record was erased there is nobody: others may be behind it.
+                let there = found.as_ref().map(|versions| {
+                    let first = versions.first();
+                    first.map_or_else(String::new, |first| first.change.id.clone())
+                });
                 let record = Staged {
-                    id: there.to_owned(),
-                    versions,
+                    id: there.unwrap_or_else(|| id.to_owned()),
+                    versions: found.unwrap_or_default(),
                     changed: false,
                 };
                 free.insert(record);
@@ -124,7 +136,7 @@ impl Vault {
             let (origin, plaintext) = self.open_part(&head.header, &head.salt, key, sealed)?;
             match Change::from_accepted(&plaintext).ok()? {
                 Change::Record(change) => Some(version(&origin, &head.header, key, change)),
-                Change::Seen(_) | Change::Unknown => None,
+                Change::Seen(_) | Change::Erase(_) | Change::Unknown => None,
             }
         };
         read().ok_or(VaultError::Damaged("a record"))
@@ -214,6 +226,10 @@ impl Vault {
                     self.note_heads(&origin.device, &seen.heads)?;
                     continue;
                 }
+                Some((origin, Change::Erase(erase))) if self.may_erase(&origin.device) => {
+                    self.note_erasure(stage, &space, key, erase)?;
+                    continue;
+                }
                 _ => continue,
             };
             if version.at.stamp > horizon {
@@ -264,8 +280,9 @@ impl Vault {
         Ok(())
     }
 
-    /// Writes the gathered records into the index, and the clock.
-    pub(crate) fn flush(&mut self, stage: Stage) -> Result<()> {
+    /// Erases what is to be erased and writes the gathered records into the index, and the clock.
+    pub(crate) fn flush(&mut self, mut stage: Stage) -> Result<()> {
+        self.erase_noted(&mut stage)?;
         let changed = stage
             .records
             .into_iter()
@@ -274,6 +291,9 @@ impl Vault {
         let changed = changed.map(|(place, record)| (place, parts(record)));
         self.file
             .put_late(&mut self.state.late, changed.collect())?;
+        if self.wipe {
+            self.file.settle_late(&mut self.state.late)?;
+        }
         if self.state.saved_clock != self.state.clock {
             let last = self.state.clock;
             self.file.put(&ClockRow { last })?;
@@ -338,6 +358,7 @@ impl Vault {
     pub(crate) fn rebuild_index_now(&mut self) -> Result<()> {
         self.file.store.clear_index()?;
         self.file.clear_late(&mut self.state.late)?;
+        self.state.erased = self.read_erased()?;
         let counted = self.state.all_counted(&self.file.store)?;
         // What waited for its key was never measured by the clock; all else was.
         let unread = self.file.items::<UnreadRow>()?;
@@ -371,6 +392,7 @@ impl Vault {
             return Err(VaultError::Damaged("operations are missing"));
         }
         self.flush(stage)?;
+        self.find_holes()?;
         self.file.settle_late(&mut self.state.late)
     }
 

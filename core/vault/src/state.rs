@@ -13,12 +13,14 @@ use twin_ops::epoch::{DiscoveryKey, EpochId, EpochKey};
 use twin_ops::grant::{Grant, GrantId, Recipient};
 use twin_ops::op::{LogId, Origin};
 use twin_ops::space::{SpaceId, SpaceName};
+use twin_ops::store::Hole;
 
+use crate::erase::Erased;
 use crate::error::{Result, VaultError};
 use crate::late::Late;
 use crate::oplog::{OpHeads, PartNo};
 use crate::rows::{
-    AheadRow, ClockRow, CollectionRow, EntryRow, EpochRow, GenesisRow, GrantRow, LogRow,
+    AheadRow, ClockRow, CollectionRow, EntryRow, EpochRow, GenesisRow, GrantRow, HoleRow, LogRow,
     Predecessor, SeenRow, UnheardRow,
 };
 use crate::store::{Sealed, Store};
@@ -38,6 +40,10 @@ pub(crate) struct State {
     pub saved_clock: Stamp,
     /// Parts that wait for the clock.
     pub ahead: BTreeSet<(Stamp, PartNo)>,
+    /// What is erased by the ops that count.
+    pub erased: Erased,
+    /// Ops that content is missing of.
+    pub holes: BTreeSet<Hole>,
     /// What is still to be written into the index of records.
     pub late: Late,
     pub op_heads: OpHeads,
@@ -140,6 +146,12 @@ impl State {
                 saved_clock: Stamp::default(),
                 ahead: BTreeSet::new(),
                 unheard: BTreeMap::new(),
+                erased: Erased::new(),
+                holes: file
+                    .items::<HoleRow>()?
+                    .iter()
+                    .map(|row| row.hole)
+                    .collect(),
                 late: file.late()?,
                 op_heads: OpHeads::default(),
                 data_version: store.data_version()?,

@@ -44,6 +44,8 @@ pub struct Vault {
     pub(crate) asked: BTreeMap<DeviceId, BTreeSet<SpaceEpoch>>,
     /// The slot that it was unlocked through.
     pub(crate) slot: u32,
+    /// Whether what is being written erases something.
+    pub(crate) wipe: bool,
 }
 
 impl Vault {
@@ -74,7 +76,7 @@ impl Vault {
         let row: DeviceRow = file.item(&[])?.ok_or(DAMAGED)?;
         let device = DeviceKeys::from_secret(&Secret::new(row.keys)).map_err(|_| DAMAGED)?;
         let state = State::load(&file, None)?;
-        Ok(Self {
+        let mut vault = Self {
             file,
             device,
             incarnation: row.incarnation,
@@ -84,7 +86,10 @@ impl Vault {
             generation: 0,
             asked: BTreeMap::new(),
             slot: opened.slot,
-        })
+            wipe: false,
+        };
+        vault.state.erased = vault.read_erased()?;
+        Ok(vault)
     }
 
     /// Runs `work` in one transaction: all of it becomes durable, or nothing has happened. Nobody else writes
@@ -96,8 +101,13 @@ impl Vault {
             .catch_up()
             .and_then(|_| work(self))
             .and_then(|done| self.file.store.commit().map(|()| done));
+        let wipe = std::mem::take(&mut self.wipe);
         match result {
             Ok(done) => {
+                if wipe {
+                    // What is gone from the file is to be gone from what was written ahead of it, too.
+                    self.file.store.truncate_wal();
+                }
                 self.generation += u64::from(self.file.store.changes() != before);
                 Ok(done)
             }
@@ -124,6 +134,7 @@ impl Vault {
             }
             State::load(file, before)
         })?;
+        self.state.erased = self.read_erased()?;
         self.stale = false;
         self.generation += 1;
         Ok(true)

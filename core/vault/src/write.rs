@@ -90,6 +90,23 @@ impl WriteChange {
     }
 }
 
+/// An op that is being made.
+pub(crate) struct Draft {
+    origin: Origin,
+    place: Place,
+    number: i64,
+    plaintexts: Vec<Zeroizing<Vec<u8>>>,
+}
+
+impl Draft {
+    /// Adds a part; returns its number.
+    pub fn add(&mut self, plaintext: Vec<u8>) -> PartNo {
+        let key = PartNo::new(self.number, self.plaintexts.len() as u64);
+        self.plaintexts.push(Zeroizing::new(plaintext));
+        key
+    }
+}
+
 /// At least as long as the change is in an op.
 fn least_len(change: &WriteChange) -> usize {
     let value = |value: &Value| match value {
@@ -129,13 +146,18 @@ impl Vault {
         self.now = now;
         self.write(|vault| {
             vault.tell_time()?;
-            let me = vault.device.id();
-            match vault.state.identity.device(&me) {
-                Some(device) if device.is_active(now) => vault.append(rng, space, changes),
-                Some(_) => Err(VaultError::Suspended),
-                None => Err(VaultError::Removed),
-            }
+            vault.check_may_write()?;
+            vault.append(rng, space, changes)
         })
+    }
+
+    /// Whether this device may write now.
+    pub(crate) fn check_may_write(&self) -> Result<()> {
+        match self.state.identity.device(&self.device.id()) {
+            Some(device) if device.is_active(self.now) => Ok(()),
+            Some(_) => Err(VaultError::Suspended),
+            None => Err(VaultError::Removed),
+        }
     }
 
     fn append(
@@ -144,22 +166,15 @@ impl Vault {
         space: &SpaceName,
         changes: Vec<WriteChange>,
     ) -> Result<LogHead> {
-        let epoch = self.epoch_for(space, rng)?;
-        let space = space.id(self.twin());
-        self.writes_in(&(space, epoch))?;
-        let (origin, place) = self.own_log(space, epoch);
-        let op_no = self.next_op(&origin, &place.log, place.seq)?;
-        let mut stage = Stage::default();
-        let mut plaintexts = Vec::with_capacity(changes.len() + 1);
-        if changes.len() < MAX_PARTS
-            && let Some(seen) = self.see(space, &place.log)?
-        {
-            plaintexts.push(Zeroizing::new(Change::Seen(seen).to_bytes()));
+        let mut draft = self.begin_op(space, rng)?;
+        if changes.len() < MAX_PARTS {
+            self.tell_seen(&mut draft)?;
         }
+        let Draft { origin, place, .. } = draft;
+        let mut stage = Stage::default();
         let clock = self.tick();
         for change in changes {
-            let index = plaintexts.len() as u64;
-            let collection = self.collection(&stage, &space, &change.collection)?;
+            let collection = self.collection(&stage, &origin.space, &change.collection)?;
             let record = self.staged(&mut stage, collection, &change.id)?;
             let highest = record.versions.first();
             let gone = highest.is_none_or(|version| version.change.kind == Kind::Delete);
@@ -181,30 +196,64 @@ impl Vault {
                 id: change.id,
                 fields: change.fields,
             };
-            plaintexts.push(Zeroizing::new(change.to_bytes()));
+            let key = draft.add(change.to_bytes());
             record.merge(Version {
                 at: Write {
                     stamp,
                     device: origin.device,
                     log: place.log,
                     seq: place.seq,
-                    index,
+                    index: key.index(),
                 },
-                key: PartNo::new(op_no, index),
+                key,
                 change,
             });
             self.state.clock = self.state.clock.max(stamp);
         }
-        let key = match self.state.epochs.get(&(space, epoch)) {
+        let head = self.finish_op(draft, rng)?;
+        self.flush(stage)?;
+        Ok(head)
+    }
+
+    /// Begins this device's next op in a space. Inside a transaction.
+    pub(crate) fn begin_op(
+        &mut self,
+        space: &SpaceName,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Draft> {
+        let epoch = self.epoch_for(space, rng)?;
+        let space = space.id(self.twin());
+        self.writes_in(&(space, epoch))?;
+        let (origin, place) = self.own_log(space, epoch);
+        let number = self.next_op(&origin, &place.log, place.seq)?;
+        Ok(Draft {
+            origin,
+            place,
+            number,
+            plaintexts: Vec::new(),
+        })
+    }
+
+    /// Tells in an op what has become known since this device last told of it.
+    fn tell_seen(&self, draft: &mut Draft) -> Result<()> {
+        if let Some(seen) = self.see(draft.origin.space, &draft.place.log)? {
+            draft.add(Change::Seen(seen).to_bytes());
+        }
+        Ok(())
+    }
+
+    /// Seals, signs and stores an op.
+    pub(crate) fn finish_op(&mut self, draft: Draft, rng: &mut impl CryptoRng) -> Result<LogHead> {
+        let Draft { origin, place, .. } = draft;
+        let key = match self.state.epochs.get(&(origin.space, place.epoch)) {
             Some(epoch) => &epoch.parts,
             None => return Err(VaultError::NoKey),
         };
-        let (salt, parts) = seal_parts(key, &place, &plaintexts, rng)?;
+        let (salt, parts) = seal_parts(key, &place, &draft.plaintexts, rng)?;
         let op = Op::sign(place, salt, parts, self.twin(), &self.device)?;
-        self.store_op(&origin, op_no, &op)?;
+        self.store_op(&origin, draft.number, &op)?;
         let log = place.log;
         let head = self.save_log(&log)?;
-        self.flush(stage)?;
         Ok(LogHead { log, head })
     }
 

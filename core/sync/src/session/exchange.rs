@@ -2,7 +2,7 @@
 
 use twin_identity::id::EntryId;
 use twin_identity::secret::Secret;
-use twin_ops::store::OpStore;
+use twin_ops::store::{Hole, MAX_HOLES, OpStore};
 
 use super::error::SyncError;
 use super::message::{Device, Digest, Hello, Message, Ops};
@@ -96,7 +96,41 @@ impl<S: OpStore + ?Sized> Session<S> {
         if !wants.is_empty() {
             self.push(&Message::Wants(wants));
         }
+        let mut holes = store.holes().map_err(SyncError::store)?;
+        holes.retain(|hole| !self.holes.contains(hole));
+        holes.truncate(MAX_HOLES);
+        if !holes.is_empty() {
+            self.holes.extend(&holes);
+            self.push(&Message::Holes(holes));
+        }
         Ok(())
+    }
+
+    /// The peer lacks content of these ops: they are sent again, as far as it is here.
+    pub(super) fn on_holes(&mut self, holes: Vec<Hole>) -> Result<(), SyncError> {
+        if holes.len() > MAX_HOLES {
+            return Err(SyncError::Unexpected);
+        }
+        self.to_fill = holes.into_iter().collect();
+        self.look_again();
+        Ok(())
+    }
+
+    /// The next op that the peer lacks content of and this side has all of.
+    fn next_filling(&mut self, store: &S) -> Result<Option<Message>, SyncError> {
+        while let Some(hole) = self.to_fill.pop_first() {
+            let Hole { log, seq } = hole;
+            let holes = store.holes().map_err(SyncError::store)?;
+            let here = store.link_at(&log, seq).map_err(SyncError::store)?;
+            let origin = store.origin(&log).map_err(SyncError::store)?;
+            if let (Some(_), Some(origin), Err(_)) = (here, origin, holes.binary_search(&hole)) {
+                let run = store.read_run(&log, seq.saturating_sub(1), 0);
+                let run = run.map_err(SyncError::store)?;
+                let ops = run.into_iter().take(1).map(Into::into).collect();
+                return Ok(Some(Message::Ops(Ops { origin, ops })));
+            }
+        }
+        Ok(None)
     }
 
     fn send_tables(&mut self, store: &S) -> Result<(), SyncError> {
@@ -229,6 +263,11 @@ impl<S: OpStore + ?Sized> Session<S> {
     }
 
     pub(super) fn next_lack(&mut self, store: &S) -> Result<Option<Message>, SyncError> {
+        if self.linked(store)
+            && let Some(filling) = self.next_filling(store)?
+        {
+            return Ok(Some(filling));
+        }
         let Some(lack) = self.peer.lacks(store)? else {
             return Ok(None);
         };

@@ -7,7 +7,7 @@ use twin_identity::id::{DeviceId, EntryId};
 use twin_identity::sign::Signature;
 use twin_ops::grant::GrantId;
 use twin_ops::op::{Link, LogId, Origin};
-use twin_ops::store::Want;
+use twin_ops::store::{Hole, Want};
 
 use crate::machine::MAX_FRAME;
 
@@ -47,6 +47,9 @@ pub(super) enum Message {
     /// The keys that this side may have and has not.
     #[n(10)]
     Wants(#[n(0)] Vec<Want>),
+    /// The ops of which this side lacks content that nobody erased.
+    #[n(11)]
+    Holes(#[n(0)] Vec<Hole>),
 }
 
 #[derive(Debug, Encode, Decode)]

@@ -5,7 +5,8 @@
 //! both   Digest                    equal: done
 //! both   LogTable, Table           what each side has: O(devices) bytes, whatever the number of records
 //! both   Entries, Grants, Ops      what the other lacks, both ways at once, in this order
-//! both   Wants                     before a Digest, if there are: keys that this side should have been given
+//! both   Wants, Holes              before a Digest, if there are: keys that this side should have been given, and ops
+//!                                  that it has not got all of the content of
 //! both   Digest                    nothing more to send; equal: in sync
 //! ```
 //!
@@ -28,7 +29,7 @@ use std::marker::PhantomData;
 use rand_core::CryptoRng;
 use twin_identity::id::DeviceId;
 use twin_ops::op::LogId;
-use twin_ops::store::{MAX_WANTS, OpStore, Want};
+use twin_ops::store::{Hole, MAX_WANTS, OpStore, Want};
 
 pub use error::SyncError;
 pub use handshake::Side;
@@ -107,6 +108,10 @@ pub struct Session<S: ?Sized> {
     wanting: bool,
     /// The keys that it was asked for.
     wanted: BTreeSet<Want>,
+    /// The ops that it was asked for the content of.
+    holes: BTreeSet<Hole>,
+    /// The ops that it has asked for the content of.
+    to_fill: BTreeSet<Hole>,
     sent: u64,
     received: u64,
     announced: Option<[u8; 32]>,
@@ -143,6 +148,8 @@ impl<S: OpStore + ?Sized> Session<S> {
             dirty: false,
             wanting: true,
             wanted: BTreeSet::new(),
+            holes: BTreeSet::new(),
+            to_fill: BTreeSet::new(),
             sent: 0,
             received: 0,
             announced: None,
@@ -246,6 +253,7 @@ impl<S: OpStore + ?Sized> Machine for Session<S> {
                 self.look_again();
                 Ok(())
             }
+            (Phase::Open(_), Message::Holes(holes)) if self.linked(store) => self.on_holes(holes),
             (Phase::Open(_), Message::Grants(grants)) if self.linked(store) => {
                 self.on_grants(&owned(grants), store)
             }

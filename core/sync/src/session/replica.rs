@@ -2,7 +2,7 @@
 //! admins and to the words, and companions carry them unread, so that the words bring everything back from any of them.
 
 use twin_identity::context;
-use twin_ops::store::{LogHead, OpStore};
+use twin_ops::store::{Hole, LogHead, OpStore};
 
 use super::error::SyncError;
 use super::message::Table;
@@ -26,7 +26,14 @@ pub(super) fn digest<S: OpStore + ?Sized>(store: &S) -> Result<[u8; 32], SyncErr
         heads
     };
     let log = store.identity().digest();
-    Ok(context::SYNC_DIGEST.hash([log.as_slice(), &grants, &heads]))
+    // Who lacks content is not equal to who has it, though both know the same ops.
+    let holes = store.holes().map_err(SyncError::store)?;
+    let hole = |hole: &Hole| {
+        let seq = hole.seq.to_be_bytes();
+        [hole.log.as_bytes().as_slice(), &seq].concat()
+    };
+    let holes: Vec<u8> = holes.iter().flat_map(hole).collect();
+    Ok(context::SYNC_DIGEST.hash([log.as_slice(), &grants, &heads, &holes]))
 }
 
 fn packed(head: &LogHead) -> [u8; 72] {

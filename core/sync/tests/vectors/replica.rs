@@ -13,7 +13,7 @@ use twin_ops::chain::{Head, verify_run};
 use twin_ops::epoch::DiscoveryKey;
 use twin_ops::grant::{Grant, GrantId};
 use twin_ops::op::{Link, LogId, Op, Origin};
-use twin_ops::store::{LogHead, OpStore, Taken, Want};
+use twin_ops::store::{Hole, LogHead, OpStore, Taken, Want};
 
 pub struct Replica {
     pub keys: DeviceKeys,
@@ -128,6 +128,10 @@ impl OpStore for Replica {
     fn read_run(&self, log: &LogId, after: u64, _: usize) -> Result<Vec<Vec<u8>>, Infallible> {
         let ops = self.ops(log).iter().filter(|op| op.header().seq > after);
         Ok(ops.map(Op::to_bytes).collect())
+    }
+
+    fn holes(&self) -> Result<Vec<Hole>, Infallible> {
+        Ok(Vec::new())
     }
 
     fn append_run(

@@ -54,7 +54,10 @@ impl Vault {
         let mut moved: Vec<(i64, Vec<PartNo>)> = Vec::new();
         self.each_found((i64::MIN, i64::MAX), |place, versions| {
             let versions = versions?;
-            let first = versions.first().ok_or(VaultError::Damaged("a record"))?;
+            // Nothing is left where a record was erased.
+            let Some(first) = versions.first() else {
+                return Ok(ControlFlow::Continue(()));
+            };
             let parts = versions.iter().map(|version| version.key).collect();
             moved.push((keys.place(collection(place), &first.change.id), parts));
             Ok(ControlFlow::Continue(()))

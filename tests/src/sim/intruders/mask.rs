@@ -13,7 +13,7 @@ use twin_ops::epoch::DiscoveryKey;
 use twin_ops::grant::GrantId;
 use twin_ops::op::{Link, LogId, Origin};
 use twin_ops::space::SpaceName;
-use twin_ops::store::{LogHead, OpStore, Taken, Want};
+use twin_ops::store::{Hole, LogHead, OpStore, Taken, Want};
 use twin_sync::machine::Machine;
 use twin_sync::session::{Session, Side, Stay};
 use twin_sync::transport::TransportKey;
@@ -192,6 +192,10 @@ impl OpStore for Loot {
     }
 
     fn read_run(&self, _: &LogId, _: u64, _: usize) -> Result<Vec<Vec<u8>>, Infallible> {
+        Ok(Vec::new())
+    }
+
+    fn holes(&self) -> Result<Vec<Hole>, Infallible> {
         Ok(Vec::new())
     }
 
