@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 mod device;
+mod erase;
 mod recovery;
 mod sites;
 mod slots;
 
 pub use device::DeviceCommand;
+pub use erase::Erase;
 pub use recovery::{GuardiansCommand, Help, Recover, RecoveryCommand, SetGuardians};
 pub use sites::{Proof, ProofCommand, Sites, SitesCommand};
 pub use slots::{AddSlot, Slots, SlotsCommand};
@@ -68,6 +70,8 @@ pub enum Command {
         /// SPACE/COLLECTION/ID
         record: String,
     },
+    /// Erase a record for good, on all devices; alone, it lists what companions have asked to be erased
+    Erase(Erase),
     /// The devices of the twin
     #[command(subcommand)]
     Device(DeviceCommand),

@@ -19,7 +19,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Args, Command, LinkCommand};
-use commands::{activity, create, demo, device, export, link, login, online, record, site, status};
+use commands::{
+    activity, create, demo, device, erase, export, link, login, online, record, site, status,
+};
 use commands::{password as passwords, proof, recover, recovery, sites, slots, vault};
 use error::Result;
 
@@ -50,6 +52,7 @@ async fn run(args: &Args) -> Result<()> {
         Command::Get { record } => record::get(cx, record),
         Command::List { place } => record::list(cx, place.as_deref()),
         Command::Delete { record } => record::delete(cx, record),
+        Command::Erase(options) => erase::run(cx, options),
         Command::Device(command) => device::run(cx, command),
         Command::Link(LinkCommand::Offer(options)) => link::offer(cx, options).await,
         Command::Link(LinkCommand::Accept(options)) => link::accept(cx, options).await,

@@ -18,11 +18,13 @@
 //! - [`NewDevice`], [`PendingLink`]: linking; [`Means`]: recovery; [`Online`]: sync with the other devices
 //! - [`LoginRequest`]: signing in to a site; [`Activity`]: what has happened
 //! - [`Exported`], [`Imported`]: taking everything along in the clear, and taking it in; [`json`]: values as JSON
+//! - `erase`: what is to be gone for good
 //! - `upkeep`: whether anything in the vault is damaged
 //! - `roots`: what grows from the recovery words; [`platform`]: time and randomness
 
 mod activity;
 mod devices;
+mod erase;
 mod error;
 mod export;
 mod import;
@@ -71,5 +73,6 @@ pub use twin_ops::value::{Fields, Value};
 pub use twin_sync::session::Stay;
 pub use twin_vault::check;
 pub use twin_vault::{
-    KeyStore, KeyStoreError, Record, SlotInfo, SlotKind, Unlock, VaultError, WriteChange,
+    Erasure, ErasureRequest, KeyStore, KeyStoreError, Record, SlotInfo, SlotKind, Unlock,
+    VaultError, WriteChange,
 };

@@ -63,6 +63,15 @@ impl Collection {
         &self.name
     }
 
+    /// The space that it is in.
+    pub(crate) const fn space(&self) -> &SpaceName {
+        &self.space.name
+    }
+
+    pub(crate) const fn twin(&self) -> &Twin {
+        &self.space.twin
+    }
+
     /// Makes the record exactly these fields.
     pub fn put(&self, id: &str, fields: Fields) -> Result<()> {
         self.change(Kind::Put, id, fields)

@@ -11,6 +11,7 @@ mod complaints;
 mod damage;
 mod demo;
 mod devices;
+mod erase;
 mod export;
 mod guardians;
 mod harness;

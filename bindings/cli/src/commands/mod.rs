@@ -5,6 +5,7 @@ mod advice;
 pub mod create;
 pub mod demo;
 pub mod device;
+pub mod erase;
 pub mod export;
 mod guardians;
 pub mod link;

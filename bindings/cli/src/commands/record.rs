@@ -100,14 +100,14 @@ pub fn delete(cx: &Context, record: &str) -> Result<()> {
 }
 
 /// SPACE/COLLECTION/ID; the id may contain further slashes.
-struct Path<'a> {
+pub struct Path<'a> {
     space: &'a str,
     collection: &'a str,
-    id: &'a str,
+    pub id: &'a str,
 }
 
 impl<'a> Path<'a> {
-    fn parse(text: &'a str) -> Result<Self> {
+    pub fn parse(text: &'a str) -> Result<Self> {
         let mut parts = text.splitn(3, '/').filter(|part| !part.is_empty());
         match (parts.next(), parts.next(), parts.next()) {
             (Some(space), Some(collection), Some(id)) => Ok(Self {
@@ -119,7 +119,7 @@ impl<'a> Path<'a> {
         }
     }
 
-    fn collection(&self, twin: &Twin) -> Result<Collection> {
+    pub fn collection(&self, twin: &Twin) -> Result<Collection> {
         Ok(twin.space(self.space)?.collection(self.collection))
     }
 }

@@ -1,0 +1,73 @@
+//! `twin erase`
+
+use serde_json::json;
+use twin::Erasure;
+
+use crate::args::Erase;
+use crate::commands::record::{Path, printable};
+use crate::error::{CliError, Result};
+use crate::output::{Context, table};
+
+pub fn run(cx: &Context, options: &Erase) -> Result<()> {
+    match &options.record {
+        Some(record) => erase(cx, record, options.yes),
+        None => list(cx),
+    }
+}
+
+fn erase(cx: &Context, record: &str, yes: bool) -> Result<()> {
+    let path = Path::parse(record)?;
+    let twin = cx.open()?;
+    let collection = path.collection(&twin)?;
+    let question = format!(
+        "Erase {} for good, on all your devices? Nothing brings it back.",
+        printable(record)
+    );
+    if !yes && cx.is_interactive() && !cx.confirm(&question)? {
+        return Err(CliError::Declined);
+    }
+    let (event, says) = match collection.erase(path.id)? {
+        Erasure::Done => (
+            "erased",
+            "Its content is gone from this device's files, and goes from your other devices when they sync.\n\
+             Copies that were made earlier still hold it: backups, exports, and devices that you removed.",
+        ),
+        Erasure::Asked => (
+            "asked",
+            "This device cannot erase for all. It has asked: when the phone has synced, `twin erase` lists it there.",
+        ),
+        Erasure::Nothing => return Err(CliError::NoRecord(record.to_owned())),
+    };
+    cx.event(json!({event: record}));
+    cx.say(says);
+    Ok(())
+}
+
+fn list(cx: &Context) -> Result<()> {
+    let twin = cx.open()?;
+    let devices = twin.devices()?;
+    let name = |id| {
+        let device = devices.iter().find(|device| device.id == id);
+        device.map_or_else(|| id.to_string(), |device| device.name.clone())
+    };
+    let requests = twin.erasure_requests()?;
+    let requests: Vec<(String, String)> = requests
+        .into_iter()
+        .map(|(space, request)| {
+            let record = format!("{space}/{}/{}", request.collection, request.id);
+            (record, name(request.by))
+        })
+        .collect();
+    let all = requests.iter();
+    let all = all.map(|(record, by)| json!({"record": record, "asked_by": by}));
+    cx.event(json!(all.collect::<Vec<_>>()));
+    if requests.is_empty() {
+        cx.say("nobody asks for anything to be erased");
+        return Ok(());
+    }
+    cx.say("Asked for; erase each with twin erase RECORD:");
+    let rows = requests.iter();
+    let rows = rows.map(|(record, by)| vec![printable(record), format!("by {}", printable(by))]);
+    cx.say(table(&rows.collect::<Vec<_>>()).trim_end());
+    Ok(())
+}
