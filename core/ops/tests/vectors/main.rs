@@ -98,7 +98,14 @@ fn padding() -> Vec<Value> {
 }
 
 fn plaintexts() -> Value {
-    let names = ["seen", "put", "patch", "delete"];
+    let names = [
+        "seen",
+        "put",
+        "patch",
+        "delete",
+        "put_of_other_types",
+        "patch_with_edits",
+    ];
     let written: Vec<Value> = names
         .iter()
         .zip(changes())
