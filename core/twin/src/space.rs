@@ -124,6 +124,7 @@ impl Collection {
             id: id.to_owned(),
             kind,
             fields,
+            edits: [].into(),
         }])
     }
 }

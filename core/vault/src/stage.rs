@@ -11,7 +11,7 @@ use twin_ops::space::SpaceId;
 use zeroize::Zeroizing;
 
 use crate::error::{Result, VaultError};
-use crate::index::next_place;
+use crate::index::{collection, next_place};
 use crate::merge::{Version, Write, settle};
 use crate::oplog::PartNo;
 use crate::rows::{AheadRow, ClockRow, CollectionRow, UnreadRow};
@@ -272,8 +272,15 @@ impl Vault {
             .filter(|(_, record)| record.changed);
         let parts = |record: Staged| record.versions.iter().map(|version| version.key).collect();
         let changed = changed.map(|(place, record)| (place, parts(record)));
-        self.file
-            .put_late(&mut self.state.late, changed.collect())?;
+        let changed: Vec<_> = changed.collect();
+        let schemas = self.schema_numbers();
+        if changed
+            .iter()
+            .any(|(place, _)| schemas.contains(&collection(*place)))
+        {
+            self.state.schemas.clear();
+        }
+        self.file.put_late(&mut self.state.late, changed)?;
         if self.state.saved_clock != self.state.clock {
             let last = self.state.clock;
             self.file.put(&ClockRow { last })?;

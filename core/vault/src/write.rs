@@ -3,102 +3,41 @@
 use std::collections::BTreeMap;
 
 use rand_core::CryptoRng;
-use twin_ops::change::{
-    Change, Kind, MAX_COLLECTION_NAME, MAX_RECORD_ID, RecordChange, Seen, SeenHeight, Stamp,
-};
+use twin_identity::cbor;
+use twin_ops::change::{Change, Kind, RecordChange, Seen, SeenHeight, Stamp};
+use twin_ops::edit::Edits;
 use twin_ops::epoch::EpochId;
 use twin_ops::op::{LogId, MAX_OP_LEN, MAX_PARTS, Op, OpError, Origin, Place};
 use twin_ops::seal::seal_parts;
 use twin_ops::space::{SpaceId, SpaceName};
 use twin_ops::store::LogHead;
-use twin_ops::value::{Fields, MAX_FIELD_NAME, Value};
+use twin_ops::value::Fields;
 use zeroize::Zeroizing;
 
+use crate::change::WriteChange;
 use crate::error::{Result, VaultError};
+use crate::field::Field;
 use crate::merge::{Version, Write};
 use crate::oplog::PartNo;
 use crate::rows::ToldRow;
+use crate::schema::SCHEMAS;
 use crate::stage::{Stage, horizon};
 use crate::vault::Vault;
 
 /// The most logs that one op tells the heights of, so that it leaves room for changes.
 const MAX_SEEN: usize = 1024;
 
-/// A change that an app makes to a record.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WriteChange {
-    /// The collection; 1 to 128 bytes.
-    pub collection: String,
-    /// The record's id in it; 1 to 256 bytes.
-    pub id: String,
-    /// How. A patch of a record that is not there puts it.
-    pub kind: Kind,
-    /// The fields, with names of 1 to 128 bytes; none for a delete. [`Value::Null`] takes a field away.
-    pub fields: Fields,
-}
-
-impl WriteChange {
-    /// The record becomes exactly these fields.
-    pub fn put(collection: &str, id: &str, fields: Fields) -> Self {
-        Self::new(collection, id, Kind::Put, fields)
-    }
-
-    /// These fields change, the others stay.
-    pub fn patch(collection: &str, id: &str, fields: Fields) -> Self {
-        Self::new(collection, id, Kind::Patch, fields)
-    }
-
-    /// The record is gone.
-    pub fn delete(collection: &str, id: &str) -> Self {
-        Self::new(collection, id, Kind::Delete, Fields::default())
-    }
-
-    fn new(collection: &str, id: &str, kind: Kind, fields: Fields) -> Self {
-        Self {
-            collection: collection.to_owned(),
-            id: id.to_owned(),
-            kind,
-            fields,
-        }
-    }
-
-    /// Whether a commit would take it.
-    ///
-    /// # Errors
-    /// [`VaultError::InvalidChange`] for names and ids that are empty or too long, and for a delete with fields.
-    pub fn check(&self) -> Result<()> {
-        let within = |text: &str, max| (1..=max).contains(&text.len());
-        let invalid = |why| Err(VaultError::InvalidChange(why));
-        if !within(&self.collection, MAX_COLLECTION_NAME) {
-            return invalid("the name of a collection has 1 to 128 bytes: choose another");
-        }
-        if !within(&self.id, MAX_RECORD_ID) {
-            return invalid("the id of a record has 1 to 256 bytes: choose another");
-        }
-        if !self
-            .fields
-            .0
-            .keys()
-            .all(|name| within(name, MAX_FIELD_NAME))
-        {
-            return invalid("the name of a field has 1 to 128 bytes: choose another");
-        }
-        if self.kind == Kind::Delete && !self.fields.0.is_empty() {
-            return invalid("a delete has no fields: leave them out");
-        }
-        Ok(())
-    }
-}
-
-/// At least as long as the change is in an op.
-fn least_len(change: &WriteChange) -> usize {
-    let value = |value: &Value| match value {
-        Value::Text(text) => text.len(),
-        Value::Bytes(bytes) => bytes.len(),
-        _ => 1,
-    };
-    let fields = change.fields.0.iter();
-    fields.map(|(name, field)| name.len() + value(field)).sum()
+/// Who asks for changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// An app: what schemas say binds it, and reserved collections are not its own.
+    App,
+    /// An import: what was taken along may come back as it was.
+    Import,
+    /// This vault, to write a schema.
+    Schema,
+    /// Whoever undoes a delete: the patch of a deleted record stays one.
+    Restore,
 }
 
 impl Vault {
@@ -108,7 +47,8 @@ impl Vault {
     /// The first commit to a space that nobody has written to makes the space.
     ///
     /// # Errors
-    /// Among others [`OpError::TooLarge`] for more than 4,096 changes or 1 MiB.
+    /// Among others [`OpError::TooLarge`] for more than 4,096 changes or 1 MiB, and [`VaultError::Schema`] for what the
+    /// schema of a collection does not allow.
     pub fn commit(
         &mut self,
         now: u64,
@@ -116,8 +56,57 @@ impl Vault {
         space: &SpaceName,
         changes: Vec<WriteChange>,
     ) -> Result<LogHead> {
+        if changes.iter().any(WriteChange::is_reserved) {
+            return Err(VaultError::InvalidChange(
+                "names of collections that begin with '~' are reserved: choose another",
+            ));
+        }
+        self.commit_by(By::App, now, rng, space, changes)
+    }
+
+    /// As [`Vault::commit`], for what was taken along from a twin: schemas are not asked, and are among it.
+    pub fn commit_imported(
+        &mut self,
+        now: u64,
+        rng: &mut impl CryptoRng,
+        space: &SpaceName,
+        changes: Vec<WriteChange>,
+    ) -> Result<LogHead> {
+        let foreign = |change: &WriteChange| change.is_reserved() && change.collection != SCHEMAS;
+        if changes.iter().any(foreign) {
+            return Err(VaultError::InvalidChange(
+                "this collection is reserved for a later version: update the app to import it",
+            ));
+        }
+        self.commit_by(By::Import, now, rng, space, changes)
+    }
+
+    /// Undoes a delete: the record is again as it was, with what was written to it meanwhile.
+    ///
+    /// # Errors
+    /// [`VaultError::InvalidChange`] if it is not deleted, or never was there.
+    pub fn restore(
+        &mut self,
+        now: u64,
+        rng: &mut impl CryptoRng,
+        space: &SpaceName,
+        collection: &str,
+        id: &str,
+    ) -> Result<LogHead> {
+        let change = WriteChange::patch(collection, id, Fields::default());
+        self.commit_by(By::Restore, now, rng, space, vec![change])
+    }
+
+    pub(crate) fn commit_by(
+        &mut self,
+        by: By,
+        now: u64,
+        rng: &mut impl CryptoRng,
+        space: &SpaceName,
+        changes: Vec<WriteChange>,
+    ) -> Result<LogHead> {
         changes.iter().try_for_each(WriteChange::check)?;
-        let len: usize = changes.iter().map(least_len).sum();
+        let len: usize = changes.iter().map(WriteChange::least_len).sum();
         if changes.len() > MAX_PARTS || len > MAX_OP_LEN {
             return Err(OpError::TooLarge.into());
         }
@@ -131,7 +120,7 @@ impl Vault {
             vault.tell_time()?;
             let me = vault.device.id();
             match vault.state.identity.device(&me) {
-                Some(device) if device.is_active(now) => vault.append(rng, space, changes),
+                Some(device) if device.is_active(now) => vault.append(by, rng, space, changes),
                 Some(_) => Err(VaultError::Suspended),
                 None => Err(VaultError::Removed),
             }
@@ -140,6 +129,7 @@ impl Vault {
 
     fn append(
         &mut self,
+        by: By,
         rng: &mut impl CryptoRng,
         space: &SpaceName,
         changes: Vec<WriteChange>,
@@ -171,17 +161,49 @@ impl Vault {
             } else {
                 stamp
             };
+            if by == By::Restore && (!gone || record.versions.len() < 2) {
+                return Err(VaultError::InvalidChange(
+                    "this record is not deleted: there is nothing to restore",
+                ));
+            }
+            let puts = change.kind == Kind::Put || (change.kind == Kind::Patch && gone);
+            if by == By::App
+                && change.kind != Kind::Delete
+                && let Some(schema) = self.schema_of(&space, &change.collection)?
+            {
+                schema.check(&change, puts)?;
+            }
+            let mut fields = change.fields;
+            let mut edits = Edits::default();
+            for (name, edit) in change.edits {
+                if gone {
+                    fields.0.insert(name, edit.begin());
+                } else {
+                    let field = Field::of(&record.versions, &name);
+                    let edit = edit.on(&field, &place.log)?;
+                    edits.0.insert(name, edit);
+                }
+            }
             let change = RecordChange {
-                kind: match change.kind {
-                    Kind::Patch if gone => Kind::Put,
-                    kind => kind,
+                kind: if puts && by != By::Restore {
+                    Kind::Put
+                } else {
+                    change.kind
                 },
                 stamp,
                 collection: change.collection,
                 id: change.id,
-                fields: change.fields,
+                fields,
+                edits,
             };
-            plaintexts.push(Zeroizing::new(change.to_bytes()));
+            let plaintext = Zeroizing::new(change.to_bytes());
+            // Every item takes a byte: what is shorter has no more than any reader takes.
+            if plaintext.len() > cbor::MAX_ITEMS
+                && cbor::check_with_floats(&plaintext, MAX_OP_LEN).is_err()
+            {
+                return Err(OpError::TooLarge.into());
+            }
+            plaintexts.push(plaintext);
             record.merge(Version {
                 at: Write {
                     stamp,
