@@ -20,7 +20,7 @@ use clap::Parser;
 
 use args::{Args, Command, LinkCommand};
 use commands::{activity, create, demo, device, export, link, login, online, record, site, status};
-use commands::{password as passwords, proof, recover, recovery, sites, slots, vault};
+use commands::{password as passwords, proof, recover, recovery, schema, sites, slots, vault};
 use error::Result;
 
 #[tokio::main]
@@ -50,6 +50,8 @@ async fn run(args: &Args) -> Result<()> {
         Command::Get { record } => record::get(cx, record),
         Command::List { place } => record::list(cx, place.as_deref()),
         Command::Delete { record } => record::delete(cx, record),
+        Command::Restore { record } => record::restore(cx, record),
+        Command::Schema(options) => schema::run(cx, options),
         Command::Device(command) => device::run(cx, command),
         Command::Link(LinkCommand::Offer(options)) => link::offer(cx, options).await,
         Command::Link(LinkCommand::Accept(options)) => link::accept(cx, options).await,

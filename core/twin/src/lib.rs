@@ -18,6 +18,7 @@
 //! - [`NewDevice`], [`PendingLink`]: linking; [`Means`]: recovery; [`Online`]: sync with the other devices
 //! - [`LoginRequest`]: signing in to a site; [`Activity`]: what has happened
 //! - [`Exported`], [`Imported`]: taking everything along in the clear, and taking it in; [`json`]: values as JSON
+//! - `schema`, `history`: what a collection says of its records, and what they were
 //! - `upkeep`: whether anything in the vault is damaged
 //! - `roots`: what grows from the recovery words; [`platform`]: time and randomness
 
@@ -25,6 +26,7 @@ mod activity;
 mod devices;
 mod error;
 mod export;
+mod history;
 mod import;
 pub mod json;
 mod linking;
@@ -33,6 +35,7 @@ mod online;
 pub mod platform;
 mod recovery;
 mod roots;
+mod schema;
 mod sites;
 mod space;
 mod sync;
@@ -66,10 +69,12 @@ pub use twin_login::Number;
 pub use twin_login::wallet::{Consent, Proof};
 pub use twin_net::{Address, Traffic};
 pub use twin_ops::change::Kind;
+pub use twin_ops::set::Set;
 pub use twin_ops::space::SpaceName;
-pub use twin_ops::value::{Fields, Value};
+pub use twin_ops::value::{Fields, Reference, Value};
 pub use twin_sync::session::Stay;
 pub use twin_vault::check;
 pub use twin_vault::{
-    KeyStore, KeyStoreError, Record, SlotInfo, SlotKind, Unlock, VaultError, WriteChange,
+    FieldEdit, FieldType, KeyStore, KeyStoreError, Record, Rule, RuleError, Schema, SchemaFault,
+    SlotInfo, SlotKind, Unlock, VaultError, WriteChange,
 };

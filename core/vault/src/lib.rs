@@ -65,6 +65,6 @@ pub use lines::KnownLines;
 pub use members::Admission;
 pub use read::Record;
 pub use rotation::{Rotation, rotate_body};
-pub use schema::{FieldType, Rule, Schema, SchemaFault};
+pub use schema::{FieldType, Rule, RuleError, Schema, SchemaFault};
 pub use slots::{KeyStore, KeyStoreError, SlotInfo, SlotKind, Unlock};
 pub use vault::{FILE_NAME, Vault};

@@ -20,7 +20,6 @@ use crate::field::Field;
 use crate::merge::{Version, Write};
 use crate::oplog::PartNo;
 use crate::rows::ToldRow;
-use crate::schema::SCHEMAS;
 use crate::stage::{Stage, horizon};
 use crate::vault::Vault;
 
@@ -64,7 +63,8 @@ impl Vault {
         self.commit_by(By::App, now, rng, space, changes)
     }
 
-    /// As [`Vault::commit`], for what was taken along from a twin: schemas are not asked, and are among it.
+    /// As [`Vault::commit`], for what was taken along from a twin: schemas are not asked, and they and other reserved
+    /// collections may be among it.
     pub fn commit_imported(
         &mut self,
         now: u64,
@@ -72,12 +72,6 @@ impl Vault {
         space: &SpaceName,
         changes: Vec<WriteChange>,
     ) -> Result<LogHead> {
-        let foreign = |change: &WriteChange| change.is_reserved() && change.collection != SCHEMAS;
-        if changes.iter().any(foreign) {
-            return Err(VaultError::InvalidChange(
-                "this collection is reserved for a later version: update the app to import it",
-            ));
-        }
         self.commit_by(By::Import, now, rng, space, changes)
     }
 
