@@ -17,7 +17,8 @@
 //! - `merge`, `field`, `stage`: which changes make up a record, what sets and counters come to, and gathering changes
 //!   for the index
 //! - `state`: what is kept in memory
-//! - `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops and parts), `index` (records)
+//! - `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops and parts), `index` (records), `past` (what
+//!   they were, for [`history`])
 
 // The tests inside the crate share what the tests outside it use.
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub mod epochs;
 mod error;
 mod expiry;
 mod field;
+pub mod history;
 mod index;
 mod items;
 mod keys;
@@ -42,6 +44,7 @@ pub mod lines;
 pub mod members;
 mod merge;
 mod oplog;
+mod past;
 pub mod read;
 pub mod replica;
 mod room;
@@ -61,6 +64,7 @@ pub mod write;
 pub use change::{FieldEdit, WriteChange};
 pub use create::Comeback;
 pub use error::VaultError;
+pub use history::{Revision, RevisionAt};
 pub use lines::KnownLines;
 pub use members::Admission;
 pub use read::Record;

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{Result, VaultError};
 use crate::index::{collection, next_place};
+use crate::late::Changed;
 use crate::merge::{Version, Write, settle};
 use crate::oplog::PartNo;
 use crate::rows::{AheadRow, ClockRow, CollectionRow, UnreadRow};
@@ -50,6 +51,8 @@ pub(crate) struct Staged {
     id: String,
     /// Settled.
     pub versions: Vec<Version<PartNo>>,
+    /// Those that decide nothing any more.
+    gone: Vec<PartNo>,
     changed: bool,
 }
 
@@ -64,7 +67,9 @@ impl Staged {
         }
         self.versions.push(version);
         if self.versions.len() > 1 {
-            settle(&mut self.versions);
+            let gone = settle(&mut self.versions);
+            self.gone
+                .extend(gone.into_iter().map(|version| version.key));
         }
     }
 }
@@ -102,6 +107,7 @@ impl Vault {
                 let record = Staged {
                     id: there.to_owned(),
                     versions,
+                    gone: Vec::new(),
                     changed: false,
                 };
                 free.insert(record);
@@ -232,7 +238,7 @@ impl Vault {
         Ok(seq <= self.state.counted(&self.file.store, log)?)
     }
 
-    fn space_of(&self, log: &LogId) -> Result<SpaceId> {
+    pub(crate) fn space_of(&self, log: &LogId) -> Result<SpaceId> {
         let log = self.state.logs.get(log);
         let log = log.ok_or(VaultError::Damaged("the table of logs"))?;
         Ok(log.origin.space)
@@ -270,13 +276,17 @@ impl Vault {
             .records
             .into_iter()
             .filter(|(_, record)| record.changed);
-        let parts = |record: Staged| record.versions.iter().map(|version| version.key).collect();
-        let changed = changed.map(|(place, record)| (place, parts(record)));
-        let changed: Vec<_> = changed.collect();
+        let changed: Vec<Changed> = changed
+            .map(|(place, record)| Changed {
+                place,
+                parts: record.versions.iter().map(|version| version.key).collect(),
+                gone: record.gone,
+            })
+            .collect();
         let schemas = self.schema_numbers();
         if changed
             .iter()
-            .any(|(place, _)| schemas.contains(&collection(*place)))
+            .any(|record| schemas.contains(&collection(record.place)))
         {
             self.state.schemas.clear();
         }
@@ -344,6 +354,7 @@ impl Vault {
     /// Makes the index of records anew from the ops that count. Inside a transaction.
     pub(crate) fn rebuild_index_now(&mut self) -> Result<()> {
         self.file.store.clear_index()?;
+        self.file.store.clear_past()?;
         self.file.clear_late(&mut self.state.late)?;
         let counted = self.state.all_counted(&self.file.store)?;
         // What waited for its key was never measured by the clock; all else was.
