@@ -11,7 +11,7 @@ mod sites;
 mod slots;
 
 pub use device::DeviceCommand;
-pub use records::SchemaOptions;
+pub use records::{HistoryOptions, SchemaOptions};
 pub use recovery::{GuardiansCommand, Help, Recover, RecoveryCommand, SetGuardians};
 pub use sites::{Proof, ProofCommand, Sites, SitesCommand};
 pub use slots::{AddSlot, Slots, SlotsCommand};
@@ -75,6 +75,8 @@ pub enum Command {
         /// SPACE/COLLECTION/ID
         record: String,
     },
+    /// Who changed a record, when, and how
+    History(HistoryOptions),
     /// What the fields of a collection's records are; alone, it shows it
     Schema(SchemaOptions),
     /// The devices of the twin

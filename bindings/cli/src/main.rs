@@ -19,7 +19,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Args, Command, LinkCommand};
-use commands::{activity, create, demo, device, export, link, login, online, record, site, status};
+use commands::{
+    activity, create, demo, device, export, history, link, login, online, record, site, status,
+};
 use commands::{password as passwords, proof, recover, recovery, schema, sites, slots, vault};
 use error::Result;
 
@@ -51,6 +53,7 @@ async fn run(args: &Args) -> Result<()> {
         Command::List { place } => record::list(cx, place.as_deref()),
         Command::Delete { record } => record::delete(cx, record),
         Command::Restore { record } => record::restore(cx, record),
+        Command::History(options) => history::run(cx, options),
         Command::Schema(options) => schema::run(cx, options),
         Command::Device(command) => device::run(cx, command),
         Command::Link(LinkCommand::Offer(options)) => link::offer(cx, options).await,

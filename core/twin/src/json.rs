@@ -8,6 +8,7 @@ use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde_json::{Map, Value as Json, json};
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
+use twin_ops::edit::{Edit, Edits};
 use twin_ops::set::Set;
 use twin_ops::value::{Fields, Reference, Unknown, Value};
 
@@ -81,6 +82,25 @@ pub fn fields_from_json(json: &Json) -> Option<Fields> {
     let fields = json.as_object()?.iter();
     let fields = fields.map(|(name, value)| Some((name.clone(), from_json(value)?)));
     fields.collect::<Option<_>>().map(Fields)
+}
+
+/// What was done to fields as a JSON object: for a set `{"add": [...], "remove": [...]}`, for a counter
+/// `{"counted": 5}`, all that its device has counted since the counter was last given a number.
+pub fn edits_to_json(edits: &Edits) -> Json {
+    let edit = |edit: &Edit| match edit {
+        Edit::Elements { added, removed } => json!({
+            "add": added.iter().map(to_json).collect::<Vec<_>>(),
+            "remove": removed.iter().map(to_json).collect::<Vec<_>>(),
+        }),
+        Edit::Count { total, .. } => json!({"counted": total}),
+        Edit::Unknown(unknown) => json!({UNKNOWN: HEXLOWER.encode(unknown.as_bytes())}),
+    };
+    let edits = edits.0.iter();
+    Json::Object(
+        edits
+            .map(|(name, done)| (name.clone(), edit(done)))
+            .collect(),
+    )
 }
 
 fn one(object: &Map<String, Json>) -> Option<Value> {

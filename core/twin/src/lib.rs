@@ -69,12 +69,13 @@ pub use twin_login::Number;
 pub use twin_login::wallet::{Consent, Proof};
 pub use twin_net::{Address, Traffic};
 pub use twin_ops::change::Kind;
+pub use twin_ops::edit::{Edit, Edits};
 pub use twin_ops::set::Set;
 pub use twin_ops::space::SpaceName;
 pub use twin_ops::value::{Fields, Reference, Value};
 pub use twin_sync::session::Stay;
 pub use twin_vault::check;
 pub use twin_vault::{
-    FieldEdit, FieldType, KeyStore, KeyStoreError, Record, Rule, RuleError, Schema, SchemaFault,
-    SlotInfo, SlotKind, Unlock, VaultError, WriteChange,
+    FieldEdit, FieldType, KeyStore, KeyStoreError, Record, Revision, RevisionAt, Rule, RuleError,
+    Schema, SchemaFault, SlotInfo, SlotKind, Unlock, VaultError, WriteChange,
 };

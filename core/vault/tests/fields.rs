@@ -224,7 +224,7 @@ fn what_a_later_version_wrote_is_left_as_it_was() {
 /// Devices edit the same record, with clocks that differ, and meet now and then, two at a time.
 #[test]
 fn whoever_meets_whomever_in_the_end_all_hold_the_same() {
-    for seed in 0..6 {
+    for seed in 0..4 {
         let dice = &mut rng(seed);
         let (_dirs, phone, [laptop, tablet]) = family([Role::Member, Role::Member]);
         let mut vaults = [phone, laptop, tablet];

@@ -9,3 +9,12 @@ pub struct SchemaOptions {
     #[arg(value_name = "FIELD=TYPE")]
     pub fields: Vec<String>,
 }
+
+#[derive(clap::Args)]
+pub struct HistoryOptions {
+    /// SPACE/COLLECTION/ID
+    pub record: String,
+    /// How many changes, the newest first
+    #[arg(long, value_name = "COUNT", default_value_t = 20)]
+    pub limit: usize,
+}

@@ -8,6 +8,7 @@ pub mod device;
 pub mod export;
 mod field;
 mod guardians;
+pub mod history;
 pub mod link;
 pub mod login;
 pub mod online;
