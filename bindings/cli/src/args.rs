@@ -6,12 +6,14 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 mod device;
 mod erase;
+mod records;
 mod recovery;
 mod sites;
 mod slots;
 
 pub use device::DeviceCommand;
 pub use erase::Erase;
+pub use records::{HistoryOptions, SchemaOptions};
 pub use recovery::{GuardiansCommand, Help, Recover, RecoveryCommand, SetGuardians};
 pub use sites::{Proof, ProofCommand, Sites, SitesCommand};
 pub use slots::{AddSlot, Slots, SlotsCommand};
@@ -72,6 +74,15 @@ pub enum Command {
     },
     /// Erase a record for good, on all devices; alone, it lists what companions have asked to be erased
     Erase(Erase),
+    /// Undo the deletion of a record: it is again as it was
+    Restore {
+        /// SPACE/COLLECTION/ID
+        record: String,
+    },
+    /// Who changed a record, when, and how
+    History(HistoryOptions),
+    /// What the fields of a collection's records are; alone, it shows it
+    Schema(SchemaOptions),
     /// The devices of the twin
     #[command(subcommand)]
     Device(DeviceCommand),
@@ -142,6 +153,13 @@ pub struct Put {
     /// SPACE/COLLECTION/ID
     pub record: String,
     /// field=text, or field:=JSON for numbers, true, false and null
+    ///
+    /// Other types are JSON objects: due:='{"timestamp": "2026-11-23T10:00:00Z"}', who:='{"ref": ["people", "ada"]}',
+    /// tags:='{"set": ["a", "b"]}', count:='{"counter": 5}', photo:='{"hex": "00ff"}'.
+    ///
+    /// What is there already is edited, and merges with what other devices do to it: tags+=text adds to a set and
+    /// tags-=text removes from it (tags+:=JSON, tags-:=JSON for elements that are no text); count++=5 and count--=5
+    /// count up and down. Edits alone leave the other fields as they are; with --patch values can stand beside them.
     #[arg(required = true, value_name = "FIELD=VALUE")]
     pub fields: Vec<String>,
     /// Change only these fields and leave the others

@@ -24,8 +24,22 @@ pub enum CliError {
     PasswordsDiffer,
     #[error("“{0}” should be SPACE/COLLECTION/ID")]
     RecordPath(String),
-    #[error("“{0}” should be field=text or field:=JSON (a number, true, false or null)")]
+    #[error(
+        "“{0}” should be field=text or field:=JSON (a number, true, false or null), or an edit: see twin put --help"
+    )]
     Field(String),
+    #[error(
+        "an edit changes what is there, and these values would replace it: add --patch, so that other fields stay"
+    )]
+    EditsNeedPatch,
+    #[error("“{0}” should be SPACE/COLLECTION")]
+    CollectionPath(String),
+    #[error(
+        "“{0}” should be field=type, for instance title=\"text required\"; nothing after the = takes it away"
+    )]
+    Rule(String),
+    #[error(transparent)]
+    Words(twin::RuleError),
     #[error("there is no record {0}")]
     NoRecord(String),
     #[error("{0} cannot be read: {1}")]

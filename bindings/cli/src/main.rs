@@ -20,9 +20,10 @@ use clap::Parser;
 
 use args::{Args, Command, LinkCommand};
 use commands::{
-    activity, create, demo, device, erase, export, link, login, online, record, site, status,
+    activity, create, demo, device, erase, export, history, link, login, online, record, site,
+    status,
 };
-use commands::{password as passwords, proof, recover, recovery, sites, slots, vault};
+use commands::{password as passwords, proof, recover, recovery, schema, sites, slots, vault};
 use error::Result;
 
 #[tokio::main]
@@ -53,6 +54,9 @@ async fn run(args: &Args) -> Result<()> {
         Command::List { place } => record::list(cx, place.as_deref()),
         Command::Delete { record } => record::delete(cx, record),
         Command::Erase(options) => erase::run(cx, options),
+        Command::Restore { record } => record::restore(cx, record),
+        Command::History(options) => history::run(cx, options),
+        Command::Schema(options) => schema::run(cx, options),
         Command::Device(command) => device::run(cx, command),
         Command::Link(LinkCommand::Offer(options)) => link::offer(cx, options).await,
         Command::Link(LinkCommand::Accept(options)) => link::accept(cx, options).await,

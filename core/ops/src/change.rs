@@ -8,6 +8,7 @@ use minicbor::{Decode, Encode};
 use twin_identity::cbor::{self, CborError};
 use twin_identity::id::EntryId;
 
+use crate::edit::Edits;
 use crate::op::{LogId, MAX_OP_LEN};
 use crate::value::Fields;
 
@@ -129,8 +130,10 @@ pub struct RecordChange {
     pub collection: String,
     /// The record's id in it.
     pub id: String,
-    /// The fields; empty for a delete.
+    /// The fields that get a value; none for a delete.
     pub fields: Fields,
+    /// What is done to other fields; none but in a patch.
+    pub edits: Edits,
 }
 
 const SEEN: u8 = 0;
@@ -152,6 +155,8 @@ struct RawRecordChange<'a> {
     id: Cow<'a, str>,
     #[n(6)]
     fields: Cow<'a, Fields>,
+    #[n(7)]
+    edits: Option<Cow<'a, Edits>>,
 }
 
 /// Only the kind of a part, whatever else it holds.
@@ -207,7 +212,13 @@ impl Change {
         let raw: RawRecordChange<'_> = decode(bytes)?;
         let fits = (1..=MAX_COLLECTION_NAME).contains(&raw.collection.len())
             && (1..=MAX_RECORD_ID).contains(&raw.id.len());
-        if !fits || (kind == Kind::Delete && !raw.fields.0.is_empty()) {
+        let edits = raw.edits.map(Cow::into_owned).unwrap_or_default();
+        let both = edits.0.keys().any(|name| raw.fields.0.contains_key(name));
+        if !fits
+            || both
+            || (kind == Kind::Delete && !raw.fields.0.is_empty())
+            || (kind != Kind::Patch && !edits.0.is_empty())
+        {
             return Err(CborError::Malformed);
         }
         Ok(Self::Record(RecordChange {
@@ -216,6 +227,7 @@ impl Change {
             collection: raw.collection.into_owned(),
             id: raw.id.into_owned(),
             fields: raw.fields.into_owned(),
+            edits,
         }))
     }
 
@@ -247,6 +259,7 @@ impl RecordChange {
             collection: Cow::Borrowed(&self.collection),
             id: Cow::Borrowed(&self.id),
             fields: Cow::Borrowed(&self.fields),
+            edits: (!self.edits.0.is_empty()).then_some(Cow::Borrowed(&self.edits)),
         };
         cbor::encode_into(Vec::with_capacity(cbor::len(&raw)), &raw)
     }
@@ -258,32 +271,31 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::edit::Edit;
+    use crate::edit::tests::edit;
     use crate::value::Value;
-
-    fn value() -> impl Strategy<Value = Value> {
-        prop_oneof![
-            Just(Value::Null),
-            any::<bool>().prop_map(Value::Bool),
-            any::<i64>().prop_map(Value::Int),
-            any::<f64>().prop_map(Value::Float),
-            any::<String>().prop_map(Value::Text),
-            any::<Vec<u8>>().prop_map(Value::Bytes),
-        ]
-    }
+    use crate::value::tests::value;
 
     proptest! {
         #[test]
         fn record_changes_round_trip(
-            kind in prop_oneof![Just(Kind::Put), Just(Kind::Patch)],
             stamp: u64,
             collection in "[a-z]{1,20}",
             id in "\\PC{1,40}",
             fields in prop::collection::btree_map("\\PC{1,20}", value(), 0..6),
+            edits in prop::collection::btree_map("\\PC{1,20}", edit(), 0..4),
+            put: bool,
         ) {
+            let free = |(name, _): &(String, Edit)| !put && !fields.contains_key(name);
+            let edits = Edits(edits.into_iter().filter(free).collect());
+            let kind = if put { Kind::Put } else { Kind::Patch };
             let change = Change::Record(RecordChange {
-                kind, stamp: Stamp(stamp), collection, id, fields: Fields(fields),
+                kind, stamp: Stamp(stamp), collection, id, fields: Fields(fields), edits,
             });
-            prop_assert_eq!(Change::from_bytes(&change.to_bytes()).unwrap(), change);
+            let bytes = change.to_bytes();
+            let read = Change::from_bytes(&bytes).unwrap();
+            // Not the values: a float that is no number is not equal to itself.
+            prop_assert_eq!(read.to_bytes(), bytes);
         }
 
         #[test]
@@ -309,6 +321,49 @@ mod tests {
         assert!(first < first.next() && first.next() < Stamp::at(millis + 1));
         let last = Stamp(u64::MAX);
         assert_eq!(last.next(), last, "and never come round");
+    }
+
+    #[test]
+    fn edits_are_in_patches_only_and_beside_values() {
+        let count = Edit::Count {
+            base: None,
+            total: 1,
+        };
+        let change = |kind, field: &str| RecordChange {
+            kind,
+            stamp: Stamp(1),
+            collection: "c".to_owned(),
+            id: "r".to_owned(),
+            fields: match kind {
+                Kind::Delete => Fields::default(),
+                _ => Fields([(field.to_owned(), Value::Int(1))].into()),
+            },
+            edits: Edits([("n".to_owned(), count.clone())].into()),
+        };
+        for (kind, field, reads) in [
+            (Kind::Patch, "m", true),
+            (Kind::Patch, "n", false),
+            (Kind::Put, "m", false),
+            (Kind::Delete, "", false),
+        ] {
+            let read = Change::from_bytes(&change(kind, field).to_bytes());
+            assert_eq!(read.is_ok(), reads, "{kind:?} {field}");
+        }
+        // A map of edits without any is another encoding of a patch without that map.
+        let mut bytes = cbor::encode(&RawRecordChange {
+            kind: PATCH,
+            stamp: Stamp(1),
+            collection: "c".into(),
+            id: "r".into(),
+            fields: Cow::Owned(Fields::default()),
+            edits: None,
+        });
+        assert!(Change::from_bytes(&bytes).is_ok());
+        bytes.extend([7, 0xa0]);
+        if let Some(head) = bytes.first_mut() {
+            *head += 1;
+        }
+        assert_eq!(Change::from_bytes(&bytes), Err(CborError::Malformed));
     }
 
     #[test]

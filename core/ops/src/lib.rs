@@ -3,15 +3,17 @@
 //! Read top-down:
 //! - [`space`], [`epoch`], [`grant`]: where data lives, under which keys, and how devices get them
 //! - [`op`], [`chain`]: signed operations and how a run of them is verified
-//! - [`seal`], [`change`], [`value`]: the sealed parts of an op and what they say
+//! - [`seal`], [`change`], [`value`], [`set`], [`edit`]: the sealed parts of an op and what they say
 //! - [`store`]: what sync asks of a device's store
 
 pub mod chain;
 pub mod change;
+pub mod edit;
 pub mod epoch;
 pub mod grant;
 pub mod op;
 pub mod seal;
+pub mod set;
 pub mod space;
 pub mod store;
 pub mod value;

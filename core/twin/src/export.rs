@@ -3,11 +3,13 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 use twin_identity::device::Role;
 use twin_ops::space::SpaceName;
+use twin_vault::schema::SCHEMAS;
 
 use crate::activity::ACTIVITY;
 use crate::devices::DeviceState;
@@ -31,7 +33,9 @@ const TEXT: &str = "This folder holds everything that one digital twin knew, in 
 twin.json       the twin and its devices
 records.jsonl   every record, one JSON object a line: space, collection, id, fields,
                 changed (milliseconds since 1970-01-01 UTC) and by (the id of the device that changed it last).
-                Bytes are {\"hex\": \"...\"}.
+                Bytes are {\"hex\": \"...\"}, moments {\"timestamp\": \"...\"}, sets {\"set\": [...]},
+                counters {\"counter\": 5}, other records {\"ref\": [collection, id]}.
+                The collection \"~schema\" says what the fields of the others are.
 activity.jsonl  what has happened: logins, links, removals (only from a device that may replace the phone)
 ";
 
@@ -40,7 +44,7 @@ activity.jsonl  what has happened: logins, links, removals (only from a device t
 pub struct Exported {
     /// Spaces.
     pub spaces: u64,
-    /// Collections with at least one record.
+    /// Collections with at least one record; that of a space's schemas is one.
     pub collections: u64,
     /// Records.
     pub records: u64,
@@ -91,7 +95,8 @@ impl Twin {
         for name in self.spaces()? {
             exported.spaces += 1;
             let space = Space::new(self.clone(), name.clone());
-            for collection in space.collections()? {
+            let schemas = iter::once(SCHEMAS.to_owned());
+            for collection in schemas.chain(space.collections()?) {
                 let before = exported.records;
                 space.collection(&collection).each(PAGE, |record| {
                     exported.records += 1;

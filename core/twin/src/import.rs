@@ -93,7 +93,9 @@ impl Batch {
     fn write(&mut self, twin: &Twin) -> Result<()> {
         let Self { space, changes, .. } = std::mem::take(self);
         match space {
-            Some(space) if !changes.is_empty() => Space::new(twin.clone(), space).commit(changes),
+            Some(space) if !changes.is_empty() => {
+                Space::new(twin.clone(), space).commit_imported(changes)
+            }
             _ => Ok(()),
         }
     }

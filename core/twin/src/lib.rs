@@ -19,6 +19,7 @@
 //! - [`LoginRequest`]: signing in to a site; [`Activity`]: what has happened
 //! - [`Exported`], [`Imported`]: taking everything along in the clear, and taking it in; [`json`]: values as JSON
 //! - `erase`: what is to be gone for good
+//! - `schema`, `history`: what a collection says of its records, and what they were
 //! - `upkeep`: whether anything in the vault is damaged
 //! - `roots`: what grows from the recovery words; [`platform`]: time and randomness
 
@@ -27,6 +28,7 @@ mod devices;
 mod erase;
 mod error;
 mod export;
+mod history;
 mod import;
 pub mod json;
 mod linking;
@@ -35,6 +37,7 @@ mod online;
 pub mod platform;
 mod recovery;
 mod roots;
+mod schema;
 mod sites;
 mod space;
 mod sync;
@@ -68,11 +71,14 @@ pub use twin_login::Number;
 pub use twin_login::wallet::{Consent, Proof};
 pub use twin_net::{Address, Traffic};
 pub use twin_ops::change::Kind;
+pub use twin_ops::edit::{Edit, Edits};
+pub use twin_ops::set::Set;
 pub use twin_ops::space::SpaceName;
-pub use twin_ops::value::{Fields, Value};
+pub use twin_ops::value::{Fields, Reference, Value};
 pub use twin_sync::session::Stay;
 pub use twin_vault::check;
 pub use twin_vault::{
-    Erasure, ErasureRequest, KeyStore, KeyStoreError, Record, SlotInfo, SlotKind, Unlock,
-    VaultError, WriteChange,
+    Erasure, ErasureRequest, FieldEdit, FieldType, KeyStore, KeyStoreError, Record, Revision,
+    RevisionAt, Rule, RuleError, Schema, SchemaFault, SlotInfo, SlotKind, Unlock, VaultError,
+    WriteChange,
 };

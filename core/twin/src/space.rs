@@ -1,9 +1,11 @@
 //! Spaces, collections and records: what an app reads and writes.
 
+use std::collections::BTreeMap;
+
 use twin_ops::change::Kind;
 use twin_ops::space::SpaceName;
 use twin_ops::value::Fields;
-use twin_vault::{Record, WriteChange};
+use twin_vault::{FieldEdit, Record, WriteChange};
 
 use crate::error::Result;
 use crate::platform::rng;
@@ -12,15 +14,15 @@ use crate::twin::Twin;
 /// A space of a twin.
 #[derive(Debug, Clone)]
 pub struct Space {
-    twin: Twin,
+    pub(crate) twin: Twin,
     name: SpaceName,
 }
 
 /// A collection of a space.
 #[derive(Debug, Clone)]
 pub struct Collection {
-    space: Space,
-    name: String,
+    pub(crate) space: Space,
+    pub(crate) name: String,
 }
 
 impl Space {
@@ -41,9 +43,19 @@ impl Space {
         }
     }
 
-    /// The names of its collections.
+    /// The names of its collections; without the reserved ones, which begin with `~`.
     pub fn collections(&self) -> Result<Vec<String>> {
         Ok(self.twin.vault().collections(&self.name)?)
+    }
+
+    /// Commits what was taken along from a twin: no schema is asked, and schemas may be among it.
+    pub(crate) fn commit_imported(&self, changes: Vec<WriteChange>) -> Result<()> {
+        let now = self.twin.now();
+        self.twin
+            .vault()
+            .commit_imported(now, &mut rng(), &self.name, changes)?;
+        self.twin.notify();
+        Ok(())
     }
 
     /// Commits changes to any number of records as one signed op: all of them, or none.
@@ -128,11 +140,32 @@ impl Collection {
     }
 
     fn change(&self, kind: Kind, id: &str, fields: Fields) -> Result<()> {
+        self.edit(id, kind, fields, BTreeMap::new())
+    }
+
+    /// Changes these fields and edits those, and leaves the others. See [`FieldEdit`].
+    pub fn patch_with(
+        &self,
+        id: &str,
+        fields: Fields,
+        edits: BTreeMap<String, FieldEdit>,
+    ) -> Result<()> {
+        self.edit(id, Kind::Patch, fields, edits)
+    }
+
+    fn edit(
+        &self,
+        id: &str,
+        kind: Kind,
+        fields: Fields,
+        edits: BTreeMap<String, FieldEdit>,
+    ) -> Result<()> {
         self.space.commit(vec![WriteChange {
             collection: self.name.clone(),
             id: id.to_owned(),
             kind,
             fields,
+            edits,
         }])
     }
 }

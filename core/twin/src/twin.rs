@@ -178,7 +178,8 @@ impl Twin {
     }
 
     /// The name of a device; empty until it has come through sync.
-    pub(crate) fn device_name(&self, device: &DeviceId) -> Result<String> {
+    /// The name of a device, also of one that is out; empty until it has come through sync.
+    pub fn device_name(&self, device: &DeviceId) -> Result<String> {
         self.name_in(DEVICES, &device.to_string())
     }
 

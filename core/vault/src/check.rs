@@ -216,20 +216,29 @@ impl Vault {
             let Some(found) = whole(self.find_in(number, &new.change.id))? else {
                 continue;
             };
-            let Some((_, mut versions)) = found else {
+            let Some((place, mut versions)) = found else {
                 return Ok(false);
             };
             let before: Vec<PartNo> = versions.iter().map(|version| version.key).collect();
             versions.push(new);
             settle(&mut versions);
-            if !versions.iter().map(|version| version.key).eq(before) {
+            if !versions
+                .iter()
+                .map(|version| version.key)
+                .eq(before.iter().copied())
+            {
+                return Ok(false);
+            }
+            // What decides nothing any more is found by the record's history.
+            if !before.contains(&key) && whole(self.was_at(place, key))? != Some(true) {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// Looks through the index: each row is what it was, where its record is looked for, and of operations that count.
+    /// Looks through the index: each row is what it was, where its record is looked for, and of operations that count;
+    /// and each past part is of the record that it is kept for.
     fn check_index(&self, report: &mut Report) -> Result<()> {
         for row in &self.state.late.damaged {
             report.add(Damage::Record(*row));
@@ -244,6 +253,12 @@ impl Vault {
                 Some(false) | None => report.add(Damage::Record(place)),
             }
             Ok(ControlFlow::Continue(()))
+        })?;
+        self.all_past(|place, part| {
+            if whole(self.is_past_in_place(place, part))? != Some(true) {
+                report.add(Damage::Record(place));
+            }
+            Ok(())
         })
     }
 

@@ -15,14 +15,16 @@ use twin_ops::op::{LogId, Op, Part};
 use twin_ops::space::{SpaceId, SpaceName};
 use twin_ops::store::Hole;
 use twin_ops::value::{Fields, Value};
+use zeroize::Zeroizing;
 
+use crate::change::WriteChange;
 use crate::error::{Result, VaultError};
-use crate::merge::{Version, settle};
+use crate::merge::Version;
 use crate::oplog::PartNo;
 use crate::rows::{AheadRow, ErasureRow, HoleRow, Row};
 use crate::stage::{Stage, version};
 use crate::vault::Vault;
-use crate::write::WriteChange;
+use crate::write::By;
 
 /// Where a member asks for an erasure.
 const ASKED: &str = "~erase";
@@ -107,7 +109,7 @@ impl Vault {
         let fields = fields.map(|(field, text)| (field.to_owned(), Value::from(text)));
         let name = format!("{:032x}", u128::from_be_bytes(name));
         let asking = WriteChange::put(ASKED, &name, Fields(fields.into()));
-        self.commit(now, rng, space, vec![asking])?;
+        self.commit_by(By::Vault, now, rng, space, vec![asking])?;
         Ok(Erasure::Asked)
     }
 
@@ -163,7 +165,7 @@ impl Vault {
                 let mut draft = vault.begin_op(space, rng)?;
                 for named in some.chunks(NAMED) {
                     let erase = Erase::new(named.to_vec());
-                    let key = draft.add(Change::Erase(erase.clone()).to_bytes());
+                    let key = draft.add(Zeroizing::new(Change::Erase(erase.clone()).to_bytes()));
                     vault.note_erasure(&mut stage, &space_id, key, erase)?;
                 }
                 vault.finish_op(draft, rng)?;
@@ -243,9 +245,9 @@ impl Vault {
             let mut changes = self.changes_of(&space, &records)?;
             for record in records {
                 let left = changes.remove(&record).unwrap_or_default();
-                let versions = self.standing_of(left)?;
+                let left = self.standing_of(left)?;
                 let number = self.collection(stage, &space, &record.0)?;
-                self.staged(stage, number, &record.1)?.replace(versions);
+                self.staged(stage, number, &record.1)?.replace(left);
             }
         }
         Ok(())
@@ -422,7 +424,7 @@ impl Vault {
         Ok(changes)
     }
 
-    /// Those of a record's changes that make it up now, settled.
+    /// Those of a record's changes that count now.
     fn standing_of(&self, changes: Vec<Version<PartNo>>) -> Result<Vec<Version<PartNo>>> {
         let mut standing = Vec::with_capacity(changes.len());
         for change in changes {
@@ -431,7 +433,6 @@ impl Vault {
                 standing.push(change);
             }
         }
-        settle(&mut standing);
         Ok(standing)
     }
 }

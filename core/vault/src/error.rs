@@ -13,6 +13,7 @@ use twin_ops::chain::ChainError;
 use twin_ops::grant::GrantError;
 use twin_ops::op::OpError;
 
+use crate::schema::SchemaFault;
 use crate::slots::KeyStoreError;
 
 /// The vault cannot do what it was asked. Nothing was changed by the call that returns it.
@@ -70,6 +71,9 @@ pub enum VaultError {
     /// A change has a name or an id that is empty or too long, or a delete has fields.
     #[error("{0}")]
     InvalidChange(&'static str),
+    /// The schema of the collection does not allow a change.
+    #[error(transparent)]
+    Schema(#[from] SchemaFault),
     /// This device has no key to the space.
     #[error("this device has no key to that space: sync with a device that has, or ask for access")]
     NoKey,

@@ -2,9 +2,10 @@
 //!
 //! Places in the index are random, so that each record of a commit would write a page of its own. Each commit appends
 //! one row to the table `late` instead, and every [`MAX_LATE`] records they go into the index together, in its order.
-//! Until then every process has them in memory, and they come before what the index says.
+//! Until then every process has them in memory, and they come before what the index says. The parts that no longer hold
+//! a record's state go the same way, into the table `past`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use crate::error::{Result, VaultError};
@@ -17,10 +18,22 @@ const MAX_LATE: usize = 4096;
 
 const DAMAGED: VaultError = VaultError::Damaged("the index of records");
 
+/// What a commit has made of the record at a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Changed {
+    pub place: i64,
+    /// The parts that hold its state.
+    pub parts: Vec<PartNo>,
+    /// Those that no longer do.
+    pub gone: Vec<PartNo>,
+}
+
 /// Records that are not in the index yet, or are there as they were: by place, the parts that hold their state.
 #[derive(Debug, Default)]
 pub(crate) struct Late {
     records: BTreeMap<i64, Vec<PartNo>>,
+    /// What is still to be written into the table of past parts: place and part.
+    past: BTreeSet<(i64, PartNo)>,
     /// The newest row.
     last: i64,
     /// The rows that are damaged: without them nobody can say what any record is.
@@ -49,6 +62,27 @@ impl Late {
         self.records.keys().copied()
     }
 
+    /// The late past parts of the record at `place`.
+    pub fn past(&self, place: i64) -> Result<impl Iterator<Item = PartNo>> {
+        self.check()?;
+        let (first, last) = (PartNo(i64::MIN), PartNo(i64::MAX));
+        let past = self.past.range((place, first)..=(place, last));
+        Ok(past.map(|(_, part)| *part))
+    }
+
+    /// All late past parts, each with its record's place.
+    pub fn all_past(&self) -> Result<impl Iterator<Item = (i64, PartNo)>> {
+        self.check()?;
+        Ok(self.past.iter().copied())
+    }
+
+    fn take(&mut self, records: Vec<Changed>) {
+        for Changed { place, parts, gone } in records {
+            self.past.extend(gone.into_iter().map(|part| (place, part)));
+            self.records.insert(place, parts);
+        }
+    }
+
     fn check(&self) -> Result<()> {
         if self.damaged.is_empty() {
             Ok(())
@@ -69,7 +103,7 @@ impl Sealed {
             let v = row.get_ref(1)?.as_blob()?;
             late.last = number;
             match unpacked(v).filter(|_| row.get(2) == Ok(self.keys.tag(number, v))) {
-                Some(records) => late.records.extend(records),
+                Some(records) => late.take(records),
                 None => late.damaged.push(number),
             }
         }
@@ -77,11 +111,11 @@ impl Sealed {
     }
 
     /// Keeps back records as they are now. Inside a transaction.
-    pub fn put_late(&self, late: &mut Late, records: Vec<(i64, Vec<PartNo>)>) -> Result<()> {
+    pub fn put_late(&self, late: &mut Late, records: Vec<Changed>) -> Result<()> {
         let row = pack(&records);
         let many = records.len() > MAX_LATE;
-        late.records.extend(records);
-        if many || late.records.len() > MAX_LATE {
+        late.take(records);
+        if many || late.records.len() + late.past.len() > MAX_LATE {
             return self.settle_late(late);
         }
         late.last += 1;
@@ -91,11 +125,20 @@ impl Sealed {
         Ok(())
     }
 
+    /// Forgets the past parts of the record at `place`. Inside a transaction, and before what is late is settled.
+    pub fn forget_past(&self, late: &mut Late, place: i64) -> Result<()> {
+        late.past.retain(|(there, _)| *there != place);
+        self.store.remove_past(place)
+    }
+
     /// Writes what is late into the index. Inside a transaction.
     pub fn settle_late(&self, late: &mut Late) -> Result<()> {
         late.check()?;
         for (place, parts) in &late.records {
             self.set_parts(*place, parts)?;
+        }
+        for (place, part) in &late.past {
+            self.store.insert_past(*place, *part)?;
         }
         self.clear_late(late)
     }
@@ -108,33 +151,47 @@ impl Sealed {
     }
 }
 
-/// Records as a row has them: each its place, how many parts it has in two bytes, and the parts.
-fn pack(records: &[(i64, Vec<PartNo>)]) -> Vec<u8> {
-    let mut row = Vec::with_capacity(records.len() * 18);
-    for (place, parts) in records {
+/// Records as a row has them: each its place, how many parts it has and how many are gone in four bytes each, and these.
+fn pack(records: &[Changed]) -> Vec<u8> {
+    let mut row = Vec::with_capacity(records.len() * 24);
+    for Changed { place, parts, gone } in records {
         row.extend_from_slice(&place.to_be_bytes());
-        // A record has at most one part for each of its fields, and a part holds less than 2^16 of them.
-        let count = u16::try_from(parts.len()).unwrap_or(u16::MAX);
-        row.extend_from_slice(&count.to_be_bytes());
-        row.extend_from_slice(&packed(parts));
+        for list in [parts, gone] {
+            // A list of more would not fit into any memory.
+            let count = u32::try_from(list.len()).unwrap_or(u32::MAX);
+            row.extend_from_slice(&count.to_be_bytes());
+        }
+        for list in [parts, gone] {
+            row.extend_from_slice(&packed(list));
+        }
     }
     row
 }
 
-fn unpacked(mut row: &[u8]) -> Option<Vec<(i64, Vec<PartNo>)>> {
+fn unpacked(mut row: &[u8]) -> Option<Vec<Changed>> {
     let mut records = Vec::new();
     while !row.is_empty() {
         let (place, rest) = row.split_first_chunk()?;
-        let (count, rest) = rest.split_first_chunk()?;
-        let len = usize::from(u16::from_be_bytes(*count)) * 8;
-        let (parts, rest) = rest.split_at_checked(len)?;
-        let (parts, _) = parts.as_chunks::<8>();
-        let part = |bytes: &[u8; 8]| PartNo(i64::from_be_bytes(*bytes));
-        let parts = parts.iter().map(part).collect();
-        records.push((i64::from_be_bytes(*place), parts));
+        let (many, rest) = rest.split_first_chunk()?;
+        let (few, rest) = rest.split_first_chunk()?;
+        let (parts, rest) = unpacked_parts(many, rest)?;
+        let (gone, rest) = unpacked_parts(few, rest)?;
+        records.push(Changed {
+            place: i64::from_be_bytes(*place),
+            parts,
+            gone,
+        });
         row = rest;
     }
     Some(records)
+}
+
+fn unpacked_parts<'r>(count: &[u8; 4], row: &'r [u8]) -> Option<(Vec<PartNo>, &'r [u8])> {
+    let count = usize::try_from(u32::from_be_bytes(*count)).ok()?;
+    let (parts, rest) = row.split_at_checked(count.checked_mul(8)?)?;
+    let (parts, _) = parts.as_chunks::<8>();
+    let part = |bytes: &[u8; 8]| PartNo(i64::from_be_bytes(*bytes));
+    Some((parts.iter().map(part).collect(), rest))
 }
 
 #[cfg(test)]
@@ -143,13 +200,18 @@ mod tests {
 
     use super::*;
 
+    fn changed() -> impl Strategy<Value = Changed> {
+        let parts = || prop::collection::vec(any::<i64>().prop_map(PartNo), 0..4);
+        (any::<i64>(), parts(), parts()).prop_map(|(place, parts, gone)| Changed {
+            place,
+            parts,
+            gone,
+        })
+    }
+
     proptest! {
         #[test]
-        fn rows_round_trip(records in prop::collection::vec((any::<i64>(), prop::collection::vec(any::<i64>(), 0..4)), 0..5)) {
-            let records: Vec<(i64, Vec<PartNo>)> = records
-                .into_iter()
-                .map(|(place, parts)| (place, parts.into_iter().map(PartNo).collect()))
-                .collect();
+        fn rows_round_trip(records in prop::collection::vec(changed(), 0..5)) {
             let row = pack(&records);
             prop_assert_eq!(unpacked(&row), Some(records));
             if let Some((_, cut)) = row.split_last() {

@@ -4,6 +4,7 @@
 //!
 //! Read top-down:
 //! - [`Vault`]: creating, opening and locking; its reading and writing halves are in [`read`] and [`write`]
+//! - [`change`]: what an app asks to be written; [`schema`]: what it says of the records of a collection
 //! - [`slots`]: the ways to unlock, a password or the platform's [`KeyStore`]
 //! - [`members`] and [`rotation`]: who is in the twin, and what the words change of it; [`lines`]: what counts of those
 //!   who are out; [`tend`]: what is to be done since others have written
@@ -13,9 +14,11 @@
 //! - `expiry`: devices whose time has run out
 //! - [`unheard`]: what others have seen of who is in the twin, and this device has not
 //! - `room`: limits, and what has no claim to them
-//! - `merge`, `stage`: which changes make up a record, and gathering them for the index
+//! - `merge`, `field`, `stage`: which changes make up a record, what sets and counters come to, and gathering changes
+//!   for the index
 //! - `state`: what is kept in memory
-//! - `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops and parts), `index` (records)
+//! - `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops and parts), `index` (records), `past` (what
+//!   they were, for [`history`])
 
 // The tests inside the crate share what the tests outside it use.
 #[cfg(test)]
@@ -25,12 +28,16 @@ mod common;
 extern crate self as twin_vault;
 
 mod branch;
+pub mod change;
 pub mod check;
 mod create;
+mod draft;
 pub mod epochs;
 pub mod erase;
 mod error;
 mod expiry;
+mod field;
+pub mod history;
 mod index;
 mod items;
 mod keys;
@@ -39,11 +46,13 @@ pub mod lines;
 pub mod members;
 mod merge;
 mod oplog;
+mod past;
 pub mod read;
 pub mod replica;
 mod room;
 pub mod rotation;
 mod rows;
+pub mod schema;
 pub mod slots;
 mod stage;
 mod state;
@@ -54,13 +63,15 @@ mod vault;
 mod wants;
 pub mod write;
 
+pub use change::{FieldEdit, WriteChange};
 pub use create::Comeback;
 pub use erase::{Erasure, ErasureRequest};
 pub use error::VaultError;
+pub use history::{Revision, RevisionAt};
 pub use lines::KnownLines;
 pub use members::Admission;
 pub use read::Record;
 pub use rotation::{Rotation, rotate_body};
+pub use schema::{FieldType, Rule, RuleError, Schema, SchemaFault};
 pub use slots::{KeyStore, KeyStoreError, SlotInfo, SlotKind, Unlock};
 pub use vault::{FILE_NAME, Vault};
-pub use write::WriteChange;

@@ -105,7 +105,12 @@ impl Vault {
     }
 
     /// The place and the settled changes of a record.
-    fn find(&self, space: &SpaceName, collection: &str, id: &str) -> Result<Option<Found>> {
+    pub(crate) fn find(
+        &self,
+        space: &SpaceName,
+        collection: &str,
+        id: &str,
+    ) -> Result<Option<Found>> {
         let Some(number) = self.state.collection(&space.id(self.twin()), collection) else {
             return Ok(None);
         };

@@ -11,7 +11,8 @@ use twin_ops::space::SpaceId;
 use zeroize::Zeroizing;
 
 use crate::error::{Result, VaultError};
-use crate::index::next_place;
+use crate::index::{collection, next_place};
+use crate::late::Changed;
 use crate::merge::{Version, Write, settle};
 use crate::oplog::PartNo;
 use crate::rows::{AheadRow, ClockRow, CollectionRow, UnreadRow};
@@ -52,13 +53,19 @@ pub(crate) struct Staged {
     id: String,
     /// Settled.
     pub versions: Vec<Version<PartNo>>,
+    /// Those that decide nothing any more.
+    gone: Vec<PartNo>,
     changed: bool,
+    /// Whether what was known of its past is forgotten.
+    anew: bool,
 }
 
 impl Staged {
-    /// The record is made of these settled changes and no others.
-    pub fn replace(&mut self, versions: Vec<Version<PartNo>>) {
-        self.changed = true;
+    /// The record is made of these changes and no others.
+    pub fn replace(&mut self, mut versions: Vec<Version<PartNo>>) {
+        (self.changed, self.anew) = (true, true);
+        let gone = settle(&mut versions).into_iter();
+        self.gone = gone.map(|version| version.key).collect();
         self.versions = versions;
     }
 
@@ -72,7 +79,9 @@ impl Staged {
         }
         self.versions.push(version);
         if self.versions.len() > 1 {
-            settle(&mut self.versions);
+            let gone = settle(&mut self.versions);
+            self.gone
+                .extend(gone.into_iter().map(|version| version.key));
         }
     }
 }
@@ -114,7 +123,9 @@ impl Vault {
                 let record = Staged {
                     id: there.unwrap_or_else(|| id.to_owned()),
                     versions: found.unwrap_or_default(),
+                    gone: Vec::new(),
                     changed: false,
+                    anew: false,
                 };
                 free.insert(record);
             }
@@ -248,7 +259,7 @@ impl Vault {
         Ok(seq <= self.state.counted(&self.file.store, log)?)
     }
 
-    fn space_of(&self, log: &LogId) -> Result<SpaceId> {
+    pub(crate) fn space_of(&self, log: &LogId) -> Result<SpaceId> {
         let log = self.state.logs.get(log);
         let log = log.ok_or(VaultError::Damaged("the table of logs"))?;
         Ok(log.origin.space)
@@ -287,10 +298,26 @@ impl Vault {
             .records
             .into_iter()
             .filter(|(_, record)| record.changed);
-        let parts = |record: Staged| record.versions.iter().map(|version| version.key).collect();
-        let changed = changed.map(|(place, record)| (place, parts(record)));
-        self.file
-            .put_late(&mut self.state.late, changed.collect())?;
+        let changed: Vec<(i64, Staged)> = changed.collect();
+        for (place, _) in changed.iter().filter(|(_, record)| record.anew) {
+            self.file.forget_past(&mut self.state.late, *place)?;
+        }
+        let changed: Vec<Changed> = changed
+            .into_iter()
+            .map(|(place, record)| Changed {
+                place,
+                parts: record.versions.iter().map(|version| version.key).collect(),
+                gone: record.gone,
+            })
+            .collect();
+        let schemas = self.schema_numbers();
+        if changed
+            .iter()
+            .any(|record| schemas.contains(&collection(record.place)))
+        {
+            self.state.schemas.clear();
+        }
+        self.file.put_late(&mut self.state.late, changed)?;
         if self.wipe {
             self.file.settle_late(&mut self.state.late)?;
         }
@@ -357,6 +384,7 @@ impl Vault {
     /// Makes the index of records anew from the ops that count. Inside a transaction.
     pub(crate) fn rebuild_index_now(&mut self) -> Result<()> {
         self.file.store.clear_index()?;
+        self.file.store.clear_past()?;
         self.file.clear_late(&mut self.state.late)?;
         self.state.erased = self.read_erased()?;
         let counted = self.state.all_counted(&self.file.store)?;

@@ -23,6 +23,7 @@ use crate::rows::{
     AheadRow, ClockRow, CollectionRow, EntryRow, EpochRow, GenesisRow, GrantRow, HoleRow, LogRow,
     Predecessor, SeenRow, UnheardRow,
 };
+use crate::schema::Schemas;
 use crate::store::{Sealed, Store};
 
 /// What is kept in memory.
@@ -47,6 +48,7 @@ pub(crate) struct State {
     /// What is still to be written into the index of records.
     pub late: Late,
     pub op_heads: OpHeads,
+    pub schemas: Schemas,
     /// Entries of the identity log that other devices have seen and this one has not, and who has.
     pub unheard: BTreeMap<EntryId, DeviceId>,
     /// The file's version that all this is of.
@@ -154,6 +156,7 @@ impl State {
                     .collect(),
                 late: file.late()?,
                 op_heads: OpHeads::default(),
+                schemas: Schemas::default(),
                 data_version: store.data_version()?,
             };
             for row in file.items::<EpochRow>()? {

@@ -26,7 +26,8 @@ const STATEMENTS: usize = 64;
 
 /// `n` of an op is the number of its log, then 37 bits for its place there; `n` of a part is `n` of its op, then 12 bits
 /// for its index there. `p` of a record is one part or, as a blob,
-/// several; what is still to go there is in `late`; `t` is the MAC over both columns before it.
+/// several; `past` has the parts that no longer decide what the record at `k` is; what is still to go into both is in
+/// `late`; `t` is the MAC over both columns before it.
 const SCHEMA: &str = "
     CREATE TABLE slot (n INTEGER PRIMARY KEY, v BLOB NOT NULL, checksum BLOB NOT NULL) STRICT;
     CREATE TABLE tries (n INTEGER PRIMARY KEY CHECK (n = 1), wrong INTEGER NOT NULL, last INTEGER NOT NULL) STRICT;
@@ -35,6 +36,7 @@ const SCHEMA: &str = "
     CREATE TABLE op (n INTEGER PRIMARY KEY, header BLOB NOT NULL, signature BLOB NOT NULL, salt BLOB NOT NULL) STRICT;
     CREATE TABLE part (n INTEGER PRIMARY KEY, v BLOB NOT NULL) STRICT;
     CREATE TABLE rec (k INTEGER PRIMARY KEY, p ANY NOT NULL, t INTEGER NOT NULL) STRICT;
+    CREATE TABLE past (k INTEGER NOT NULL, p INTEGER NOT NULL, PRIMARY KEY (k, p)) STRICT, WITHOUT ROWID;
     CREATE TABLE late (n INTEGER PRIMARY KEY, v BLOB NOT NULL, t INTEGER NOT NULL) STRICT;
 ";
 

@@ -11,6 +11,7 @@ use twin_ops::change::Stamp;
 use twin_ops::op::INCARNATION_LEN;
 use twin_ops::space::SpaceName;
 
+use crate::change::RESERVED;
 use crate::error::{Result, VaultError};
 use crate::keys::VaultKeys;
 use crate::rows::{AddressRow, DeviceRow};
@@ -201,13 +202,15 @@ impl Vault {
         Ok(names)
     }
 
-    /// The names of all collections of a space that ever had a record, sorted.
+    /// The names of all collections of a space that ever had a record, sorted; without the reserved ones, which begin
+    /// with `~`.
     pub fn collections(&mut self, space: &SpaceName) -> Result<Vec<String>> {
         self.catch_up()?;
         let names = self.state.collections.get(&space.id(self.twin()));
         Ok(names
             .into_iter()
             .flat_map(|names| names.keys().cloned())
+            .filter(|name| !name.starts_with(RESERVED))
             .collect())
     }
 

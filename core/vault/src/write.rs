@@ -1,121 +1,33 @@
 //! Writing: any number of changes become one op.
 
-use std::collections::BTreeMap;
-
 use rand_core::CryptoRng;
-use twin_ops::change::{
-    Change, Kind, MAX_COLLECTION_NAME, MAX_RECORD_ID, RecordChange, Seen, SeenHeight, Stamp,
-};
-use twin_ops::epoch::EpochId;
-use twin_ops::op::{LogId, MAX_OP_LEN, MAX_PARTS, Op, OpError, Origin, Place};
-use twin_ops::seal::seal_parts;
-use twin_ops::space::{SpaceId, SpaceName};
+use twin_identity::cbor;
+use twin_ops::change::{Kind, RecordChange, Stamp};
+use twin_ops::edit::Edits;
+use twin_ops::op::{MAX_OP_LEN, MAX_PARTS, OpError};
+use twin_ops::space::SpaceName;
 use twin_ops::store::LogHead;
-use twin_ops::value::{Fields, MAX_FIELD_NAME, Value};
+use twin_ops::value::Fields;
 use zeroize::Zeroizing;
 
+use crate::change::{RESERVED_NAME, WriteChange};
 use crate::error::{Result, VaultError};
+use crate::field::Field;
 use crate::merge::{Version, Write};
-use crate::oplog::PartNo;
-use crate::rows::ToldRow;
 use crate::stage::{Stage, horizon};
 use crate::vault::Vault;
 
-/// The most logs that one op tells the heights of, so that it leaves room for changes.
-const MAX_SEEN: usize = 1024;
-
-/// A change that an app makes to a record.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WriteChange {
-    /// The collection; 1 to 128 bytes.
-    pub collection: String,
-    /// The record's id in it; 1 to 256 bytes.
-    pub id: String,
-    /// How. A patch of a record that is not there puts it.
-    pub kind: Kind,
-    /// The fields, with names of 1 to 128 bytes; none for a delete. [`Value::Null`] takes a field away.
-    pub fields: Fields,
-}
-
-impl WriteChange {
-    /// The record becomes exactly these fields.
-    pub fn put(collection: &str, id: &str, fields: Fields) -> Self {
-        Self::new(collection, id, Kind::Put, fields)
-    }
-
-    /// These fields change, the others stay.
-    pub fn patch(collection: &str, id: &str, fields: Fields) -> Self {
-        Self::new(collection, id, Kind::Patch, fields)
-    }
-
-    /// The record is gone.
-    pub fn delete(collection: &str, id: &str) -> Self {
-        Self::new(collection, id, Kind::Delete, Fields::default())
-    }
-
-    fn new(collection: &str, id: &str, kind: Kind, fields: Fields) -> Self {
-        Self {
-            collection: collection.to_owned(),
-            id: id.to_owned(),
-            kind,
-            fields,
-        }
-    }
-
-    /// Whether a commit would take it.
-    ///
-    /// # Errors
-    /// [`VaultError::InvalidChange`] for names and ids that are empty or too long, and for a delete with fields.
-    pub fn check(&self) -> Result<()> {
-        let within = |text: &str, max| (1..=max).contains(&text.len());
-        let invalid = |why| Err(VaultError::InvalidChange(why));
-        if !within(&self.collection, MAX_COLLECTION_NAME) {
-            return invalid("the name of a collection has 1 to 128 bytes: choose another");
-        }
-        if !within(&self.id, MAX_RECORD_ID) {
-            return invalid("the id of a record has 1 to 256 bytes: choose another");
-        }
-        if !self
-            .fields
-            .0
-            .keys()
-            .all(|name| within(name, MAX_FIELD_NAME))
-        {
-            return invalid("the name of a field has 1 to 128 bytes: choose another");
-        }
-        if self.kind == Kind::Delete && !self.fields.0.is_empty() {
-            return invalid("a delete has no fields: leave them out");
-        }
-        Ok(())
-    }
-}
-
-/// An op that is being made.
-pub(crate) struct Draft {
-    origin: Origin,
-    place: Place,
-    number: i64,
-    plaintexts: Vec<Zeroizing<Vec<u8>>>,
-}
-
-impl Draft {
-    /// Adds a part; returns its number.
-    pub fn add(&mut self, plaintext: Vec<u8>) -> PartNo {
-        let key = PartNo::new(self.number, self.plaintexts.len() as u64);
-        self.plaintexts.push(Zeroizing::new(plaintext));
-        key
-    }
-}
-
-/// At least as long as the change is in an op.
-fn least_len(change: &WriteChange) -> usize {
-    let value = |value: &Value| match value {
-        Value::Text(text) => text.len(),
-        Value::Bytes(bytes) => bytes.len(),
-        _ => 1,
-    };
-    let fields = change.fields.0.iter();
-    fields.map(|(name, field)| name.len() + value(field)).sum()
+/// Who asks for changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// An app: what schemas say binds it, and reserved collections are not its own.
+    App,
+    /// An import: what was taken along may come back as it was.
+    Import,
+    /// This vault itself, in a reserved collection.
+    Vault,
+    /// Whoever undoes a delete: the patch of a deleted record stays one.
+    Restore,
 }
 
 impl Vault {
@@ -125,7 +37,8 @@ impl Vault {
     /// The first commit to a space that nobody has written to makes the space.
     ///
     /// # Errors
-    /// Among others [`OpError::TooLarge`] for more than 4,096 changes or 1 MiB.
+    /// Among others [`OpError::TooLarge`] for more than 4,096 changes or 1 MiB, and [`VaultError::Schema`] for what the
+    /// schema of a collection does not allow.
     pub fn commit(
         &mut self,
         now: u64,
@@ -133,8 +46,50 @@ impl Vault {
         space: &SpaceName,
         changes: Vec<WriteChange>,
     ) -> Result<LogHead> {
+        if changes.iter().any(WriteChange::is_reserved) {
+            return Err(VaultError::InvalidChange(RESERVED_NAME));
+        }
+        self.commit_by(By::App, now, rng, space, changes)
+    }
+
+    /// As [`Vault::commit`], for what was taken along from a twin: schemas are not asked, and they and other reserved
+    /// collections may be among it.
+    pub fn commit_imported(
+        &mut self,
+        now: u64,
+        rng: &mut impl CryptoRng,
+        space: &SpaceName,
+        changes: Vec<WriteChange>,
+    ) -> Result<LogHead> {
+        self.commit_by(By::Import, now, rng, space, changes)
+    }
+
+    /// Undoes a delete: the record is again as it was, with what was written to it meanwhile.
+    ///
+    /// # Errors
+    /// [`VaultError::InvalidChange`] if it is not deleted, or never was there.
+    pub fn restore(
+        &mut self,
+        now: u64,
+        rng: &mut impl CryptoRng,
+        space: &SpaceName,
+        collection: &str,
+        id: &str,
+    ) -> Result<LogHead> {
+        let change = WriteChange::patch(collection, id, Fields::default());
+        self.commit_by(By::Restore, now, rng, space, vec![change])
+    }
+
+    pub(crate) fn commit_by(
+        &mut self,
+        by: By,
+        now: u64,
+        rng: &mut impl CryptoRng,
+        space: &SpaceName,
+        changes: Vec<WriteChange>,
+    ) -> Result<LogHead> {
         changes.iter().try_for_each(WriteChange::check)?;
-        let len: usize = changes.iter().map(least_len).sum();
+        let len: usize = changes.iter().map(WriteChange::least_len).sum();
         if changes.len() > MAX_PARTS || len > MAX_OP_LEN {
             return Err(OpError::TooLarge.into());
         }
@@ -147,7 +102,7 @@ impl Vault {
         self.write(|vault| {
             vault.tell_time()?;
             vault.check_may_write()?;
-            vault.append(rng, space, changes)
+            vault.append(by, rng, space, changes)
         })
     }
 
@@ -162,6 +117,7 @@ impl Vault {
 
     fn append(
         &mut self,
+        by: By,
         rng: &mut impl CryptoRng,
         space: &SpaceName,
         changes: Vec<WriteChange>,
@@ -170,7 +126,7 @@ impl Vault {
         if changes.len() < MAX_PARTS {
             self.tell_seen(&mut draft)?;
         }
-        let Draft { origin, place, .. } = draft;
+        let (origin, place) = (draft.origin, draft.place);
         let mut stage = Stage::default();
         let clock = self.tick();
         for change in changes {
@@ -186,17 +142,49 @@ impl Vault {
             } else {
                 stamp
             };
+            if by == By::Restore && (!gone || record.versions.len() < 2) {
+                return Err(VaultError::InvalidChange(
+                    "this record is not deleted: there is nothing to restore",
+                ));
+            }
+            let puts = change.kind == Kind::Put || (change.kind == Kind::Patch && gone);
+            if by == By::App
+                && change.kind != Kind::Delete
+                && let Some(schema) = self.schema_of(&origin.space, &change.collection)?
+            {
+                schema.check(&change, puts)?;
+            }
+            let mut fields = change.fields;
+            let mut edits = Edits::default();
+            for (name, edit) in change.edits {
+                if gone {
+                    fields.0.insert(name, edit.begin());
+                } else {
+                    let field = Field::of(&record.versions, &name);
+                    let edit = edit.on(&field, &place.log)?;
+                    edits.0.insert(name, edit);
+                }
+            }
             let change = RecordChange {
-                kind: match change.kind {
-                    Kind::Patch if gone => Kind::Put,
-                    kind => kind,
+                kind: if puts && by != By::Restore {
+                    Kind::Put
+                } else {
+                    change.kind
                 },
                 stamp,
                 collection: change.collection,
                 id: change.id,
-                fields: change.fields,
+                fields,
+                edits,
             };
-            let key = draft.add(change.to_bytes());
+            let plaintext = Zeroizing::new(change.to_bytes());
+            // Every item takes a byte: what is shorter has no more than any reader takes.
+            if plaintext.len() > cbor::MAX_ITEMS
+                && cbor::check_with_floats(&plaintext, MAX_OP_LEN).is_err()
+            {
+                return Err(OpError::TooLarge.into());
+            }
+            let key = draft.add(plaintext);
             record.merge(Version {
                 at: Write {
                     stamp,
@@ -215,118 +203,10 @@ impl Vault {
         Ok(head)
     }
 
-    /// Begins this device's next op in a space. Inside a transaction.
-    pub(crate) fn begin_op(
-        &mut self,
-        space: &SpaceName,
-        rng: &mut impl CryptoRng,
-    ) -> Result<Draft> {
-        let epoch = self.epoch_for(space, rng)?;
-        let space = space.id(self.twin());
-        self.writes_in(&(space, epoch))?;
-        let (origin, place) = self.own_log(space, epoch);
-        let number = self.next_op(&origin, &place.log, place.seq)?;
-        Ok(Draft {
-            origin,
-            place,
-            number,
-            plaintexts: Vec::new(),
-        })
-    }
-
-    /// Tells in an op what has become known since this device last told of it.
-    fn tell_seen(&self, draft: &mut Draft) -> Result<()> {
-        if let Some(seen) = self.see(draft.origin.space, &draft.place.log)? {
-            draft.add(Change::Seen(seen).to_bytes());
-        }
-        Ok(())
-    }
-
-    /// Seals, signs and stores an op.
-    pub(crate) fn finish_op(&mut self, draft: Draft, rng: &mut impl CryptoRng) -> Result<LogHead> {
-        let Draft { origin, place, .. } = draft;
-        let key = match self.state.epochs.get(&(origin.space, place.epoch)) {
-            Some(epoch) => &epoch.parts,
-            None => return Err(VaultError::NoKey),
-        };
-        let (salt, parts) = seal_parts(key, &place, &draft.plaintexts, rng)?;
-        let op = Op::sign(place, salt, parts, self.twin(), &self.device)?;
-        self.store_op(&origin, draft.number, &op)?;
-        let log = place.log;
-        let head = self.save_log(&log)?;
-        Ok(LogHead { log, head })
-    }
-
     /// A stamp for a new change: higher than all that this device has given or merged, but a clock that was led
     /// astray leads it no further than the horizon.
     fn tick(&self) -> Stamp {
         let last = self.state.clock.min(horizon(self.now));
         Stamp::at(self.now).max(last.next())
-    }
-
-    /// This device's log in a space, and the place of its next op.
-    fn own_log(&self, space: SpaceId, epoch: EpochId) -> (Origin, Place) {
-        let origin = Origin {
-            space,
-            device: self.device.id(),
-            incarnation: self.incarnation,
-        };
-        let log = origin.log_id(self.twin());
-        let head = self.state.logs.get(&log).map(|log| log.head);
-        let place = Place {
-            log,
-            seq: head.map_or(0, |head| head.height) + 1,
-            prev: head.map(|head| head.link),
-            epoch,
-        };
-        (origin, place)
-    }
-
-    /// What has become known in a space since this device last told of it.
-    fn see(&self, space: SpaceId, own: &LogId) -> Result<Option<Seen>> {
-        let told: Option<ToldRow> = self.file.item(space.as_bytes())?;
-        let (before, mut heights) = match told {
-            Some(told) => (Some(told.heads), told.heights),
-            None => (None, BTreeMap::new()),
-        };
-        let logs = self.state.logs.iter();
-        let others = logs.filter(|(id, log)| log.origin.space == space && *id != own);
-        let grown: Vec<SeenHeight> = others
-            .map(|(id, log)| SeenHeight {
-                log: *id,
-                height: log.head.height,
-            })
-            .filter(|seen| heights.get(&seen.log) != Some(&seen.height))
-            .take(MAX_SEEN)
-            .collect();
-        let heads = self.state.identity.heads();
-        if grown.is_empty() && before.as_ref() == Some(&heads) {
-            return Ok(None);
-        }
-        heights.extend(grown.iter().map(|seen| (seen.log, seen.height)));
-        self.file.put(&ToldRow {
-            space,
-            heads: heads.clone(),
-            heights,
-        })?;
-        Ok(Some(Seen::new(heads, grown)))
-    }
-
-    /// The epoch to write to a space in; begins one if there is none, or if somebody is out who has its key.
-    fn epoch_for(&mut self, space: &SpaceName, rng: &mut impl CryptoRng) -> Result<EpochId> {
-        let id = space.id(self.twin());
-        if let Some(epoch) = self.state.writing_epoch(&id) {
-            return Ok(epoch);
-        }
-        if !self.may_begin(space) {
-            let known = self.state.newest_epoch(&id).is_some();
-            return Err(if known {
-                VaultError::NoEpoch
-            } else {
-                VaultError::NoKey
-            });
-        }
-        self.begin_epochs(std::slice::from_ref(space), rng)?;
-        self.state.writing_epoch(&id).ok_or(VaultError::NoKey)
     }
 }

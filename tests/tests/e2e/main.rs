@@ -21,6 +21,7 @@ mod main_path;
 mod output;
 mod processes;
 mod proofs;
+mod records;
 mod recovery;
 mod shop;
 mod sites;

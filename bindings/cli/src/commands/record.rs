@@ -1,12 +1,11 @@
-//! `twin put | get | list | delete`
-
-use std::collections::BTreeMap;
+//! `twin put | get | list | delete | restore`
 
 use serde_json::{Value as Json, json};
-use twin::json::{fields_to_json, from_json, to_json as value_to_json};
-use twin::{Collection, Fields, Record, Twin, Value};
+use twin::json::fields_to_json;
+use twin::{Collection, Record, Twin};
 
 use crate::args::Put;
+use crate::commands::field::{Typed, for_people};
 use crate::error::{CliError, Result};
 use crate::output::{Context, table};
 
@@ -14,11 +13,15 @@ const PAGE: usize = 500;
 
 pub fn put(cx: &Context, options: &Put) -> Result<()> {
     let path = Path::parse(&options.record)?;
-    let fields = parse_fields(&options.fields)?;
+    let Typed { fields, edits } = Typed::parse(&options.fields)?;
+    let edits_only = fields.0.is_empty() && !edits.is_empty();
+    if !edits.is_empty() && !edits_only && !options.patch {
+        return Err(CliError::EditsNeedPatch);
+    }
     let twin = cx.open()?;
     let collection = path.collection(&twin)?;
-    if options.patch {
-        collection.patch(path.id, fields)?;
+    if options.patch || edits_only {
+        collection.patch_with(path.id, fields, edits)?;
     } else {
         collection.put(path.id, fields)?;
     }
@@ -99,6 +102,15 @@ pub fn delete(cx: &Context, record: &str) -> Result<()> {
     Ok(())
 }
 
+pub fn restore(cx: &Context, record: &str) -> Result<()> {
+    let path = Path::parse(record)?;
+    let twin = cx.open()?;
+    path.collection(&twin)?.restore(path.id)?;
+    cx.event(json!({"restored": record}));
+    cx.say(format!("restored: {record}"));
+    Ok(())
+}
+
 /// SPACE/COLLECTION/ID; the id may contain further slashes.
 pub struct Path<'a> {
     space: &'a str,
@@ -124,36 +136,8 @@ impl<'a> Path<'a> {
     }
 }
 
-fn parse_fields(texts: &[String]) -> Result<Fields> {
-    let mut fields = BTreeMap::new();
-    for text in texts {
-        let wrong = || CliError::Field(text.clone());
-        let (name, value) = text.split_once('=').ok_or_else(wrong)?;
-        let (name, value) = match name.strip_suffix(':') {
-            Some(name) => (name, parse_json(value).ok_or_else(wrong)?),
-            None => (name, Value::from(value)),
-        };
-        if name.is_empty() {
-            return Err(wrong());
-        }
-        fields.insert(name.to_owned(), value);
-    }
-    Ok(Fields(fields))
-}
-
-fn parse_json(text: &str) -> Option<Value> {
-    from_json(&serde_json::from_str(text).ok()?)
-}
-
 fn to_json(record: &Record) -> Json {
     json!({"id": record.id, "fields": fields_to_json(&record.fields)})
-}
-
-fn for_people(value: &Value) -> String {
-    match value {
-        Value::Text(text) => printable(text),
-        other => value_to_json(other).to_string(),
-    }
 }
 
 /// Text from another device must not command this terminal, nor turn its lines around.

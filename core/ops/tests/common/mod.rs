@@ -10,11 +10,13 @@ use twin_identity::device::DeviceKeys;
 use twin_identity::id::{EntryId, TwinId};
 use twin_identity::secret::Secret;
 use twin_ops::change::{Change, Kind, RecordChange, Seen, SeenHeight, Stamp};
+use twin_ops::edit::{Dot, Edit, Edits, Removed, position};
 use twin_ops::epoch::EpochKey;
 use twin_ops::op::{Link, LogId, Op, Origin, Place};
 use twin_ops::seal::seal_parts;
+use twin_ops::set::Set;
 use twin_ops::space::SpaceName;
-use twin_ops::value::{Fields, Value};
+use twin_ops::value::{Fields, Reference, Unknown, Value};
 use zeroize::Zeroizing;
 
 pub fn twin_id() -> TwinId {
@@ -70,7 +72,39 @@ pub fn changes() -> Vec<Change> {
                     .map(|(name, value)| (name.to_owned(), value))
                     .collect::<BTreeMap<_, _>>(),
             ),
+            edits: Edits::default(),
         })
+    };
+    let log = LogId::from_bytes([3; 32]);
+    let mut removed = Removed::default();
+    removed.insert(Value::from("old"), [(log, position(2, 1))].into());
+    let edits = [
+        (
+            "tags",
+            Edit::Elements {
+                added: Set::of([Value::from("new"), Value::Timestamp(0)]).unwrap(),
+                removed,
+            },
+        ),
+        (
+            "count",
+            Edit::Count {
+                base: Some(Dot { log, position: 9 }),
+                total: -2,
+            },
+        ),
+        (
+            "later",
+            Edit::Unknown(Unknown::from_bytes(&[0x81, 0x09]).unwrap()),
+        ),
+    ];
+    let edits = edits.map(|(name, edit)| (name.to_owned(), edit));
+    let edited = match record(Kind::Patch, vec![("title", Value::from("x"))]) {
+        Change::Record(change) => Change::Record(RecordChange {
+            edits: Edits(edits.into()),
+            ..change
+        }),
+        other => other,
     };
     vec![
         Change::Seen(Seen::new(
@@ -95,5 +129,30 @@ pub fn changes() -> Vec<Change> {
             vec![("done", Value::Bool(true)), ("z", Value::Null)],
         ),
         record(Kind::Delete, vec![]),
+        record(
+            Kind::Put,
+            vec![
+                ("due", Value::Timestamp(1_790_000_000_000)),
+                (
+                    "about",
+                    Value::Reference(Reference {
+                        collection: "people".to_owned(),
+                        id: "ada".to_owned(),
+                    }),
+                ),
+                (
+                    "tags",
+                    Value::Set(
+                        Set::of([Value::from("b"), Value::from("a"), Value::Int(1)]).unwrap(),
+                    ),
+                ),
+                ("count", Value::Counter(-7)),
+                (
+                    "later",
+                    Value::Unknown(Unknown::from_bytes(&[0x82, 0x18, 0x2a, 0x80]).unwrap()),
+                ),
+            ],
+        ),
+        edited,
     ]
 }

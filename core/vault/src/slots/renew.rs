@@ -51,7 +51,7 @@ impl Vault {
 
     /// Moves every record to its place under other keys.
     fn move_index(&mut self, keys: &VaultKeys) -> Result<()> {
-        let mut moved: Vec<(i64, Vec<PartNo>)> = Vec::new();
+        let mut moved: Vec<(i64, Vec<PartNo>, Vec<PartNo>)> = Vec::new();
         self.each_found((i64::MIN, i64::MAX), |place, versions| {
             let versions = versions?;
             // Nothing is left where a record was erased.
@@ -59,17 +59,21 @@ impl Vault {
                 return Ok(ControlFlow::Continue(()));
             };
             let parts = versions.iter().map(|version| version.key).collect();
-            moved.push((keys.place(collection(place), &first.change.id), parts));
+            let place_there = keys.place(collection(place), &first.change.id);
+            moved.push((place_there, parts, self.past_at(place)?));
             Ok(ControlFlow::Continue(()))
         })?;
         self.file.clear_late(&mut self.state.late)?;
         let store = &self.file.store;
         store.clear_index()?;
-        for (mut place, parts) in moved {
+        store.clear_past()?;
+        for (mut place, parts, past) in moved {
             while store.is_taken(place)? {
                 place = next_place(place);
             }
             store.set_parts(keys, place, &parts)?;
+            past.into_iter()
+                .try_for_each(|part| store.insert_past(place, part))?;
         }
         Ok(())
     }

@@ -97,6 +97,7 @@ pub fn change(kind: Kind, collection: &str, id: &str, values: &[(&str, &str)]) -
         id: id.to_owned(),
         kind,
         fields: fields(values),
+        edits: [].into(),
     }
 }
 

@@ -7,6 +7,7 @@ use twin_identity::body::Body;
 use twin_identity::device::{DeviceKeys, Role};
 use twin_identity::id::DeviceId;
 use twin_ops::change::{Change, Kind, RecordChange, Stamp};
+use twin_ops::edit::Edits;
 use twin_ops::op::{Op, Origin, Place};
 use twin_ops::seal::seal_parts;
 use twin_ops::space::SpaceName;
@@ -298,6 +299,7 @@ fn sealed(
         collection: format!("{CANARY} letters"),
         id: format!("{CANARY} 0"),
         fields: Fields::default(),
+        edits: Edits::default(),
     });
     let plain = [change.to_bytes().into()];
     let refused = |error: &dyn std::error::Error| Fault(error.to_string());

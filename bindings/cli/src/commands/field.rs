@@ -1,0 +1,184 @@
+//! Fields as they are typed and shown: `field=text`, `tags+=text`, `count++=5`.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+use twin::json::{from_json, moment, to_json};
+use twin::{FieldEdit, Fields, Set, Value};
+
+use crate::commands::record::printable;
+use crate::error::{CliError, Result};
+
+/// What is to become of a record.
+#[derive(Debug, Default, PartialEq)]
+pub struct Typed {
+    /// The fields that get a value.
+    pub fields: Fields,
+    /// What is done to other fields.
+    pub edits: BTreeMap<String, FieldEdit>,
+}
+
+/// What stands before the first `=`, and what it does. The longer ones first: `+:` ends in `:`, too.
+const OPERATORS: [(&str, Operator); 7] = [
+    ("++", Operator::Up),
+    ("--", Operator::Down),
+    ("+:", Operator::AddJson),
+    ("-:", Operator::RemoveJson),
+    (":", Operator::Json),
+    ("+", Operator::Add),
+    ("-", Operator::Remove),
+];
+
+#[derive(Clone, Copy)]
+enum Operator {
+    Up,
+    Down,
+    AddJson,
+    RemoveJson,
+    Json,
+    Add,
+    Remove,
+}
+
+impl Typed {
+    /// Reads what was typed.
+    pub fn parse(texts: &[String]) -> Result<Self> {
+        let mut typed = Self::default();
+        for text in texts {
+            typed
+                .take(text)
+                .ok_or_else(|| CliError::Field(text.clone()))?;
+        }
+        Ok(typed)
+    }
+
+    fn take(&mut self, text: &str) -> Option<()> {
+        let (left, right) = text.split_once('=')?;
+        let (name, operator) = OPERATORS
+            .iter()
+            .find_map(|(end, operator)| Some((left.strip_suffix(end)?, Some(*operator))))
+            .unwrap_or((left, None));
+        if name.is_empty() {
+            return None;
+        }
+        let name = name.to_owned();
+        match operator {
+            None => {
+                self.fields.0.insert(name, Value::from(right));
+                Some(())
+            }
+            Some(Operator::Json) => {
+                self.fields.0.insert(name, parse_json(right)?);
+                Some(())
+            }
+            Some(Operator::Up) => self.count(name, right.parse().ok()?),
+            Some(Operator::Down) => self.count(name, right.parse::<i64>().ok()?.checked_neg()?),
+            Some(Operator::Add) => self.element(name, Value::from(right), true),
+            Some(Operator::AddJson) => self.element(name, parse_json(right)?, true),
+            Some(Operator::Remove) => self.element(name, Value::from(right), false),
+            Some(Operator::RemoveJson) => self.element(name, parse_json(right)?, false),
+        }
+    }
+
+    fn count(&mut self, name: String, by: i64) -> Option<()> {
+        match self.edits.entry(name).or_insert(FieldEdit::Count(0)) {
+            FieldEdit::Count(sum) => *sum = sum.checked_add(by)?,
+            FieldEdit::Elements { .. } => return None,
+        }
+        Some(())
+    }
+
+    fn element(&mut self, name: String, element: Value, comes: bool) -> Option<()> {
+        let nothing = FieldEdit::Elements {
+            add: Set::default(),
+            remove: Set::default(),
+        };
+        match self.edits.entry(name).or_insert(nothing) {
+            FieldEdit::Elements { add, remove } => {
+                let set = if comes { add } else { remove };
+                set.insert(element).then_some(())
+            }
+            FieldEdit::Count(_) => None,
+        }
+    }
+}
+
+fn parse_json(text: &str) -> Option<Value> {
+    from_json(&serde_json::from_str::<Json>(text).ok()?)
+}
+
+/// A value as people read it.
+pub fn for_people(value: &Value) -> String {
+    match value {
+        Value::Text(text) => printable(text),
+        Value::Timestamp(millis) => moment(*millis).unwrap_or_else(|| millis.to_string()),
+        Value::Reference(to) => printable(&format!("{}/{}", to.collection, to.id)),
+        Value::Set(set) => {
+            let elements: Vec<String> = set.iter().map(for_people).collect();
+            format!("{{{}}}", elements.join(", "))
+        }
+        Value::Counter(number) => number.to_string(),
+        other => to_json(other).to_string(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn typed(texts: &[&str]) -> Result<Typed> {
+        let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+        Typed::parse(&texts)
+    }
+
+    #[test]
+    fn each_sign_does_one_thing() {
+        let all = typed(&[
+            "a=1=2",
+            "b:=5",
+            "tags+=x",
+            "tags-=y",
+            "tags+:=5",
+            "tags-:=[\"no\"]",
+        ]);
+        assert!(matches!(all, Err(CliError::Field(_))), "a list in a set");
+        let all = typed(&[
+            "a=1=2", "b:=5", "t+=x", "t-=y", "t+:=5", "n++=5", "n--=7", "m--=-1",
+        ]);
+        let all = all.unwrap();
+        let fields = [("a", Value::from("1=2")), ("b", Value::Int(5))];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value));
+        assert_eq!(all.fields, Fields(fields.into()));
+        let tags = FieldEdit::Elements {
+            add: Set::of([Value::from("x"), Value::Int(5)]).unwrap(),
+            remove: Set::of([Value::from("y")]).unwrap(),
+        };
+        let edits = [
+            ("t", tags),
+            ("n", FieldEdit::Count(-2)),
+            ("m", FieldEdit::Count(1)),
+        ];
+        let edits = edits.map(|(name, edit)| (name.to_owned(), edit));
+        assert_eq!(all.edits, edits.into());
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        for texts in [
+            &["a"][..],
+            &["=1"],
+            &["+=1"],
+            &["++=1"],
+            &["a:=x"],
+            &["a++=x"],
+            &["a++=1.5"],
+            &["a--=-9223372036854775808"],
+            &["a+:=null"],
+            &["a+=x", "a++=1"],
+            &["a++=1", "a-=x"],
+        ] {
+            assert!(matches!(typed(texts), Err(CliError::Field(_))), "{texts:?}");
+        }
+    }
+}
