@@ -18,7 +18,7 @@ use twin_ops::space::{SpaceId, SpaceName};
 use twin_ops::store::LogHead;
 use twin_ops::value::{Fields, Value};
 
-use crate::change::{FieldEdit, RESERVED, WriteChange};
+use crate::change::{FieldEdit, RESERVED_NAME, WriteChange};
 use crate::error::{Result, VaultError};
 use crate::merge::fields;
 use crate::vault::Vault;
@@ -296,10 +296,10 @@ impl Vault {
         collection: &str,
         schema: &Schema,
     ) -> Result<Option<LogHead>> {
-        if collection.starts_with(RESERVED) {
-            return Err(VaultError::InvalidChange(
-                "names of collections that begin with '~' are reserved: choose another",
-            ));
+        let described = WriteChange::delete(collection, "any");
+        described.check()?;
+        if described.is_reserved() {
+            return Err(VaultError::InvalidChange(RESERVED_NAME));
         }
         let known = self.schema(space, collection)?;
         let before = known.as_deref().cloned().unwrap_or_default();

@@ -14,7 +14,7 @@ use twin_ops::store::LogHead;
 use twin_ops::value::Fields;
 use zeroize::Zeroizing;
 
-use crate::change::WriteChange;
+use crate::change::{RESERVED_NAME, WriteChange};
 use crate::error::{Result, VaultError};
 use crate::field::Field;
 use crate::merge::{Version, Write};
@@ -56,9 +56,7 @@ impl Vault {
         changes: Vec<WriteChange>,
     ) -> Result<LogHead> {
         if changes.iter().any(WriteChange::is_reserved) {
-            return Err(VaultError::InvalidChange(
-                "names of collections that begin with '~' are reserved: choose another",
-            ));
+            return Err(VaultError::InvalidChange(RESERVED_NAME));
         }
         self.commit_by(By::App, now, rng, space, changes)
     }

@@ -114,6 +114,8 @@ fn what_is_written_here_keeps_to_it() {
     assert!(write(&mut vault, WriteChange::delete(SCHEMAS, "c")).is_err());
     let of_schemas = vault.set_schema(NOON, &mut rng(3), &space("home"), SCHEMAS, &schema(&rules));
     assert!(matches!(of_schemas, Err(VaultError::InvalidChange(_))));
+    let nameless = vault.set_schema(NOON, &mut rng(4), &space("home"), "", &schema(&rules));
+    assert!(matches!(nameless, Err(VaultError::InvalidChange(_))));
 }
 
 #[test]

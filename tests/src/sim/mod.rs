@@ -9,10 +9,12 @@
 //! - `world`, `traffic`, `cable`, `party`: the event loop, what goes over virtual connections, who talks over them
 //! - `linking`: the two sides of a link, and the person between them
 //! - `cast`, `device`: everybody; a device with its vault and its clock
-//! - `truth`, `view`, `reference`: what really happened, what one device must show of it, and what a record is
+//! - `truth`, `view`, `reference`, `asked`: what really happened, what one device must show of it, what a record is, and
+//!   whether an op says what it was asked to
 //! - `standing`: what every device knows at the end of a traced run
 //! - `fault`: what a run can end with
 
+mod asked;
 mod cable;
 mod cast;
 mod device;

@@ -1,10 +1,11 @@
 //! What happens in a run: people write, devices meet, are linked, crash and have wrong clocks, all by chance.
 
+use twin_ops::set::Set;
 use twin_ops::space::SpaceName;
 use twin_ops::value::{Fields, Value};
 use twin_sync::session::Stay;
 use twin_sync::transport::TransportKey;
-use twin_vault::WriteChange;
+use twin_vault::{FieldEdit, WriteChange};
 
 use super::cable::{Cable, Quality};
 use super::device::Instant;
@@ -242,13 +243,52 @@ pub fn some_change(dice: &mut Dice) -> WriteChange {
     let id = format!("{CANARY} {}", dice.below(3));
     match dice.below(10) {
         0..3 => WriteChange::put(&collection, &id, some_fields(dice)),
-        3..8 => WriteChange::patch(&collection, &id, some_fields(dice)),
+        3..8 => {
+            let patch = WriteChange::patch(&collection, &id, some_fields(dice));
+            some_edit(dice, patch)
+        }
         _ => WriteChange::delete(&collection, &id),
     }
 }
 
+/// Now and then adds to a set, removes from it or counts, too.
+fn some_edit(dice: &mut Dice, change: WriteChange) -> WriteChange {
+    let edit = match dice.below(4) {
+        0 => FieldEdit::Elements {
+            add: some_set(dice),
+            remove: some_set(dice),
+        },
+        1 => FieldEdit::Count(dice.below(20).cast_signed() - 5),
+        _ => return change,
+    };
+    let name = match edit {
+        FieldEdit::Elements { .. } => format!("{CANARY} set"),
+        FieldEdit::Count(_) => format!("{CANARY} counter"),
+    };
+    if change.fields.0.contains_key(&name) {
+        return change;
+    }
+    change.with(&name, edit)
+}
+
+fn some_set(dice: &mut Dice) -> Set {
+    let elements = (0..dice.below(3)).map(|_| Value::Text(format!("{CANARY} {}", dice.below(3))));
+    Set::of(elements).expect("elements")
+}
+
 fn some_fields(dice: &mut Dice) -> Fields {
     let mut fields = Fields::default();
+    match dice.below(12) {
+        0 => {
+            let set = Value::Set(some_set(dice));
+            fields.0.insert(format!("{CANARY} set"), set);
+        }
+        1 => {
+            let number = Value::Counter(dice.below(100).cast_signed());
+            fields.0.insert(format!("{CANARY} counter"), number);
+        }
+        _ => {}
+    }
     for _ in 0..dice.below(4) {
         let value = match dice.below(6) {
             0 => Value::Null,

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use twin_identity::aead::DataKey;
 use twin_identity::id::DeviceId;
 use twin_identity::seal::SealingKey;
-use twin_ops::change::{Change, Kind};
+use twin_ops::change::Change;
 use twin_ops::epoch::{EpochId, EpochKey};
 use twin_ops::grant::{Grant, GrantId, GrantedKey, Recipient};
 use twin_ops::op::{Link, LogId, Op, Part};
@@ -15,6 +15,7 @@ use twin_ops::space::{Audience, SpaceName};
 use twin_ops::store::{LogHead, OpStore};
 use twin_vault::{Vault, WriteChange};
 
+use super::asked::says;
 use super::fault::{Fault, Held, fault, hold};
 use super::reference::{RecordName, Write};
 
@@ -233,6 +234,7 @@ impl Truth {
                     },
                     kind: change.kind,
                     fields: change.fields,
+                    edits: change.edits,
                 }),
                 _ => return Err(fault!("an own op says what nobody asked for")),
             }
@@ -242,13 +244,11 @@ impl Truth {
             "an op has more or fewer changes than were asked for"
         );
         for (write, asked) in writes.iter().zip(asked) {
-            // A patch of what is not there puts it.
-            let kind =
-                write.kind == asked.kind || (asked.kind == Kind::Patch && write.kind == Kind::Put);
-            let same = write.record.collection == asked.collection
-                && write.record.id == asked.id
-                && write.fields == asked.fields;
-            hold!(kind && same, "an op says something else than was asked for");
+            let same = write.record.collection == asked.collection && write.record.id == asked.id;
+            hold!(
+                same && says(write, asked),
+                "an op says something else than was asked for"
+            );
         }
         let known = self.heads.insert(log, head.height).unwrap_or(0);
         hold!(

@@ -126,6 +126,14 @@ fn refused_changes() -> Vec<Value> {
         [head.as_slice(), body].concat()
     };
     assert!(Change::from_bytes(&change(&[0xa1, 0x61, b'f', 0xf5])).is_ok());
+    let edited = |kind: u8, edits: &[u8]| {
+        let head = [
+            0xa6, 0x02, kind, 0x03, 0x00, 0x04, 0x61, b'c', 0x05, 0x61, b'i', 0x06, 0xa0, 0x07,
+        ];
+        [head.as_slice(), edits].concat()
+    };
+    let counted = [0xa1, 0x61, b'f', 0x83, 0x03, 0xf6, 0x01];
+    assert!(Change::from_bytes(&edited(2, &counted)).is_ok());
     [
         (
             change(&[0xa2, 0x61, b'g', 0x01, 0x61, b'f', 0x01]),
@@ -141,6 +149,39 @@ fn refused_changes() -> Vec<Value> {
         ),
         (change(&[0xa1, 0x60, 0x01]), "a field without a name"),
         (
+            change(&[0xa1, 0x61, b'f', 0x81, 0x00]),
+            "a timestamp without a time",
+        ),
+        (
+            change(&[0xa1, 0x61, b'f', 0x83, 0x01, 0x60, 0x61, b'i']),
+            "a reference to no collection",
+        ),
+        (
+            change(&[0xa1, 0x61, b'f', 0x82, 0x02, 0x82, 0x02, 0x01]),
+            "elements out of order",
+        ),
+        (
+            change(&[0xa1, 0x61, b'f', 0x82, 0x02, 0x82, 0x01, 0x01]),
+            "an element twice",
+        ),
+        (
+            change(&[0xa1, 0x61, b'f', 0x82, 0x02, 0x81, 0x82, 0x02, 0x80]),
+            "a set in a set",
+        ),
+        (
+            change(&[0xa1, 0x61, b'f', 0x82, 0x09, 0x81, 0x81, 0x81, 0x00]),
+            "a value of a later version that is too deep",
+        ),
+        (
+            edited(1, &[0xa1, 0x61, b'f', 0x83, 0x03, 0xf6, 0x01]),
+            "an edit in a put",
+        ),
+        (edited(2, &[0xa0]), "no edits, but a map of them"),
+        (
+            edited(2, &[0xa1, 0x61, b'f', 0x82, 0x03, 0xf6]),
+            "a count without a total",
+        ),
+        (
             change(&[0xa1, 0x61, b'f', 0x18, 0x01]),
             "a number not in its shortest form",
         ),
@@ -148,10 +189,7 @@ fn refused_changes() -> Vec<Value> {
             change(&[0xa1, 0x61, b'f', 0xf9, 0x3e, 0x00]),
             "a float of 16 bits",
         ),
-        (
-            change(&[0xa1, 0x61, b'f', 0x80]),
-            "a value that is an array",
-        ),
+        (change(&[0xa1, 0x61, b'f', 0x80]), "an array without a kind"),
         (
             change(&[0xa1, 0x61, b'f', 0x1b, 0x80, 0, 0, 0, 0, 0, 0, 0]),
             "a number above 2^63 - 1",
