@@ -70,15 +70,11 @@ impl Vault {
         }
         let oldest = known.len().saturating_sub(limit.min(MAX_REVISIONS));
         // What is below a put decides nothing any more.
-        let shown = known.iter().take(oldest + 1);
-        let floor = shown
-            .enumerate()
-            .filter(|(_, change)| change.kind == Kind::Put)
-            .last()
-            .map_or(0, |(index, _)| index);
+        let mut shown = known.iter().take(oldest + 1);
+        let floor = shown.rposition(|change| change.kind == Kind::Put);
         let mut settled = Versions::new();
         let mut revisions = Vec::new();
-        for (index, change) in known.iter().enumerate().skip(floor) {
+        for (index, change) in known.iter().enumerate().skip(floor.unwrap_or(0)) {
             let version = self.stored_version(change.key)?;
             settled.push(version.clone());
             settle(&mut settled);
