@@ -17,11 +17,13 @@
 //! - [`Twin`]: create, open, ways to unlock; [`DeviceInfo`]: who is in, comes and goes; [`Space`] and [`Collection`]: records
 //! - [`NewDevice`], [`PendingLink`]: linking; [`Means`]: recovery; [`Online`]: sync with the other devices
 //! - [`LoginRequest`]: signing in to a site; [`Activity`]: what has happened
+//! - [`Scope`], [`Contained`], [`Restored`]: one sealed file with everything, and the twin that comes back from it
 //! - [`Exported`], [`Imported`]: taking everything along in the clear, and taking it in; [`json`]: values as JSON
 //! - `upkeep`: whether anything in the vault is damaged
 //! - `roots`: what grows from the recovery words; [`platform`]: time and randomness
 
 mod activity;
+mod backup;
 mod devices;
 mod error;
 mod export;
@@ -41,6 +43,7 @@ mod unlock;
 mod upkeep;
 
 pub use activity::{Activity, What};
+pub use backup::{Complete, Contained, Progress, Scope, Sealed, Restored, TakenIn};
 pub use devices::{DeviceInfo, DeviceState, GuardiansInfo, PendingRotation, SetAside, Standing};
 pub use error::{Error, Result};
 pub use export::{Exported, RECORDS};
@@ -65,6 +68,7 @@ pub use twin_identity::words::{RecoverySecret, WORD_COUNT, WordsError, is_word};
 pub use twin_login::Number;
 pub use twin_login::wallet::{Consent, Proof};
 pub use twin_net::{Address, Traffic};
+pub use twin_ops::backup::BackupError;
 pub use twin_ops::change::Kind;
 pub use twin_ops::space::SpaceName;
 pub use twin_ops::value::{Fields, Value};

@@ -11,6 +11,7 @@ use twin_identity::entry::Entry;
 use twin_identity::guardian::{GuardianSecret, Share};
 use twin_identity::id::DeviceId;
 use twin_identity::log::IdentityLog;
+use twin_identity::seal::SealingKey;
 use twin_identity::words::RecoverySecret;
 use twin_ops::grant::Recipient;
 use twin_ops::space::SpaceName;
@@ -22,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::platform::{Clock, SystemClock, rng};
 use crate::roots;
 use crate::space::Space;
-use crate::twin::{Twin, check_name};
+use crate::twin::{self, Twin, check_name};
 
 /// How many rotations by the same words are looked for.
 const MAX_INDEX: u32 = 256;
@@ -221,7 +222,7 @@ impl Twin {
 
     /// Writes down what grows from the words.
     fn keep_roots(&self, words: &RecoverySecret) -> Result<()> {
-        let kept = roots::of_rotation(self, words)?;
+        let kept = roots::of_rotation(self.vault().identity(), words)?;
         Space::new(self.clone(), SpaceName::keys()).commit(kept)
     }
 }
@@ -275,8 +276,12 @@ fn rotation_to(words: &RecoverySecret, index: u32) -> Result<Rotation> {
     })
 }
 
-/// Brings a new device into its twin with what a helper has sent: all admins but the helper go.
-pub(crate) fn come_in(material: Material, helper: &DeviceId, means: Means) -> Result<Rotated> {
+/// Brings a new device into its twin with what a helper has sent, or a backup holds: all admins but the helper go.
+pub(crate) fn come_in(
+    material: Material,
+    helper: Option<&DeviceId>,
+    means: Means,
+) -> Result<Rotated> {
     let Material {
         keys,
         mut log,
@@ -302,7 +307,7 @@ pub(crate) fn come_in(material: Material, helper: &DeviceId, means: Means) -> Re
         .values()
         .filter(|device| device.role == Role::Admin);
     let admins = admins.map(|device| device.public.id);
-    rotation.gone = admins.filter(|admin| admin != helper).collect();
+    rotation.gone = admins.filter(|admin| Some(admin) != helper).collect();
     rotation.new = vec![keys.statement(log.twin(), Role::Admin)];
     let known = lines
         .into_iter()
@@ -335,37 +340,59 @@ fn sign(log: &mut IdentityLog, rotate: Rotate, authority: &AuthorityKey) -> Resu
     Ok(entry)
 }
 
+impl Means {
+    /// What opens that which is sealed for the person.
+    pub(crate) fn opens(&self) -> (Recipient, SealingKey) {
+        match self {
+            Self::Words(words) => (Recipient::Words, words.sealing()),
+            Self::Guardians { secret, .. } => (Recipient::Guardians, secret.sealing()),
+        }
+    }
+}
+
 impl Rotated {
-    /// Makes the vault of the device, with the grants that the helper has sent.
+    /// Makes the vault of the device, with the grants that were found and what else `fill` puts in. It is there when all
+    /// of it is in, the name of the device and the roots of the words too, or not at all.
     pub fn make_vault(
         self,
         grants: &[Vec<u8>],
         dir: &Path,
         unlock: Unlock<'_>,
         device_name: &str,
+        fill: impl FnOnce(&mut Vault) -> Result<()>,
     ) -> Result<Twin> {
         check_name(device_name)?;
-        let (to, sealing) = match &self.means {
-            Means::Words(words) => (Recipient::Words, words.sealing()),
-            Means::Guardians { secret, .. } => (Recipient::Guardians, secret.sealing()),
-        };
+        let (to, sealing) = self.means.opens();
+        let now = SystemClock.now();
         let comeback = Comeback {
             device: &self.keys,
             identity: &self.log,
             grants,
             opens: Some((to, &sealing)),
             later: self.later,
-            now: SystemClock.now(),
+            now,
         };
-        let vault = Vault::create_recovered(dir, unlock, comeback, &mut rng(), |_, _| Ok(()))?;
-        let twin = Twin::new(vault);
-        if twin.is_admin() {
-            twin.set_device_name(device_name)?;
-            if let Means::Words(words) = &self.means {
-                twin.keep_roots(words)?;
+        let words = match &self.means {
+            Means::Words(words) => Some(words),
+            Means::Guardians { .. } => None,
+        };
+        let vault = Vault::create_recovered(dir, unlock, comeback, &mut rng(), |vault, rng| {
+            fill(vault)?;
+            let me = vault.device_keys().id();
+            if vault.identity().device(&me).is_none() {
+                // It waits for its guardians' day, and may write nothing before.
+                return Ok(());
             }
-            twin.note(What::Recovered)?;
-        }
-        Ok(twin)
+            let mut kept = match words {
+                Some(words) => roots::of_rotation(vault.identity(), words)?,
+                None => Vec::new(),
+            };
+            kept.push(activity::change(now, What::Recovered));
+            vault.commit(now, rng, &SpaceName::keys(), kept)?;
+            let named = vec![twin::device_named(&me, device_name)];
+            vault.commit(now, rng, &SpaceName::members(), named)?;
+            Ok::<(), Error>(())
+        })?;
+        Ok(Twin::new(vault))
     }
 }
