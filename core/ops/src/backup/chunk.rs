@@ -78,10 +78,6 @@ impl Opener {
 }
 
 fn aad(header: &[u8; 32], index: u64, last: bool) -> [u8; 32] {
-    let fields = [
-        header.as_slice(),
-        &index.to_be_bytes(),
-        &[u8::from(last)],
-    ];
+    let fields = [header.as_slice(), &index.to_be_bytes(), &[u8::from(last)]];
     context::BACKUP_AAD.hash(fields)
 }

@@ -137,7 +137,8 @@ impl Container {
         prelude: &[u8; PRELUDE_LEN],
         bytes: &[u8],
     ) -> Result<Piece<'a>, BackupError> {
-        const DAMAGED: BackupError = BackupError::Damaged(PRELUDE_LEN as u64);
+        // Or its length, which comes before it.
+        const DAMAGED: BackupError = BackupError::Damaged(MAGIC.len() as u64);
         let (header, check) = bytes.split_last_chunk::<HASH_LEN>().ok_or(DAMAGED)?;
         let place = Place::after_header(prelude, header);
         if *check != place.check {

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use twin_identity::entry::Entry;
 use twin_identity::log::{IdentityLog, LogError};
 
+use super::BackupError;
 use super::header::FileId;
 use super::item::{Item, Ops};
 use super::manifest::{LogRow, Manifest, Stand, heights};
-use super::BackupError;
 use crate::chain::{Head, verify_run};
 use crate::grant::{Grant, GrantId};
 use crate::op::{LogId, Op, Origin};
@@ -151,7 +151,9 @@ fn take_entry(log: &mut IdentityLog, bytes: &[u8]) -> Result<(), BackupError> {
     match log.insert(entry) {
         Ok(_) => Ok(()),
         Err(LogError::Limit) => Err(BackupError::Content("too many entries")),
-        Err(_) => Err(BackupError::Content("an entry does not fit the identity log")),
+        Err(_) => Err(BackupError::Content(
+            "an entry does not fit the identity log",
+        )),
     }
 }
 
@@ -185,14 +187,17 @@ fn take_ops(
     log: &IdentityLog,
     ops: &Ops,
 ) -> Result<(), BackupError> {
-    const WRONG: BackupError = BackupError::Content("operations are missing, forged or not promised");
+    const WRONG: BackupError =
+        BackupError::Content("operations are missing, forged or not promised");
     let id = ops.origin.log_id(log.twin());
     let (_, promised) = promised.get(&id).ok_or(WRONG)?;
     let run = ops.run.iter().map(|bytes| Op::from_bytes(bytes));
     let run = run.collect::<Result<Vec<Op>, _>>().map_err(|_| WRONG)?;
     let before = reached.get(&id).copied();
     let head = verify_run(log.twin(), &ops.origin, before, &run).map_err(|_| WRONG)?;
-    let head = head.filter(|head| head.height <= promised.height).ok_or(WRONG)?;
+    let head = head
+        .filter(|head| head.height <= promised.height)
+        .ok_or(WRONG)?;
     reached.insert(id, head);
     Ok(())
 }

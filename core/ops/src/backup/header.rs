@@ -74,13 +74,20 @@ pub struct Header {
 /// To whom a backup is sealed: the words, guardians who are to hold the data too, and every device that may take part
 /// at `now`, `me` among them.
 pub fn recipients(log: &IdentityLog, now: u64, me: &DevicePublic) -> Vec<SealingPublic> {
-    let guardians = log.guardians().and_then(|guardians| guardians.sealing.clone());
+    let guardians = log
+        .guardians()
+        .and_then(|guardians| guardians.sealing.clone());
     let active = log.devices().values();
     let active = active.filter(|device| device.is_active(now) && device.public.id != me.id);
     let others = active.map(|device| device.public.sealing.clone());
     let words = log.recovery().cloned();
     let own = std::iter::once(me.sealing.clone());
-    words.into_iter().chain(guardians).chain(own).chain(others).collect()
+    words
+        .into_iter()
+        .chain(guardians)
+        .chain(own)
+        .chain(others)
+        .collect()
 }
 
 impl Header {
@@ -93,13 +100,21 @@ impl Header {
         let file = key.id();
         let mut wraps = Vec::new();
         for recipient in recipients {
-            wraps.push(recipient.seal(INFO, file.as_bytes(), key.0.expose(), rng)?.into());
+            wraps.push(
+                recipient
+                    .seal(INFO, file.as_bytes(), key.0.expose(), rng)?
+                    .into(),
+            );
         }
         while wraps.len() % STEP != 0 {
             // To nobody: what cannot be opened cannot be told from it.
             let nobody = SealingKey::random(rng).public()?;
             let nothing = Secret::<KEY_LEN>::random(rng);
-            wraps.push(nobody.seal(INFO, file.as_bytes(), nothing.expose(), rng)?.into());
+            wraps.push(
+                nobody
+                    .seal(INFO, file.as_bytes(), nothing.expose(), rng)?
+                    .into(),
+            );
         }
         if wraps.len() > MAX_WRAPS {
             return Err(BackupError::Content("too many devices"));

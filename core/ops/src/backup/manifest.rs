@@ -186,7 +186,8 @@ impl Manifest {
     /// The identity log that it begins with: of that twin, and empty.
     pub(super) fn log(&self) -> Result<IdentityLog, BackupError> {
         let genesis = Genesis::from_bytes(&self.body.stand.genesis);
-        let genesis = genesis.map_err(|_| BackupError::Content("the genesis is not in its format"))?;
+        let genesis =
+            genesis.map_err(|_| BackupError::Content("the genesis is not in its format"))?;
         Ok(IdentityLog::new(genesis))
     }
 

@@ -42,9 +42,7 @@ pub enum BackupError {
     )]
     Cut(u64),
     /// What stands there is not what was written.
-    #[error(
-        "the export is damaged near byte {0}: copy it anew from where it came, or use another"
-    )]
+    #[error("the export is damaged near byte {0}: copy it anew from where it came, or use another")]
     Damaged(u64),
     /// It goes on after its end.
     #[error("the export has something after its end, at byte {0}: copy it anew, or use another")]

@@ -90,7 +90,11 @@ impl Sample {
                 height: self.head.height,
                 link: self.head.link,
             }]),
-            Item::Entries(entries.map(|entry| entry.to_bytes().to_vec().into()).collect()),
+            Item::Entries(
+                entries
+                    .map(|entry| entry.to_bytes().to_vec().into())
+                    .collect(),
+            ),
             Item::Ops(self.ops.clone()),
         ]
     }
@@ -128,15 +132,11 @@ fn each_chunk(
         let len = container.wanted().min(bytes.len());
         let (next, rest) = bytes.split_at(len);
         bytes = rest;
-        // The place after a chunk is known once it is taken.
-        let mut taken = Container::default();
-        std::mem::swap(&mut taken, &mut container);
-        match taken.take(next)? {
-            Piece::Chunk(chunk) => show(&taken, chunk)?,
+        match container.take(next)? {
+            Piece::Chunk(chunk) => show(&container, chunk)?,
             Piece::End => return Ok(()),
             Piece::Frame | Piece::Header(_) => {}
         }
-        container = taken;
     }
 }
 
@@ -167,7 +167,11 @@ fn every_cut_and_every_flipped_byte_is_noticed_without_a_key() {
     let whole = sample().file(&key);
     assert_eq!(check(&whole), Ok(()));
     for len in 0..whole.len() {
-        assert_eq!(check(&whole[..len]), Err(BackupError::Cut(len as u64)), "{len}");
+        assert_eq!(
+            check(&whole[..len]),
+            Err(BackupError::Cut(len as u64)),
+            "{len}"
+        );
     }
     let mut altered = whole.clone();
     for at in 0..whole.len() {
@@ -185,7 +189,10 @@ fn every_cut_and_every_flipped_byte_is_noticed_without_a_key() {
         altered[at] = whole[at];
     }
     altered.push(0);
-    assert_eq!(check(&altered), Err(BackupError::TooLong(whole.len() as u64)));
+    assert_eq!(
+        check(&altered),
+        Err(BackupError::TooLong(whole.len() as u64))
+    );
 }
 
 #[test]
@@ -205,7 +212,10 @@ fn what_only_keys_can_tell_is_told_with_them() {
     let whole = file(&header, &key, &parts);
     let opened = open(&whole, &key).unwrap();
     assert_eq!(opened[..2], parts[..2]);
-    assert_eq!((&opened[2][..10], opened[2].len()), (&parts[2][..], CHUNK_LEN));
+    assert_eq!(
+        (&opened[2][..10], opened[2].len()),
+        (&parts[2][..], CHUNK_LEN)
+    );
     assert!(opened[2][10..].iter().all(|byte| *byte == 0));
 
     // Somebody without the key can make every check anew.
@@ -226,10 +236,20 @@ fn what_only_keys_can_tell_is_told_with_them() {
     assert_eq!(forge(&header, &[0, 1, 2]), whole);
     let other = sample.header(&key).begin().0;
     assert_eq!(other, header.begin().0, "made of the same dice");
-    for order in [&[0, 1][..], &[0, 2], &[1, 0, 2], &[0, 0, 1, 2], &[2], &[0, 1, 2, 2]] {
+    for order in [
+        &[0, 1][..],
+        &[0, 2],
+        &[1, 0, 2],
+        &[0, 0, 1, 2],
+        &[2],
+        &[0, 1, 2, 2],
+    ] {
         let forged = forge(&header, order);
         assert_eq!(check(&forged), Ok(()));
-        assert!(matches!(open(&forged, &key), Err(BackupError::Damaged(_))), "{order:?}");
+        assert!(
+            matches!(open(&forged, &key), Err(BackupError::Damaged(_))),
+            "{order:?}"
+        );
     }
     // Nor can who may open it be changed.
     let to = [sample.device.public().sealing.clone()];
@@ -245,7 +265,11 @@ fn what_only_keys_can_tell_is_told_with_them() {
 fn who_goes_on_with_a_file_seals_no_two_things_alike() {
     let key = FileKey::random(&mut rng(9));
     let (_, place) = sample().header(&key).begin();
-    let seal = |content: &[u8]| Sealer::new(&key, place).seal(content, true, &mut rng(1)).unwrap();
+    let seal = |content: &[u8]| {
+        Sealer::new(&key, place)
+            .seal(content, true, &mut rng(1))
+            .unwrap()
+    };
     // The generator is stuck, the place the same.
     let (one, two) = (seal(b"one"), seal(b"two"));
     assert_ne!(one[1..25], two[1..25], "nonces");
@@ -253,7 +277,12 @@ fn who_goes_on_with_a_file_seals_no_two_things_alike() {
 
 #[test]
 fn each_recipient_opens_it_and_nobody_is_named() {
-    let Sample { words, mut log, device, .. } = sample();
+    let Sample {
+        words,
+        mut log,
+        device,
+        ..
+    } = sample();
     let laptop = DeviceKeys::random(&mut rng(20)).unwrap();
     let statement = laptop.statement(log.twin(), Role::Member);
     let body = twin_identity::body::Body::AddDevice(Box::new(statement));
@@ -276,7 +305,10 @@ fn each_recipient_opens_it_and_nobody_is_named() {
     let alone = Header::seal(&key, &to[..1], &mut rng(3)).unwrap();
     assert_eq!(alone.begin().0.len(), bytes.len());
     assert_eq!(place.at(), bytes.len() as u64);
-    for id in [log.twin().as_bytes()[1..].to_vec(), device.id().as_bytes().to_vec()] {
+    for id in [
+        log.twin().as_bytes()[1..].to_vec(),
+        device.id().as_bytes().to_vec(),
+    ] {
         assert!(!bytes.windows(id.len()).any(|window| window == id));
     }
     let many = vec![to[0].clone(); MAX_WRAPS];
@@ -307,7 +339,10 @@ fn items_come_whole_over_the_borders_of_chunks() {
     after.push(&[0, 0, 0, 0, 0, 1]);
     assert!(after.next().is_err(), "after the end");
     long.push(&[9, 0, 0x20, 0, 0]);
-    assert_eq!(long.next(), Err(BackupError::Content("an item is too long")));
+    assert_eq!(
+        long.next(),
+        Err(BackupError::Content("an item is too long"))
+    );
 }
 
 #[test]
@@ -322,7 +357,10 @@ fn items_of_a_later_version_are_counted_and_passed_over() {
     all.insert(1, Item::Unknown(6));
     all.push(Item::Unknown(200));
     assert_eq!(read(&all, &key).unwrap().unknown, 2);
-    assert!(read(&[Item::Unknown(6)], &key).is_err(), "the manifest comes first");
+    assert!(
+        read(&[Item::Unknown(6)], &key).is_err(),
+        "the manifest comes first"
+    );
 }
 
 #[test]
@@ -332,7 +370,10 @@ fn what_is_in_it_is_what_its_maker_has_signed() {
     let items = sample.items(&key);
     let contents = read(&items, &key).unwrap();
     assert_eq!(contents.ops(), 3);
-    assert_eq!(contents.logs[&sample.log_id()], (sample.ops.origin, sample.head));
+    assert_eq!(
+        contents.logs[&sample.log_id()],
+        (sample.ops.origin, sample.head)
+    );
     assert_eq!(contents.log.entries(), sample.log.entries());
     assert_eq!(contents.manifest.made(), 5);
 
@@ -368,7 +409,10 @@ fn what_is_in_it_is_what_its_maker_has_signed() {
     let mut others = items.clone();
     others[0] = Item::Manifest(forged);
     let said = read(&others, &key).err();
-    assert_eq!(said, Some(BackupError::Content("no device of the twin has signed it")));
+    assert_eq!(
+        said,
+        Some(BackupError::Content("no device of the twin has signed it"))
+    );
 }
 
 proptest! {
