@@ -43,7 +43,7 @@ mod unlock;
 mod upkeep;
 
 pub use activity::{Activity, What};
-pub use backup::{Complete, Contained, Progress, Scope, Sealed, Restored, TakenIn};
+pub use backup::{Complete, Contained, Progress, Restored, Scope, Sealed, TakenIn};
 pub use devices::{DeviceInfo, DeviceState, GuardiansInfo, PendingRotation, SetAside, Standing};
 pub use error::{Error, Result};
 pub use export::{Exported, RECORDS};

@@ -38,9 +38,7 @@ pub(crate) fn of_rotation(log: &IdentityLog, words: &RecoverySecret) -> Result<V
     // Where no older roots were sealed to these words, they know none: entry 1 has none, and guardians know none.
     let mut next = log.generation();
     if let Some(sealed) = sealed {
-        let older = words
-            .sealing()
-            .open(INFO, log.twin().as_bytes(), sealed)?;
+        let older = words.sealing().open(INFO, log.twin().as_bytes(), sealed)?;
         next = 0;
         for root in older.chunks_exact(LEN) {
             let root = Secret::<LEN>::from_slice(root).ok_or(VaultError::Damaged("the roots"))?;

@@ -46,7 +46,8 @@ impl<'a> Progress<'a> {
                 return;
             }
             self.tenths = tenths;
-            self.cx.event(json!({"event": "progress", "done": done, "total": total}));
+            self.cx
+                .event(json!({"event": "progress", "done": done, "total": total}));
             self.cx.say(format!("{} %  {}", tenths * 10, self.what));
         }
     }

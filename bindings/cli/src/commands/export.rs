@@ -38,7 +38,9 @@ pub fn export(cx: &Context, options: &Export) -> Result<()> {
         sealed.operations, sealed.bytes
     ));
     cx.say(match &options.space {
-        Some(name) => format!("It holds the space {name} only, and so does not bring your twin back."),
+        Some(name) => {
+            format!("It holds the space {name} only, and so does not bring your twin back.")
+        }
         None => format!("If everything is lost: twin recover --backup {file}"),
     });
     Ok(())

@@ -7,9 +7,7 @@ use std::io::{Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use twin_identity::device::DeviceKeys;
-use twin_ops::backup::{
-    BackupError, CHUNK_LEN, FileKey, Items, Opener, Piece, Place, Reading,
-};
+use twin_ops::backup::{BackupError, CHUNK_LEN, FileKey, Items, Opener, Piece, Place, Reading};
 use zeroize::Zeroizing;
 
 use super::source::{Source, key_of_device};
@@ -140,7 +138,9 @@ impl Kept {
         }
         let mut begun = Zeroizing::new(Vec::new());
         if let Some((first, content)) = open.front() {
-            let len = items.taken().saturating_sub(first.chunks() * CHUNK_LEN as u64);
+            let len = items
+                .taken()
+                .saturating_sub(first.chunks() * CHUNK_LEN as u64);
             let len = usize::try_from(len).unwrap_or(CHUNK_LEN);
             begun.extend_from_slice(content.get(..len).unwrap_or_default());
             place = *first;

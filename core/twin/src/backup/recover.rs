@@ -61,10 +61,11 @@ impl Twin {
         }
         let contained = Contained::of(&contents);
         let lines = lines(&contents);
-        let Contents { log, mut grants, .. } = contents;
-        grants.retain(|grant| {
-            Grant::from_bytes(grant).is_ok_and(|grant| grant.verify(&log).is_ok())
-        });
+        let Contents {
+            log, mut grants, ..
+        } = contents;
+        grants
+            .retain(|grant| Grant::from_bytes(grant).is_ok_and(|grant| grant.verify(&log).is_ok()));
         let keys = DeviceKeys::random(&mut rng())?;
         let rotated = come_in(Material { keys, log, lines }, None, means)?;
 
@@ -76,7 +77,9 @@ impl Twin {
         let mut taken = TakenIn::default();
         let mut second = |done, total| progress(total + done, 2 * total);
         let twin = rotated.make_vault(&grants, dir, unlock, device_name, |vault| {
-            source.each_item(&key, &mut second, |item| take_item(vault, now, item, &mut taken))?;
+            source.each_item(&key, &mut second, |item| {
+                take_item(vault, now, item, &mut taken)
+            })?;
             // What was granted by those who are out is given anew, now that it is known what is in use.
             vault.tend(now, &mut rng())?;
             Ok(())

@@ -7,8 +7,8 @@ use std::ops::Range;
 use std::path::Path;
 
 use twin_ops::backup::{
-    ByteVec, CHUNK_LEN, FileKey, Header, Item, LogRow, Manifest, Ops, Place, Reading, Sealer, Stand,
-    heights, recipients,
+    ByteVec, CHUNK_LEN, FileKey, Header, Item, LogRow, Manifest, Ops, Place, Reading, Sealer,
+    Stand, heights, recipients,
 };
 use twin_ops::chain::Head;
 use twin_ops::grant::Grant;
@@ -86,7 +86,11 @@ impl Twin {
 
     fn plan(&self, scope: &Scope) -> Result<Plan> {
         let mut vault = self.vault();
-        if vault.identity().role_once(&vault.device_keys().id()).is_none() {
+        if vault
+            .identity()
+            .role_once(&vault.device_keys().id())
+            .is_none()
+        {
             // Guardians have spoken for it, and have to be waited for; nobody would believe what it signs.
             return Err(Error::NotYet);
         }
@@ -144,7 +148,10 @@ impl Twin {
         let mut entries: Vec<_> = {
             let vault = self.vault();
             let entries = vault.identity().entries().values();
-            { entries }.filter(|entry| !is_written(&entry.id)).cloned().collect()
+            { entries }
+                .filter(|entry| !is_written(&entry.id))
+                .cloned()
+                .collect()
         };
         // After all that it builds on.
         entries.sort_by_key(|entry| entry.place.seq);
@@ -228,8 +235,13 @@ impl Plan {
         let promised = reading.promised();
         let table = heights(promised.iter().map(|(log, (_, head))| (log, head)));
         let counts = |log: &LogId, head: &Head, logs: &Logs| {
-            let enough = logs.get(log).is_some_and(|(_, now)| now.height >= head.height);
-            enough && vault.link_at(log, head.height).is_ok_and(|link| link == Some(head.link))
+            let enough = logs
+                .get(log)
+                .is_some_and(|(_, now)| now.height >= head.height);
+            enough
+                && vault
+                    .link_at(log, head.height)
+                    .is_ok_and(|link| link == Some(head.link))
         };
         *manifest.signer() == vault.device_keys().id()
             && manifest.verify(vault.identity()).is_ok()

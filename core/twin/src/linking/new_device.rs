@@ -168,7 +168,8 @@ impl Invitation {
         check_name(device_name)?;
         let helper = *self.joining.phone();
         let rotated = self.link.material(self.joining).await;
-        let rotated = rotated.and_then(|material| recovery::come_in(material, Some(&helper), means));
+        let rotated =
+            rotated.and_then(|material| recovery::come_in(material, Some(&helper), means));
         let (mut link, rotated) = self.link.or_give_up(rotated).await?;
         // First the helper: should this machine fail now, the words can do it all again.
         link.send(&recovering::rotation(&rotated.entry)).await?;
