@@ -46,7 +46,7 @@ pub struct Args {
 pub enum Command {
     /// Make a new twin, with this device as its first
     Create(Create),
-    /// Get the twin back on this empty machine: by the 24 words, or by guardians
+    /// Get the twin back on this empty machine, with a device's help or from a backup: by the 24 words, or by guardians
     Recover(Recover),
     /// The words and the guardians, and helping a new device
     #[command(subcommand, disable_help_subcommand = true)]

@@ -19,11 +19,13 @@
 //! - [`LoginRequest`]: signing in to a site; [`Activity`]: what has happened
 //! - [`Scope`], [`Contained`], [`Restored`]: one sealed file with everything, and the twin that comes back from it
 //! - [`Exported`], [`Imported`]: taking everything along in the clear, and taking it in; [`json`]: values as JSON
+//! - `comeback`: a device that comes into its twin by a rotation of its own
 //! - `upkeep`: whether anything in the vault is damaged
 //! - `roots`: what grows from the recovery words; [`platform`]: time and randomness
 
 mod activity;
 mod backup;
+mod comeback;
 mod devices;
 mod error;
 mod export;

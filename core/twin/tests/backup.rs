@@ -485,7 +485,8 @@ fn a_forged_file_brings_nothing_back() {
     let rng = &mut rand_core::UnwrapErr(getrandom::SysRng);
     let key = FileKey::random(rng);
     let words = vault.identity().recovery().unwrap().clone();
-    let header = Header::seal(&key, &[words], rng).unwrap();
+    let device = vault.device_keys().public().sealing.clone();
+    let header = Header::seal(&key, &[words, device], rng).unwrap();
     let stranger = DeviceKeys::random(rng).unwrap();
     let nothing = twin_ops::backup::heights([]);
     let log = vault.identity();
@@ -500,13 +501,21 @@ fn a_forged_file_brings_nothing_back() {
     let mut sealer = Sealer::new(&key, place);
     bytes.extend(sealer.seal(&content, true, rng).unwrap());
     bytes.extend(sealer.trailer());
-    fs::write(scene.path("forged"), bytes).unwrap();
+    fs::write(scene.path("forged"), &bytes).unwrap();
     Twin::check_sealed(&scene.path("forged"), &mut quiet()).unwrap();
     let refused = scene.refuses("forged", Means::Words(secret(1)));
     assert!(
         matches!(refused, Error::Backup(BackupError::Content(_))),
         "{refused:?}"
     );
+    // Nor is it gone on with.
+    fs::write(scene.path("next.unfinished"), &bytes).unwrap();
+    assert_eq!(scene.export("next").unwrap().kept, 0);
+    let next = scene.path("next");
+    scene
+        .twin
+        .look_into_sealed(&next, None, &mut quiet())
+        .unwrap();
 }
 
 #[test]

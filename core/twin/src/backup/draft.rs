@@ -60,7 +60,12 @@ impl Draft {
             return Err(Error::ExportExists);
         }
         #[cfg(unix)]
-        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        if let Err(error) =
+            file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        {
+            // Memory sticks know no permissions. What is in the file is sealed all the same.
+            log::info!("the permissions of an export cannot be set here: {error}");
+        }
         Ok(Self {
             file,
             path,
@@ -89,6 +94,9 @@ impl Draft {
     /// Gives the export its name, once all of it is on the disk.
     pub fn finish(self) -> Result<()> {
         self.file.sync_all()?;
+        if self.target.try_exists()? {
+            return Err(Error::ExportExists);
+        }
         fs::rename(&self.path, &self.target)?;
         #[cfg(unix)]
         {

@@ -2,6 +2,7 @@
 //! twin that comes back from it. `core/docs/backup.md` says what they promise; the format is in [`twin_ops::backup`].
 
 mod draft;
+mod output;
 mod read;
 mod recover;
 mod source;

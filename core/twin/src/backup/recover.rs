@@ -14,9 +14,10 @@ use twin_vault::{Unlock, Vault, VaultError};
 use super::read::{TakenIn, take_ops};
 use super::source::{Source, key_of_means};
 use super::{Contained, Progress};
+use crate::comeback::come_in;
 use crate::error::{Error, Result};
 use crate::platform::{Clock, SystemClock, rng};
-use crate::recovery::{Means, come_in};
+use crate::recovery::Means;
 use crate::twin::{Twin, check_name};
 
 /// A twin that has come back from a sealed export.
