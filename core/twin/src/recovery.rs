@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use twin_identity::body::{Guardians, MAX_DELAY_DAYS};
+use twin_identity::entry::Entry;
 use twin_identity::guardian::{GuardianSecret, Share};
 use twin_identity::id::DeviceId;
 use twin_identity::log::IdentityLog;

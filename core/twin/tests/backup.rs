@@ -495,7 +495,7 @@ fn a_forged_file_brings_nothing_back() {
     let entries = entries
         .map(|entry| entry.to_bytes().to_vec().into())
         .collect();
-    let items = [Item::Manifest(manifest), Item::Entries(entries)];
+    let items = [Item::Manifest(Box::new(manifest)), Item::Entries(entries)];
     let content: Vec<u8> = items.iter().flat_map(Item::to_bytes).collect();
     let (mut bytes, place) = header.begin();
     let mut sealer = Sealer::new(&key, place);

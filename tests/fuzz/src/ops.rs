@@ -128,7 +128,7 @@ fn backup_content() -> Vec<u8> {
     let manifest = Manifest::sign(file_key().id(), 0, None, log, heights, device);
     let entries = log.entries().values();
     let items = [
-        Item::Manifest(manifest),
+        Item::Manifest(Box::new(manifest)),
         Item::Logs(vec![LogRow {
             origin,
             height,
@@ -198,7 +198,7 @@ pub fn backup_items(bytes: &[u8]) -> bool {
     let mut items = Items::default();
     let mut reading = Reading::new(file_key().id());
     items.push(bytes);
-    while let Ok(Some(item)) = items.next() {
+    while let Ok(Some(item)) = items.take() {
         if reading.take(&item).is_err() {
             return false;
         }

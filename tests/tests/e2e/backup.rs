@@ -50,8 +50,8 @@ fn everything_comes_back_from_a_file_and_the_words() {
     // Whoever finds it learns nothing.
     let bytes = fs::read(&file).unwrap();
     let devices = phone.run(["device", "list", "--json"]).json();
-    let ids = devices.as_array().unwrap().iter().chain([&devices[0]]);
-    let ids = ids.map(|device| device["id"].as_str().unwrap().to_owned());
+    let ids = devices.as_array().unwrap().iter();
+    let ids = ids.map(|device| device["device"].as_str().unwrap().to_owned());
     let text = |id: &str| id.as_bytes().to_vec();
     let raw = |hex: &str| -> Vec<u8> {
         let digits = hex.as_bytes().chunks_exact(2);

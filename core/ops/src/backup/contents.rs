@@ -84,7 +84,7 @@ impl Reading {
                 if *manifest.file() != self.file {
                     return Err(BackupError::Content("the manifest is of another file"));
                 }
-                *begun = Some((manifest.clone(), manifest.log()?));
+                *begun = Some((Manifest::clone(manifest), manifest.log()?));
                 Ok(())
             }
             (Item::Unknown(_), Some(_)) => {

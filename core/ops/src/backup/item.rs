@@ -28,7 +28,7 @@ const HEAD_LEN: usize = 5;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
     /// The first one: what a device has signed of the backup.
-    Manifest(Manifest),
+    Manifest(Box<Manifest>),
     /// How far logs go that are in it, sorted by log.
     Logs(Vec<LogRow>),
     /// Signed entries of the identity log, each after those that it builds on.
@@ -81,7 +81,7 @@ impl Item {
             cbor::decode(content, MAX_ITEM_LEN).map_err(|_| MALFORMED)
         }
         Ok(match number {
-            MANIFEST => Self::Manifest(Manifest::from_bytes(content)?),
+            MANIFEST => Self::Manifest(Box::new(Manifest::from_bytes(content)?)),
             LOGS => Self::Logs(decode(content)?),
             ENTRIES => Self::Entries(decode(content)?),
             GRANTS => Self::Grants(decode(content)?),
@@ -106,7 +106,7 @@ impl Items {
     }
 
     /// The next item that is there whole; `None` if more has to be pushed first, or there are no more.
-    pub fn next(&mut self) -> Result<Option<Item>, BackupError> {
+    pub fn take(&mut self) -> Result<Option<Item>, BackupError> {
         if !self.ended && self.buffer.len() >= HEAD_LEN && self.buffer.first() == Some(&END) {
             self.ended = true;
         }

@@ -119,7 +119,7 @@ impl Kept {
         // Chunks that hold more than whole items.
         let mut open: VecDeque<(Place, Zeroizing<Vec<u8>>)> = VecDeque::new();
         loop {
-            let content = match source.next() {
+            let content = match source.piece() {
                 // If it was broken off after the last chunk, that one is made anew.
                 Ok(Piece::Chunk(chunk)) if !chunk.last => opener.open(&chunk),
                 Ok(Piece::Frame | Piece::Header(_)) => continue,
@@ -129,7 +129,7 @@ impl Kept {
             let Ok(content) = content else { break };
             items.push(&content);
             loop {
-                match items.next() {
+                match items.take() {
                     Ok(Some(item)) if reading.take(&item).is_ok() => {}
                     Ok(None) => break,
                     // It was sealed for us, and yet not made by us.

@@ -53,7 +53,7 @@ impl Twin {
     /// [`twin_ops::backup::BackupError`] says what is wrong with the file, and where.
     pub fn check_sealed(file: &Path, progress: Progress<'_>) -> Result<Complete> {
         let mut source = Source::open(file)?;
-        while !matches!(source.next()?, Piece::End) {
+        while !matches!(source.piece()?, Piece::End) {
             let (done, total) = source.progress();
             progress(done, total);
         }

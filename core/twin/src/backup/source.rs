@@ -38,7 +38,7 @@ impl Source {
     }
 
     /// The next piece, which is as it was written.
-    pub fn next(&mut self) -> Result<Piece<'_>> {
+    pub fn piece(&mut self) -> Result<Piece<'_>> {
         self.bytes.clear();
         let wanted = self.container.wanted() as u64;
         let mut next = self.file.by_ref().take(wanted);
@@ -49,7 +49,7 @@ impl Source {
     /// Reads up to the header.
     pub fn header(&mut self) -> Result<Header> {
         loop {
-            match self.next()? {
+            match self.piece()? {
                 Piece::Header(header) => return Ok(header),
                 Piece::Frame => {}
                 Piece::Chunk(_) | Piece::End => return Err(BackupError::Foreign.into()),
@@ -78,11 +78,11 @@ impl Source {
         let opener = Opener::new(key, &place);
         let mut items = Items::default();
         loop {
-            match self.next()? {
+            match self.piece()? {
                 Piece::Chunk(chunk) => {
                     items.push(&opener.open(&chunk)?);
                     let last = chunk.last;
-                    while let Some(item) = items.next()? {
+                    while let Some(item) = items.take()? {
                         show(item)?;
                     }
                     if items.is_over() != last {

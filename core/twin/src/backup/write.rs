@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use twin_ops::backup::{
-    ByteVec, CHUNK_LEN, FileKey, Header, Item, LogRow, Manifest, Ops, Place, Reading, Sealer,
-    Stand, heights, recipients,
+    ByteVec, FileKey, Header, Item, LogRow, Manifest, Ops, Reading, Stand, heights, recipients,
 };
 use twin_ops::chain::Head;
 use twin_ops::grant::Grant;
@@ -125,7 +124,7 @@ impl Twin {
         });
         let rows: Vec<LogRow> = rows.collect();
         let tables = rows.chunks(ROWS).map(|rows| Item::Logs(rows.to_vec()));
-        let items = std::iter::once(Item::Manifest(manifest)).chain(tables);
+        let items = std::iter::once(Item::Manifest(Box::new(manifest))).chain(tables);
 
         let mut output = Output::begin(draft, &header, &key)?;
         let mut reading = Reading::new(*header.file());

@@ -18,7 +18,7 @@ fn items_come_whole_over_the_borders_of_chunks() {
         let (mut items, mut found) = (Items::default(), Vec::new());
         for piece in all.chunks(step).chain([[0; 5].as_slice()]) {
             items.push(piece);
-            while let Some(item) = items.next().unwrap() {
+            while let Some(item) = items.take().unwrap() {
                 found.push(item);
             }
         }
@@ -28,10 +28,10 @@ fn items_come_whole_over_the_borders_of_chunks() {
     }
     let (mut after, mut long) = (Items::default(), Items::default());
     after.push(&[0, 0, 0, 0, 0, 1]);
-    assert!(after.next().is_err(), "after the end");
+    assert!(after.take().is_err(), "after the end");
     long.push(&[9, 0, 0x20, 0, 0]);
     assert_eq!(
-        long.next(),
+        long.take(),
         Err(BackupError::Content("an item is too long"))
     );
 }
@@ -42,8 +42,8 @@ fn items_of_a_later_version_are_counted_and_passed_over() {
     let key = FileKey::random(&mut rng(9));
     let mut items = Items::default();
     items.push(&[6, 0, 0, 0, 3, 0xff, 0xff, 0xff, 200, 0, 0, 0, 0]);
-    assert_eq!(items.next(), Ok(Some(Item::Unknown(6))));
-    assert_eq!(items.next(), Ok(Some(Item::Unknown(200))));
+    assert_eq!(items.take(), Ok(Some(Item::Unknown(6))));
+    assert_eq!(items.take(), Ok(Some(Item::Unknown(200))));
     let mut all = sample.items(&key);
     all.insert(1, Item::Unknown(6));
     all.push(Item::Unknown(200));
@@ -98,7 +98,7 @@ fn what_is_in_it_is_what_its_maker_has_signed() {
     let heights = heights([(&sample.log_id(), &sample.head)]);
     let forged = Manifest::sign(key.id(), 5, None, &sample.log, heights, &stranger);
     let mut others = items.clone();
-    others[0] = Item::Manifest(forged);
+    others[0] = Item::Manifest(Box::new(forged));
     let said = read(&others, &key).err();
     assert_eq!(
         said,

@@ -86,7 +86,7 @@ impl Sample {
     fn items(&self, key: &FileKey) -> Vec<Item> {
         let entries = self.log.entries().values();
         vec![
-            Item::Manifest(self.manifest(key)),
+            Item::Manifest(Box::new(self.manifest(key))),
             Item::Logs(vec![LogRow {
                 origin: self.ops.origin,
                 height: self.head.height,
@@ -288,13 +288,14 @@ fn each_recipient_opens_it_and_nobody_is_named() {
     let to = recipients(&log, 0, device.public());
     assert_eq!(to.len(), 3, "words, phone, laptop");
     let header = Header::seal(&key, &to, &mut rng(3)).unwrap();
-    let by_words = words.sealing();
-    let by = |open: &dyn Fn(&[u8], &[u8], &[u8]) -> _| header.open(open);
-    assert_eq!(by(&|i, a, s| by_words.open(i, a, s)).as_ref(), Some(&key));
-    assert_eq!(by(&|i, a, s| device.open(i, a, s)).as_ref(), Some(&key));
-    assert_eq!(by(&|i, a, s| laptop.open(i, a, s)).as_ref(), Some(&key));
-    let stranger = SealingKey::random(&mut rng(21));
-    assert_eq!(by(&|i, a, s| stranger.open(i, a, s)), None);
+    let key_for = |device: &DeviceKeys| header.open(|i, a, s| device.open(i, a, s));
+    for opens in [&device, &laptop] {
+        assert_eq!(key_for(opens).as_ref(), Some(&key));
+    }
+    assert_eq!(key_for(&DeviceKeys::random(&mut rng(21)).unwrap()), None);
+    let by_words = |words: &SealingKey| header.open(|i, a, s| words.open(i, a, s));
+    assert_eq!(by_words(&words.sealing()).as_ref(), Some(&key));
+    assert_eq!(by_words(&SealingKey::random(&mut rng(21))), None);
 
     let (bytes, place) = header.begin();
     // One device or five: as long, and nothing of them in it.
@@ -327,7 +328,7 @@ proptest! {
         items.push(&[[kind].as_slice(), &len, &bytes].concat());
         items.push(&bytes);
         let mut reading = Reading::new(FileId::from_bytes([0; 32]));
-        while let Ok(Some(item)) = items.next() {
+        while let Ok(Some(item)) = items.take() {
             let _ = reading.take(&item);
         }
     }
