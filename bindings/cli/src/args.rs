@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 mod device;
 mod erase;
 mod records;
+mod export;
 mod recovery;
 mod sites;
 mod slots;
@@ -14,6 +15,7 @@ mod slots;
 pub use device::DeviceCommand;
 pub use erase::Erase;
 pub use records::{HistoryOptions, SchemaOptions};
+pub use export::{Check, Export, Import};
 pub use recovery::{GuardiansCommand, Help, Recover, RecoveryCommand, SetGuardians};
 pub use sites::{Proof, ProofCommand, Sites, SitesCommand};
 pub use slots::{AddSlot, Slots, SlotsCommand};
@@ -48,7 +50,7 @@ pub struct Args {
 pub enum Command {
     /// Make a new twin, with this device as its first
     Create(Create),
-    /// Get the twin back on this empty machine: by the 24 words, or by guardians
+    /// Get the twin back on this empty machine, with a device's help or from a backup: by the 24 words, or by guardians
     Recover(Recover),
     /// The words and the guardians, and helping a new device
     #[command(subcommand, disable_help_subcommand = true)]
@@ -105,13 +107,12 @@ pub enum Command {
     Slots(Slots),
     /// Change the password of this device
     Password,
-    /// Write everything into a new folder, in the clear, to take it along
+    /// Back everything up into one sealed file, or take it along in the clear
     Export(Export),
-    /// Take in records that were exported in the clear
-    Import {
-        /// A file like the records.jsonl of an export: one JSON object a line
-        file: PathBuf,
-    },
+    /// Check that a sealed export is complete and undamaged; needs no password
+    Check(Check),
+    /// Take in what was exported, sealed or in the clear
+    Import(Import),
     /// Look after the file that holds everything on this device
     #[command(subcommand, disable_help_subcommand = true)]
     Vault(VaultCommand),
@@ -119,15 +120,6 @@ pub enum Command {
     Site(twin_site::Options),
     /// Show it all: a phone, a laptop and a site on this machine
     Demo(Demo),
-}
-
-#[derive(clap::Args)]
-pub struct Export {
-    /// The folder to be made
-    pub folder: PathBuf,
-    /// Not encrypted: whoever has the folder can read it
-    #[arg(long, required = true)]
-    pub plain: bool,
 }
 
 #[derive(Subcommand)]

@@ -78,6 +78,8 @@ pub enum CliError {
     TwinId(twin::TwinIdError),
     #[error("{0} does not hold what was seen of a twin: name another file")]
     NoKnown(PathBuf),
+    #[error("this is no sealed export: leave --words out")]
+    NotSealed,
     #[error("damage was found ({damages}); {advice}")]
     DamagedVault { damages: u64, advice: &'static str },
     #[error("the terminal cannot be read or written: {0}")]

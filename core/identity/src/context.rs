@@ -125,6 +125,20 @@ contexts! {
     PERSONA = "persona";
     /// Digest of a replica: identity log digest ‖ grants digest ‖ heights digest.
     SYNC_DIGEST = "sync digest";
+    /// Id of a sealed backup: its file key.
+    BACKUP_FILE = "backup file";
+    /// Key that seals the chunks of a backup: its file key.
+    BACKUP_KEY = "backup key";
+    /// Check of a backup's beginning: prelude ‖ header, CBOR.
+    BACKUP_HEADER = "backup header";
+    /// Check after each chunk of a backup: check before it ‖ whether it is the last (u8) ‖ sealed chunk.
+    BACKUP_CHUNK = "backup chunk";
+    /// Associated data of a backup's chunk: check of the beginning ‖ index (u64, big-endian) ‖ whether it is the last (u8).
+    BACKUP_AAD = "backup aad";
+    /// Check of a whole backup: check after the last chunk ‖ number of chunks (u64, big-endian).
+    BACKUP_END = "backup end";
+    /// Id of a backup's manifest: manifest, CBOR.
+    BACKUP_MANIFEST = "backup manifest";
     /// What both sides sign to prove their device in a session: transcript.
     SESSION = "session";
     /// Key that seals the vault's rows: vault key.

@@ -30,6 +30,8 @@ pub enum Use {
     Session,
     /// A statement of where the identity log stands.
     Head,
+    /// The manifest of a backup.
+    Backup,
 }
 
 impl Use {
@@ -41,6 +43,7 @@ impl Use {
             Self::Grant => "grant",
             Self::Session => "session",
             Self::Head => "head",
+            Self::Backup => "backup",
         }
     }
 }

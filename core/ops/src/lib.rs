@@ -5,7 +5,9 @@
 //! - [`op`], [`chain`]: signed operations and how a run of them is verified
 //! - [`seal`], [`change`], [`value`], [`set`], [`edit`]: the sealed parts of an op and what they say
 //! - [`store`]: what sync asks of a device's store
+//! - [`backup`]: one sealed file with all of it
 
+pub mod backup;
 pub mod chain;
 pub mod change;
 pub mod edit;

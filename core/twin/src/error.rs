@@ -8,6 +8,7 @@ use twin_identity::words::WordsError;
 use twin_login::wallet::LoginError;
 use twin_net::https::HttpsError;
 use twin_net::{FrameError, SessionError};
+use twin_ops::backup::BackupError;
 use twin_ops::space::SpaceNameError;
 use twin_sync::link::LinkError;
 use twin_sync::link::offer::OfferError;
@@ -147,8 +148,43 @@ pub enum Error {
     #[error(transparent)]
     Https(#[from] HttpsError),
     /// Where the export should go there is something already.
-    #[error("there is something of that name already: name a folder that is not there yet")]
+    #[error("there is something of that name already: name a file or folder that is not there yet")]
     ExportExists,
+    /// What is left of an export that was broken off, or is something else, but not this device's.
+    #[error(
+        "beside it there is a file .unfinished that this device has not begun: move it away, or choose another name"
+    )]
+    ExportNotOurs,
+    /// Another program writes the same export.
+    #[error("another program is writing this export: wait for it, or choose another name")]
+    ExportBusy,
+    /// What was to be exported does not count any more.
+    #[error("the twin changed while it was exported: export it again")]
+    ExportChanged,
+    /// This device knows no such space.
+    #[error("there is no space of that name: see which there are")]
+    NoSuchSpace,
+    /// A sealed export cannot be made or read.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    /// Words or shares are not those that a sealed export is for.
+    #[error(
+        "these words or shares do not open the export: it was made before your twin had them, or after they were replaced, or by another twin; use those of the day on which it was made"
+    )]
+    BackupMeans,
+    /// This device is not one of those that a sealed export is for.
+    #[error(
+        "this device cannot open the export: it was not in your twin when it was made, or it is of another twin; your 24 words of that day may open it"
+    )]
+    BackupDevice,
+    /// A sealed export of another twin.
+    #[error("the export is of another twin: nothing was taken in")]
+    BackupTwin,
+    /// A sealed export of one space is to bring a twin back.
+    #[error(
+        "this export holds one space only, and that does not bring a twin back: use one of the whole twin, and take this one in afterwards"
+    )]
+    BackupSpace,
     /// A line of the file to be imported is no record.
     #[error(
         "line {0} is no record: it needs space, collection, id and fields; nothing was imported"

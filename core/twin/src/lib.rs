@@ -17,13 +17,17 @@
 //! - [`Twin`]: create, open, ways to unlock; [`DeviceInfo`]: who is in, comes and goes; [`Space`] and [`Collection`]: records
 //! - [`NewDevice`], [`PendingLink`]: linking; [`Means`]: recovery; [`Online`]: sync with the other devices
 //! - [`LoginRequest`]: signing in to a site; [`Activity`]: what has happened
+//! - [`Scope`], [`Contained`], [`Restored`]: one sealed file with everything, and the twin that comes back from it
 //! - [`Exported`], [`Imported`]: taking everything along in the clear, and taking it in; [`json`]: values as JSON
 //! - `erase`: what is to be gone for good
 //! - `schema`, `history`: what a collection says of its records, and what they were
+//! - `comeback`: a device that comes into its twin by a rotation of its own
 //! - `upkeep`: whether anything in the vault is damaged
 //! - `roots`: what grows from the recovery words; [`platform`]: time and randomness
 
 mod activity;
+mod backup;
+mod comeback;
 mod devices;
 mod erase;
 mod error;
@@ -46,6 +50,7 @@ mod unlock;
 mod upkeep;
 
 pub use activity::{Activity, What};
+pub use backup::{Complete, Contained, Progress, Restored, Scope, Sealed, TakenIn};
 pub use devices::{DeviceInfo, DeviceState, GuardiansInfo, PendingRotation, SetAside, Standing};
 pub use error::{Error, Result};
 pub use export::{Exported, RECORDS};
@@ -70,6 +75,7 @@ pub use twin_identity::words::{RecoverySecret, WORD_COUNT, WordsError, is_word};
 pub use twin_login::Number;
 pub use twin_login::wallet::{Consent, Proof};
 pub use twin_net::{Address, Traffic};
+pub use twin_ops::backup::BackupError;
 pub use twin_ops::change::Kind;
 pub use twin_ops::edit::{Edit, Edits};
 pub use twin_ops::set::Set;

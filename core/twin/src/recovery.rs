@@ -4,9 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use twin_identity::authority::AuthorityKey;
-use twin_identity::body::{Guardians, MAX_DELAY_DAYS, Rotate};
-use twin_identity::device::{DeviceKeys, Role};
+use twin_identity::body::{Guardians, MAX_DELAY_DAYS};
 use twin_identity::entry::Entry;
 use twin_identity::guardian::{GuardianSecret, Share};
 use twin_identity::id::DeviceId;
@@ -14,12 +12,11 @@ use twin_identity::log::IdentityLog;
 use twin_identity::words::RecoverySecret;
 use twin_ops::grant::Recipient;
 use twin_ops::space::SpaceName;
-use twin_sync::link::recovering::Material;
-use twin_vault::{Comeback, Rotation, Unlock, Vault, VaultError, rotate_body};
+use twin_vault::{Rotation, Unlock, VaultError};
 
 use crate::activity::{self, What};
 use crate::error::{Error, Result};
-use crate::platform::{Clock, SystemClock, rng};
+use crate::platform::rng;
 use crate::roots;
 use crate::space::Space;
 use crate::twin::{Twin, check_name};
@@ -53,15 +50,6 @@ pub struct GuardiansPlan {
     pub delay_days: u16,
     /// Whether they can open the data too. That cannot be delayed.
     pub hold_data: bool,
-}
-
-/// A device that has come into its twin by a rotation of its own.
-pub(crate) struct Rotated {
-    pub keys: DeviceKeys,
-    pub log: IdentityLog,
-    pub entry: Entry,
-    later: Vec<twin_identity::body::Removal>,
-    means: Means,
 }
 
 impl Twin {
@@ -221,13 +209,13 @@ impl Twin {
 
     /// Writes down what grows from the words.
     fn keep_roots(&self, words: &RecoverySecret) -> Result<()> {
-        let kept = roots::of_rotation(self, words)?;
+        let kept = roots::of_rotation(self.vault().identity(), words)?;
         Space::new(self.clone(), SpaceName::keys()).commit(kept)
     }
 }
 
 /// Where rotations contradict each other, the person's own words tell which counts: the one that commits to them.
-fn side_with(log: &mut IdentityLog, words: &RecoverySecret) {
+pub(crate) fn side_with(log: &mut IdentityLog, words: &RecoverySecret) {
     if words_index(log, words).is_ok() {
         return;
     }
@@ -246,14 +234,14 @@ fn side_with(log: &mut IdentityLog, words: &RecoverySecret) {
 }
 
 /// Which authority key of these words the next rotation has to reveal.
-fn words_index(log: &IdentityLog, words: &RecoverySecret) -> Result<u32> {
+pub(crate) fn words_index(log: &IdentityLog, words: &RecoverySecret) -> Result<u32> {
     let wanted = log.next_authority();
     let index = (0..MAX_INDEX).find(|index| words.authority(*index).public().hash() == wanted);
     Ok(index.ok_or(VaultError::WrongAuthority)?)
 }
 
 /// A rotation by the same words that changes nothing yet.
-fn unchanged(log: &IdentityLog, words: &RecoverySecret, index: u32) -> Result<Rotation> {
+pub(crate) fn unchanged(log: &IdentityLog, words: &RecoverySecret, index: u32) -> Result<Rotation> {
     Ok(Rotation {
         guardians: log.guardians().cloned(),
         roots: log.current().and_then(|current| current.roots.clone()),
@@ -262,7 +250,7 @@ fn unchanged(log: &IdentityLog, words: &RecoverySecret, index: u32) -> Result<Ro
 }
 
 /// A rotation after which key `index` of these words comes next, and which says nothing else.
-fn rotation_to(words: &RecoverySecret, index: u32) -> Result<Rotation> {
+pub(crate) fn rotation_to(words: &RecoverySecret, index: u32) -> Result<Rotation> {
     Ok(Rotation {
         next: words.authority(index).public().hash(),
         recovery: words.sealing().public()?,
@@ -273,99 +261,4 @@ fn rotation_to(words: &RecoverySecret, index: u32) -> Result<Rotation> {
         new: Vec::new(),
         promoted: BTreeSet::new(),
     })
-}
-
-/// Brings a new device into its twin with what a helper has sent: all admins but the helper go.
-pub(crate) fn come_in(material: Material, helper: &DeviceId, means: Means) -> Result<Rotated> {
-    let Material {
-        keys,
-        mut log,
-        lines,
-    } = material;
-    let (authority, mut rotation) = match &means {
-        Means::Words(words) => {
-            side_with(&mut log, words);
-            let index = words_index(&log, words)?;
-            (words.authority(index), unchanged(&log, words, index)?)
-        }
-        Means::Guardians { secret, new_words } => {
-            let authority = secret.authority();
-            let named = log.guardians().map(|guardians| guardians.authority);
-            if named != Some(authority.public().hash()) {
-                return Err(VaultError::WrongAuthority.into());
-            }
-            (authority, by_guardians(new_words)?)
-        }
-    };
-    let admins = log
-        .devices()
-        .values()
-        .filter(|device| device.role == Role::Admin);
-    let admins = admins.map(|device| device.public.id);
-    rotation.gone = admins.filter(|admin| admin != helper).collect();
-    rotation.new = vec![keys.statement(log.twin(), Role::Admin)];
-    let known = lines
-        .into_iter()
-        .map(|removal| (removal.device, removal.lines))
-        .collect();
-    let (rotate, later) = rotate_body(&log, &authority, rotation, &known);
-    let entry = sign(&mut log, rotate, &authority)?;
-    Ok(Rotated {
-        keys,
-        log,
-        entry,
-        later,
-        means,
-    })
-}
-
-/// Guardians know nothing of what was before: a new generation begins, and there are no guardians until the person
-/// names some again.
-fn by_guardians(new_words: &RecoverySecret) -> Result<Rotation> {
-    Ok(Rotation {
-        new_generation: true,
-        ..rotation_to(new_words, 0)?
-    })
-}
-
-fn sign(log: &mut IdentityLog, rotate: Rotate, authority: &AuthorityKey) -> Result<Entry> {
-    let entry = log.rotate(rotate, authority).map_err(VaultError::from)?;
-    log.insert(entry.clone()).map_err(VaultError::from)?;
-    log.observe(SystemClock.now());
-    Ok(entry)
-}
-
-impl Rotated {
-    /// Makes the vault of the device, with the grants that the helper has sent.
-    pub fn make_vault(
-        self,
-        grants: &[Vec<u8>],
-        dir: &Path,
-        unlock: Unlock<'_>,
-        device_name: &str,
-    ) -> Result<Twin> {
-        check_name(device_name)?;
-        let (to, sealing) = match &self.means {
-            Means::Words(words) => (Recipient::Words, words.sealing()),
-            Means::Guardians { secret, .. } => (Recipient::Guardians, secret.sealing()),
-        };
-        let comeback = Comeback {
-            device: &self.keys,
-            identity: &self.log,
-            grants,
-            opens: Some((to, &sealing)),
-            later: self.later,
-            now: SystemClock.now(),
-        };
-        let vault = Vault::create_recovered(dir, unlock, comeback, &mut rng(), |_, _| Ok(()))?;
-        let twin = Twin::new(vault);
-        if twin.is_admin() {
-            twin.set_device_name(device_name)?;
-            if let Means::Words(words) = &self.means {
-                twin.keep_roots(words)?;
-            }
-            twin.note(What::Recovered)?;
-        }
-        Ok(twin)
-    }
 }

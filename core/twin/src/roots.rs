@@ -1,6 +1,7 @@
 //! The roots that grow from the recovery words and that admins need every day, kept in the keys space: one pseudonym
 //! root for each generation, and the backup root of the newest words.
 
+use twin_identity::log::IdentityLog;
 use twin_identity::pseudonym::PseudonymRoot;
 use twin_identity::seal::SealingPublic;
 use twin_identity::secret::Secret;
@@ -31,17 +32,13 @@ pub(crate) fn of_words(words: &RecoverySecret) -> Vec<WriteChange> {
 
 /// The records that keep the roots of all generations, as far as the words know them: older ones are sealed to the words
 /// in the rotation that counts, the others grow from the words.
-pub(crate) fn of_rotation(twin: &Twin, words: &RecoverySecret) -> Result<Vec<WriteChange>> {
-    let vault = twin.vault();
-    let log = vault.identity();
+pub(crate) fn of_rotation(log: &IdentityLog, words: &RecoverySecret) -> Result<Vec<WriteChange>> {
     let sealed = log.current().and_then(|current| current.roots.as_deref());
     let mut kept: Vec<WriteChange> = Vec::new();
     // Where no older roots were sealed to these words, they know none: entry 1 has none, and guardians know none.
     let mut next = log.generation();
     if let Some(sealed) = sealed {
-        let older = words
-            .sealing()
-            .open(INFO, vault.twin().as_bytes(), sealed)?;
+        let older = words.sealing().open(INFO, log.twin().as_bytes(), sealed)?;
         next = 0;
         for root in older.chunks_exact(LEN) {
             let root = Secret::<LEN>::from_slice(root).ok_or(VaultError::Damaged("the roots"))?;

@@ -60,10 +60,9 @@ impl Twin {
         check_name(device_name)?;
         let birth = Birth::new(&words, &mut rng())?;
         let now = SystemClock.now();
-        let device = birth.device.id().to_string();
         let named = vec![
             WriteChange::put(PROFILE, TWIN, name_fields(twin_name)),
-            WriteChange::put(DEVICES, &device, name_fields(device_name)),
+            device_named(&birth.device.id(), device_name),
         ];
         let mut kept = roots::of_words(&words);
         drop(words);
@@ -236,6 +235,11 @@ impl std::fmt::Debug for Twin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Twin").finish_non_exhaustive()
     }
+}
+
+/// The change that names a device.
+pub(crate) fn device_named(device: &DeviceId, name: &str) -> WriteChange {
+    WriteChange::patch(DEVICES, &device.to_string(), name_fields(name))
 }
 
 fn name_fields(name: &str) -> Fields {

@@ -97,14 +97,15 @@ pub struct Comeback<'a> {
 
 impl Vault {
     /// Makes the vault of a device that has come into the twin by a rotation of its own, in the folder `dir`. A device
-    /// that guardians have named is not in yet: its vault waits with it.
-    pub fn create_recovered<R: CryptoRng>(
+    /// that guardians have named is not in yet: its vault waits with it. As with [`Vault::create_with`], there is no vault
+    /// before `fill` has put in what must be there.
+    pub fn create_recovered<R: CryptoRng, E: From<VaultError>>(
         dir: &Path,
         unlock: Unlock<'_>,
         comeback: Comeback<'_>,
         rng: &mut R,
-        fill: impl FnOnce(&mut Self, &mut R) -> Result<()>,
-    ) -> Result<Self> {
+        fill: impl FnOnce(&mut Self, &mut R) -> std::result::Result<(), E>,
+    ) -> std::result::Result<Self, E> {
         let Comeback {
             device, identity, ..
         } = comeback;
@@ -115,7 +116,7 @@ impl Vault {
         });
         let is_in = identity.device(&device.id()).is_some();
         if !is_in && !pending {
-            return Err(VaultError::NotAllowed);
+            return Err(VaultError::NotAllowed.into());
         }
         build(dir, unlock, device, identity, rng, |vault, rng| {
             vault.now = comeback.now;
@@ -138,44 +139,47 @@ impl Vault {
     }
 }
 
-fn build<R: CryptoRng>(
+fn build<R: CryptoRng, E: From<VaultError>>(
     dir: &Path,
     unlock: Unlock<'_>,
     device: &DeviceKeys,
     identity: &IdentityLog,
     rng: &mut R,
-    fill: impl FnOnce(&mut Vault, &mut R) -> Result<()>,
-) -> Result<Vault> {
+    fill: impl FnOnce(&mut Vault, &mut R) -> std::result::Result<(), E>,
+) -> std::result::Result<Vault, E> {
     unlock.check()?;
     store::make_folder(dir)?;
     let _lock = store::lock(&dir.join(LOCK))?;
-    let path = dir.join(FILE_NAME);
-    if path.try_exists()? {
-        return Err(VaultError::Exists);
+    let (new, path) = (dir.join(NEW), dir.join(FILE_NAME));
+    if path.try_exists().map_err(VaultError::from)? {
+        return Err(VaultError::Exists.into());
     }
-    let new = dir.join(NEW);
     remove(&new)?;
     let opened = Opened {
         slot: slots::FIRST,
         key: Secret::random(rng),
     };
     let made = begin(&new, unlock, &opened.key, device, identity, rng)
-        .and_then(|()| {
-            let mut vault = Vault::load(Store::open(&new)?, &opened)?;
+        .and_then(|()| Vault::load(Store::open(&new)?, &opened))
+        .map_err(E::from)
+        .and_then(|mut vault| {
             fill(&mut vault, rng)?;
-            vault.file.store.close()
+            Ok(vault.file.store.close()?)
         })
-        .and_then(|()| {
-            store::sync(dir, &new)?;
-            fs::rename(&new, &path)?;
-            store::sync(dir, &path)
-        });
+        .and_then(|()| Ok(move_in(dir, &new, &path)?));
     if let Err(error) = made {
         // The reason counts, not whether the remains could be cleared away: the next attempt does that first.
         let _ = remove(&new);
         return Err(error);
     }
-    Vault::load(Store::open(&path)?, &opened)
+    Ok(Vault::load(Store::open(&path)?, &opened)?)
+}
+
+/// Moves a vault that is whole to its place.
+fn move_in(dir: &Path, new: &Path, path: &Path) -> Result<()> {
+    store::sync(dir, new)?;
+    fs::rename(new, path)?;
+    store::sync(dir, path)
 }
 
 /// The file with everything that must be there before it can be loaded as a vault.

@@ -1,5 +1,7 @@
 //! Who is in the twin: the identity log as this device takes it over and adds to it.
 
+use std::collections::BTreeSet;
+
 use rand_core::CryptoRng;
 use twin_identity::body::{Body, Removal};
 use twin_identity::device::{DeviceStatement, Role};
@@ -7,11 +9,12 @@ use twin_identity::entry::Entry;
 use twin_identity::id::{DeviceId, EntryId};
 use twin_identity::log::LogError;
 use twin_ops::grant::{GrantId, Recipients};
-use twin_ops::store::MAX_GRANTS;
+use twin_ops::space::SpaceId;
+use twin_ops::store::{MAX_GRANTS, OpStore};
 
 use crate::error::{Result, VaultError};
 use crate::rows::{EntryRow, GrantRow, SeenRow};
-use crate::state::SpaceEpoch;
+use crate::state::{Granted, SpaceEpoch};
 use crate::vault::Vault;
 
 /// What a new device gets from the one that admits it.
@@ -110,6 +113,21 @@ impl Vault {
         rows.sort_by_key(|row| !takes_part(row));
         rows.truncate(MAX_GRANTS);
         Ok(rows.into_iter().map(|row| row.grant).collect())
+    }
+
+    /// Those of [`Vault::all_grants`] that gave this device a key of one of these spaces.
+    pub fn grants_of(&self, spaces: &BTreeSet<SpaceId>) -> Result<Vec<Vec<u8>>> {
+        let grants = self.state.grants.iter();
+        let gives = |granted: &Granted| {
+            let mut epochs = granted.epochs.iter();
+            epochs.any(|(space, _)| spaces.contains(space))
+        };
+        let ids = grants.filter(|(_, granted)| gives(granted));
+        let mut bytes = Vec::new();
+        for (id, _) in ids.take(MAX_GRANTS) {
+            bytes.extend(self.grant(id)?);
+        }
+        Ok(bytes)
     }
 
     /// Signs entries and takes them in. Inside a transaction.

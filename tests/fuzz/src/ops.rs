@@ -10,11 +10,15 @@ use twin_identity::device::DeviceKeys;
 use twin_identity::log::IdentityLog;
 use twin_identity::secret::Secret;
 use twin_identity::words::RecoverySecret;
-use twin_ops::chain::verify_run;
+use twin_ops::backup::{
+    Container, FileKey, Header as BackupHeader, Item, Items, LogRow, Manifest, Opener, Ops, Piece,
+    Reading, Sealer, heights, recipients,
+};
+use twin_ops::chain::{Head, verify_run};
 use twin_ops::change::Change;
 use twin_ops::epoch::EpochKey;
 use twin_ops::grant::{Grant, GrantedKey, Recipients};
-use twin_ops::op::{Header, MAX_OP_LEN, Op, Origin, Part};
+use twin_ops::op::{Header, MAX_OP_LEN, Op, Origin, Part, Place};
 use twin_ops::seal::{PartPlace, open_part, pad, unpad};
 use twin_ops::space::SpaceName;
 use twin_ops::value::{Fields, Value};
@@ -24,6 +28,8 @@ pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// Every parser here.
 pub const TARGETS: &[Target] = &[
+    ("backup", backup),
+    ("backup_items", backup_items),
     ("change", change),
     ("fields", fields),
     ("grant", grant),
@@ -62,6 +68,8 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let Sample { log, device } = sample();
     let grant = Grant::new(log, 0, &[key], &Recipients::All, device, rng).unwrap();
     vec![
+        ("backup", backup_file()),
+        ("backup_items", backup_content()),
         ("grant", grant.to_bytes().to_vec()),
         ("fields", cbor::encode(&Fields(fields.into()))),
         ("origin", cbor::encode(&origin)),
@@ -92,6 +100,115 @@ fn sample() -> &'static Sample {
 /// The epoch of the golden vectors.
 fn epoch() -> EpochKey {
     EpochKey::new(Secret::new([7; 32]))
+}
+
+/// The key of the backup in the corpus.
+fn file_key() -> FileKey {
+    FileKey::random(&mut ChaCha20Rng::from_seed([2; 32]))
+}
+
+/// What is in it: all that the sample has, and a log of one op.
+fn backup_content() -> Vec<u8> {
+    let Sample { log, device } = sample();
+    let origin = Origin {
+        space: SpaceName::members().id(log.twin()),
+        device: device.id(),
+        incarnation: [1; 16],
+    };
+    let id = origin.log_id(log.twin());
+    let place = Place {
+        log: id,
+        seq: 1,
+        prev: None,
+        epoch: epoch().id(),
+    };
+    let op = Op::sign(place, [3; 16], vec![vec![4; 48]], log.twin(), device).unwrap();
+    let (height, link) = (1, op.link());
+    let heights = heights([(&id, &Head { height, link })]);
+    let manifest = Manifest::sign(file_key().id(), 0, None, log, heights, device);
+    let entries = log.entries().values();
+    let items = [
+        Item::Manifest(Box::new(manifest)),
+        Item::Logs(vec![LogRow {
+            origin,
+            height,
+            link,
+        }]),
+        Item::Entries(
+            entries
+                .map(|entry| entry.to_bytes().to_vec().into())
+                .collect(),
+        ),
+        Item::Ops(Ops {
+            origin,
+            run: vec![op.to_bytes().into()],
+        }),
+    ];
+    items.iter().flat_map(Item::to_bytes).collect()
+}
+
+fn backup_file() -> Vec<u8> {
+    let rng = &mut ChaCha20Rng::from_seed([3; 32]);
+    let Sample { log, device } = sample();
+    let to = recipients(log, 0, device.public());
+    let header = BackupHeader::seal(&file_key(), &to, rng).unwrap();
+    let (mut bytes, place) = header.begin();
+    let mut sealer = Sealer::new(&file_key(), place);
+    bytes.extend(sealer.seal(&backup_content(), true, rng).unwrap());
+    bytes.extend(sealer.trailer());
+    bytes
+}
+
+/// A sealed export: whole or not without a key, and what the sample's device reads in it.
+pub fn backup(bytes: &[u8]) -> bool {
+    let mut rest = bytes;
+    let (mut container, mut key) = (Container::default(), None);
+    let mut content = Vec::new();
+    loop {
+        let (next, later) = rest.split_at(container.wanted().min(rest.len()));
+        rest = later;
+        match container.take(next) {
+            Ok(Piece::Header(header)) => {
+                let device = &sample().device;
+                key = header.open(|info, aad, sealed| device.open(info, aad, sealed));
+            }
+            Ok(Piece::Chunk(chunk)) => {
+                let place = container.place().unwrap();
+                let opened = key
+                    .as_ref()
+                    .map(|key| Opener::new(key, &place).open(&chunk));
+                content.extend(
+                    opened
+                        .and_then(Result::ok)
+                        .iter()
+                        .flat_map(|chunk| chunk.to_vec()),
+                );
+            }
+            Ok(Piece::End) => break,
+            Ok(Piece::Frame) => {}
+            Err(_) => return false,
+        }
+    }
+    assert!(rest.is_empty());
+    key.is_none() || backup_items(&content)
+}
+
+/// What is in the chunks of a sealed export.
+pub fn backup_items(bytes: &[u8]) -> bool {
+    let mut items = Items::default();
+    let mut reading = Reading::new(file_key().id());
+    items.push(bytes);
+    while let Ok(Some(item)) = items.take() {
+        if reading.take(&item).is_err() {
+            return false;
+        }
+        if !matches!(item, Item::Unknown(_)) {
+            let written = item.to_bytes();
+            let end = usize::try_from(items.taken()).unwrap();
+            assert!(bytes[..end].ends_with(&written));
+        }
+    }
+    reading.finish().is_ok()
 }
 
 /// An op, first in the log that it names, and its parts.

@@ -7,6 +7,7 @@
     missing_docs
 )]
 
+mod backup;
 mod complaints;
 mod damage;
 mod demo;

@@ -6,7 +6,10 @@ use clap::Subcommand;
 
 #[derive(clap::Args)]
 pub struct Recover {
-    /// No device, relay or backup is left: make the twin anew from its words, without its data
+    /// From this sealed export, without the help of a device
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["alone", "finish", "qr"])]
+    pub backup: Option<PathBuf>,
+    /// No device and no backup is left: make the twin anew from its words, without its data
     #[arg(long, conflicts_with_all = ["guardians", "finish", "qr"], requires = "name")]
     pub alone: bool,
     /// The words are lost: use your guardians' shares and get new words

@@ -4,6 +4,12 @@ use twin::{DeviceInfo, DeviceState, Role, Standing};
 
 use crate::commands::device::name;
 
+/// What to do where no device is left.
+const FROM_BACKUP: &str = "with a backup: twin recover --backup FILE";
+/// What to do before that happens.
+const PREPARE: &str =
+    "better make one now (twin export FILE), or link a second device (twin link accept)";
+
 /// What to do if one thing is lost, or two at once.
 pub struct Advice {
     /// What is lost.
@@ -55,14 +61,12 @@ impl Devices {
                 ),
             ),
             (_, []) if standing.first_words => (
-                "your words keep your id and your sign-ins, but not your data".to_owned(),
-                "twin recover --alone; better link a second device now: twin link accept"
-                    .to_owned(),
+                "your words keep your id and your sign-ins; your data only in a backup".to_owned(),
+                format!("{FROM_BACKUP}; without one twin recover --alone; {PREPARE}"),
             ),
             (_, []) => (
-                "nothing: your words have replaced others, and need a device that is left"
-                    .to_owned(),
-                "link a second device now: twin link accept".to_owned(),
+                "nothing but a backup: your words have replaced others".to_owned(),
+                format!("{FROM_BACKUP}; {PREPARE}"),
             ),
         };
         Advice {
@@ -118,7 +122,8 @@ impl Devices {
                 "name guardians while you have the words: twin recovery guardians set".to_owned(),
             ),
             (_, _, []) => (
-                "nothing: even guardians need a device that is left".to_owned(),
+                "nothing: even guardians need a device that is left, or a backup that they can open"
+                    .to_owned(),
                 "link a second device now: twin link accept".to_owned(),
             ),
         };
@@ -132,19 +137,19 @@ impl Devices {
     fn everything(&self, standing: &Standing) -> Advice {
         let (still, remedy) = if standing.first_words {
             (
-                "your words keep your id and your sign-ins, but not your data",
-                "twin recover --alone",
+                "your words keep your id and your sign-ins; your data only in a backup",
+                format!("{FROM_BACKUP}; without one twin recover --alone"),
             )
         } else {
             (
-                "nothing: your words have replaced others, and need a device that is left",
-                "keep two devices in different places",
+                "nothing but a backup: your words have replaced others",
+                format!("{FROM_BACKUP}; make one now: twin export FILE"),
             )
         };
         Advice {
             lost: "all devices",
             still: still.to_owned(),
-            remedy: remedy.to_owned(),
+            remedy,
         }
     }
 }
@@ -249,6 +254,14 @@ mod tests {
         for lost in ["the phone", "all devices"] {
             assert!(remedy(&devices, &standing(false, true), lost).contains("--alone"));
             assert!(!remedy(&devices, &standing(false, false), lost).contains("--alone"));
+            for first_words in [true, false] {
+                let said = remedy(&devices, &standing(false, first_words), lost);
+                assert!(
+                    said.contains("--backup FILE")
+                        && said.contains("only in a backup") == first_words,
+                    "{said}"
+                );
+            }
         }
     }
 }

@@ -1,22 +1,59 @@
-//! `twin export | import`
+//! `twin export | check | import`
 
 use std::path::Path;
 
 use serde_json::json;
-use twin::RECORDS;
+use twin::{RECORDS, RecoverySecret, Scope, SpaceName, Twin};
 
-use crate::args::Export;
-use crate::error::Result;
+use crate::args::{Check, Export, Import};
+use crate::commands::backup::{self, Progress};
+use crate::error::{CliError, Result};
 use crate::output::Context;
+use crate::words;
 
 pub fn export(cx: &Context, options: &Export) -> Result<()> {
-    let exported = cx.open()?.export_plain(&options.folder)?;
+    if options.plain {
+        return plain(cx, &options.path);
+    }
+    let scope = match &options.space {
+        Some(name) => Scope::Space(SpaceName::new(name).map_err(twin::Error::from)?),
+        None => Scope::Twin,
+    };
+    let twin = cx.open()?;
+    let mut progress = Progress::of_operations(cx, "exported");
+    let sealed = twin.export_sealed(&options.path, &scope, &mut progress.shown())?;
+    cx.event(json!({
+        "event": "exported",
+        "operations": sealed.operations,
+        "bytes": sealed.bytes,
+        "kept": sealed.kept,
+    }));
+    if sealed.kept > 0 {
+        cx.say("Went on with an export that had been broken off.");
+    }
+    let file = options.path.display();
+    cx.say(format!(
+        "{file} is whole: {} signed operations, {} bytes, sealed. Your words open it, and the devices that\n\
+         you have now. Keep it away from them, and see from time to time that it is whole: twin check {file}",
+        sealed.operations, sealed.bytes
+    ));
+    cx.say(match &options.space {
+        Some(name) => {
+            format!("It holds the space {name} only, and so does not bring your twin back.")
+        }
+        None => format!("If everything is lost: twin recover --backup {file}"),
+    });
+    Ok(())
+}
+
+fn plain(cx: &Context, folder: &Path) -> Result<()> {
+    let exported = cx.open()?.export_plain(folder)?;
     cx.event(json!({
         "spaces": exported.spaces,
         "collections": exported.collections,
         "records": exported.records,
     }));
-    let folder = options.folder.display();
+    let folder = folder.display();
     cx.say(format!(
         "{} records are in {folder}/{RECORDS}, not encrypted: whoever has the folder can read them.",
         exported.records
@@ -24,12 +61,65 @@ pub fn export(cx: &Context, options: &Export) -> Result<()> {
     Ok(())
 }
 
-pub fn import(cx: &Context, file: &Path) -> Result<()> {
-    let imported = cx.open()?.import_plain(file)?;
+pub fn check(cx: &Context, options: &Check) -> Result<()> {
+    let mut progress = Progress::of_bytes(cx, "checked");
+    let complete = Twin::check_sealed(&options.file, &mut progress.shown())?;
+    let contained = if options.open {
+        let twin = cx.open()?;
+        let words = backup_words(cx, options.words)?;
+        let mut progress = Progress::of_bytes(cx, "verified");
+        let contained =
+            twin.look_into_sealed(&options.file, words.as_ref(), &mut progress.shown())?;
+        Some(contained)
+    } else {
+        None
+    };
+    cx.event(json!({
+        "event": "complete",
+        "bytes": complete.bytes,
+        "chunks": complete.chunks,
+        "contained": contained.as_ref().map(backup::to_json),
+    }));
+    cx.say(format!(
+        "Complete and undamaged: {} bytes in {} chunks.",
+        complete.bytes, complete.chunks
+    ));
+    match &contained {
+        Some(contained) => backup::say(cx, contained),
+        None => cx.say(
+            "Who has made it, and what is in it, can be told only by opening it: twin check --open",
+        ),
+    }
+    Ok(())
+}
+
+pub fn import(cx: &Context, options: &Import) -> Result<()> {
+    if Twin::is_sealed(&options.file)? {
+        return sealed(cx, options);
+    }
+    if options.words {
+        return Err(CliError::NotSealed);
+    }
+    let imported = cx.open()?.import_plain(&options.file)?;
     cx.event(json!({"written": imported.written, "same": imported.same}));
     cx.say(format!(
         "written: {}, here already: {}",
         imported.written, imported.same
     ));
     Ok(())
+}
+
+fn sealed(cx: &Context, options: &Import) -> Result<()> {
+    let twin = cx.open()?;
+    let words = backup_words(cx, options.words)?;
+    let mut progress = Progress::of_bytes(cx, "taken in");
+    let taken = twin.import_sealed(&options.file, words.as_ref(), &mut progress.shown())?;
+    cx.event(backup::taken_to_json(&taken));
+    backup::say_taken(cx, &taken);
+    Ok(())
+}
+
+fn backup_words(cx: &Context, asked: bool) -> Result<Option<RecoverySecret>> {
+    let words = asked.then(|| words::ask(cx, "the 24 words of the day on which it was made"));
+    words.transpose()
 }

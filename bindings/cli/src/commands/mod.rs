@@ -2,6 +2,7 @@
 
 pub mod activity;
 mod advice;
+mod backup;
 pub mod create;
 pub mod demo;
 pub mod device;

@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use serde_json::json;
-use twin::{Means, Twin, Unlock};
+use twin::{DeviceState, Means, Twin, Unlock};
 
 use crate::args::Recover;
 use crate::commands::activity::time;
+use crate::commands::backup::{self, Progress};
+use crate::commands::device;
 use crate::commands::guardians::ask_shares;
 use crate::commands::link::show_code;
 use crate::commands::record::printable;
@@ -23,9 +25,10 @@ pub async fn run(cx: &Context, options: &Recover) -> Result<()> {
     if Twin::exists(home) {
         return Err(twin::Error::from(twin::VaultError::Exists).into());
     }
-    match &options.name {
-        Some(name) => alone(cx, home, options, name),
-        None => with_help(cx, home, options).await,
+    match (&options.name, &options.backup) {
+        (Some(name), _) => alone(cx, home, options, name),
+        (None, Some(file)) => from_backup(cx, home, options, file),
+        (None, None) => with_help(cx, home, options).await,
     }
 }
 
@@ -34,8 +37,9 @@ fn alone(cx: &Context, home: &Path, options: &Recover, name: &str) -> Result<()>
     twin::check_name(name)?;
     cx.say(
         "This makes your twin anew: the same id and the same pseudonyms at sites, but none of your data.\n\
-         If a device, a relay or a backup of yours is left, use `twin recover` without --alone: it brings\n\
-         everything back, while this makes a second one that is a stranger to the first.\n\
+         If a device of yours is left, use `twin recover` without --alone, and if you have a sealed export,\n\
+         `twin recover --backup FILE`: they bring everything back, while this makes a second one that is a\n\
+         stranger to the first.\n\
          It takes the words that your twin began with: if you have replaced them since, a device must help.",
     );
     if !options.yes && !cx.confirm("Is really nothing left?")? {
@@ -60,17 +64,89 @@ fn alone(cx: &Context, home: &Path, options: &Recover, name: &str) -> Result<()>
     Ok(())
 }
 
+/// From a sealed export and nothing else.
+fn from_backup(cx: &Context, home: &Path, options: &Recover, file: &Path) -> Result<()> {
+    // Nobody types 24 words for a file that is worth nothing.
+    let mut progress = Progress::of_bytes(cx, "checked");
+    Twin::check_sealed(file, &mut progress.shown())?;
+    let means = ask_means(cx, options)?;
+    let password = password::choose()?;
+    let unlock = Unlock::Password(&password);
+    cx.event(json!({"event": "begun"}));
+    cx.say("The export is complete. Verifying it and taking it in; this may take a while.");
+    let mut progress = Progress::of_bytes(cx, "done");
+    let mut shown = progress.shown();
+    let restored =
+        Twin::recover_from_backup(home, unlock, file, means, &options.device, &mut shown)?;
+    drop(shown);
+    let twin = &restored.twin;
+    let waits = waits(twin)?;
+    cx.event(json!({
+        "event": if waits.is_some() { "waits" } else { "recovered" },
+        "twin": twin.id().to_string(),
+        "device": twin.device_id().to_string(),
+        "due": waits,
+        "made": restored.contained.made,
+        "taken": backup::taken_to_json(&restored.taken),
+    }));
+    backup::say_taken(cx, &restored.taken);
+    if let Some(due) = waits {
+        say_waits(cx, due);
+        return Ok(());
+    }
+    cx.say(format!(
+        "Recovered as of {}: {}\n\
+         This device is your phone now, called {}. Every other device that could add or remove devices is out.\n\
+         What was written after that time is not here, unless another device of yours has it.",
+        time(restored.contained.made),
+        twin.id(),
+        options.device
+    ));
+    let me = twin.device_id();
+    let others = twin.devices()?.into_iter();
+    let others = others.filter(|device| device.id != me && device.state == DeviceState::Active);
+    let others: Vec<String> = others.map(|device| device::name(&device)).collect();
+    if !others.is_empty() {
+        cx.say(format!(
+            "These devices were in your twin then, and are again: {}\n\
+             Remove those that you have lost: twin device revoke NAME\n\
+             The others do not know this device yet. Let them: twin export FILE here, then twin import FILE there.",
+            others.join(", ")
+        ));
+    }
+    Ok(())
+}
+
+/// What the person has: words, or guardians' shares and new words.
+fn ask_means(cx: &Context, options: &Recover) -> Result<Means> {
+    if !options.guardians {
+        return Ok(Means::Words(words::ask(cx, "your 24 words")?));
+    }
+    let secret = ask_shares(cx)?;
+    cx.say("\nThe guardians' shares are complete. Your twin gets new words.");
+    let new_words = words::new(cx)?;
+    Ok(Means::Guardians { secret, new_words })
+}
+
+/// Until when a device has to wait that guardians have named.
+fn waits(twin: &Twin) -> Result<Option<u64>> {
+    let waits = twin.standing()?.pending.first().map(|pending| pending.due);
+    Ok(waits.filter(|_| !twin.is_admin()))
+}
+
+fn say_waits(cx: &Context, due: u64) {
+    cx.say(format!(
+        "The guardians have spoken for this device. Your twin waits until {}, so that whoever holds\n\
+         one of your devices can object. From then on, run this here, with the new words:\n\
+         \n    twin recover --finish\n",
+        time(due)
+    ));
+}
+
 /// With a device that is still in. What the person has to type comes first, so that a slip is found before they walk
 /// to the other device.
 async fn with_help(cx: &Context, home: &Path, options: &Recover) -> Result<()> {
-    let means = if options.guardians {
-        let secret = ask_shares(cx)?;
-        cx.say("\nThe guardians' shares are complete. Your twin gets new words.");
-        let new_words = words::new(cx)?;
-        Means::Guardians { secret, new_words }
-    } else {
-        Means::Words(words::ask(cx, "your 24 words")?)
-    };
+    let means = ask_means(cx, options)?;
     let password = password::choose()?;
     let device = show_code(
         cx,
@@ -97,8 +173,7 @@ async fn with_help(cx: &Context, home: &Path, options: &Recover) -> Result<()> {
     let (twin, traffic) = invitation
         .recover(home, unlock, &options.device, means)
         .await?;
-    let waits = twin.standing()?.pending.first().map(|pending| pending.due);
-    let waits = waits.filter(|_| !twin.is_admin());
+    let waits = waits(&twin)?;
     cx.event(json!({
         "event": if waits.is_some() { "waits" } else { "recovered" },
         "twin": twin.id().to_string(),
@@ -114,12 +189,7 @@ async fn with_help(cx: &Context, home: &Path, options: &Recover) -> Result<()> {
              If somebody else may have seen your words, replace them now: twin recovery rotate",
             options.device
         )),
-        Some(due) => cx.say(format!(
-            "The guardians have spoken for this device. Your twin waits until {}, so that whoever holds\n\
-             one of your devices can object. From then on, run this here, with the new words:\n\
-             \n    twin recover --finish\n",
-            time(due)
-        )),
+        Some(due) => say_waits(cx, due),
     }
     Ok(())
 }

@@ -26,6 +26,7 @@ fn signatures(twin: &TwinId) -> Vec<Value> {
         ("grant", Use::Grant),
         ("session", Use::Session),
         ("head", Use::Head),
+        ("backup", Use::Backup),
     ]
     .map(|(name, what)| {
         let message = sign::message(what, twin, &id);

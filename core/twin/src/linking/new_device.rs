@@ -17,9 +17,10 @@ use twin_sync::link::recovering::{self, Answer, Material, Recovering};
 use twin_sync::session::Side;
 use twin_vault::{Unlock, Vault};
 
+use crate::comeback::{self, Rotated};
 use crate::error::{Error, Result};
 use crate::platform::{Clock, SystemClock, rng};
-use crate::recovery::{self, Means, Rotated};
+use crate::recovery::Means;
 use crate::twin::{Twin, check_name};
 
 use super::{ANSWER_TIME, Link};
@@ -168,12 +169,13 @@ impl Invitation {
         check_name(device_name)?;
         let helper = *self.joining.phone();
         let rotated = self.link.material(self.joining).await;
-        let rotated = rotated.and_then(|material| recovery::come_in(material, &helper, means));
+        let rotated =
+            rotated.and_then(|material| comeback::come_in(material, Some(&helper), means));
         let (mut link, rotated) = self.link.or_give_up(rotated).await?;
         // First the helper: should this machine fail now, the words can do it all again.
         link.send(&recovering::rotation(&rotated.entry)).await?;
         let grants = link.grants(&rotated).await?;
-        let twin = rotated.make_vault(&grants, dir, unlock, device_name)?;
+        let twin = rotated.make_vault(&grants, dir, unlock, device_name, |_| Ok(()))?;
         let finished = if twin.is_admin() {
             link.first_sync(&twin, &mut self.events, self.phone).await
         } else {

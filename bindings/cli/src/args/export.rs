@@ -1,0 +1,37 @@
+//! What can be asked about exports: making them, checking them, taking them in.
+
+use std::path::PathBuf;
+
+#[derive(clap::Args)]
+pub struct Export {
+    /// The file to be made; with --plain, the folder
+    #[arg(value_name = "FILE")]
+    pub path: PathBuf,
+    /// Only this space, and what it takes to read it
+    #[arg(long, value_name = "NAME", conflicts_with = "plain")]
+    pub space: Option<String>,
+    /// Into a folder, not encrypted: whoever has it can read it
+    #[arg(long)]
+    pub plain: bool,
+}
+
+#[derive(clap::Args)]
+pub struct Check {
+    /// A file that `twin export` has made
+    pub file: PathBuf,
+    /// Unlock this device, open the file and verify every signature in it, too
+    #[arg(long)]
+    pub open: bool,
+    /// With --open: by the 24 words, where this device was not in the twin yet when the file was made
+    #[arg(long, requires = "open")]
+    pub words: bool,
+}
+
+#[derive(clap::Args)]
+pub struct Import {
+    /// A sealed export of this twin, or a file like the records.jsonl of one in the clear: one JSON object a line
+    pub file: PathBuf,
+    /// Open a sealed export by the 24 words, where this device was not in the twin yet when it was made
+    #[arg(long)]
+    pub words: bool,
+}

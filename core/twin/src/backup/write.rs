@@ -1,0 +1,269 @@
+//! Making a sealed export.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use twin_ops::backup::{
+    ByteVec, FileKey, Header, Item, LogRow, Manifest, Ops, Reading, Stand, heights, recipients,
+};
+use twin_ops::chain::Head;
+use twin_ops::grant::Grant;
+use twin_ops::op::{LogId, Origin};
+use twin_ops::space::{SpaceId, SpaceName};
+use twin_ops::store::OpStore;
+use twin_vault::Vault;
+
+use super::draft::Draft;
+use super::output::Output;
+use super::{Progress, Scope};
+use crate::error::{Error, Result};
+use crate::platform::rng;
+use crate::twin::Twin;
+
+/// How many rows of the table of logs are in one item.
+const ROWS: usize = 1024;
+/// How many bytes of entries, grants or ops are in one item, or one of them if that is longer.
+const RUN: usize = 256 << 10;
+
+/// What was exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sealed {
+    /// Signed operations.
+    pub operations: u64,
+    /// Length of the file, in bytes.
+    pub bytes: u64,
+    /// How many of them were there already, from an export that was broken off.
+    pub kept: u64,
+}
+
+/// What is to be in an export, as it was when the export was begun.
+struct Plan {
+    space: Option<SpaceName>,
+    /// The spaces whose logs go along; `None` for all.
+    spaces: Option<BTreeSet<SpaceId>>,
+}
+
+type Logs = BTreeMap<LogId, (Origin, Head)>;
+
+impl Twin {
+    /// Writes everything, or one space, into one sealed file: for the words, guardians who hold the data, this device
+    /// and all that take part. What is written to the twin meanwhile is not in it.
+    ///
+    /// It is written under the name `file` with `.unfinished` after it. If the work is broken off, that stays, and the
+    /// next call goes on with it, if who is in the twin is as it was; else it begins anew.
+    pub fn export_sealed(
+        &self,
+        file: &Path,
+        scope: &Scope,
+        progress: Progress<'_>,
+    ) -> Result<Sealed> {
+        self.refresh()?;
+        let plan = self.plan(scope)?;
+        let mut draft = Draft::open(file)?;
+        let left = draft.kept(self.vault().device_keys())?;
+        let left = left.filter(|kept| plan.goes_on(&self.vault(), &kept.reading));
+        let kept = left.as_ref().map_or(0, |kept| kept.place.at());
+        let (mut output, reading) = match left {
+            Some(kept) => Output::go_on(draft, kept)?,
+            None => self.begin_export(draft, &plan)?,
+        };
+        self.write_entries(&mut output, &reading)?;
+        self.write_grants(&mut output, &reading, &plan)?;
+        let operations = self.write_ops(&mut output, &reading, progress)?;
+        let bytes = output.finish()?;
+        Ok(Sealed {
+            operations,
+            bytes,
+            kept,
+        })
+    }
+
+    fn plan(&self, scope: &Scope) -> Result<Plan> {
+        let mut vault = self.vault();
+        if vault
+            .identity()
+            .role_once(&vault.device_keys().id())
+            .is_none()
+        {
+            // Guardians have spoken for it, and have to be waited for; nobody would believe what it signs.
+            return Err(Error::NotYet);
+        }
+        let Scope::Space(name) = scope else {
+            return Ok(Plan {
+                space: None,
+                spaces: None,
+            });
+        };
+        if !vault.spaces()?.contains(name) {
+            return Err(Error::NoSuchSpace);
+        }
+        let spaces = [name, &SpaceName::members()].map(|name| name.id(vault.twin()));
+        Ok(Plan {
+            space: Some(name.clone()),
+            spaces: Some(spaces.into()),
+        })
+    }
+
+    /// Begins a file: header, manifest, table of logs.
+    fn begin_export(&self, draft: Draft, plan: &Plan) -> Result<(Output, Reading)> {
+        let vault = self.vault();
+        let logs = plan.logs(&vault)?;
+        let now = self.now();
+        let device = vault.device_keys();
+        let key = FileKey::random(&mut rng());
+        let recipients = recipients(vault.identity(), now, device.public());
+        let header = Header::seal(&key, &recipients, &mut rng())?;
+        let heights = heights(logs.iter().map(|(log, (_, head))| (log, head)));
+        let space = plan.space.clone();
+        let log = vault.identity();
+        let manifest = Manifest::sign(*header.file(), now, space, log, heights, device);
+        let rows = logs.values().map(|(origin, head)| LogRow {
+            origin: *origin,
+            height: head.height,
+            link: head.link,
+        });
+        let rows: Vec<LogRow> = rows.collect();
+        let tables = rows.chunks(ROWS).map(|rows| Item::Logs(rows.to_vec()));
+        let items = std::iter::once(Item::Manifest(Box::new(manifest))).chain(tables);
+
+        let mut output = Output::begin(draft, &header, &key)?;
+        let mut reading = Reading::new(*header.file());
+        for item in items {
+            // What a reader would refuse is not written.
+            reading.take(&item)?;
+            output.write(&item)?;
+        }
+        Ok((output, reading))
+    }
+
+    fn write_entries(&self, output: &mut Output, reading: &Reading) -> Result<()> {
+        let written = reading.log().map(|log| log.entries());
+        let is_written = |id| written.is_some_and(|written| written.contains_key(id));
+        let mut entries: Vec<_> = {
+            let vault = self.vault();
+            let entries = vault.identity().entries().values();
+            { entries }
+                .filter(|entry| !is_written(&entry.id))
+                .cloned()
+                .collect()
+        };
+        // After all that it builds on.
+        entries.sort_by_key(|entry| entry.place.seq);
+        let entries = entries.iter().map(|entry| entry.to_bytes().to_vec());
+        for some in in_runs(entries) {
+            output.write(&Item::Entries(some))?;
+        }
+        Ok(())
+    }
+
+    fn write_grants(&self, output: &mut Output, reading: &Reading, plan: &Plan) -> Result<()> {
+        let mut grants = match &plan.spaces {
+            Some(spaces) => self.vault().grants_of(spaces)?,
+            None => self.vault().all_grants()?,
+        };
+        grants.retain(|bytes| {
+            !Grant::from_bytes(bytes).is_ok_and(|grant| reading.has_grant(&grant.id))
+        });
+        for some in in_runs(grants) {
+            output.write(&Item::Grants(some))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the logs as far as they went when the export was begun. Others can use the vault between two runs.
+    fn write_ops(
+        &self,
+        output: &mut Output,
+        reading: &Reading,
+        progress: Progress<'_>,
+    ) -> Result<u64> {
+        let logs = reading.promised();
+        let total = logs.values().map(|(_, head)| head.height).sum();
+        let reached = reading.reached();
+        let mut done = reached.values().map(|head| head.height).sum();
+        for (log, (origin, head)) in logs {
+            let mut at = reached.get(log).map_or(0, |head| head.height);
+            while at < head.height {
+                let mut run = self.vault().read_run(log, at, RUN)?;
+                let left = usize::try_from(head.height - at).unwrap_or(usize::MAX);
+                run.truncate(left);
+                if run.is_empty() {
+                    return Err(Error::ExportChanged);
+                }
+                at += run.len() as u64;
+                done += run.len() as u64;
+                output.write(&Item::Ops(Ops {
+                    origin: *origin,
+                    run: run.into_iter().map(Into::into).collect(),
+                }))?;
+                progress(done, total);
+            }
+            if self.vault().link_at(log, head.height)? != Some(head.link) {
+                return Err(Error::ExportChanged);
+            }
+        }
+        Ok(total)
+    }
+}
+
+impl Plan {
+    fn logs(&self, vault: &Vault) -> Result<Logs> {
+        let mut logs = Logs::new();
+        for here in vault.heads()? {
+            let Some(origin) = vault.origin(&here.log)? else {
+                continue;
+            };
+            let spaces = self.spaces.as_ref();
+            if spaces.is_none_or(|spaces| spaces.contains(&origin.space)) {
+                logs.insert(here.log, (origin, here.head));
+            }
+        }
+        Ok(logs)
+    }
+
+    /// Whether what is left of an export is this one, begun by this device, and still true.
+    fn goes_on(&self, vault: &Vault, reading: &Reading) -> bool {
+        let Some(manifest) = reading.manifest() else {
+            return false;
+        };
+        let promised = reading.promised();
+        let table = heights(promised.iter().map(|(log, (_, head))| (log, head)));
+        let counts = |log: &LogId, head: &Head, logs: &Logs| {
+            let enough = logs
+                .get(log)
+                .is_some_and(|(_, now)| now.height >= head.height);
+            enough
+                && vault
+                    .link_at(log, head.height)
+                    .is_ok_and(|link| link == Some(head.link))
+        };
+        *manifest.signer() == vault.device_keys().id()
+            && manifest.verify(vault.identity()).is_ok()
+            && manifest.space() == self.space.as_ref()
+            // Whoever has come or gone since is to be able to open it, or not to.
+            && *manifest.stand() == Stand::of(vault.identity())
+            && *manifest.heights() == table
+            && self.logs(vault).is_ok_and(|logs| {
+                let mut promised = promised.iter();
+                promised.all(|(log, (_, head))| counts(log, head, &logs))
+            })
+    }
+}
+
+/// Things in lists that make an item each.
+fn in_runs(all: impl IntoIterator<Item = Vec<u8>>) -> Vec<Vec<ByteVec>> {
+    let mut runs = Vec::new();
+    let (mut run, mut len) = (Vec::new(), 0);
+    for bytes in all {
+        if len + bytes.len() > RUN && !run.is_empty() {
+            runs.push(std::mem::take(&mut run));
+            len = 0;
+        }
+        len += bytes.len();
+        run.push(bytes.into());
+    }
+    if !run.is_empty() {
+        runs.push(run);
+    }
+    runs
+}
