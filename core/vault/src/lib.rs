@@ -8,6 +8,7 @@
 //! - [`members`] and [`rotation`]: who is in the twin, and what the words change of it; [`lines`]: what counts of those
 //!   who are out; [`tend`]: what is to be done since others have written
 //! - [`epochs`]: who has which keys; `wants`: who should have them and says that it has not
+//! - [`files`]: content of any size, and the chunks that it is made of
 //! - [`replica`]: what sync needs of it; `branch`: of two histories of a device that is out, the one that counts
 //! - [`check`]: what of it is damaged
 //! - `expiry`: devices whose time has run out
@@ -30,6 +31,7 @@ mod create;
 pub mod epochs;
 mod error;
 mod expiry;
+pub mod files;
 mod index;
 mod items;
 mod keys;

@@ -36,6 +36,7 @@ const SCHEMA: &str = "
     CREATE TABLE part (n INTEGER PRIMARY KEY, v BLOB NOT NULL) STRICT;
     CREATE TABLE rec (k INTEGER PRIMARY KEY, p ANY NOT NULL, t INTEGER NOT NULL) STRICT;
     CREATE TABLE late (n INTEGER PRIMARY KEY, v BLOB NOT NULL, t INTEGER NOT NULL) STRICT;
+    CREATE TABLE chunk (n INTEGER PRIMARY KEY, v BLOB NOT NULL) STRICT;
 ";
 
 /// The open file. What it says about people is sealed; see `items`, `oplog` and `index` for its tables.
@@ -157,6 +158,13 @@ impl Store {
         let says = statement.query_map([], |row| row.get(0))?;
         let says: Vec<String> = says.collect::<rusqlite::Result<_>>()?;
         Ok(says.into_iter().filter(|says| says != "ok").collect())
+    }
+
+    /// Gives the pages that nothing is in any more back to the file system.
+    pub fn give_back(&self) -> Result<()> {
+        self.conn.execute_batch("PRAGMA incremental_vacuum")?;
+        self.truncate_wal();
+        Ok(())
     }
 
     /// Empties the WAL, so that nothing from before the last commit is left in it. Waits for others who read; if they

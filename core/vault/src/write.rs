@@ -101,6 +101,21 @@ fn least_len(change: &WriteChange) -> usize {
     fields.map(|(name, field)| name.len() + value(field)).sum()
 }
 
+/// Whether one op can hold these changes.
+pub(crate) fn check_changes(changes: &[WriteChange]) -> Result<()> {
+    changes.iter().try_for_each(WriteChange::check)?;
+    let len: usize = changes.iter().map(least_len).sum();
+    if changes.len() > MAX_PARTS || len > MAX_OP_LEN {
+        return Err(OpError::TooLarge.into());
+    }
+    if changes.is_empty() {
+        return Err(VaultError::InvalidChange(
+            "there is nothing to write: give a change",
+        ));
+    }
+    Ok(())
+}
+
 impl Vault {
     /// Writes changes to a space as one op: all of them are durable when this returns, or none has happened. Returns
     /// the log that was written and its new head. `now`: milliseconds since the Unix epoch.
@@ -116,26 +131,30 @@ impl Vault {
         space: &SpaceName,
         changes: Vec<WriteChange>,
     ) -> Result<LogHead> {
-        changes.iter().try_for_each(WriteChange::check)?;
-        let len: usize = changes.iter().map(least_len).sum();
-        if changes.len() > MAX_PARTS || len > MAX_OP_LEN {
-            return Err(OpError::TooLarge.into());
-        }
-        if changes.is_empty() {
-            return Err(VaultError::InvalidChange(
-                "there is nothing to write: give a change",
-            ));
-        }
+        check_changes(&changes)?;
         self.now = now;
-        self.write(|vault| {
-            vault.tell_time()?;
-            let me = vault.device.id();
-            match vault.state.identity.device(&me) {
-                Some(device) if device.is_active(now) => vault.append(rng, space, changes),
-                Some(_) => Err(VaultError::Suspended),
-                None => Err(VaultError::Removed),
-            }
-        })
+        self.write(|vault| vault.commit_now(rng, space, changes))
+    }
+
+    /// As [`Vault::commit`], inside a transaction, of changes that were checked.
+    pub(crate) fn commit_now(
+        &mut self,
+        rng: &mut impl CryptoRng,
+        space: &SpaceName,
+        changes: Vec<WriteChange>,
+    ) -> Result<LogHead> {
+        self.tell_time()?;
+        self.takes_writes()?;
+        self.append(rng, space, changes)
+    }
+
+    /// Whether this device is one that writes.
+    pub(crate) fn takes_writes(&self) -> Result<()> {
+        match self.state.identity.device(&self.device.id()) {
+            Some(device) if device.is_active(self.now) => Ok(()),
+            Some(_) => Err(VaultError::Suspended),
+            None => Err(VaultError::Removed),
+        }
     }
 
     fn append(
@@ -264,7 +283,7 @@ impl Vault {
     }
 
     /// The epoch to write to a space in; begins one if there is none, or if somebody is out who has its key.
-    fn epoch_for(&mut self, space: &SpaceName, rng: &mut impl CryptoRng) -> Result<EpochId> {
+    pub(crate) fn epoch_for(&mut self, space: &SpaceName, rng: &mut impl CryptoRng) -> Result<EpochId> {
         let id = space.id(self.twin());
         if let Some(epoch) = self.state.writing_epoch(&id) {
             return Ok(epoch);
