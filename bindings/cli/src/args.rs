@@ -5,11 +5,15 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 mod device;
+mod file;
+mod import;
 mod recovery;
 mod sites;
 mod slots;
 
 pub use device::DeviceCommand;
+pub use file::{AddFiles, FileCommand, GetFile};
+pub use import::Import;
 pub use recovery::{GuardiansCommand, Help, Recover, RecoveryCommand, SetGuardians};
 pub use sites::{Proof, ProofCommand, Sites, SitesCommand};
 pub use slots::{AddSlot, Slots, SlotsCommand};
@@ -68,6 +72,9 @@ pub enum Command {
         /// SPACE/COLLECTION/ID
         record: String,
     },
+    /// Files of any size: add, get, list
+    #[command(subcommand, disable_help_subcommand = true)]
+    File(FileCommand),
     /// The devices of the twin
     #[command(subcommand)]
     Device(DeviceCommand),
@@ -92,11 +99,8 @@ pub enum Command {
     Password,
     /// Write everything into a new folder, in the clear, to take it along
     Export(Export),
-    /// Take in records that were exported in the clear
-    Import {
-        /// A file like the records.jsonl of an export: one JSON object a line
-        file: PathBuf,
-    },
+    /// Take in what you have: an export, contacts, a table, JSON, a folder of files
+    Import(Import),
     /// Look after the file that holds everything on this device
     #[command(subcommand, disable_help_subcommand = true)]
     Vault(VaultCommand),

@@ -19,7 +19,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Args, Command, LinkCommand};
-use commands::{activity, create, demo, device, export, link, login, online, record, site, status};
+use commands::{
+    activity, create, demo, device, export, file, link, login, online, record, site, status,
+};
 use commands::{password as passwords, proof, recover, recovery, sites, slots, vault};
 use error::Result;
 
@@ -50,6 +52,7 @@ async fn run(args: &Args) -> Result<()> {
         Command::Get { record } => record::get(cx, record),
         Command::List { place } => record::list(cx, place.as_deref()),
         Command::Delete { record } => record::delete(cx, record),
+        Command::File(command) => file::run(cx, command),
         Command::Device(command) => device::run(cx, command),
         Command::Link(LinkCommand::Offer(options)) => link::offer(cx, options).await,
         Command::Link(LinkCommand::Accept(options)) => link::accept(cx, options).await,
@@ -62,7 +65,7 @@ async fn run(args: &Args) -> Result<()> {
         Command::Slots(options) => slots::run(cx, options),
         Command::Password => passwords::change(cx),
         Command::Export(options) => export::export(cx, options),
-        Command::Import { file } => export::import(cx, file),
+        Command::Import(options) => export::import(cx, options),
         Command::Vault(command) => vault::run(cx, command),
         Command::Site(options) => site::run(cx, options).await,
         Command::Demo(options) => demo::run(cx, options).await,

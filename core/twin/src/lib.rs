@@ -15,6 +15,7 @@
 //!
 //! Read top-down:
 //! - [`Twin`]: create, open, ways to unlock; [`DeviceInfo`]: who is in, comes and goes; [`Space`] and [`Collection`]: records
+//! - [`StoredFile`], [`FileInfo`]: files of any size; [`Progress`]: how far a long call is
 //! - [`NewDevice`], [`PendingLink`]: linking; [`Means`]: recovery; [`Online`]: sync with the other devices
 //! - [`LoginRequest`]: signing in to a site; [`Activity`]: what has happened
 //! - [`Exported`], [`Imported`]: taking everything along in the clear, and taking it in; [`json`]: values as JSON
@@ -25,6 +26,7 @@ mod activity;
 mod devices;
 mod error;
 mod export;
+mod files;
 mod import;
 pub mod json;
 mod linking;
@@ -43,8 +45,9 @@ mod upkeep;
 pub use activity::{Activity, What};
 pub use devices::{DeviceInfo, DeviceState, GuardiansInfo, PendingRotation, SetAside, Standing};
 pub use error::{Error, Result};
-pub use export::{Exported, RECORDS};
-pub use import::Imported;
+pub use export::{Exported, RECORDS, plain_file_name};
+pub use files::{AddedFile, CONTENT, FILES, FileInfo, NewFile, Progress, StoredFile, Watch};
+pub use import::{ImportOptions, Imported};
 pub use linking::{Invitation, NewDevice, PendingLink};
 pub use login::{LoginReceipt, LoginRequest};
 pub use online::{Online, OnlineConfig, OnlineEvent, Synced};

@@ -22,5 +22,5 @@ pub use add::{Added, FileWriter};
 pub use exchange::Missing;
 pub use garbage::{Collected, KEPT};
 pub use read::FileReader;
-pub(crate) use {add::ADD_LEN, chunks::chunk_key};
 pub use twin_ops::file::{CHUNK_LEN, ChunkId, FileError, MAX_FILE_LEN, MAX_SEALED_CHUNK, Root};
+pub(crate) use {add::ADD_LEN, chunks::chunk_key};

@@ -162,7 +162,11 @@ impl Store {
 
     /// Gives the pages that nothing is in any more back to the file system.
     pub fn give_back(&self) -> Result<()> {
-        self.conn.execute_batch("PRAGMA incremental_vacuum")?;
+        let mut vacuum = self.sql("PRAGMA incremental_vacuum")?;
+        let mut pages = vacuum.query([])?;
+        // One step a page.
+        while pages.next()?.is_some() {}
+        drop(pages);
         self.truncate_wal();
         Ok(())
     }

@@ -13,7 +13,7 @@ use crate::output::{Context, table};
 const PAGE: usize = 500;
 
 pub fn put(cx: &Context, options: &Put) -> Result<()> {
-    let path = Path::parse(&options.record)?;
+    let path = RecordPath::parse(&options.record)?;
     let fields = parse_fields(&options.fields)?;
     let twin = cx.open()?;
     let collection = path.collection(&twin)?;
@@ -28,7 +28,7 @@ pub fn put(cx: &Context, options: &Put) -> Result<()> {
 }
 
 pub fn get(cx: &Context, record: &str) -> Result<()> {
-    let path = Path::parse(record)?;
+    let path = RecordPath::parse(record)?;
     let twin = cx.open()?;
     let found = path.collection(&twin)?.get(path.id)?;
     let found = found.ok_or_else(|| CliError::NoRecord(record.to_owned()))?;
@@ -87,7 +87,7 @@ fn list_records(cx: &Context, collection: &Collection) -> Result<()> {
 }
 
 pub fn delete(cx: &Context, record: &str) -> Result<()> {
-    let path = Path::parse(record)?;
+    let path = RecordPath::parse(record)?;
     let twin = cx.open()?;
     let collection = path.collection(&twin)?;
     if collection.get(path.id)?.is_none() {
@@ -100,14 +100,14 @@ pub fn delete(cx: &Context, record: &str) -> Result<()> {
 }
 
 /// SPACE/COLLECTION/ID; the id may contain further slashes.
-struct Path<'a> {
+pub struct RecordPath<'a> {
     space: &'a str,
     collection: &'a str,
-    id: &'a str,
+    pub id: &'a str,
 }
 
-impl<'a> Path<'a> {
-    fn parse(text: &'a str) -> Result<Self> {
+impl<'a> RecordPath<'a> {
+    pub fn parse(text: &'a str) -> Result<Self> {
         let mut parts = text.splitn(3, '/').filter(|part| !part.is_empty());
         match (parts.next(), parts.next(), parts.next()) {
             (Some(space), Some(collection), Some(id)) => Ok(Self {
@@ -119,7 +119,7 @@ impl<'a> Path<'a> {
         }
     }
 
-    fn collection(&self, twin: &Twin) -> Result<Collection> {
+    pub fn collection(&self, twin: &Twin) -> Result<Collection> {
         Ok(twin.space(self.space)?.collection(self.collection))
     }
 }

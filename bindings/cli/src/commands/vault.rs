@@ -21,6 +21,7 @@ fn check(cx: &Context) -> Result<()> {
         "rows": report.rows,
         "operations": report.ops,
         "records": report.records,
+        "chunks": report.chunks,
         "damages": report.damages,
         "damaged": named,
         "can_be_rebuilt": report.can_be_rebuilt(),
@@ -52,6 +53,7 @@ fn counts(report: &Report) -> String {
         ("rows", report.rows),
         ("operations", report.ops),
         ("records", report.records),
+        ("chunks of files", report.chunks),
     ];
     let rows = rows.map(|(name, count)| vec![name.to_owned(), count.to_string()]);
     table(&rows).trim_end().to_owned()

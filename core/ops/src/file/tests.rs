@@ -134,11 +134,17 @@ fn what_is_not_so_is_refused() {
     };
     for len in [0, 9, root.len() - 1, root.len() + 1, MAX_FILE_LEN] {
         let read = read_all(SPACE, &reshaped(len), &store);
-        assert!(len == 0 && read == Ok(vec![]) || read == Err(FileError::Malformed), "{len}");
+        assert!(
+            len == 0 && read == Ok(vec![]) || read == Err(FileError::Malformed),
+            "{len}"
+        );
     }
     let mut wrong_key = again(&root);
     wrong_key.top.key = Secret::new([0; 32]);
-    assert_eq!(read_all(SPACE, &wrong_key, &store), Err(FileError::Malformed));
+    assert_eq!(
+        read_all(SPACE, &wrong_key, &store),
+        Err(FileError::Malformed)
+    );
 }
 
 #[test]

@@ -166,7 +166,9 @@ impl Vault {
             vault.file.put(&row)?;
             let mut stored = 0;
             for chunk in &batch {
-                let keep = vault.file.keep_chunk(&writer.space, chunk, writer.began, now);
+                let keep = vault
+                    .file
+                    .keep_chunk(&writer.space, chunk, writer.began, now);
                 stored += u64::from(keep?);
             }
             Ok(stored)

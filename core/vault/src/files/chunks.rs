@@ -120,9 +120,7 @@ impl Store {
     /// Forgets the bytes of a chunk; how many there were.
     pub fn remove_chunk_bytes(&self, number: i64) -> Result<u64> {
         let mut statement = self.sql("DELETE FROM chunk WHERE n = ?1 RETURNING length(v)")?;
-        let len: Option<i64> = statement
-            .query_row([number], |row| row.get(0))
-            .optional()?;
+        let len: Option<i64> = statement.query_row([number], |row| row.get(0)).optional()?;
         Ok(len.map_or(0, i64::unsigned_abs))
     }
 
