@@ -125,6 +125,8 @@ pub enum VaultCommand {
     Check,
     /// Make the index of records anew from the signed operations
     Rebuild,
+    /// Forget what is left of files whose adding was broken off more than a day ago
+    Clean,
 }
 
 #[derive(clap::Args)]

@@ -73,6 +73,7 @@ pub use twin_ops::space::SpaceName;
 pub use twin_ops::value::{Fields, Value};
 pub use twin_sync::session::Stay;
 pub use twin_vault::check;
+pub use twin_vault::files::Collected;
 pub use twin_vault::{
     KeyStore, KeyStoreError, Record, SlotInfo, SlotKind, Unlock, VaultError, WriteChange,
 };

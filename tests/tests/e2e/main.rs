@@ -12,6 +12,7 @@ mod damage;
 mod demo;
 mod devices;
 mod export;
+mod files;
 mod guardians;
 mod harness;
 mod link_refused;

@@ -19,7 +19,9 @@ pub(super) fn safe(name: &str, number: u32) -> String {
         _ => (plain, String::new()),
     };
     let cut = stem.floor_char_boundary(MAX_NAME);
-    let mut stem = stem.get(..cut).unwrap_or_default().trim_end().to_owned();
+    let stem = stem.get(..cut).unwrap_or_default();
+    // Being cut may have bared another.
+    let mut stem = stem.trim_end_matches([' ', '.']).to_owned();
     if stem.is_empty() || is_device(&stem) {
         stem.insert_str(0, "file");
     }
@@ -85,6 +87,8 @@ mod tests {
         ] {
             assert_eq!(safe(name, 1), becomes, "{name:?}");
         }
+        let cut = format!("{}.{}", "x".repeat(199), "y".repeat(50));
+        assert_eq!(safe(&cut, 1), "x".repeat(199));
         assert_eq!(safe("photo.jpg", 2), "photo (2).jpg");
         assert_eq!(safe("nul", 3), "filenul (3)");
     }

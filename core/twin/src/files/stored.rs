@@ -94,6 +94,7 @@ impl StoredFile {
         if is_there(path)? {
             return Err(Error::FileExists);
         }
+        self.twin.vault().require_all(&self.file)?;
         let mut file = self.begin_or_go_on(&draft)?;
         tell(watch, self.at, Some(self.len()))?;
         self.copy(&mut file, watch)?;
@@ -123,6 +124,8 @@ impl StoredFile {
             return Err(Error::FileExists);
         }
         let mut file = options.open(draft)?;
+        #[cfg(unix)]
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
         let there = file.metadata()?.len();
         let same = self.in_common(&mut file)?;
         if same == 0 && there > 0 && !self.is_empty() {

@@ -22,10 +22,16 @@ pub(crate) const ADD_LEN: usize = 16;
 
 /// A file that is being added.
 pub struct FileWriter {
+    builder: Builder,
+    chunks: Chunks,
+}
+
+/// The chunks of a file that is being added.
+struct Chunks {
     add: [u8; ADD_LEN],
     space: SpaceId,
-    builder: Option<Builder>,
     began: u64,
+    /// What is to be written next.
     batch: Vec<SealedChunk>,
     stored: u64,
 }
@@ -39,13 +45,13 @@ pub struct Added {
 
 impl FileWriter {
     /// How many bytes have been added.
-    pub fn len(&self) -> u64 {
-        self.builder.as_ref().map_or(0, Builder::len)
+    pub const fn len(&self) -> u64 {
+        self.builder.len()
     }
 
     /// Whether nothing has been added.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    pub const fn is_empty(&self) -> bool {
+        self.builder.is_empty()
     }
 }
 
@@ -84,12 +90,14 @@ impl Vault {
                 touched: now,
             })?;
             Ok(FileWriter {
-                add,
-                space,
-                builder: Some(Builder::new(key, space)),
-                began: now,
-                batch: Vec::new(),
-                stored: 0,
+                builder: Builder::new(key, space),
+                chunks: Chunks {
+                    add,
+                    space,
+                    began: now,
+                    batch: Vec::new(),
+                    stored: 0,
+                },
             })
         })
     }
@@ -100,25 +108,26 @@ impl Vault {
     /// # Errors
     /// Among others [`VaultError::AddingEnded`] if nothing was added for more than a day.
     pub fn push_file(&mut self, now: u64, writer: &mut FileWriter, bytes: &[u8]) -> Result<()> {
-        let builder = writer.builder.as_mut().ok_or(VaultError::AddingEnded)?;
-        let batch = &mut writer.batch;
-        builder.push(bytes, &mut |chunk| batch.push(chunk))?;
-        if writer.batch.len() >= BATCH {
-            self.flush_file(now, writer)?;
+        let FileWriter { builder, chunks } = writer;
+        builder.push(bytes, &mut |chunk| chunks.batch.push(chunk))?;
+        if chunks.batch.len() >= BATCH {
+            self.keep_chunks(now, chunks)?;
         }
         Ok(())
     }
 
     /// Writes what is left of a file. Nothing names it yet.
-    pub fn finish_file(&mut self, now: u64, mut writer: FileWriter) -> Result<Added> {
-        let builder = writer.builder.take().ok_or(VaultError::AddingEnded)?;
-        let batch = &mut writer.batch;
-        let root = builder.finish(&mut |chunk| batch.push(chunk))?;
-        self.flush_file(now, &mut writer)?;
+    pub fn finish_file(&mut self, now: u64, writer: FileWriter) -> Result<Added> {
+        let FileWriter {
+            builder,
+            mut chunks,
+        } = writer;
+        let root = builder.finish(&mut |chunk| chunks.batch.push(chunk))?;
+        self.keep_chunks(now, &mut chunks)?;
         Ok(Added {
-            add: writer.add,
+            add: chunks.add,
             root,
-            stored: writer.stored,
+            stored: chunks.stored,
         })
     }
 
@@ -150,29 +159,31 @@ impl Vault {
 
     /// The same, of one that is not finished.
     pub fn abandon_file(&mut self, writer: FileWriter) -> Result<()> {
-        self.end_adding(&writer.add)
+        self.end_adding(&writer.chunks.add)
     }
 
     fn end_adding(&mut self, add: &[u8; ADD_LEN]) -> Result<()> {
         self.write(|vault| vault.file.remove::<AddingRow>(add))
     }
 
-    fn flush_file(&mut self, now: u64, writer: &mut FileWriter) -> Result<()> {
-        let batch = std::mem::take(&mut writer.batch);
+    /// Writes the chunks that are next.
+    fn keep_chunks(&mut self, now: u64, chunks: &mut Chunks) -> Result<()> {
         self.now = now;
-        writer.stored += self.write(|vault| {
-            let mut row = vault.adding(&writer.add)?;
+        // If this fails they are next still.
+        chunks.stored += self.write(|vault| {
+            let mut row = vault.adding(&chunks.add)?;
             row.touched = now;
             vault.file.put(&row)?;
             let mut stored = 0;
-            for chunk in &batch {
-                let keep = vault
+            for chunk in &chunks.batch {
+                let new = vault
                     .file
-                    .keep_chunk(&writer.space, chunk, writer.began, now);
-                stored += u64::from(keep?);
+                    .keep_chunk(&chunks.space, chunk, chunks.began, now)?;
+                stored += u64::from(new);
             }
             Ok(stored)
         })?;
+        chunks.batch.clear();
         Ok(())
     }
 

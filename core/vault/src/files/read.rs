@@ -53,6 +53,27 @@ impl Vault {
         })
     }
 
+    /// Makes sure that all of a file is here.
+    ///
+    /// # Errors
+    /// Among others [`VaultError::NotHere`] if chunks have not come yet.
+    pub fn require_all(&mut self, file: &FileReader) -> Result<()> {
+        self.catch_up()?;
+        match self.not_here(file)? {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// What is missing of a file, as the error that says so.
+    fn not_here(&self, file: &FileReader) -> Result<Option<VaultError>> {
+        let missing = self.missing_of(&file.space, file.reader.root(), 0)?;
+        Ok((missing.count > 0).then_some(VaultError::NotHere {
+            missing: missing.count,
+            chunks: missing.chunks,
+        }))
+    }
+
     /// Reads from `at` on, at most to the end of its chunk; returns how many bytes, 0 at the end.
     ///
     /// # Errors
@@ -76,17 +97,8 @@ impl Vault {
                 Ok(len)
             }
             Err(Fetch::Failed(error)) => Err(error),
-            Err(Fetch::NotHere) => {
-                let missing = self.missing_of(&space, file.reader.root(), 0)?;
-                // It may have come in between: then it was there to be read.
-                Err(match missing.count {
-                    0 => DAMAGED,
-                    count => VaultError::NotHere {
-                        missing: count,
-                        chunks: missing.chunks,
-                    },
-                })
-            }
+            // It may have come in between: then it was there to be read.
+            Err(Fetch::NotHere) => Err(self.not_here(file)?.unwrap_or(DAMAGED)),
         }
     }
 }
