@@ -20,8 +20,12 @@ pub(super) fn safe(name: &str, number: u32) -> String {
     };
     let cut = stem.floor_char_boundary(MAX_NAME);
     let stem = stem.get(..cut).unwrap_or_default();
-    // Being cut may have bared another.
-    let mut stem = stem.trim_end_matches([' ', '.']).to_owned();
+    let mut stem = match end.as_str() {
+        // Being cut may have bared another.
+        "" => stem.trim_end_matches([' ', '.']),
+        _ => stem,
+    }
+    .to_owned();
     if stem.is_empty() || is_device(&stem) {
         stem.insert_str(0, "file");
     }
