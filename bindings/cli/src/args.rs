@@ -6,16 +6,20 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 mod device;
 mod erase;
-mod records;
 mod export;
+mod file;
+mod import;
+mod records;
 mod recovery;
 mod sites;
 mod slots;
 
 pub use device::DeviceCommand;
 pub use erase::Erase;
+pub use export::{Check, Export};
+pub use file::{AddFiles, FileCommand, GetFile};
+pub use import::Import;
 pub use records::{HistoryOptions, SchemaOptions};
-pub use export::{Check, Export, Import};
 pub use recovery::{GuardiansCommand, Help, Recover, RecoveryCommand, SetGuardians};
 pub use sites::{Proof, ProofCommand, Sites, SitesCommand};
 pub use slots::{AddSlot, Slots, SlotsCommand};
@@ -85,6 +89,9 @@ pub enum Command {
     History(HistoryOptions),
     /// What the fields of a collection's records are; alone, it shows it
     Schema(SchemaOptions),
+    /// Files of any size: add, get, list
+    #[command(subcommand, disable_help_subcommand = true)]
+    File(FileCommand),
     /// The devices of the twin
     #[command(subcommand)]
     Device(DeviceCommand),
@@ -111,7 +118,7 @@ pub enum Command {
     Export(Export),
     /// Check that a sealed export is complete and undamaged; needs no password
     Check(Check),
-    /// Take in what was exported, sealed or in the clear
+    /// Take in what you have: an export, contacts, a table, JSON, a folder of files
     Import(Import),
     /// Look after the file that holds everything on this device
     #[command(subcommand, disable_help_subcommand = true)]
@@ -128,6 +135,8 @@ pub enum VaultCommand {
     Check,
     /// Make the index of records anew from the signed operations
     Rebuild,
+    /// Forget what is left of files whose adding was broken off more than a day ago
+    Clean,
 }
 
 #[derive(clap::Args)]

@@ -20,8 +20,8 @@ use clap::Parser;
 
 use args::{Args, Command, LinkCommand};
 use commands::{
-    activity, create, demo, device, erase, export, history, link, login, online, record, site,
-    status,
+    activity, create, demo, device, erase, export, file, history, link, login, online, record,
+    site, status,
 };
 use commands::{password as passwords, proof, recover, recovery, schema, sites, slots, vault};
 use error::Result;
@@ -57,6 +57,7 @@ async fn run(args: &Args) -> Result<()> {
         Command::Restore { record } => record::restore(cx, record),
         Command::History(options) => history::run(cx, options),
         Command::Schema(options) => schema::run(cx, options),
+        Command::File(command) => file::run(cx, command),
         Command::Device(command) => device::run(cx, command),
         Command::Link(LinkCommand::Offer(options)) => link::offer(cx, options).await,
         Command::Link(LinkCommand::Accept(options)) => link::accept(cx, options).await,

@@ -112,6 +112,14 @@ contexts! {
     PARTS = "parts";
     /// Associated data of a part: log id ‖ seq ‖ epoch id ‖ part index.
     PART_AAD = "part aad";
+    /// Key of the keyed hash that makes the keys of a space's chunks: epoch key.
+    FILE_KEY = "file key";
+    /// Chunk id: sealed chunk.
+    FILE_CHUNK = "file chunk";
+    /// Associated data of a chunk: space id ‖ level (u32, big-endian).
+    FILE_CHUNK_AAD = "file chunk aad";
+    /// Id of an imported record, of which the first 16 bytes are used: what it was made of.
+    IMPORTED = "imported record";
     /// Grant id: unsigned grant, CBOR.
     GRANT = "grant";
     /// Associated data of a grant's wraps: twin id ‖ length of the members' section (u64, big-endian) ‖ members'

@@ -187,9 +187,42 @@ pub enum Error {
     BackupSpace,
     /// A line of the file to be imported is no record.
     #[error(
-        "line {0} is no record: it needs space, collection, id and fields; nothing was imported"
+        "line {0} is no record: it needs space, collection, id and fields, and the files that it names beside it; nothing was imported"
     )]
     ImportLine(u64),
+    /// Where a file should go there is something already.
+    #[error("there is something of that name already: choose another name or folder")]
+    FileExists,
+    /// A record holds no file.
+    #[error("there is no file in that record: see the list of files")]
+    NoSuchFile,
+    /// Something is neither a file nor a folder.
+    #[error("only files and folders can be added: this is something else")]
+    NotAFile,
+    /// Whoever watches a long call has stopped it.
+    #[error("stopped: do it again to go on from here")]
+    Stopped,
+    /// A part of a file to be imported cannot be taken in.
+    #[error("{what} {number}: {why}; nothing was imported")]
+    ImportEntry {
+        /// "line", "card" or "object".
+        what: &'static str,
+        /// Which one, from 1 on.
+        number: u64,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A file to be imported is of no form that is known.
+    #[error(
+        "this is neither an export, contacts (.vcf), a table (.csv), JSON nor a folder: convert it first"
+    )]
+    ImportForm,
+    /// Where an import should go is not said.
+    #[error("say where it should go: a space and a collection, as home/books")]
+    ImportWhere,
+    /// Folders stand too deep in each other.
+    #[error("the folder goes too deep: import its folders one by one")]
+    TooDeep,
     /// A file or folder outside the vault.
     #[error("a file cannot be read or written: {0}")]
     File(#[from] std::io::Error),

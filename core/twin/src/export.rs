@@ -1,5 +1,8 @@
-//! Taking all of it along, in the clear: a folder of JSON Lines that any program can read. `core/docs/export.md`
-//! describes the files.
+//! Taking all of it along, in the clear: a folder of JSON Lines that any program can read, and files as they are.
+//! `core/docs/export.md` describes it.
+
+mod files;
+mod names;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -36,8 +39,16 @@ records.jsonl   every record, one JSON object a line: space, collection, id, fie
                 Bytes are {\"hex\": \"...\"}, moments {\"timestamp\": \"...\"}, sets {\"set\": [...]},
                 counters {\"counter\": 5}, other records {\"ref\": [collection, id]}.
                 The collection \"~schema\" says what the fields of the others are.
+                If it holds files, then also files: the path of each, by field.
+files           photos, documents and other files, in a folder for each space
 activity.jsonl  what has happened: logins, links, removals (only from a device that may replace the phone)
 ";
+
+/// A name for a file outside the vault, made of what a record calls it: it leads nowhere, and is a plain name on every
+/// system.
+pub fn plain_file_name(name: &str) -> String {
+    names::safe(name, 1)
+}
 
 /// What was exported.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,6 +59,10 @@ pub struct Exported {
     pub collections: u64,
     /// Records.
     pub records: u64,
+    /// Files.
+    pub files: u64,
+    /// Files that are not on this device, or not all of them: only their records were exported.
+    pub absent: u64,
 }
 
 impl Twin {
@@ -60,7 +75,7 @@ impl Twin {
         let draft = Draft::new(folder)?;
         draft.write(README, |file| Ok(file.write_all(TEXT.as_bytes())?))?;
         draft.write(ABOUT, |file| line(file, &self.about()?))?;
-        let exported = draft.write(RECORDS, |file| self.write_records(file))?;
+        let exported = draft.write(RECORDS, |file| self.write_records(file, &draft))?;
         if self.is_admin() {
             let activity = self.collection_of(SpaceName::keys(), ACTIVITY);
             draft.write(ACTIVITIES, |file| {
@@ -90,17 +105,19 @@ impl Twin {
         }))
     }
 
-    fn write_records(&self, file: &mut impl Write) -> Result<Exported> {
+    fn write_records(&self, file: &mut impl Write, draft: &Draft) -> Result<Exported> {
         let mut exported = Exported::default();
+        let mut files = files::Files::new(draft);
         for name in self.spaces()? {
             exported.spaces += 1;
             let space = Space::new(self.clone(), name.clone());
             let schemas = iter::once(SCHEMAS.to_owned());
             for collection in schemas.chain(space.collections()?) {
                 let before = exported.records;
-                space.collection(&collection).each(PAGE, |record| {
+                space.collection(&collection).each(PAGE, |mut record| {
                     exported.records += 1;
-                    let json = json!({
+                    let written = files.write(self, &name, &mut record.fields, &mut exported)?;
+                    let mut json = json!({
                         "space": name.as_str(),
                         "collection": collection,
                         "id": record.id,
@@ -108,6 +125,9 @@ impl Twin {
                         "changed": record.changed.millis(),
                         "by": record.by.to_string(),
                     });
+                    if let (false, Some(json)) = (written.is_empty(), json.as_object_mut()) {
+                        json.insert("files".to_owned(), Json::Object(written));
+                    }
                     line(file, &json)
                 })?;
                 exported.collections += u64::from(exported.records > before);
@@ -120,6 +140,13 @@ impl Twin {
 fn line(file: &mut impl Write, json: &Json) -> Result<()> {
     serde_json::to_writer(&mut *file, json).map_err(io::Error::from)?;
     Ok(file.write_all(b"\n")?)
+}
+
+fn make_folder(path: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
 }
 
 /// A folder that is not there yet; what is left of one that is not finished goes.
@@ -136,14 +163,25 @@ impl Draft {
         let mut name = folder.file_name().ok_or(Error::ExportExists)?.to_owned();
         name.push(".unfinished");
         let path = folder.with_file_name(name);
-        let mut builder = DirBuilder::new();
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&path)?;
+        make_folder(&path)?;
         Ok(Self {
             path,
             folder: folder.to_owned(),
         })
+    }
+
+    /// A new folder in this one.
+    fn make_folder(&self, name: &str) -> io::Result<()> {
+        make_folder(&self.path.join(name))
+    }
+
+    /// A new file in this folder.
+    fn create(&self, name: &str) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(self.path.join(name))
     }
 
     fn write<T>(
@@ -151,11 +189,7 @@ impl Draft {
         name: &str,
         write: impl FnOnce(&mut BufWriter<File>) -> Result<T>,
     ) -> Result<T> {
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = BufWriter::new(options.open(self.path.join(name))?);
+        let mut file = BufWriter::new(self.create(name)?);
         let done = write(&mut file)?;
         file.into_inner().map_err(io::Error::from)?.sync_all()?;
         Ok(done)

@@ -15,6 +15,7 @@
 //!
 //! Read top-down:
 //! - [`Twin`]: create, open, ways to unlock; [`DeviceInfo`]: who is in, comes and goes; [`Space`] and [`Collection`]: records
+//! - [`StoredFile`], [`FileInfo`]: files of any size; [`Progress`]: how far a long call is
 //! - [`NewDevice`], [`PendingLink`]: linking; [`Means`]: recovery; [`Online`]: sync with the other devices
 //! - [`LoginRequest`]: signing in to a site; [`Activity`]: what has happened
 //! - [`Scope`], [`Contained`], [`Restored`]: one sealed file with everything, and the twin that comes back from it
@@ -32,6 +33,7 @@ mod devices;
 mod erase;
 mod error;
 mod export;
+mod files;
 mod history;
 mod import;
 pub mod json;
@@ -50,11 +52,12 @@ mod unlock;
 mod upkeep;
 
 pub use activity::{Activity, What};
-pub use backup::{Complete, Contained, Progress, Restored, Scope, Sealed, TakenIn};
+pub use backup::{Complete, Contained, Restored, Scope, Sealed, TakenIn};
 pub use devices::{DeviceInfo, DeviceState, GuardiansInfo, PendingRotation, SetAside, Standing};
 pub use error::{Error, Result};
-pub use export::{Exported, RECORDS};
-pub use import::Imported;
+pub use export::{Exported, RECORDS, plain_file_name};
+pub use files::{AddedFile, CONTENT, FILES, FileInfo, NewFile, Progress, StoredFile, Watch};
+pub use import::{ImportOptions, Imported};
 pub use linking::{Invitation, NewDevice, PendingLink};
 pub use login::{LoginReceipt, LoginRequest};
 pub use online::{Online, OnlineConfig, OnlineEvent, Synced};
@@ -83,6 +86,7 @@ pub use twin_ops::space::SpaceName;
 pub use twin_ops::value::{Fields, Reference, Value};
 pub use twin_sync::session::Stay;
 pub use twin_vault::check;
+pub use twin_vault::files::Collected;
 pub use twin_vault::{
     Erasure, ErasureRequest, FieldEdit, FieldType, KeyStore, KeyStoreError, Record, Revision,
     RevisionAt, Rule, RuleError, Schema, SchemaFault, SlotInfo, SlotKind, Unlock, VaultError,

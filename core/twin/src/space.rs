@@ -35,6 +35,10 @@ impl Space {
         &self.name
     }
 
+    pub(crate) const fn twin(&self) -> &Twin {
+        &self.twin
+    }
+
     /// A collection of this space. It comes into being with its first record.
     pub fn collection(&self, name: &str) -> Collection {
         Collection {
@@ -70,6 +74,10 @@ impl Space {
 }
 
 impl Collection {
+    pub(crate) const fn space(&self) -> &Space {
+        &self.space
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

@@ -1,6 +1,7 @@
 //! Looking after the vault: is anything damaged, and what can be mended here.
 
 use twin_vault::check::Report;
+use twin_vault::files::Collected;
 
 use crate::error::Result;
 use crate::twin::Twin;
@@ -10,6 +11,12 @@ impl Twin {
     /// neither reads nor writes anything else.
     pub fn check_vault(&self) -> Result<Report> {
         Ok(self.vault().check()?)
+    }
+
+    /// Forgets the chunks of files that no record names or ever has named: what is left of adds that were broken off
+    /// more than a day ago.
+    pub fn collect_garbage(&self) -> Result<Collected> {
+        Ok(self.vault().collect_garbage(self.now())?)
     }
 
     /// Makes the index of records anew from the operations, which are the truth.

@@ -30,6 +30,8 @@ pub struct Report {
     pub ops: u64,
     /// Records in the index that are whole, deleted ones too.
     pub records: u64,
+    /// Chunks of files that are whole.
+    pub chunks: u64,
     /// How many damages there are.
     pub damages: u64,
     /// How many of them are of the index of records, which [`Vault::rebuild_index`] mends.
@@ -71,6 +73,9 @@ pub enum Damage {
     },
     /// The row of the index of records with this number.
     Record(i64),
+    /// The chunk of a file with this number: it comes again from another device that has it, or by adding the file
+    /// again.
+    Chunk(i64),
 }
 
 impl Report {
@@ -108,6 +113,7 @@ impl fmt::Display for Damage {
                 )
             }
             Self::Unshown { log, seq } => write!(f, "what operation {seq} of log {log} changed"),
+            Self::Chunk(number) => write!(f, "chunk {number} of files"),
             Self::Record(row) => write!(f, "row {row} of the index of records"),
         }
     }
@@ -138,6 +144,9 @@ impl Vault {
             report.rows = self
                 .file
                 .check_items(|kind| report.add(Damage::Row(kind)))?;
+            report.chunks = self
+                .file
+                .check_chunks(|number| report.add(Damage::Chunk(number)))?;
             for (id, log) in &self.state.logs {
                 self.check_log(id, log, &mut report)?;
             }

@@ -128,7 +128,11 @@ impl Vault {
     }
 
     /// The epoch to write to a space in; begins one if there is none, or if somebody is out who has its key.
-    fn epoch_for(&mut self, space: &SpaceName, rng: &mut impl CryptoRng) -> Result<EpochId> {
+    pub(crate) fn epoch_for(
+        &mut self,
+        space: &SpaceName,
+        rng: &mut impl CryptoRng,
+    ) -> Result<EpochId> {
         let id = space.id(self.twin());
         if let Some(epoch) = self.state.writing_epoch(&id) {
             return Ok(epoch);

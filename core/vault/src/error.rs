@@ -10,6 +10,7 @@ use twin_identity::cbor::CborError;
 use twin_identity::log::LogError;
 use twin_identity::seal::SealError;
 use twin_ops::chain::ChainError;
+use twin_ops::file::FileError;
 use twin_ops::grant::GrantError;
 use twin_ops::op::OpError;
 
@@ -103,6 +104,22 @@ pub enum VaultError {
     /// A device has written two different histories in one log.
     #[error("a device was copied or restored and has written two histories: link it again")]
     Fork,
+    /// Chunks of a file have not come yet.
+    #[error(
+        "this file is not on this device yet ({missing} of {chunks} pieces are missing): sync with a device that has it"
+    )]
+    NotHere {
+        /// How many are missing.
+        missing: u64,
+        /// How many there are.
+        chunks: u64,
+    },
+    /// Nothing was added to a file for more than a day.
+    #[error("adding this file paused for too long: add it again")]
+    AddingEnded,
+    /// A file cannot be sealed or read.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// One of the vault's limits is reached.
     #[error("the vault is full: too many {0}")]
     Limit(&'static str),

@@ -45,11 +45,21 @@ pub(crate) enum Kind {
     Slot = 14,
     /// An entry of the identity log that another device has seen.
     Unheard = 15,
+    /// A chunk of a file.
+    Chunk = 18,
+    /// An add of a file that goes on.
+    Adding = 19,
     /// Where an erasure is.
     Erasure = 20,
     /// An op with content missing.
     Hole = 21,
 }
+
+/// How many rows are read at once where there may be no end of them.
+const PAGE: u32 = 512;
+
+/// Rows with their names.
+pub(crate) type Page<T> = Vec<([u8; NAME_LEN], Result<T>)>;
 
 const DAMAGED: VaultError = VaultError::Damaged("a sealed row");
 
@@ -89,6 +99,39 @@ impl Sealed {
             let name = row.get_ref(0)?.as_blob()?;
             let name = name.try_into().map_err(|_| DAMAGED)?;
             items.push(self.open(&name, row.get_ref(1)?.as_blob()?)?);
+        }
+        Ok(items)
+    }
+
+    /// Shows all rows of a kind, one by one.
+    pub fn each_item<T: Row>(&self, mut show: impl FnMut(Result<T>) -> Result<()>) -> Result<()> {
+        let mut after = None;
+        loop {
+            let page = self.items_after(after, PAGE)?;
+            let Some((last, _)) = page.last() else {
+                return Ok(());
+            };
+            after = Some(*last);
+            page.into_iter().try_for_each(|(_, row)| show(row))?;
+        }
+    }
+
+    /// At most `limit` rows of a kind with their names, those after the name `after`; damaged ones, too.
+    pub fn items_after<T: Row>(
+        &self,
+        after: Option<[u8; NAME_LEN]>,
+        limit: u32,
+    ) -> Result<Page<T>> {
+        let mut statement = self
+            .store
+            .sql("SELECT name, v FROM item WHERE kind = ?1 AND name > ?2 ORDER BY name LIMIT ?3")?;
+        let after = after.as_ref().map_or(&[] as &[u8], |name| name);
+        let mut rows = statement.query((T::KIND as u8, after, limit))?;
+        let mut items = Vec::new();
+        while let Some(row) = rows.next()? {
+            let name = row.get_ref(0)?.as_blob()?;
+            let name = name.try_into().map_err(|_| DAMAGED)?;
+            items.push((name, self.open(&name, row.get_ref(1)?.as_blob()?)));
         }
         Ok(items)
     }

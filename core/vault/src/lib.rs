@@ -9,6 +9,7 @@
 //! - [`members`] and [`rotation`]: who is in the twin, and what the words change of it; [`lines`]: what counts of those
 //!   who are out; [`tend`]: what is to be done since others have written
 //! - [`epochs`]: who has which keys; `wants`: who should have them and says that it has not
+//! - [`files`]: content of any size, and the chunks that it is made of
 //! - [`replica`]: what sync needs of it; `branch`: of two histories of a device that is out, the one that counts
 //! - [`check`]: what of it is damaged; [`erase`]: what is gone for good
 //! - `expiry`: devices whose time has run out
@@ -37,6 +38,7 @@ pub mod erase;
 mod error;
 mod expiry;
 mod field;
+pub mod files;
 pub mod history;
 mod index;
 mod items;

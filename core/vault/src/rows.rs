@@ -9,12 +9,14 @@ use twin_identity::id::{DeviceId, EntryId};
 use twin_identity::seal::SealingPublic;
 use twin_ops::change::Stamp;
 use twin_ops::epoch::EpochId;
+use twin_ops::file::ChunkId;
 use twin_ops::grant::GrantId;
 use twin_ops::op::{INCARNATION_LEN, Link, LogId, Origin};
 use twin_ops::space::{SpaceId, SpaceName};
 use twin_ops::store::Hole;
 use zeroize::Zeroize;
 
+use crate::files::{ADD_LEN, chunk_key};
 use crate::items::Kind;
 
 /// A sealed row.
@@ -229,6 +231,35 @@ pub(crate) struct HoleRow {
     pub hole: Hole,
 }
 
+/// A chunk of a file that is here.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct ChunkRow {
+    #[n(0)]
+    pub space: SpaceId,
+    #[n(1)]
+    pub id: ChunkId,
+    /// Of its bytes in the table of chunks.
+    #[n(2)]
+    pub number: i64,
+    /// When it came, or an add last found it here: milliseconds since the Unix epoch.
+    #[n(3)]
+    pub at: u64,
+}
+
+/// An add of a file that goes on, or was broken off.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct AddingRow {
+    #[cbor(n(0), with = "cbor::fixed")]
+    pub add: [u8; ADD_LEN],
+    /// When it began, and when something was last added: milliseconds since the Unix epoch.
+    #[n(1)]
+    pub began: u64,
+    #[n(2)]
+    pub touched: u64,
+}
+
 /// A way to unlock the vault; the slot itself, which must be readable before anything is unlocked, has a table of its
 /// own.
 #[derive(Encode, Decode)]
@@ -295,5 +326,7 @@ rows! {
     UnheardRow: Unheard, |row| row.id.as_bytes().to_vec();
     ErasureRow: Erasure, |row| row.part.to_be_bytes().to_vec();
     HoleRow: Hole, |row| [row.hole.log.as_bytes().as_slice(), &row.hole.seq.to_be_bytes()].concat();
+    ChunkRow: Chunk, |row| chunk_key(&row.space, &row.id);
+    AddingRow: Adding, |row| row.add.to_vec();
     SlotRow: Slot, |row| SlotRow::name(row.number).to_vec();
 }

@@ -38,6 +38,7 @@ const SCHEMA: &str = "
     CREATE TABLE rec (k INTEGER PRIMARY KEY, p ANY NOT NULL, t INTEGER NOT NULL) STRICT;
     CREATE TABLE past (k INTEGER NOT NULL, p INTEGER NOT NULL, PRIMARY KEY (k, p)) STRICT, WITHOUT ROWID;
     CREATE TABLE late (n INTEGER PRIMARY KEY, v BLOB NOT NULL, t INTEGER NOT NULL) STRICT;
+    CREATE TABLE chunk (n INTEGER PRIMARY KEY, v BLOB NOT NULL) STRICT;
 ";
 
 /// The open file. What it says about people is sealed; see `items`, `oplog` and `index` for its tables.
@@ -159,6 +160,17 @@ impl Store {
         let says = statement.query_map([], |row| row.get(0))?;
         let says: Vec<String> = says.collect::<rusqlite::Result<_>>()?;
         Ok(says.into_iter().filter(|says| says != "ok").collect())
+    }
+
+    /// Gives the pages that nothing is in any more back to the file system.
+    pub fn give_back(&self) -> Result<()> {
+        let mut vacuum = self.sql("PRAGMA incremental_vacuum")?;
+        let mut pages = vacuum.query([])?;
+        // One step a page.
+        while pages.next()?.is_some() {}
+        drop(pages);
+        self.truncate_wal();
+        Ok(())
     }
 
     /// Empties the WAL, so that nothing from before the last commit is left in it. Waits for others who read; if they

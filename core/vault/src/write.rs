@@ -30,6 +30,21 @@ pub(crate) enum By {
     Restore,
 }
 
+/// Whether one op can hold these changes.
+pub(crate) fn check_changes(changes: &[WriteChange]) -> Result<()> {
+    changes.iter().try_for_each(WriteChange::check)?;
+    let len: usize = changes.iter().map(WriteChange::least_len).sum();
+    if changes.len() > MAX_PARTS || len > MAX_OP_LEN {
+        return Err(OpError::TooLarge.into());
+    }
+    if changes.is_empty() {
+        return Err(VaultError::InvalidChange(
+            "there is nothing to write: give a change",
+        ));
+    }
+    Ok(())
+}
+
 impl Vault {
     /// Writes changes to a space as one op: all of them are durable when this returns, or none has happened. Returns
     /// the log that was written and its new head. `now`: milliseconds since the Unix epoch.
@@ -88,22 +103,22 @@ impl Vault {
         space: &SpaceName,
         changes: Vec<WriteChange>,
     ) -> Result<LogHead> {
-        changes.iter().try_for_each(WriteChange::check)?;
-        let len: usize = changes.iter().map(WriteChange::least_len).sum();
-        if changes.len() > MAX_PARTS || len > MAX_OP_LEN {
-            return Err(OpError::TooLarge.into());
-        }
-        if changes.is_empty() {
-            return Err(VaultError::InvalidChange(
-                "there is nothing to write: give a change",
-            ));
-        }
+        check_changes(&changes)?;
         self.now = now;
-        self.write(|vault| {
-            vault.tell_time()?;
-            vault.check_may_write()?;
-            vault.append(by, rng, space, changes)
-        })
+        self.write(|vault| vault.commit_now(by, rng, space, changes))
+    }
+
+    /// As [`Vault::commit`], inside a transaction, of changes that were checked.
+    pub(crate) fn commit_now(
+        &mut self,
+        by: By,
+        rng: &mut impl CryptoRng,
+        space: &SpaceName,
+        changes: Vec<WriteChange>,
+    ) -> Result<LogHead> {
+        self.tell_time()?;
+        self.check_may_write()?;
+        self.append(by, rng, space, changes)
     }
 
     /// Whether this device may write now.

@@ -29,8 +29,9 @@ const SPACE: &str = "canary-space-Eisvogel";
 const DEVICE: &str = "canary-device-Mauersegler";
 const TWIN: &str = "canary-twin-Gimpel";
 const ADDRESS: &str = "canary-address-Pirol";
-const WORDS: [&str; 9] = [
-    VALUE, BYTES, FIELD, ID, COLLECTION, SPACE, DEVICE, TWIN, ADDRESS,
+const CONTENT: &str = "canary-content-Stieglitz";
+const WORDS: [&str; 10] = [
+    VALUE, BYTES, FIELD, ID, COLLECTION, SPACE, DEVICE, TWIN, ADDRESS, CONTENT,
 ];
 
 fn plant(vault: &mut Vault) {
@@ -57,6 +58,21 @@ fn plant(vault: &mut Vault) {
     vault
         .commit(NOON, &mut rng(2), &space("~members"), names)
         .unwrap();
+    // In more than one transaction, and the last one not finished.
+    let text = CONTENT.repeat(4 << 10);
+    for now in [NOON, NOON + 1] {
+        let mut writer = vault.begin_file(now, &mut rng(3), &space(SPACE)).unwrap();
+        vault.push_file(now, &mut writer, text.as_bytes()).unwrap();
+        let added = vault.finish_file(now, writer).unwrap();
+        let mut file = common::change(twin_ops::change::Kind::Put, COLLECTION, "file", &[]);
+        let root = added.root().to_value();
+        file.fields.0.insert("content".to_owned(), root);
+        if now == NOON {
+            vault
+                .commit_files(now, &mut rng(4), &space(SPACE), vec![file], &[added])
+                .unwrap();
+        }
+    }
     vault.remember_address(vault.device(), ADDRESS).unwrap();
 }
 

@@ -17,6 +17,7 @@ use twin_ops::backup::{
 use twin_ops::chain::{Head, verify_run};
 use twin_ops::change::Change;
 use twin_ops::epoch::EpochKey;
+use twin_ops::file::{ChunkId, FileError, Reader, Root};
 use twin_ops::grant::{Grant, GrantedKey, Recipients};
 use twin_ops::op::{Header, MAX_OP_LEN, Op, Origin, Part, Place};
 use twin_ops::seal::{PartPlace, open_part, pad, unpad};
@@ -39,6 +40,7 @@ pub const TARGETS: &[Target] = &[
     ("padding", padding),
     ("part", part),
     ("predecessor", predecessor),
+    ("root", root),
     ("space_name", space_name),
 ];
 
@@ -315,6 +317,22 @@ pub fn predecessor(bytes: &[u8]) -> bool {
         return false;
     };
     assert!(before != epoch());
+    true
+}
+
+/// What a record holds of a file.
+pub fn root(bytes: &[u8]) -> bool {
+    let Ok(root) = Root::from_bytes(bytes) else {
+        return false;
+    };
+    assert_eq!(root.to_bytes(), bytes);
+    let shape = root.shape().unwrap();
+    assert!(shape.total() > shape.count(0) || shape.top() == 0);
+    let space = SpaceName::members().id(sample().log.twin());
+    let mut reader = Reader::new(space, root).unwrap();
+    let nothing = &mut |_: &ChunkId| Ok::<_, FileError>(bytes.to_vec());
+    let read = reader.read(0, nothing);
+    assert!(read.is_err() || read.is_ok_and(<[u8]>::is_empty));
     true
 }
 

@@ -36,7 +36,10 @@ fn what_is_exported_is_imported_elsewhere() {
     assert_eq!(phone.try_run(both).status.code(), Some(2));
     assert!(!folder.exists());
     let said = phone.run(["export", path, "--plain", "--json"]).json();
-    assert_eq!(said, json!({"spaces": 2, "collections": 2, "records": 3}));
+    assert_eq!(
+        said,
+        json!({"spaces": 2, "collections": 2, "records": 3, "files": 0, "absent": 0})
+    );
     complains(
         phone.try_run(["export", path, "--plain"]),
         &["something of that name already"],
@@ -76,8 +79,8 @@ fn what_is_exported_is_imported_elsewhere() {
             .run(["import", file.to_str().unwrap(), "--json"])
             .json()
     };
-    assert_eq!(import(), json!({"written": 3, "same": 0}));
-    assert_eq!(import(), json!({"written": 0, "same": 3}));
+    assert_eq!(import(), json!({"written": 3, "same": 0, "skipped": 0}));
+    assert_eq!(import(), json!({"written": 0, "same": 3, "skipped": 0}));
     assert_eq!(other.fields("work/a b/c/d"), phone.fields("work/a b/c/d"));
     is_whole(&other);
 

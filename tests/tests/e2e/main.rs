@@ -14,6 +14,7 @@ mod demo;
 mod devices;
 mod erase;
 mod export;
+mod files;
 mod guardians;
 mod harness;
 mod link_refused;

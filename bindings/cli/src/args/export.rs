@@ -1,4 +1,4 @@
-//! What can be asked about exports: making them, checking them, taking them in.
+//! What can be asked about exports: making them and checking them.
 
 use std::path::PathBuf;
 
@@ -24,14 +24,5 @@ pub struct Check {
     pub open: bool,
     /// With --open: by the 24 words, where this device was not in the twin yet when the file was made
     #[arg(long, requires = "open")]
-    pub words: bool,
-}
-
-#[derive(clap::Args)]
-pub struct Import {
-    /// A sealed export of this twin, or a file like the records.jsonl of one in the clear: one JSON object a line
-    pub file: PathBuf,
-    /// Open a sealed export by the 24 words, where this device was not in the twin yet when it was made
-    #[arg(long)]
     pub words: bool,
 }

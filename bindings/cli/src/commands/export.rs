@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use serde_json::json;
-use twin::{RECORDS, RecoverySecret, Scope, SpaceName, Twin};
+use twin::{ImportOptions, RECORDS, RecoverySecret, Scope, SpaceName, Twin};
 
 use crate::args::{Check, Export, Import};
 use crate::commands::backup::{self, Progress};
+use crate::commands::progress::Bar;
 use crate::error::{CliError, Result};
 use crate::output::Context;
 use crate::words;
@@ -52,12 +53,20 @@ fn plain(cx: &Context, folder: &Path) -> Result<()> {
         "spaces": exported.spaces,
         "collections": exported.collections,
         "records": exported.records,
+        "files": exported.files,
+        "absent": exported.absent,
     }));
     let folder = folder.display();
     cx.say(format!(
         "{} records are in {folder}/{RECORDS}, not encrypted: whoever has the folder can read them.",
         exported.records
     ));
+    if exported.absent > 0 {
+        cx.say(format!(
+            "{} files are not on this device and were left out: export on one that has them.",
+            exported.absent
+        ));
+    }
     Ok(())
 }
 
@@ -94,18 +103,42 @@ pub fn check(cx: &Context, options: &Check) -> Result<()> {
 }
 
 pub fn import(cx: &Context, options: &Import) -> Result<()> {
-    if Twin::is_sealed(&options.file)? {
+    if Twin::is_sealed(&options.path)? {
         return sealed(cx, options);
     }
     if options.words {
         return Err(CliError::NotSealed);
     }
-    let imported = cx.open()?.import_plain(&options.file)?;
-    cx.event(json!({"written": imported.written, "same": imported.same}));
+    let to = options.to.as_deref().map(|to| match to.split_once('/') {
+        Some((space, collection)) => (space, Some(collection.to_owned())),
+        None => (to, None),
+    });
+    let to =
+        to.map(|(space, collection)| Ok::<_, twin::Error>((SpaceName::new(space)?, collection)));
+    let wanted = ImportOptions {
+        to: to.transpose()?,
+        id_field: options.id_column.clone(),
+    };
+    let twin = cx.open()?;
+    let mut bar = Bar::new(cx);
+    let imported = twin.import(&options.path, &wanted, &mut |progress| bar.show(progress));
+    bar.clear();
+    let imported = imported?;
+    cx.event(json!({
+        "written": imported.written,
+        "same": imported.same,
+        "skipped": imported.skipped,
+    }));
     cx.say(format!(
         "written: {}, here already: {}",
         imported.written, imported.same
     ));
+    if imported.skipped > 0 {
+        cx.say(format!(
+            "passed over, hidden or no files: {}",
+            imported.skipped
+        ));
+    }
     Ok(())
 }
 
@@ -113,7 +146,7 @@ fn sealed(cx: &Context, options: &Import) -> Result<()> {
     let twin = cx.open()?;
     let words = backup_words(cx, options.words)?;
     let mut progress = Progress::of_bytes(cx, "taken in");
-    let taken = twin.import_sealed(&options.file, words.as_ref(), &mut progress.shown())?;
+    let taken = twin.import_sealed(&options.path, words.as_ref(), &mut progress.shown())?;
     cx.event(backup::taken_to_json(&taken));
     backup::say_taken(cx, &taken);
     Ok(())

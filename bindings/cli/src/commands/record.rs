@@ -12,7 +12,7 @@ use crate::output::{Context, table};
 const PAGE: usize = 500;
 
 pub fn put(cx: &Context, options: &Put) -> Result<()> {
-    let path = Path::parse(&options.record)?;
+    let path = RecordPath::parse(&options.record)?;
     let Typed { fields, edits } = Typed::parse(&options.fields)?;
     let edits_only = fields.0.is_empty() && !edits.is_empty();
     if !edits.is_empty() && !edits_only && !options.patch {
@@ -31,7 +31,7 @@ pub fn put(cx: &Context, options: &Put) -> Result<()> {
 }
 
 pub fn get(cx: &Context, record: &str) -> Result<()> {
-    let path = Path::parse(record)?;
+    let path = RecordPath::parse(record)?;
     let twin = cx.open()?;
     let found = path.collection(&twin)?.get(path.id)?;
     let found = found.ok_or_else(|| CliError::NoRecord(record.to_owned()))?;
@@ -90,7 +90,7 @@ fn list_records(cx: &Context, collection: &Collection) -> Result<()> {
 }
 
 pub fn delete(cx: &Context, record: &str) -> Result<()> {
-    let path = Path::parse(record)?;
+    let path = RecordPath::parse(record)?;
     let twin = cx.open()?;
     let collection = path.collection(&twin)?;
     if collection.get(path.id)?.is_none() {
@@ -103,7 +103,7 @@ pub fn delete(cx: &Context, record: &str) -> Result<()> {
 }
 
 pub fn restore(cx: &Context, record: &str) -> Result<()> {
-    let path = Path::parse(record)?;
+    let path = RecordPath::parse(record)?;
     let twin = cx.open()?;
     path.collection(&twin)?.restore(path.id)?;
     cx.event(json!({"restored": record}));
@@ -112,13 +112,13 @@ pub fn restore(cx: &Context, record: &str) -> Result<()> {
 }
 
 /// SPACE/COLLECTION/ID; the id may contain further slashes.
-pub struct Path<'a> {
+pub struct RecordPath<'a> {
     space: &'a str,
     collection: &'a str,
     pub id: &'a str,
 }
 
-impl<'a> Path<'a> {
+impl<'a> RecordPath<'a> {
     pub fn parse(text: &'a str) -> Result<Self> {
         let mut parts = text.splitn(3, '/').filter(|part| !part.is_empty());
         match (parts.next(), parts.next(), parts.next()) {

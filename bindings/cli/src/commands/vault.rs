@@ -1,9 +1,10 @@
-//! `twin vault check | rebuild`
+//! `twin vault check | rebuild | clean`
 
 use serde_json::json;
 use twin::check::Report;
 
 use crate::args::VaultCommand;
+use crate::commands::file::size;
 use crate::error::{CliError, Result};
 use crate::output::{Context, table};
 
@@ -11,6 +12,7 @@ pub fn run(cx: &Context, command: &VaultCommand) -> Result<()> {
     match command {
         VaultCommand::Check => check(cx),
         VaultCommand::Rebuild => rebuild(cx),
+        VaultCommand::Clean => clean(cx),
     }
 }
 
@@ -21,6 +23,7 @@ fn check(cx: &Context) -> Result<()> {
         "rows": report.rows,
         "operations": report.ops,
         "records": report.records,
+        "chunks": report.chunks,
         "damages": report.damages,
         "damaged": named,
         "can_be_rebuilt": report.can_be_rebuilt(),
@@ -52,9 +55,20 @@ fn counts(report: &Report) -> String {
         ("rows", report.rows),
         ("operations", report.ops),
         ("records", report.records),
+        ("chunks of files", report.chunks),
     ];
     let rows = rows.map(|(name, count)| vec![name.to_owned(), count.to_string()]);
     table(&rows).trim_end().to_owned()
+}
+
+fn clean(cx: &Context) -> Result<()> {
+    let collected = cx.open()?.collect_garbage()?;
+    cx.event(json!({"chunks": collected.chunks, "bytes": collected.bytes}));
+    cx.say(match collected.chunks {
+        0 => "There was nothing to forget.".to_owned(),
+        _ => format!("{} were set free.", size(collected.bytes)),
+    });
+    Ok(())
 }
 
 fn rebuild(cx: &Context) -> Result<()> {

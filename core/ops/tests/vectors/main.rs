@@ -4,6 +4,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod file;
 #[path = "../../../../tests/vectors/golden.rs"]
 mod golden;
 mod grant;

@@ -1,0 +1,19 @@
+//! `twin import`
+
+use std::path::PathBuf;
+
+#[derive(clap::Args)]
+pub struct Import {
+    /// An export, sealed or in the clear, contacts (.vcf), a table (.csv), JSON objects, or a folder of files
+    #[arg(value_name = "FILE|FOLDER")]
+    pub path: PathBuf,
+    /// Where records or files go; an export says so itself
+    #[arg(long, value_name = "SPACE[/COLLECTION]")]
+    pub to: Option<String>,
+    /// The column or field that names a record; without it all of it does
+    #[arg(long, value_name = "NAME", requires = "to")]
+    pub id_column: Option<String>,
+    /// Open a sealed export by the 24 words, where this device was not in the twin yet when it was made
+    #[arg(long, conflicts_with = "to")]
+    pub words: bool,
+}

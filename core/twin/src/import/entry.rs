@@ -1,0 +1,182 @@
+//! What all importers of foreign files have in common: a file becomes entries, each of them a record with an id that
+//! follows from what it is made of. All of it is looked through first, then written; done twice it changes nothing.
+
+use std::collections::HashMap;
+
+use data_encoding::HEXLOWER;
+use twin_identity::cbor;
+use twin_identity::context;
+use twin_ops::change::MAX_RECORD_ID;
+use twin_ops::space::SpaceName;
+use twin_ops::value::{Fields, Value};
+use twin_vault::WriteChange;
+
+use super::{Batch, Imported};
+use crate::error::{Error, Result};
+use crate::files::Watch;
+use crate::space::{Collection, Space};
+use crate::twin::Twin;
+
+/// The most bytes of a record that is imported: it has to fit into an operation.
+pub(super) const MAX_ENTRY: usize = 768 << 10;
+/// The most bytes of a picture that stays in its record; larger ones become files.
+pub(super) const MAX_INLINE: usize = 256 << 10;
+
+/// A record to be.
+pub(super) struct Entry {
+    /// The line or card that it is made of, from 1 on.
+    pub number: u64,
+    /// Its id.
+    pub id: String,
+    /// Its fields.
+    pub fields: Fields,
+    /// Fields that hold what is too large for a record.
+    pub files: Vec<(String, Vec<u8>)>,
+}
+
+/// What cannot be imported, and why.
+pub(super) struct Refusal {
+    /// "line" or "card".
+    pub what: &'static str,
+}
+
+impl Refusal {
+    /// The error for the entry with this number.
+    pub fn at(&self, number: u64, why: &'static str) -> Error {
+        Error::ImportEntry {
+            what: self.what,
+            number,
+            why,
+        }
+    }
+}
+
+/// The id of a record made of these fields.
+pub(super) fn id_of(fields: &Fields) -> String {
+    short_id(&cbor::encode(fields))
+}
+
+/// The id of a record made of these bytes.
+pub(super) fn short_id(bytes: &[u8]) -> String {
+    HEXLOWER.encode(&digest(bytes))
+}
+
+/// A text as the id of a record: itself, or if it is too long its beginning with a hash of all of it.
+pub(super) fn text_id(text: &str) -> String {
+    if text.len() <= MAX_RECORD_ID {
+        return text.to_owned();
+    }
+    let hash = short_id(text.as_bytes());
+    let cut = text.floor_char_boundary(MAX_RECORD_ID - hash.len() - 1);
+    format!("{}-{hash}", text.get(..cut).unwrap_or_default())
+}
+
+fn digest(bytes: &[u8]) -> [u8; 16] {
+    let hash = context::IMPORTED.hash([bytes]);
+    hash.first_chunk().copied().unwrap_or_default()
+}
+
+/// The id that a record's own field gives it.
+pub(super) fn field_id(fields: &Fields, name: &str) -> Option<String> {
+    match fields.0.get(name)? {
+        Value::Text(text) if !text.is_empty() => Some(text_id(text)),
+        Value::Int(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// Takes the entries that `each` shows, the same ones each time, into a collection.
+pub(super) fn take_in(
+    to: &Collection,
+    refusal: &Refusal,
+    watch: &mut Watch<'_>,
+    each: impl Fn(&mut dyn FnMut(Entry) -> Result<()>) -> Result<()>,
+) -> Result<Imported> {
+    let mut seen: HashMap<[u8; 16], [u8; 16]> = HashMap::new();
+    each(&mut |entry| {
+        check(to.name(), &entry).map_err(|why| refusal.at(entry.number, why))?;
+        let content = content_of(&entry);
+        let before = seen.insert(digest(entry.id.as_bytes()), content);
+        if before.is_some_and(|before| before != content) {
+            return Err(refusal.at(entry.number, "another one before it has the same id"));
+        }
+        Ok(())
+    })?;
+    let mut taking = Taking {
+        to,
+        batch: Batch::default(),
+        imported: Imported::default(),
+    };
+    each(&mut |entry| taking.take(entry, watch))?;
+    taking.batch.write(to.space().twin())?;
+    Ok(taking.imported)
+}
+
+/// Whether a record can be made of an entry; if not, why.
+fn check(collection: &str, entry: &Entry) -> std::result::Result<(), &'static str> {
+    if cbor::len(&entry.fields) > MAX_ENTRY {
+        return Err("it is too large for a record");
+    }
+    let change = WriteChange::put(collection, &entry.id, entry.fields.clone());
+    match change.check() {
+        Ok(()) => Ok(()),
+        Err(twin_vault::VaultError::InvalidChange(why)) => Err(why),
+        Err(_) => Err("it cannot be a record"),
+    }
+}
+
+fn content_of(entry: &Entry) -> [u8; 16] {
+    let mut content = cbor::encode(&entry.fields);
+    for (name, bytes) in &entry.files {
+        content.extend_from_slice(name.as_bytes());
+        content.extend_from_slice(&digest(bytes));
+    }
+    digest(&content)
+}
+
+struct Taking<'a> {
+    to: &'a Collection,
+    batch: Batch,
+    imported: Imported,
+}
+
+impl Taking<'_> {
+    fn take(&mut self, mut entry: Entry, watch: &mut Watch<'_>) -> Result<()> {
+        let space: &Space = self.to.space();
+        let mut stored = Vec::new();
+        for (name, bytes) in &entry.files {
+            let total = Some(bytes.len() as u64);
+            let content = space.store(&mut bytes.as_slice(), total, watch)?;
+            entry
+                .fields
+                .0
+                .insert(name.clone(), content.root().to_value());
+            stored.push(content);
+        }
+        let here = self.to.get(&entry.id)?;
+        if here.is_some_and(|record| record.fields == entry.fields) {
+            self.imported.same += 1;
+            for content in stored {
+                space.drop_content(content)?;
+            }
+            return Ok(());
+        }
+        self.imported.written += 1;
+        let len = cbor::len(&entry.fields);
+        let change = WriteChange::put(self.to.name(), &entry.id, entry.fields);
+        if !stored.is_empty() {
+            return space.commit_files(vec![change], &stored);
+        }
+        if self.batch.is_full(space.name(), len) {
+            self.batch.write(space.twin())?;
+        }
+        self.batch.add(space.name().clone(), change, len);
+        Ok(())
+    }
+}
+
+/// The collection of a twin that foreign files are to go to.
+pub(super) fn collection(twin: &Twin, to: Option<&(SpaceName, String)>) -> Result<Collection> {
+    let (space, name) = to.ok_or(Error::ImportWhere)?;
+    Ok(Space::new(twin.clone(), space.clone()).collection(name))
+}

@@ -1,0 +1,95 @@
+//! A folder: its files, with where they stood in it.
+//!
+//! What is hidden (begins with a dot) is what programs keep for themselves, and is passed over; so are links, which
+//! could lead anywhere, and whatever is neither file nor folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use twin_ops::value::Value;
+use twin_vault::WriteChange;
+
+use super::Imported;
+use super::entry::{short_id, text_id};
+use crate::error::{Error, Result};
+use crate::files::{NewFile, Progress, Watch};
+use crate::space::Collection;
+
+/// How deep folders may stand in each other.
+const MAX_DEPTH: u32 = 64;
+/// Where a file stood in the folder.
+const PATH: &str = "path";
+
+/// Adds the files of a folder. One that is here with the same path is replaced if it has another content.
+pub(super) fn take_in(to: &Collection, folder: &Path, watch: &mut Watch<'_>) -> Result<Imported> {
+    let mut found = Found::default();
+    found.look(folder, String::new(), MAX_DEPTH)?;
+    let mut imported = Imported {
+        skipped: found.skipped,
+        ..Imported::default()
+    };
+    let mut done = 0;
+    for (relative, path) in found.files {
+        let (about, mut file) = NewFile::open(&path)?;
+        let mut told = |progress: Progress| {
+            watch(Progress {
+                done: done + progress.done,
+                total: Some(found.bytes),
+            })
+        };
+        let content = to.space().store(&mut file, about.len, &mut told)?;
+        done += content.root().len();
+        let mut fields = about.fields(&content);
+        fields
+            .0
+            .insert(PATH.to_owned(), Value::from(relative.as_str()));
+        let id = text_id(&relative);
+        if to.get(&id)?.is_some_and(|record| record.fields == fields) {
+            imported.same += 1;
+            to.space().drop_content(content)?;
+            continue;
+        }
+        let change = WriteChange::put(to.name(), &id, fields);
+        to.space().commit_files(vec![change], &[content])?;
+        imported.written += 1;
+    }
+    Ok(imported)
+}
+
+#[derive(Default)]
+struct Found {
+    files: Vec<(String, PathBuf)>,
+    bytes: u64,
+    skipped: u64,
+}
+
+impl Found {
+    fn look(&mut self, folder: &Path, before: String, depth: u32) -> Result<()> {
+        let Some(depth) = depth.checked_sub(1) else {
+            return Err(Error::TooDeep);
+        };
+        let mut entries = fs::read_dir(folder)?.collect::<std::io::Result<Vec<_>>>()?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let name = entry.file_name().into_string().unwrap_or_else(|name| {
+                // Two names that are no text may look the same.
+                let hash = short_id(name.as_encoded_bytes());
+                format!("{}-{hash}", name.to_string_lossy())
+            });
+            // Of the entry itself: a link is not followed.
+            let metadata = entry.metadata()?;
+            let relative = format!("{before}{name}");
+            if name.starts_with('.') {
+                self.skipped += 1;
+            } else if metadata.is_dir() {
+                self.look(&entry.path(), format!("{relative}/"), depth)?;
+            } else if metadata.is_file() {
+                self.bytes = self.bytes.saturating_add(metadata.len());
+                self.files.push((relative, entry.path()));
+            } else {
+                self.skipped += 1;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,117 @@
+//! Tables: CSV with a first line of names (RFC 4180), separated by commas, semicolons or tabs.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+use csv::{ReaderBuilder, StringRecord};
+use twin_ops::value::{Fields, MAX_FIELD_NAME, Value};
+
+use super::bounded::{Bounded, is_too_long};
+use super::entry::{Entry, MAX_ENTRY, Refusal, field_id, id_of};
+use crate::error::{Error, Result};
+
+/// The most bytes of a line, which may go on for many if a quote is not closed.
+const MAX_LINE: u64 = MAX_ENTRY as u64;
+const REFUSAL: Refusal = Refusal { what: "line" };
+
+/// The refusal of a line.
+pub(super) const fn refusal() -> &'static Refusal {
+    &REFUSAL
+}
+
+/// Shows the rows of a table. Cells are text, as they are; empty ones are left out.
+pub(super) fn each(
+    path: &Path,
+    id_field: Option<&str>,
+    show: &mut dyn FnMut(Entry) -> Result<()>,
+) -> Result<()> {
+    let delimiter = delimiter(path)?;
+    let (file, allowance) = Bounded::open(path, MAX_LINE)?;
+    let mut reader = ReaderBuilder::new().delimiter(delimiter).from_reader(file);
+    let names = reader.headers().map_err(|error| wrong(&error, 1))?.clone();
+    check_names(&names, id_field)?;
+    let mut row = StringRecord::new();
+    loop {
+        allowance.renew();
+        let line = reader.position().line();
+        if !reader
+            .read_record(&mut row)
+            .map_err(|error| wrong(&error, line))?
+        {
+            return Ok(());
+        }
+        let line = row.position().map_or(line, csv::Position::line);
+        let cells = names.iter().zip(&row);
+        let cells = cells.filter(|(_, cell)| !cell.is_empty());
+        let fields = Fields(
+            cells
+                .map(|(name, cell)| (name.to_owned(), Value::from(cell)))
+                .collect(),
+        );
+        let id = match id_field {
+            Some(name) => field_id(&fields, name)
+                .ok_or_else(|| REFUSAL.at(line, "the column of ids is empty"))?,
+            None => id_of(&fields),
+        };
+        show(Entry {
+            number: line,
+            id,
+            fields,
+            files: Vec::new(),
+        })?;
+    }
+}
+
+fn check_names(names: &StringRecord, id_field: Option<&str>) -> Result<()> {
+    let fits = |name: &str| (1..=MAX_FIELD_NAME).contains(&name.len());
+    if names.is_empty() || !names.iter().all(fits) {
+        return Err(REFUSAL.at(1, "it has to name each column, in 1 to 128 bytes"));
+    }
+    let mut sorted: Vec<&str> = names.iter().collect();
+    sorted.sort_unstable();
+    sorted.dedup();
+    if sorted.len() != names.len() {
+        return Err(REFUSAL.at(1, "two columns have the same name"));
+    }
+    if id_field.is_some_and(|id| !sorted.contains(&id)) {
+        return Err(REFUSAL.at(1, "it does not name the column of ids"));
+    }
+    Ok(())
+}
+
+/// What separates the names in the first line: whichever is there most often outside quotes.
+fn delimiter(path: &Path) -> Result<u8> {
+    let mut first = Vec::new();
+    BufReader::new(File::open(path)?)
+        .take(MAX_LINE)
+        .read_until(b'\n', &mut first)?;
+    let mut quoted = false;
+    let mut counts = [(b',', 0u32), (b';', 0), (b'\t', 0)];
+    for byte in first {
+        quoted ^= byte == b'"';
+        for (delimiter, count) in &mut counts {
+            *count += u32::from(!quoted && byte == *delimiter);
+        }
+    }
+    let [comma, others @ ..] = counts;
+    let most = others.into_iter().fold(
+        comma,
+        |best, next| if next.1 > best.1 { next } else { best },
+    );
+    Ok(most.0)
+}
+
+fn wrong(error: &csv::Error, line: u64) -> Error {
+    let line = error.position().map_or(line, csv::Position::line).max(1);
+    let why = match error.kind() {
+        csv::ErrorKind::Io(io) if !is_too_long(io) => {
+            return Error::File(io::Error::from(io.kind()));
+        }
+        csv::ErrorKind::Io(_) => "it is too long; is a quote not closed?",
+        csv::ErrorKind::Utf8 { .. } => "it is not UTF-8 text: save the table as UTF-8",
+        csv::ErrorKind::UnequalLengths { .. } => "it has more or fewer cells than the first line",
+        _ => "it is not a line of a table",
+    };
+    REFUSAL.at(line, why)
+}

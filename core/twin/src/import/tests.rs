@@ -1,0 +1,260 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use tempfile::{TempDir, tempdir};
+use twin_ops::value::{Fields, Value};
+use twin_vault::Unlock;
+
+use super::*;
+
+struct Scene {
+    dir: TempDir,
+    twin: Twin,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let dir = tempdir().unwrap();
+        let home = dir.path().join("home");
+        let words = Twin::new_words();
+        let unlock = Unlock::Password("a good one");
+        let twin = Twin::create(&home, unlock, words, "Ada", "phone").unwrap();
+        Self { dir, twin }
+    }
+
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn import(&self, path: &Path, id: Option<&str>) -> Result<Imported> {
+        let options = ImportOptions {
+            to: Some((SpaceName::new("home").unwrap(), Some("all".to_owned()))),
+            id_field: id.map(str::to_owned),
+        };
+        let watch = &mut |_| ControlFlow::Continue(());
+        self.twin.import(path, &options, watch)
+    }
+
+    /// Twice: the second time changes nothing.
+    fn import_twice(&self, path: &Path, id: Option<&str>, written: u64) {
+        let first = self.import(path, id).unwrap();
+        assert_eq!((first.written, first.same), (written, 0));
+        let again = self.import(path, id).unwrap();
+        assert_eq!((again.written, again.same), (0, written));
+    }
+
+    fn records(&self) -> Vec<twin_vault::Record> {
+        let space = self.twin.space("home").unwrap();
+        let mut records = space.collection("all").list_all(100).unwrap();
+        records.sort_by(|a, b| a.id.cmp(&b.id));
+        records
+    }
+
+    fn refuses(&self, path: &Path, id: Option<&str>, says: &[&str]) {
+        let before = self.records();
+        let error = self.import(path, id).unwrap_err().to_string();
+        for words in says {
+            assert!(error.contains(words), "{error}");
+        }
+        assert_eq!(self.records(), before);
+    }
+}
+
+fn fields(fields: &[(&str, Value)]) -> Fields {
+    let fields = fields.iter();
+    Fields(
+        fields
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect(),
+    )
+}
+
+#[test]
+fn tables_come_as_they_are_cut() {
+    let scene = Scene::new();
+    let text = "\u{feff}isbn;title;pages\r\n1;\"a; \"\"b\"\"\nc\";5\r\n2;;\r\n";
+    let books = scene.write("books.csv", text);
+    scene.import_twice(&books, Some("isbn"), 2);
+    let records = scene.records();
+    assert_eq!((records[0].id.as_str(), records[1].id.as_str()), ("1", "2"));
+    let first = fields(&[
+        ("isbn", "1".into()),
+        ("title", "a; \"b\"\nc".into()),
+        ("pages", "5".into()),
+    ]);
+    assert_eq!(records[0].fields, first);
+    assert_eq!(records[1].fields, fields(&[("isbn", "2".into())]));
+    // Without a column of ids the row is its own, and the same row twice is one.
+    let rows = scene.write("rows.csv", "a,b\n1,2\n1,2\n3,4\n");
+    assert_eq!(scene.import(&rows, None).unwrap().written, 3);
+    assert_eq!(scene.records().len(), 4);
+    assert_eq!(scene.import(&rows, None).unwrap().same, 3);
+
+    for (bad, id, says) in [
+        ("a,b\n1,2\n1\n", None, ["line 3", "more or fewer"]),
+        ("a,a\n1,2\n", None, ["line 1", "same name"]),
+        ("a,\n1,2\n", None, ["line 1", "name each column"]),
+        ("a,b\n1,2\n", Some("c"), ["line 1", "column of ids"]),
+        ("a,b\n1,2\n,3\n", Some("a"), ["line 3", "ids is empty"]),
+        ("a,b\n1,2\n1,3\n", Some("a"), ["line 3", "same id"]),
+    ] {
+        let path = scene.write("bad.csv", bad);
+        scene.refuses(&path, id, &says);
+    }
+    let latin = scene.write("latin.csv", b"a,b\n1,2\n1,\xfc\n");
+    scene.refuses(&latin, None, &["line 3", "UTF-8"]);
+    let endless = format!("a,b\n1,2\n\"{}", "x".repeat(2 << 20));
+    let endless = scene.write("endless.csv", endless);
+    scene.refuses(&endless, None, &["line 3", "too long"]);
+    let large = format!("a,b\n1,2\n{},3\n", "x".repeat(entry::MAX_ENTRY));
+    let large = scene.write("large.csv", large);
+    scene.refuses(&large, None, &["line 3", "too large"]);
+}
+
+#[test]
+fn objects_come_from_lists_and_lines() {
+    let scene = Scene::new();
+    let list = r#"[ {"id": "a", "n": 5, "x": null, "tags": ["one", {"two": 2}], "raw": {"hex": "00ff"}},
+                    {"id": 7, "ok": true} ]"#;
+    let list = scene.write("list.json", list);
+    scene.import_twice(&list, Some("id"), 2);
+    let records = scene.records();
+    assert_eq!(
+        records[0].fields,
+        fields(&[("id", Value::Int(7)), ("ok", Value::Bool(true))])
+    );
+    assert_eq!(
+        records[1].fields,
+        fields(&[
+            ("id", "a".into()),
+            ("n", Value::Int(5)),
+            ("tags", r#"["one",{"two":2}]"#.into()),
+            ("raw", Value::Bytes(vec![0, 255])),
+        ])
+    );
+    let lines = scene.write("more.jsonl", "\u{feff}{\"b\":1}\n\n{\"b\":2}\n");
+    scene.import_twice(&lines, None, 2);
+    assert_eq!(scene.records().len(), 4);
+
+    let long = format!("[{{\"a\": \"{}\"}}]", "x".repeat(10 << 20));
+    for (name, bad, id, says) in [
+        (
+            "a.json",
+            r#"[{"c":1}, {"c":2}"#,
+            None,
+            ["line 1", "JSON list"],
+        ),
+        (
+            "a.json",
+            "[{\"c\":1},\n{\"c\":2}]\nmore",
+            None,
+            ["line 3", "JSON list"],
+        ),
+        ("a.json", r#"[{"c":1}, 5]"#, None, ["object 2", "no"]),
+        (
+            "a.json",
+            r#"[{"c":1}, {"c":18446744073709551615}]"#,
+            None,
+            ["object 2", "no"],
+        ),
+        (
+            "a.json",
+            r#"[{"c":1}, {"d":1}]"#,
+            Some("c"),
+            ["object 2", "field of ids"],
+        ),
+        (
+            "a.json",
+            r#"[{"c":1}, {"c":1,"d":2}]"#,
+            Some("c"),
+            ["object 2", "same id"],
+        ),
+        (
+            "a.json",
+            r#"[{"c":1}, {"":1}]"#,
+            None,
+            ["object 2", "name of a field"],
+        ),
+        (
+            "a.jsonl",
+            "{\"c\":1}\n\n{\"c\":",
+            None,
+            ["line 3", "JSON object"],
+        ),
+        ("a.json", &long, None, ["object 1", "too long"]),
+        ("a.txt", "hello", None, ["neither an export", "convert"]),
+    ] {
+        let path = scene.write(name, bad);
+        scene.refuses(&path, id, &says);
+    }
+    let options = ImportOptions::default();
+    let watch = &mut |_| ControlFlow::Continue(());
+    let nowhere = scene.twin.import(&list, &options, watch);
+    assert!(matches!(nowhere, Err(Error::ImportWhere)));
+}
+
+#[test]
+fn cards_come_with_their_pictures() {
+    let scene = Scene::new();
+    let photo = data_encoding::BASE64.encode(&vec![9; 300 << 10]);
+    let text = format!(
+        "BEGIN:VCARD\nVERSION:4.0\nUID:a\nFN:A\nPHOTO:data:image/png;base64,{photo}\nEND:VCARD\n\
+         BEGIN:VCARD\nFN:B\nEND:VCARD\n"
+    );
+    let cards = scene.write("cards.vcf", &text);
+    scene.import_twice(&cards, None, 2);
+    let space = scene.twin.space("home").unwrap();
+    let record = space.collection("all").get("a").unwrap().unwrap();
+    let root = twin_vault::files::Root::of(&record.fields.0["photo"]).unwrap();
+    let mut stored = crate::files::StoredFile::new(&scene.twin, space.name(), root).unwrap();
+    let mut read = Vec::new();
+    stored.read_to_end(&mut read).unwrap();
+    assert_eq!(read, vec![9; 300 << 10]);
+    let bad = scene.write("bad.vcf", format!("{text}BEGIN:VCARD\nFN:C\n"));
+    scene.refuses(&bad, None, &["card 3", "END:VCARD", "nothing was imported"]);
+}
+
+#[test]
+fn folders_come_without_what_is_hidden_and_without_links() {
+    let scene = Scene::new();
+    scene.write("album/a.txt", "one");
+    scene.write("album/deep/er/a.txt", "two");
+    scene.write("album/.hidden/secret", "no");
+    scene.write("album/.DS_Store", "no");
+    let outside = scene.write("outside.txt", "no");
+    let album = scene.dir.path().join("album");
+    std::os::unix::fs::symlink(&outside, album.join("link")).unwrap();
+    std::os::unix::fs::symlink("..", album.join("up")).unwrap();
+    scene.import_twice(&album, None, 2);
+    assert_eq!(scene.import(&album, None).unwrap().skipped, 4);
+    let ids: Vec<String> = scene
+        .records()
+        .into_iter()
+        .map(|record| record.id)
+        .collect();
+    assert_eq!(ids, ["a.txt", "deep/er/a.txt"]);
+    // What has changed since is replaced.
+    scene.write("album/a.txt", "three");
+    let again = scene.import(&album, None).unwrap();
+    assert_eq!((again.written, again.same), (1, 1));
+    let space = scene.twin.space("home").unwrap();
+    let mut text = String::new();
+    let mut file = space.collection("all").open_file("a.txt").unwrap();
+    file.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "three");
+    let options = ImportOptions {
+        to: Some((SpaceName::new("home").unwrap(), None)),
+        id_field: None,
+    };
+    let stop = &mut |_| ControlFlow::Break(());
+    assert!(matches!(
+        scene.twin.import(&album, &options, stop),
+        Err(Error::Stopped)
+    ));
+}

@@ -1,0 +1,206 @@
+//! Contacts: vCard 4.0 (RFC 6350), 3.0 (RFC 2426) and, as old phones write it, 2.1.
+//!
+//! Each card becomes a record. Well-known properties get plain names (`name`, `email`, `phone (cell)`), others keep
+//! theirs in small letters; a property that comes again gets a number. Photos up to 256 KiB stay in the record, larger
+//! ones become files. The record's id is the card's UID or, if it has none, a hash of the card.
+
+mod lines;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::BufReader;
+use std::path::Path;
+
+use twin_identity::cbor;
+use twin_ops::value::{Fields, MAX_FIELD_NAME, Value};
+
+use super::entry::{Entry, MAX_INLINE, Refusal, short_id, text_id};
+use crate::error::{Error, Result};
+use lines::{Fault, Line, Lines, Why, components, unescaped};
+use std::fs::File;
+
+/// The most properties of a card, and bytes of all its pictures.
+const MAX_PROPERTIES: usize = 2048;
+const MAX_FILES: usize = 32 << 20;
+const REFUSAL: Refusal = Refusal { what: "card" };
+
+/// The refusal of a card.
+pub(super) const fn refusal() -> &'static Refusal {
+    &REFUSAL
+}
+
+/// Shows the cards of a file.
+pub(super) fn each(path: &Path, show: &mut dyn FnMut(Entry) -> Result<()>) -> Result<()> {
+    let mut lines = Lines::new(BufReader::new(File::open(path)?));
+    let mut number = 0;
+    while let Some(line) = next(&mut lines, number + 1)? {
+        number += 1;
+        if !(line.name == "BEGIN" && line.value.eq_ignore_ascii_case(b"VCARD")) {
+            return Err(REFUSAL.at(number, "it does not begin with BEGIN:VCARD"));
+        }
+        let mut card = Card::default();
+        loop {
+            let line = next(&mut lines, number)?;
+            let line = line.ok_or_else(|| REFUSAL.at(number, "it has no END:VCARD"))?;
+            match line.name.as_str() {
+                "END" => break,
+                "BEGIN" => return Err(REFUSAL.at(number, "it has no END:VCARD")),
+                _ => card.add(&line).map_err(|why| REFUSAL.at(number, why))?,
+            }
+        }
+        show(card.entry(number))?;
+    }
+    Ok(())
+}
+
+fn next(lines: &mut Lines<BufReader<File>>, number: u64) -> Result<Option<Line>> {
+    lines.next().map_err(|fault| match fault {
+        Fault::Wrong(why) => REFUSAL.at(number, why),
+        Fault::Io(error) => Error::File(error),
+    })
+}
+
+#[derive(Default)]
+struct Card {
+    uid: Option<String>,
+    fields: Fields,
+    files: Vec<(String, Vec<u8>)>,
+    bytes: usize,
+    properties: usize,
+}
+
+impl Card {
+    fn add(&mut self, line: &Line) -> std::result::Result<(), Why> {
+        self.properties += 1;
+        if self.properties > MAX_PROPERTIES {
+            return Err("it has too many properties");
+        }
+        if let Some(bytes) = line.binary() {
+            return self.add_bytes(line, bytes?);
+        }
+        let text = line.text()?;
+        match line.name.as_str() {
+            // What is true of the file and not of the person.
+            "VERSION" | "PRODID" | "REV" => {}
+            "UID" => {
+                let uid = unescaped(text.trim());
+                self.uid = Some(uid).filter(|uid| !uid.is_empty());
+            }
+            "N" => {
+                const NAMES: [&str; 5] = [
+                    "family name",
+                    "given name",
+                    "additional names",
+                    "name prefix",
+                    "name suffix",
+                ];
+                for (name, part) in NAMES.into_iter().zip(components(&text)) {
+                    self.put(name, part);
+                }
+            }
+            "ADR" | "ORG" => {
+                let parts = components(&text);
+                let parts: Vec<&str> = parts.iter().map(|part| part.trim()).collect();
+                let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+                self.put(&label(line), parts.join(", "));
+            }
+            _ => self.put(&label(line), unescaped(&text)),
+        }
+        Ok(())
+    }
+
+    fn add_bytes(&mut self, line: &Line, bytes: Vec<u8>) -> std::result::Result<(), Why> {
+        self.bytes += bytes.len();
+        if self.bytes > MAX_FILES {
+            return Err("its pictures are too large");
+        }
+        let name = self.free(&plain_name(&line.name));
+        let inline: usize = self.fields.0.values().map(binary_len).sum();
+        if inline + bytes.len() <= MAX_INLINE {
+            self.fields.0.insert(name, Value::Bytes(bytes));
+        } else {
+            self.files.push((name, bytes));
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, name: &str, text: String) {
+        if !text.is_empty() {
+            let name = self.free(name);
+            self.fields.0.insert(name, Value::Text(text));
+        }
+    }
+
+    /// A name that no field has yet.
+    fn free(&self, name: &str) -> String {
+        let cut = name.floor_char_boundary(MAX_FIELD_NAME - 6);
+        let name = name.get(..cut).unwrap_or_default();
+        let taken = |name: &String| {
+            self.fields.0.contains_key(name) || self.files.iter().any(|(other, _)| other == name)
+        };
+        let numbered = (2..=MAX_PROPERTIES + 1).map(|number| format!("{name} {number}"));
+        let mut names = std::iter::once(name.to_owned()).chain(numbered);
+        names.find(|name| !taken(name)).unwrap_or_default()
+    }
+
+    fn entry(self, number: u64) -> Entry {
+        let id = match &self.uid {
+            Some(uid) => text_id(uid),
+            None => {
+                let mut content = cbor::encode(&self.fields);
+                for (name, bytes) in &self.files {
+                    content.extend_from_slice(name.as_bytes());
+                    content.extend_from_slice(bytes);
+                }
+                short_id(&content)
+            }
+        };
+        Entry {
+            number,
+            id,
+            fields: self.fields,
+            files: self.files,
+        }
+    }
+}
+
+fn binary_len(value: &Value) -> usize {
+    match value {
+        Value::Bytes(bytes) => bytes.len(),
+        _ => 0,
+    }
+}
+
+/// What a field is called: the property, and what kind of it.
+fn label(line: &Line) -> String {
+    // These say nothing to a person.
+    const DULL: [&str; 6] = [
+        "internet",
+        "voice",
+        "pref",
+        "x400",
+        "quoted-printable",
+        "text",
+    ];
+    let name = plain_name(&line.name);
+    let kind = line
+        .param("TYPE")
+        .find(|kind| !kind.is_empty() && !DULL.contains(&kind.as_str()) && !kind.contains("utf"));
+    match kind {
+        Some(kind) => format!("{name} ({kind})"),
+        None => name,
+    }
+}
+
+fn plain_name(name: &str) -> String {
+    match name {
+        "FN" => "name",
+        "TEL" => "phone",
+        "ADR" => "address",
+        "ORG" => "organization",
+        "BDAY" => "birthday",
+        other => return other.to_lowercase(),
+    }
+    .to_owned()
+}

@@ -1,0 +1,160 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn read(text: &[u8]) -> Result<Vec<Entry>> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("cards.vcf");
+    fs::write(&path, text).unwrap();
+    let mut entries = Vec::new();
+    each(&path, &mut |entry| {
+        entries.push(entry);
+        Ok(())
+    })?;
+    Ok(entries)
+}
+
+fn texts(entry: &Entry) -> BTreeMap<&str, &str> {
+    let fields = entry.fields.0.iter();
+    fields
+        .filter_map(|(name, value)| match value {
+            Value::Text(text) => Some((name.as_str(), text.as_str())),
+            _ => None,
+        })
+        .collect()
+}
+
+fn card(lines: &str) -> Vec<u8> {
+    format!("BEGIN:VCARD\r\n{lines}\r\nEND:VCARD\r\n").into_bytes()
+}
+
+/// The example of RFC 6350, section 8, shortened.
+#[test]
+fn the_card_of_the_standard() {
+    let card = card(
+        "VERSION:4.0\r\nFN:Simon Perreault\r\nN:Perreault;Simon;;;ing. jr\\,M.Sc.\r\nBDAY:--0203\r\n\
+         GENDER:M\r\nORG;TYPE=work:Viagenie;Lab\r\n\
+         ADR;TYPE=work:;Suite D2-630;2875 Laurier;Quebec;QC;G1V 2M2;Canada\r\n\
+         TEL;VALUE=uri;TYPE=\"work,voice\";PREF=1:tel:+1-418-656-9254;ext=102\r\n\
+         TEL;VALUE=uri;TYPE=\"work,cell\":tel:+1-418-262-6501\r\n\
+         item1.EMAIL;TYPE=work:simon.perreault@viagenie.ca\r\nUID:urn:uuid:4fbe8971\r\nNOTE:a long \r\n\
+         \x20line\\nand another\\; end\\\\\r\nNICKNAME:\r\nREV:20260101T000000Z",
+    );
+    let entries = read(&card).unwrap();
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0].id, "urn:uuid:4fbe8971");
+    let expected = [
+        (
+            "address (work)",
+            "Suite D2-630, 2875 Laurier, Quebec, QC, G1V 2M2, Canada",
+        ),
+        ("birthday", "--0203"),
+        ("email (work)", "simon.perreault@viagenie.ca"),
+        ("family name", "Perreault"),
+        ("gender", "M"),
+        ("given name", "Simon"),
+        ("name", "Simon Perreault"),
+        ("name suffix", "ing. jr,M.Sc."),
+        ("note", "a long line\nand another; end\\"),
+        ("organization (work)", "Viagenie, Lab"),
+        ("phone (work)", "tel:+1-418-656-9254;ext=102"),
+        ("phone (work) 2", "tel:+1-418-262-6501"),
+    ];
+    assert_eq!(texts(&entries[0]), expected.into());
+}
+
+#[test]
+fn what_old_phones_write() {
+    let first = card(
+        "VERSION:2.1\r\nN;CHARSET=UTF-8;ENCODING=QUOTED-PRINTABLE:M=C3=BCller;J=C3=B6rg;;;\r\n\
+         FN;CHARSET=UTF-8;ENCODING=QUOTED-PRINTABLE:J=C3=B6rg=20=\r\nM=C3=BCller\r\n\
+         TEL;CELL:+49 170\r\nTEL;HOME;VOICE:+49 30\r\nNOTE;ENCODING=QUOTED-PRINTABLE:a=3Db\r\n\
+         PHOTO;ENCODING=BASE64;JPEG:AAEC\r\n Aw==\r\n\r\nNICKNAME;CHARSET=ISO-8859-1;ENCODING=QUOTED-PRINTABLE:J=F6",
+    );
+    let entries = read(&[b"\xef\xbb\xbf".as_slice(), &first, &card("FN:B")].concat()).unwrap();
+    let expected = [
+        ("family name", "Müller"),
+        ("given name", "Jörg"),
+        ("name", "Jörg Müller"),
+        ("nickname", "Jö"),
+        ("note", "a=b"),
+        ("phone (cell)", "+49 170"),
+        ("phone (home)", "+49 30"),
+    ];
+    assert_eq!(texts(&entries[0]), expected.into());
+    assert_eq!(entries[0].fields.0["photo"], Value::Bytes(vec![0, 1, 2, 3]));
+    assert_eq!((entries.len(), entries[1].number), (2, 2));
+}
+
+#[test]
+fn pictures_are_bytes_or_files() {
+    let data = |len: usize| data_encoding::BASE64.encode(&vec![7; len]);
+    let text = format!(
+        "FN:A\r\nPHOTO:data:image/jpeg;base64,{}\r\nLOGO;ENCODING=b:{}\r\nPHOTO;VALUE=uri:https://a.example/p.jpg",
+        data(MAX_INLINE),
+        data(1)
+    );
+    let entries = read(&card(&text)).unwrap();
+    assert_eq!(
+        entries[0].fields.0["photo"],
+        Value::Bytes(vec![7; MAX_INLINE])
+    );
+    assert_eq!(entries[0].files, [("logo".to_owned(), vec![7])]);
+    assert_eq!(texts(&entries[0])["photo 2"], "https://a.example/p.jpg");
+}
+
+#[test]
+fn one_card_is_one_record_whenever_it_comes() {
+    let id = |text: &str| read(&card(text)).unwrap()[0].id.clone();
+    let a = "FN:A\r\nPHOTO;ENCODING=b:AAEC";
+    assert_eq!(id(a), id(a));
+    assert_eq!(id(a), id(&format!("VERSION:3.0\r\n{a}\r\nREV:now")));
+    assert_ne!(id(a), id("FN:A\r\nPHOTO;ENCODING=b:AAED"));
+    assert_ne!(id(a), id("FN:B\r\nPHOTO;ENCODING=b:AAEC"));
+    assert!(id(&format!("UID:{}", "u".repeat(1000))).len() <= 256);
+}
+
+#[test]
+fn what_is_no_card_is_named_by_its_number() {
+    let good = card("FN:A");
+    let many = "X:1\r\n".repeat(MAX_PROPERTIES) + "FN:A";
+    for (bad, why) in [
+        ("nothing", "NAME:value"),
+        ("FN:A", "BEGIN:VCARD"),
+        ("BEGIN:VCARD\nFN:B", "END:VCARD"),
+        ("BEGIN:VCARD\nBEGIN:VCARD", "END:VCARD"),
+        ("BEGIN:VCARD\nwithout colon\nEND:VCARD", "NAME:value"),
+        ("BEGIN:VCARD\nPHOTO;ENCODING=b:*\nEND:VCARD", "damaged"),
+        ("BEGIN:VCARD\nN\u{fc}:x\nEND:VCARD", "NAME:value"),
+        (&format!("BEGIN:VCARD\n{many}\nEND:VCARD"), "too many"),
+    ] {
+        let error = read(&[&good, bad.as_bytes()].concat())
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            error.starts_with("card 2: ") && error.contains(why),
+            "{bad}: {error}"
+        );
+    }
+    let latin = [
+        card("FN:\u{0}").as_slice(),
+        b"BEGIN:VCARD\nFN:\xfc\nEND:VCARD",
+    ]
+    .concat();
+    assert!(read(&latin).err().unwrap().to_string().contains("UTF-8"));
+    assert!(read(b"").unwrap().is_empty());
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_get_an_answer(bytes: Vec<u8>, lines in "([A-Z]{1,3}[;:=\"\\\\,\r\n a]{0,6}){0,20}") {
+        let _ = read(&bytes);
+        let _ = read(&card(&lines));
+    }
+}

@@ -1,0 +1,199 @@
+//! Forgetting chunks that no record names or ever has named: what is left of adds that were broken off, and of ops that
+//! are gone.
+//!
+//! First every root in every op that is here is followed, whether the op counts or not, then what was not come to is
+//! removed. What came less than a day ago stays, and so does what came since an add began that goes on. Other processes
+//! may add and write meanwhile: before each removal the ops that are new are followed, too, in the same transaction.
+
+use std::collections::{BTreeMap, HashSet};
+
+use twin_ops::chain::Head;
+use twin_ops::change::Change;
+use twin_ops::file::{ChunkId, ChunkRef, Root, Visit, Walked, walk};
+use twin_ops::op::{LogId, Op, Part};
+use twin_ops::space::SpaceId;
+use twin_ops::store::OpStore;
+
+use super::chunks::chunk_key;
+use crate::error::{Result, VaultError};
+use crate::items::Page;
+use crate::oplog::PartNo;
+use crate::rows::{AddingRow, ChunkRow};
+use crate::state::Log;
+use crate::store::Sealed;
+use crate::vault::Vault;
+
+/// How long a chunk is kept that no record names, in milliseconds: a day. An add may pause for as long.
+pub const KEPT: u64 = 24 * 60 * 60 * 1000;
+/// How many chunks are removed in one transaction.
+const BATCH: u32 = 64;
+
+/// What was removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Chunks.
+    pub chunks: u64,
+    /// Their sealed bytes.
+    pub bytes: u64,
+}
+
+impl Vault {
+    /// Removes the chunks that no record names or has named. `now`: milliseconds since the Unix epoch.
+    ///
+    /// Reads every op that is here, and every manifest. Others can write meanwhile.
+    ///
+    /// # Errors
+    /// Among others [`VaultError::Damaged`] if an op or a manifest is damaged: what it names cannot be known, and
+    /// nothing is removed.
+    pub fn collect_garbage(&mut self, now: u64) -> Result<Collected> {
+        self.catch_up()?;
+        let mut marks = Marks::default();
+        self.follow_new(&mut marks)?;
+        let mut collected = Collected::default();
+        let mut after = None;
+        loop {
+            let page: Page<ChunkRow> = self.file.items_after(after, BATCH)?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(*last);
+            let rows: Result<Vec<ChunkRow>> = page.into_iter().map(|(_, row)| row).collect();
+            let mut unnamed = rows?;
+            unnamed.retain(|row| !marks.has(&row.id));
+            if unnamed.is_empty() {
+                continue;
+            }
+            let removed = self.write(|vault| vault.remove_unnamed(now, &unnamed, &mut marks))?;
+            collected.chunks += removed.chunks;
+            collected.bytes += removed.bytes;
+        }
+        if collected.chunks > 0 {
+            self.file.store.give_back()?;
+        }
+        Ok(collected)
+    }
+
+    /// Removes those of the chunks that are garbage still. Inside a transaction.
+    fn remove_unnamed(
+        &mut self,
+        now: u64,
+        unnamed: &[ChunkRow],
+        marks: &mut Marks,
+    ) -> Result<Collected> {
+        self.follow_new(marks)?;
+        let kept_from = self.kept_from(now)?;
+        let mut removed = Collected::default();
+        for row in unnamed {
+            // What has come again since, or was removed by another, is told by its row of now.
+            let Some(row) = self.file.chunk_row(&row.space, &row.id)? else {
+                continue;
+            };
+            if row.at >= kept_from || marks.has(&row.id) {
+                continue;
+            }
+            self.file
+                .remove::<ChunkRow>(&chunk_key(&row.space, &row.id))?;
+            removed.bytes += self.file.store.remove_chunk_bytes(row.number)?;
+            removed.chunks += 1;
+        }
+        Ok(removed)
+    }
+
+    /// Since when what came is kept. Forgets adds that nothing was heard of for a day.
+    fn kept_from(&self, now: u64) -> Result<u64> {
+        let mut from = now.saturating_sub(KEPT);
+        for row in self.file.items::<AddingRow>()? {
+            // A clock that was set back ends no add.
+            if row.touched.saturating_add(KEPT) < now {
+                self.file.remove::<AddingRow>(&row.add)?;
+            } else {
+                from = from.min(row.began);
+            }
+        }
+        Ok(from)
+    }
+
+    /// Follows the roots in the ops that were not looked at yet.
+    fn follow_new(&self, marks: &mut Marks) -> Result<()> {
+        for (id, log) in &self.state.logs {
+            let looked = match marks.logs.get(id) {
+                // Another history in its place is looked at from the beginning.
+                Some(head) if self.link_at(id, head.height)? == Some(head.link) => head.height,
+                _ => 0,
+            };
+            for seq in looked + 1..=log.head.height {
+                self.follow_op(log, seq, marks)?;
+            }
+            marks.logs.insert(*id, log.head);
+        }
+        Ok(())
+    }
+
+    fn follow_op(&self, log: &Log, seq: u64, marks: &mut Marks) -> Result<()> {
+        const DAMAGED: VaultError = VaultError::Damaged("an operation");
+        let number = self.file.store.op_at(log.number, seq)?.ok_or(DAMAGED)?;
+        // Its parts are checked against its header: what does not open was never to be read.
+        let op: Op = self.file.store.op(number)?;
+        for (index, part) in (0..).zip(op.parts()) {
+            let Part::Sealed(sealed) = part else { continue };
+            let key = PartNo::new(number, index);
+            let Some((origin, Change::Record(change))) =
+                self.open_change(op.header(), op.salt(), key, sealed)
+            else {
+                continue;
+            };
+            for root in change.fields.0.values().filter_map(Root::of) {
+                let mut follow = Follow {
+                    file: &self.file,
+                    space: &origin.space,
+                    marks,
+                };
+                walk(&origin.space, &root, &mut follow)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What has been come to.
+#[derive(Default)]
+struct Marks {
+    /// The first 8 bytes of the ids of chunks: 8 bytes a chunk, and where two are alike too much is kept.
+    ids: HashSet<u64>,
+    /// Manifests all below which was come to.
+    done: HashSet<(SpaceId, ChunkId)>,
+    /// How far each log was looked at.
+    logs: BTreeMap<LogId, Head>,
+}
+
+impl Marks {
+    fn has(&self, id: &ChunkId) -> bool {
+        self.ids.contains(&short(id))
+    }
+}
+
+fn short(id: &ChunkId) -> u64 {
+    let first = id.as_bytes().first_chunk();
+    first.map_or(0, |first| u64::from_be_bytes(*first))
+}
+
+struct Follow<'a> {
+    file: &'a Sealed,
+    space: &'a SpaceId,
+    marks: &'a mut Marks,
+}
+
+impl Visit<VaultError> for Follow<'_> {
+    fn visit(&mut self, level: u32, _: u64, chunk: &ChunkRef) -> Result<Walked> {
+        self.marks.ids.insert(short(chunk.id()));
+        if level == 0 || self.marks.done.contains(&(*self.space, *chunk.id())) {
+            return Ok(Walked::Beside);
+        }
+        Ok(match self.file.chunk(self.space, chunk.id())? {
+            Some(sealed) => Walked::Into(sealed),
+            None => Walked::Beside,
+        })
+    }
+
+    fn leave(&mut self, chunk: &ChunkRef) {
+        self.marks.done.insert((*self.space, *chunk.id()));
+    }
+}
