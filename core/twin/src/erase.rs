@@ -17,7 +17,7 @@ impl Collection {
         let now = twin.now();
         let erasure = twin
             .vault()
-            .erase(now, &mut rng(), self.space(), self.name(), id)?;
+            .erase(now, &mut rng(), self.space().name(), self.name(), id)?;
         twin.notify();
         Ok(erasure)
     }

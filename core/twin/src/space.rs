@@ -83,11 +83,6 @@ impl Collection {
         &self.name
     }
 
-    /// The space that it is in.
-    pub(crate) const fn space(&self) -> &SpaceName {
-        &self.space.name
-    }
-
     pub(crate) const fn twin(&self) -> &Twin {
         &self.space.twin
     }

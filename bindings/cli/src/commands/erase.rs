@@ -4,7 +4,7 @@ use serde_json::json;
 use twin::Erasure;
 
 use crate::args::Erase;
-use crate::commands::record::{Path, printable};
+use crate::commands::record::{RecordPath, printable};
 use crate::error::{CliError, Result};
 use crate::output::{Context, table};
 
@@ -16,7 +16,7 @@ pub fn run(cx: &Context, options: &Erase) -> Result<()> {
 }
 
 fn erase(cx: &Context, record: &str, yes: bool) -> Result<()> {
-    let path = Path::parse(record)?;
+    let path = RecordPath::parse(record)?;
     let twin = cx.open()?;
     let collection = path.collection(&twin)?;
     let question = format!(

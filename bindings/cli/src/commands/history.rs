@@ -8,7 +8,7 @@ use crate::args::HistoryOptions;
 use crate::commands::activity::time;
 use crate::commands::device::called;
 use crate::commands::field::for_people;
-use crate::commands::record::{Path, printable};
+use crate::commands::record::{RecordPath, printable};
 use crate::error::{CliError, Result};
 use crate::output::{Context, table};
 
@@ -16,7 +16,7 @@ use crate::output::{Context, table};
 const PAGE: usize = 100;
 
 pub fn run(cx: &Context, options: &HistoryOptions) -> Result<()> {
-    let path = Path::parse(&options.record)?;
+    let path = RecordPath::parse(&options.record)?;
     let twin = cx.open()?;
     let collection = path.collection(&twin)?;
     let mut revisions: Vec<Revision> = Vec::new();
