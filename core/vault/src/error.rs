@@ -70,6 +70,9 @@ pub enum VaultError {
     /// A change has a name or an id that is empty or too long, or a delete has fields.
     #[error("{0}")]
     InvalidChange(&'static str),
+    /// A search or a query cannot be understood, or asks for too much.
+    #[error("{0}")]
+    InvalidQuery(&'static str),
     /// This device has no key to the space.
     #[error("this device has no key to that space: sync with a device that has, or ask for access")]
     NoKey,

@@ -45,6 +45,8 @@ pub(crate) enum Kind {
     Slot = 14,
     /// An entry of the identity log that another device has seen.
     Unheard = 15,
+    /// How far what is kept for searching goes.
+    Search = 17,
 }
 
 const DAMAGED: VaultError = VaultError::Damaged("a sealed row");

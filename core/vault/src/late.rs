@@ -20,18 +20,26 @@ const DAMAGED: VaultError = VaultError::Damaged("the index of records");
 /// Records that are not in the index yet, or are there as they were: by place, the parts that hold their state.
 #[derive(Debug, Default)]
 pub(crate) struct Late {
-    records: BTreeMap<i64, Vec<PartNo>>,
+    records: BTreeMap<i64, One>,
     /// The newest row.
     last: i64,
     /// The rows that are damaged: without them nobody can say what any record is.
     pub damaged: Vec<i64>,
 }
 
+/// A late record.
+#[derive(Debug)]
+struct One {
+    /// The newest row that it is in.
+    row: i64,
+    parts: Vec<PartNo>,
+}
+
 impl Late {
     /// The record at `place`, if it is late.
     pub fn get(&self, place: i64) -> Result<Option<&[PartNo]>> {
         self.check()?;
-        Ok(self.records.get(&place).map(Vec::as_slice))
+        Ok(self.records.get(&place).map(|one| one.parts.as_slice()))
     }
 
     /// The late records at these places, in their order.
@@ -41,7 +49,26 @@ impl Late {
     ) -> Result<impl Iterator<Item = (i64, &[PartNo])>> {
         self.check()?;
         let records = self.records.range(places);
-        Ok(records.map(|(place, parts)| (*place, parts.as_slice())))
+        Ok(records.map(|(place, one)| (*place, one.parts.as_slice())))
+    }
+
+    /// Where records are that came after this row.
+    pub fn after(&self, row: i64) -> Result<impl Iterator<Item = i64>> {
+        self.check()?;
+        let records = self.records.iter();
+        let after = records.filter(move |(_, one)| one.row > row);
+        Ok(after.map(|(place, _)| *place))
+    }
+
+    /// The newest row.
+    pub const fn last(&self) -> i64 {
+        self.last
+    }
+
+    fn add(&mut self, row: i64, records: Vec<(i64, Vec<PartNo>)>) {
+        let records = records.into_iter();
+        self.records
+            .extend(records.map(|(place, parts)| (place, One { row, parts })));
     }
 
     /// Where late records are.
@@ -69,7 +96,7 @@ impl Sealed {
             let v = row.get_ref(1)?.as_blob()?;
             late.last = number;
             match unpacked(v).filter(|_| row.get(2) == Ok(self.keys.tag(number, v))) {
-                Some(records) => late.records.extend(records),
+                Some(records) => late.add(number, records),
                 None => late.damaged.push(number),
             }
         }
@@ -80,7 +107,7 @@ impl Sealed {
     pub fn put_late(&self, late: &mut Late, records: Vec<(i64, Vec<PartNo>)>) -> Result<()> {
         let row = pack(&records);
         let many = records.len() > MAX_LATE;
-        late.records.extend(records);
+        late.add(late.last + 1, records);
         if many || late.records.len() > MAX_LATE {
             return self.settle_late(late);
         }
@@ -94,9 +121,11 @@ impl Sealed {
     /// Writes what is late into the index. Inside a transaction.
     pub fn settle_late(&self, late: &mut Late) -> Result<()> {
         late.check()?;
-        for (place, parts) in &late.records {
-            self.set_parts(*place, parts)?;
+        for (place, one) in &late.records {
+            self.set_parts(*place, &one.parts)?;
         }
+        let places = late.records.iter();
+        self.put_todo(places.map(|(place, one)| (*place, one.row)))?;
         self.clear_late(late)
     }
 

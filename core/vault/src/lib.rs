@@ -15,6 +15,8 @@
 //! - `room`: limits, and what has no claim to them
 //! - `merge`, `stage`: which changes make up a record, and gathering them for the index
 //! - `state`: what is kept in memory
+//! - [`search`]: finding records by words and by the values of fields; `segment`: what is kept for that
+//! - [`touched`]: which records have changed, for whoever watches them
 //! - `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops and parts), `index` (records)
 
 // The tests inside the crate share what the tests outside it use.
@@ -43,11 +45,14 @@ pub mod replica;
 mod room;
 pub mod rotation;
 mod rows;
+pub mod search;
+mod segment;
 pub mod slots;
 mod stage;
 mod state;
 mod store;
 pub mod tend;
+pub mod touched;
 pub mod unheard;
 mod vault;
 mod wants;
@@ -59,6 +64,7 @@ pub use lines::KnownLines;
 pub use members::Admission;
 pub use read::Record;
 pub use rotation::{Rotation, rotate_body};
+pub use search::{Cursor, Hit, Order, Page, Query};
 pub use slots::{KeyStore, KeyStoreError, SlotInfo, SlotKind, Unlock};
 pub use vault::{FILE_NAME, Vault};
 pub use write::WriteChange;

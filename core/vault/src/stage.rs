@@ -11,7 +11,7 @@ use twin_ops::space::SpaceId;
 use zeroize::Zeroizing;
 
 use crate::error::{Result, VaultError};
-use crate::index::next_place;
+use crate::index::{collection, next_place};
 use crate::merge::{Version, Write, settle};
 use crate::oplog::PartNo;
 use crate::rows::{AheadRow, ClockRow, CollectionRow, UnreadRow};
@@ -266,6 +266,8 @@ impl Vault {
 
     /// Writes the gathered records into the index, and the clock.
     pub(crate) fn flush(&mut self, stage: Stage) -> Result<()> {
+        let records = stage.records.iter().filter(|(_, record)| record.changed);
+        self.touch(records.map(|(place, record)| (collection(*place), record.id.as_str())));
         let changed = stage
             .records
             .into_iter()
@@ -338,6 +340,8 @@ impl Vault {
     pub(crate) fn rebuild_index_now(&mut self) -> Result<()> {
         self.file.store.clear_index()?;
         self.file.clear_late(&mut self.state.late)?;
+        self.clear_search()?;
+        self.touch_all();
         let counted = self.state.all_counted(&self.file.store)?;
         // What waited for its key was never measured by the clock; all else was.
         let unread = self.file.items::<UnreadRow>()?;

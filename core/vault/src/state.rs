@@ -21,6 +21,7 @@ use crate::rows::{
     AheadRow, ClockRow, CollectionRow, EntryRow, EpochRow, GenesisRow, GrantRow, LogRow,
     Predecessor, SeenRow, UnheardRow,
 };
+use crate::segment::Blocks;
 use crate::store::{Sealed, Store};
 
 /// What is kept in memory.
@@ -41,6 +42,8 @@ pub(crate) struct State {
     /// What is still to be written into the index of records.
     pub late: Late,
     pub op_heads: OpHeads,
+    /// Of what is kept for searching, what was opened lately.
+    pub blocks: Blocks,
     /// Entries of the identity log that other devices have seen and this one has not, and who has.
     pub unheard: BTreeMap<EntryId, DeviceId>,
     /// The file's version that all this is of.
@@ -142,6 +145,7 @@ impl State {
                 unheard: BTreeMap::new(),
                 late: file.late()?,
                 op_heads: OpHeads::default(),
+                blocks: Blocks::default(),
                 data_version: store.data_version()?,
             };
             for row in file.items::<EpochRow>()? {

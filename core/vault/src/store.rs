@@ -22,11 +22,12 @@ const POLL: Duration = Duration::from_millis(10);
 /// Page cache, in KiB.
 const CACHE_KIB: i32 = 8 << 10;
 /// More than there are different statements.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 80;
 
 /// `n` of an op is the number of its log, then 37 bits for its place there; `n` of a part is `n` of its op, then 12 bits
 /// for its index there. `p` of a record is one part or, as a blob,
-/// several; what is still to go there is in `late`; `t` is the MAC over both columns before it.
+/// several; what is still to go there is in `late`; `t` is the MAC over both columns before it. `n` of a block is the
+/// number of its segment, then 20 bits for its place there (see `segment`).
 const SCHEMA: &str = "
     CREATE TABLE slot (n INTEGER PRIMARY KEY, v BLOB NOT NULL, checksum BLOB NOT NULL) STRICT;
     CREATE TABLE tries (n INTEGER PRIMARY KEY CHECK (n = 1), wrong INTEGER NOT NULL, last INTEGER NOT NULL) STRICT;
@@ -36,6 +37,7 @@ const SCHEMA: &str = "
     CREATE TABLE part (n INTEGER PRIMARY KEY, v BLOB NOT NULL) STRICT;
     CREATE TABLE rec (k INTEGER PRIMARY KEY, p ANY NOT NULL, t INTEGER NOT NULL) STRICT;
     CREATE TABLE late (n INTEGER PRIMARY KEY, v BLOB NOT NULL, t INTEGER NOT NULL) STRICT;
+    CREATE TABLE block (n INTEGER PRIMARY KEY, v BLOB NOT NULL) STRICT;
 ";
 
 /// The open file. What it says about people is sealed; see `items`, `oplog` and `index` for its tables.

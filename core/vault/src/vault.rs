@@ -18,6 +18,7 @@ use crate::slots::{self, Opened, Unlock};
 use crate::stage::horizon;
 use crate::state::{SpaceEpoch, State};
 use crate::store::{Sealed, Store};
+use crate::touched::Listener;
 
 /// The name of the file in a vault's folder.
 pub const FILE_NAME: &str = "vault.db";
@@ -44,6 +45,8 @@ pub struct Vault {
     pub(crate) asked: BTreeMap<DeviceId, BTreeSet<SpaceEpoch>>,
     /// The slot that it was unlocked through.
     pub(crate) slot: u32,
+    /// Gathers what is touched, once anybody watches.
+    pub(crate) listener: Option<Listener>,
 }
 
 impl Vault {
@@ -84,6 +87,7 @@ impl Vault {
             generation: 0,
             asked: BTreeMap::new(),
             slot: opened.slot,
+            listener: None,
         })
     }
 
@@ -125,6 +129,7 @@ impl Vault {
             State::load(file, before)
         })?;
         self.stale = false;
+        self.touch_all();
         self.generation += 1;
         Ok(true)
     }
