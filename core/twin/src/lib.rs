@@ -15,6 +15,7 @@
 //!
 //! Read top-down:
 //! - [`Twin`]: create, open, ways to unlock; [`DeviceInfo`]: who is in, comes and goes; [`Space`] and [`Collection`]: records
+//! - [`Query`], [`Hit`]: finding records; [`RecordWatch`], [`CollectionWatch`], [`QueryWatch`]: what becomes of them
 //! - [`NewDevice`], [`PendingLink`]: linking; [`Means`]: recovery; [`Online`]: sync with the other devices
 //! - [`LoginRequest`]: signing in to a site; [`Activity`]: what has happened
 //! - [`Exported`], [`Imported`]: taking everything along in the clear, and taking it in; [`json`]: values as JSON
@@ -33,12 +34,14 @@ mod online;
 pub mod platform;
 mod recovery;
 mod roots;
+mod search;
 mod sites;
 mod space;
 mod sync;
 mod twin;
 mod unlock;
 mod upkeep;
+mod watch;
 
 pub use activity::{Activity, What};
 pub use devices::{DeviceInfo, DeviceState, GuardiansInfo, PendingRotation, SetAside, Standing};
@@ -52,6 +55,7 @@ pub use recovery::{GuardiansPlan, Means};
 pub use sites::Site;
 pub use space::{Collection, Space};
 pub use twin::{MAX_NAME, Twin, check_name};
+pub use watch::{Changes, CollectionWatch, QueryWatch, RecordWatch};
 
 pub use twin_identity::contact;
 pub use twin_identity::device::Role;
@@ -71,5 +75,6 @@ pub use twin_ops::value::{Fields, Value};
 pub use twin_sync::session::Stay;
 pub use twin_vault::check;
 pub use twin_vault::{
-    KeyStore, KeyStoreError, Record, SlotInfo, SlotKind, Unlock, VaultError, WriteChange,
+    Cursor, Hit, KeyStore, KeyStoreError, Order, Page, Query, Record, SlotInfo, SlotKind, Unlock,
+    VaultError, WriteChange,
 };

@@ -33,6 +33,10 @@ impl Space {
         &self.name
     }
 
+    pub(crate) const fn twin(&self) -> &Twin {
+        &self.twin
+    }
+
     /// A collection of this space. It comes into being with its first record.
     pub fn collection(&self, name: &str) -> Collection {
         Collection {
@@ -61,6 +65,10 @@ impl Collection {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(crate) const fn space(&self) -> &Space {
+        &self.space
     }
 
     /// Makes the record exactly these fields.
