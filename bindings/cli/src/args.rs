@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 mod device;
+mod find;
 mod recovery;
 mod sites;
 mod slots;
 
 pub use device::DeviceCommand;
+pub use find::{OrderArg, Query, Search, Watch};
 pub use recovery::{GuardiansCommand, Help, Recover, RecoveryCommand, SetGuardians};
 pub use sites::{Proof, ProofCommand, Sites, SitesCommand};
 pub use slots::{AddSlot, Slots, SlotsCommand};
@@ -68,6 +70,12 @@ pub enum Command {
         /// SPACE/COLLECTION/ID
         record: String,
     },
+    /// Find records by words in them, in any script
+    Search(Search),
+    /// Find records by the value of a field: query SPACE/COLLECTION 'year:>=2020'
+    Query(Query),
+    /// Show records, and every change of them, until Ctrl-C
+    Watch(Watch),
     /// The devices of the twin
     #[command(subcommand)]
     Device(DeviceCommand),

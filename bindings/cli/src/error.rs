@@ -24,6 +24,12 @@ pub enum CliError {
     PasswordsDiffer,
     #[error("“{0}” should be SPACE/COLLECTION/ID")]
     RecordPath(String),
+    #[error("“{0}” should be SPACE/COLLECTION")]
+    CollectionPath(String),
+    #[error(
+        "“{0}” should be field=text or field:=JSON (a number, true or false), or have <, <=, > or >= for =, each end of a range once"
+    )]
+    Condition(String),
     #[error("“{0}” should be field=text or field:=JSON (a number, true, false or null)")]
     Field(String),
     #[error("there is no record {0}")]

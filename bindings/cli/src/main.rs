@@ -19,7 +19,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Args, Command, LinkCommand};
-use commands::{activity, create, demo, device, export, link, login, online, record, site, status};
+use commands::{
+    activity, create, demo, device, export, find, link, login, online, record, site, status, watch,
+};
 use commands::{password as passwords, proof, recover, recovery, sites, slots, vault};
 use error::Result;
 
@@ -50,6 +52,9 @@ async fn run(args: &Args) -> Result<()> {
         Command::Get { record } => record::get(cx, record),
         Command::List { place } => record::list(cx, place.as_deref()),
         Command::Delete { record } => record::delete(cx, record),
+        Command::Search(options) => find::search(cx, options),
+        Command::Query(options) => find::query(cx, options),
+        Command::Watch(options) => watch::run(cx, options).await,
         Command::Device(command) => device::run(cx, command),
         Command::Link(LinkCommand::Offer(options)) => link::offer(cx, options).await,
         Command::Link(LinkCommand::Accept(options)) => link::accept(cx, options).await,

@@ -21,6 +21,7 @@ mod output;
 mod processes;
 mod proofs;
 mod recovery;
+mod search;
 mod shop;
 mod sites;
 mod slots;

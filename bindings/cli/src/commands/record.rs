@@ -70,16 +70,7 @@ fn list_records(cx: &Context, collection: &Collection) -> Result<()> {
     if records.is_empty() {
         cx.say("nothing here yet");
     }
-    let rows: Vec<Vec<String>> = records
-        .iter()
-        .map(|record| {
-            let fields = record.fields.0.iter();
-            let fields: Vec<String> = fields
-                .map(|(name, value)| format!("{}={}", printable(name), for_people(value)))
-                .collect();
-            vec![printable(&record.id), fields.join("  ")]
-        })
-        .collect();
+    let rows: Vec<Vec<String>> = records.iter().map(|record| row(record).into()).collect();
     if !rows.is_empty() {
         cx.say(table(&rows).trim_end());
     }
@@ -130,7 +121,7 @@ fn parse_fields(texts: &[String]) -> Result<Fields> {
         let wrong = || CliError::Field(text.clone());
         let (name, value) = text.split_once('=').ok_or_else(wrong)?;
         let (name, value) = match name.strip_suffix(':') {
-            Some(name) => (name, parse_json(value).ok_or_else(wrong)?),
+            Some(name) => (name, json_value(value).ok_or_else(wrong)?),
             None => (name, Value::from(value)),
         };
         if name.is_empty() {
@@ -141,12 +132,23 @@ fn parse_fields(texts: &[String]) -> Result<Fields> {
     Ok(Fields(fields))
 }
 
-fn parse_json(text: &str) -> Option<Value> {
+/// The value that stands there in JSON.
+pub fn json_value(text: &str) -> Option<Value> {
     from_json(&serde_json::from_str(text).ok()?)
 }
 
-fn to_json(record: &Record) -> Json {
+/// A record for programs.
+pub fn to_json(record: &Record) -> Json {
     json!({"id": record.id, "fields": fields_to_json(&record.fields)})
+}
+
+/// A record for people: its id and its fields.
+pub fn row(record: &Record) -> [String; 2] {
+    let fields = record.fields.0.iter();
+    let fields: Vec<String> = fields
+        .map(|(name, value)| format!("{}={}", printable(name), for_people(value)))
+        .collect();
+    [printable(&record.id), fields.join("  ")]
 }
 
 fn for_people(value: &Value) -> String {
