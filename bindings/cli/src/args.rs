@@ -8,6 +8,7 @@ mod device;
 mod erase;
 mod export;
 mod file;
+mod find;
 mod import;
 mod records;
 mod recovery;
@@ -18,6 +19,7 @@ pub use device::DeviceCommand;
 pub use erase::Erase;
 pub use export::{Check, Export};
 pub use file::{AddFiles, FileCommand, GetFile};
+pub use find::{OrderArg, Query, Search, Watch};
 pub use import::Import;
 pub use records::{HistoryOptions, SchemaOptions};
 pub use recovery::{GuardiansCommand, Help, Recover, RecoveryCommand, SetGuardians};
@@ -92,6 +94,12 @@ pub enum Command {
     /// Files of any size: add, get, list
     #[command(subcommand, disable_help_subcommand = true)]
     File(FileCommand),
+    /// Find records by words in them, in any script
+    Search(Search),
+    /// Find records by the value of a field: query SPACE/COLLECTION 'year:>=2020'
+    Query(Query),
+    /// Show records, and every change of them, until Ctrl-C
+    Watch(Watch),
     /// The devices of the twin
     #[command(subcommand)]
     Device(DeviceCommand),

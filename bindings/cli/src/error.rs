@@ -25,6 +25,10 @@ pub enum CliError {
     #[error("“{0}” should be SPACE/COLLECTION/ID")]
     RecordPath(String),
     #[error(
+        "“{0}” should be field=text or field:=JSON (a number, true or false), or have <, <=, > or >= for =, each end of a range once"
+    )]
+    Condition(String),
+    #[error(
         "“{0}” should be field=text or field:=JSON (a number, true, false or null), or an edit: see twin put --help"
     )]
     Field(String),

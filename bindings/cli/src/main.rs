@@ -20,8 +20,8 @@ use clap::Parser;
 
 use args::{Args, Command, LinkCommand};
 use commands::{
-    activity, create, demo, device, erase, export, file, history, link, login, online, record,
-    site, status,
+    activity, create, demo, device, erase, export, file, find, history, link, login, online,
+    record, site, status, watch,
 };
 use commands::{password as passwords, proof, recover, recovery, schema, sites, slots, vault};
 use error::Result;
@@ -58,6 +58,9 @@ async fn run(args: &Args) -> Result<()> {
         Command::History(options) => history::run(cx, options),
         Command::Schema(options) => schema::run(cx, options),
         Command::File(command) => file::run(cx, command),
+        Command::Search(options) => find::search(cx, options),
+        Command::Query(options) => find::query(cx, options),
+        Command::Watch(options) => watch::run(cx, options).await,
         Command::Device(command) => device::run(cx, command),
         Command::Link(LinkCommand::Offer(options)) => link::offer(cx, options).await,
         Command::Link(LinkCommand::Accept(options)) => link::accept(cx, options).await,

@@ -157,6 +157,8 @@ contexts! {
     VAULT_PLACES = "vault places";
     /// Key of the MAC over the rows of the vault's index: vault key.
     VAULT_INDEX = "vault index";
+    /// Key that seals what the vault keeps for searching: vault key.
+    VAULT_SEARCH = "vault search";
     /// Checksum of a key slot, so that a damaged one is not taken for a wrong password: slot.
     VAULT_SLOT = "vault slot";
     /// Hash of a transport key in a linking QR code.

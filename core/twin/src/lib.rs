@@ -16,6 +16,7 @@
 //! Read top-down:
 //! - [`Twin`]: create, open, ways to unlock; [`DeviceInfo`]: who is in, comes and goes; [`Space`] and [`Collection`]: records
 //! - [`StoredFile`], [`FileInfo`]: files of any size; [`Progress`]: how far a long call is
+//! - [`Query`], [`Hit`]: finding records; [`RecordWatch`], [`CollectionWatch`], [`QueryWatch`]: what becomes of them
 //! - [`NewDevice`], [`PendingLink`]: linking; [`Means`]: recovery; [`Online`]: sync with the other devices
 //! - [`LoginRequest`]: signing in to a site; [`Activity`]: what has happened
 //! - [`Scope`], [`Contained`], [`Restored`]: one sealed file with everything, and the twin that comes back from it
@@ -44,12 +45,14 @@ pub mod platform;
 mod recovery;
 mod roots;
 mod schema;
+mod search;
 mod sites;
 mod space;
 mod sync;
 mod twin;
 mod unlock;
 mod upkeep;
+mod watch;
 
 pub use activity::{Activity, What};
 pub use backup::{Complete, Contained, Restored, Scope, Sealed, TakenIn};
@@ -65,6 +68,7 @@ pub use recovery::{GuardiansPlan, Means};
 pub use sites::Site;
 pub use space::{Collection, Space};
 pub use twin::{MAX_NAME, Twin, check_name};
+pub use watch::{Changes, CollectionWatch, QueryWatch, RecordWatch};
 
 pub use twin_identity::contact;
 pub use twin_identity::device::Role;
@@ -88,7 +92,7 @@ pub use twin_sync::session::Stay;
 pub use twin_vault::check;
 pub use twin_vault::files::Collected;
 pub use twin_vault::{
-    Erasure, ErasureRequest, FieldEdit, FieldType, KeyStore, KeyStoreError, Record, Revision,
-    RevisionAt, Rule, RuleError, Schema, SchemaFault, SlotInfo, SlotKind, Unlock, VaultError,
-    WriteChange,
+    Cursor, Erasure, ErasureRequest, FieldEdit, FieldType, Hit, KeyStore, KeyStoreError, Order,
+    Page, Query, Record, Revision, RevisionAt, Rule, RuleError, Schema, SchemaFault, SlotInfo,
+    SlotKind, Unlock, VaultError, WriteChange,
 };

@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::platform::{Clock, SharedClock, SystemClock, rng};
 use crate::roots;
 use crate::space::{Collection, Space};
+use crate::watch::Watches;
 
 /// The most bytes of a twin's or device's name.
 pub const MAX_NAME: usize = 64;
@@ -33,6 +34,7 @@ pub struct Twin {
     pub(crate) clock: SharedClock,
     /// Counts the changes made here, so that sync and watches wake up.
     changed: Arc<watch::Sender<u64>>,
+    pub(crate) watches: Arc<Watches>,
 }
 
 impl Twin {
@@ -105,6 +107,7 @@ impl Twin {
             vault: Arc::new(Mutex::new(vault)),
             clock: Arc::new(SystemClock),
             changed: Arc::new(watch::Sender::new(0)),
+            watches: Arc::default(),
         }
     }
 
@@ -117,8 +120,9 @@ impl Twin {
         self.clock.now()
     }
 
-    /// Tells sync and watches that something has changed.
+    /// Tells sync and watches that something has changed. Whoever calls it does not hold the vault.
     pub(crate) fn notify(&self) {
+        self.watches.tell();
         self.changed
             .send_modify(|count| *count = count.wrapping_add(1));
     }

@@ -6,6 +6,9 @@ use twin_vault::files::Collected;
 use crate::error::Result;
 use crate::twin::Twin;
 
+/// How many records are made ready for searching at a time when nothing else is to be done: some hundredths of a second.
+const SOME_RECORDS: usize = 1024;
+
 impl Twin {
     /// Looks through all that this device holds, and names what is damaged. Changes nothing; meanwhile this `Twin`
     /// neither reads nor writes anything else.
@@ -24,5 +27,11 @@ impl Twin {
         self.vault().rebuild_index()?;
         self.notify();
         Ok(())
+    }
+
+    /// Makes some of what was written ready for searching, so that the next search need not; `true` if there may be
+    /// more. Meant for when nothing else is to be done: what a search finds does not depend on it.
+    pub fn index_some(&self) -> Result<bool> {
+        Ok(self.vault().index_records(SOME_RECORDS)?)
     }
 }

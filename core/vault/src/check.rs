@@ -10,10 +10,12 @@ use twin_ops::store::Hole;
 
 use crate::error::{Result, VaultError};
 use crate::index::collection;
+use crate::items::Kind;
 use crate::merge::settle;
 use crate::oplog::PartNo;
 use crate::read::Versions;
 use crate::rows::UnreadRow;
+use crate::segment::Source;
 use crate::stage::version;
 use crate::state::Log;
 use crate::vault::Vault;
@@ -34,7 +36,7 @@ pub struct Report {
     pub chunks: u64,
     /// How many damages there are.
     pub damages: u64,
-    /// How many of them are of the index of records, which [`Vault::rebuild_index`] mends.
+    /// How many of them are of the index of records or of what is kept for searching, which [`Vault::rebuild_index`] mends.
     pub of_index: u64,
     /// The first [`MAX_NAMED`] of them.
     pub named: Vec<Damage>,
@@ -76,6 +78,8 @@ pub enum Damage {
     /// The chunk of a file with this number: it comes again from another device that has it, or by adding the file
     /// again.
     Chunk(i64),
+    /// What is kept for searching: the next search makes it anew.
+    Search,
 }
 
 impl Report {
@@ -84,14 +88,17 @@ impl Report {
         self.damages == 0
     }
 
-    /// Whether nothing is damaged but the index of records.
+    /// Whether nothing is damaged but what can be made anew.
     pub const fn can_be_rebuilt(&self) -> bool {
         self.damages == self.of_index
     }
 
     fn add(&mut self, damage: Damage) {
         self.damages += 1;
-        let of_index = matches!(damage, Damage::Unshown { .. } | Damage::Record(_));
+        let of_index = matches!(
+            damage,
+            Damage::Unshown { .. } | Damage::Record(_) | Damage::Search
+        );
         self.of_index += u64::from(of_index);
         if self.named.len() < MAX_NAMED {
             self.named.push(damage);
@@ -115,7 +122,16 @@ impl fmt::Display for Damage {
             Self::Unshown { log, seq } => write!(f, "what operation {seq} of log {log} changed"),
             Self::Chunk(number) => write!(f, "chunk {number} of files"),
             Self::Record(row) => write!(f, "row {row} of the index of records"),
+            Self::Search => write!(f, "what is kept for searching"),
         }
+    }
+}
+
+fn row_damage(kind: u8) -> Damage {
+    if kind == Kind::Search as u8 {
+        Damage::Search
+    } else {
+        Damage::Row(kind)
     }
 }
 
@@ -141,18 +157,35 @@ impl Vault {
             for number in store.damaged_slots()? {
                 report.add(Damage::Slot(number));
             }
-            report.rows = self
-                .file
-                .check_items(|kind| report.add(Damage::Row(kind)))?;
+            report.rows = self.file.check_items(|kind| report.add(row_damage(kind)))?;
             report.chunks = self
                 .file
                 .check_chunks(|number| report.add(Damage::Chunk(number)))?;
             for (id, log) in &self.state.logs {
                 self.check_log(id, log, &mut report)?;
             }
-            self.check_index(&mut report)
+            self.check_index(&mut report)?;
+            self.check_search(&mut report)
         })?;
         Ok(report)
+    }
+
+    fn check_search(&self, report: &mut Report) -> Result<()> {
+        let source = Source {
+            file: &self.file,
+            opened: None,
+        };
+        for segment in &self.file.search_row()?.segments {
+            if !source.is_whole(segment)? {
+                report.add(Damage::Search);
+            }
+        }
+        for number in self.file.store.todos()? {
+            if whole(self.file.todo(number))?.is_none() {
+                report.add(Damage::Search);
+            }
+        }
+        Ok(())
     }
 
     fn check_log(&self, id: &LogId, log: &Log, report: &mut Report) -> Result<()> {

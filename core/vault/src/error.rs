@@ -75,6 +75,9 @@ pub enum VaultError {
     /// The schema of the collection does not allow a change.
     #[error(transparent)]
     Schema(#[from] SchemaFault),
+    /// A search or a query cannot be understood, or asks for too much.
+    #[error("{0}")]
+    InvalidQuery(&'static str),
     /// This device has no key to the space.
     #[error("this device has no key to that space: sync with a device that has, or ask for access")]
     NoKey,

@@ -53,6 +53,8 @@ pub(crate) enum Kind {
     Erasure = 20,
     /// An op with content missing.
     Hole = 21,
+    /// How far what is kept for searching goes.
+    Search = 17,
 }
 
 /// How many rows are read at once where there may be no end of them.

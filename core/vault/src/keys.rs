@@ -17,6 +17,8 @@ pub(crate) struct VaultKeys {
     vault: Secret<32>,
     /// Seals rows.
     pub rows: DataKey,
+    /// Seals what is kept for searching.
+    pub search: DataKey,
     names: Secret<32>,
     places: Secret<32>,
     index: Secret<32>,
@@ -32,6 +34,7 @@ impl VaultKeys {
         Self {
             vault: Secret::new(*vault.expose()),
             rows: DataKey::new(derive(&context::VAULT_ROWS)),
+            search: DataKey::new(derive(&context::VAULT_SEARCH)),
             names: derive(&context::VAULT_NAMES),
             places: derive(&context::VAULT_PLACES),
             index: derive(&context::VAULT_INDEX),

@@ -31,7 +31,7 @@ pub(crate) struct Changed {
 /// Records that are not in the index yet, or are there as they were: by place, the parts that hold their state.
 #[derive(Debug, Default)]
 pub(crate) struct Late {
-    records: BTreeMap<i64, Vec<PartNo>>,
+    records: BTreeMap<i64, One>,
     /// What is still to be written into the table of past parts: place and part.
     past: BTreeSet<(i64, PartNo)>,
     /// The newest row.
@@ -40,11 +40,19 @@ pub(crate) struct Late {
     pub damaged: Vec<i64>,
 }
 
+/// A late record.
+#[derive(Debug)]
+struct One {
+    /// The newest row that it is in.
+    row: i64,
+    parts: Vec<PartNo>,
+}
+
 impl Late {
     /// The record at `place`, if it is late.
     pub fn get(&self, place: i64) -> Result<Option<&[PartNo]>> {
         self.check()?;
-        Ok(self.records.get(&place).map(Vec::as_slice))
+        Ok(self.records.get(&place).map(|one| one.parts.as_slice()))
     }
 
     /// The late records at these places, in their order.
@@ -54,7 +62,20 @@ impl Late {
     ) -> Result<impl Iterator<Item = (i64, &[PartNo])>> {
         self.check()?;
         let records = self.records.range(places);
-        Ok(records.map(|(place, parts)| (*place, parts.as_slice())))
+        Ok(records.map(|(place, one)| (*place, one.parts.as_slice())))
+    }
+
+    /// Where records are that came after this row.
+    pub fn after(&self, row: i64) -> Result<impl Iterator<Item = i64>> {
+        self.check()?;
+        let records = self.records.iter();
+        let after = records.filter(move |(_, one)| one.row > row);
+        Ok(after.map(|(place, _)| *place))
+    }
+
+    /// The newest row.
+    pub const fn last(&self) -> i64 {
+        self.last
     }
 
     /// Where late records are.
@@ -76,10 +97,10 @@ impl Late {
         Ok(self.past.iter().copied())
     }
 
-    fn take(&mut self, records: Vec<Changed>) {
+    fn take(&mut self, row: i64, records: Vec<Changed>) {
         for Changed { place, parts, gone } in records {
             self.past.extend(gone.into_iter().map(|part| (place, part)));
-            self.records.insert(place, parts);
+            self.records.insert(place, One { row, parts });
         }
     }
 
@@ -103,7 +124,7 @@ impl Sealed {
             let v = row.get_ref(1)?.as_blob()?;
             late.last = number;
             match unpacked(v).filter(|_| row.get(2) == Ok(self.keys.tag(number, v))) {
-                Some(records) => late.take(records),
+                Some(records) => late.take(number, records),
                 None => late.damaged.push(number),
             }
         }
@@ -114,7 +135,7 @@ impl Sealed {
     pub fn put_late(&self, late: &mut Late, records: Vec<Changed>) -> Result<()> {
         let row = pack(&records);
         let many = records.len() > MAX_LATE;
-        late.take(records);
+        late.take(late.last + 1, records);
         if many || late.records.len() + late.past.len() > MAX_LATE {
             return self.settle_late(late);
         }
@@ -134,12 +155,14 @@ impl Sealed {
     /// Writes what is late into the index. Inside a transaction.
     pub fn settle_late(&self, late: &mut Late) -> Result<()> {
         late.check()?;
-        for (place, parts) in &late.records {
-            self.set_parts(*place, parts)?;
+        for (place, one) in &late.records {
+            self.set_parts(*place, &one.parts)?;
         }
         for (place, part) in &late.past {
             self.store.insert_past(*place, *part)?;
         }
+        let places = late.records.iter();
+        self.put_todo(places.map(|(place, one)| (*place, one.row)))?;
         self.clear_late(late)
     }
 

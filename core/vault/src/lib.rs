@@ -18,6 +18,8 @@
 //! - `merge`, `field`, `stage`: which changes make up a record, what sets and counters come to, and gathering changes
 //!   for the index
 //! - `state`: what is kept in memory
+//! - [`search`]: finding records by words and by the values of fields; `segment`: what is kept for that
+//! - [`touched`]: which records have changed, for whoever watches them
 //! - `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops and parts), `index` (records), `past` (what
 //!   they were, for [`history`])
 
@@ -55,11 +57,14 @@ mod room;
 pub mod rotation;
 mod rows;
 pub mod schema;
+pub mod search;
+mod segment;
 pub mod slots;
 mod stage;
 mod state;
 mod store;
 pub mod tend;
+pub mod touched;
 pub mod unheard;
 mod vault;
 mod wants;
@@ -75,5 +80,6 @@ pub use members::Admission;
 pub use read::Record;
 pub use rotation::{Rotation, rotate_body};
 pub use schema::{FieldType, Rule, RuleError, Schema, SchemaFault};
+pub use search::{Cursor, Hit, Order, Page, Query};
 pub use slots::{KeyStore, KeyStoreError, SlotInfo, SlotKind, Unlock};
 pub use vault::{FILE_NAME, Vault};

@@ -28,7 +28,8 @@ pub struct Record {
 }
 
 impl Record {
-    fn of(versions: Versions) -> Option<Self> {
+    /// The record that its settled changes make.
+    pub(crate) fn of(versions: Versions) -> Option<Self> {
         let newest = versions.first()?;
         let (id, at) = (newest.change.id.clone(), newest.at);
         Some(Self {

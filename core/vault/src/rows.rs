@@ -18,6 +18,7 @@ use zeroize::Zeroize;
 
 use crate::files::{ADD_LEN, chunk_key};
 use crate::items::Kind;
+use crate::search::SearchRow;
 
 /// A sealed row.
 pub(crate) trait Row: Encode<()> + for<'b> Decode<'b, ()> {
@@ -329,4 +330,5 @@ rows! {
     ChunkRow: Chunk, |row| chunk_key(&row.space, &row.id);
     AddingRow: Adding, |row| row.add.to_vec();
     SlotRow: Slot, |row| SlotRow::name(row.number).to_vec();
+    SearchRow: Search, |_row| Vec::new();
 }

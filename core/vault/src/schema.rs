@@ -26,6 +26,8 @@ use crate::write::By;
 
 /// The collection of schemas.
 pub const SCHEMAS: &str = "~schema";
+/// The most fields of a collection that are indexed.
+const MAX_INDEXED: usize = 32;
 
 /// How many collections' schemas are remembered.
 const MAX_REMEMBERED: usize = 256;
@@ -278,14 +280,6 @@ impl Vault {
         self.schema_of(&space.id(self.twin()), collection)
     }
 
-    /// The names of the fields that should be quick to find records of a collection by, sorted. Cheap: the schema is
-    /// remembered until it changes.
-    pub fn indexed_fields(&mut self, space: &SpaceName, collection: &str) -> Result<Vec<String>> {
-        let schema = self.schema(space, collection)?;
-        let fields = schema.iter().flat_map(|schema| schema.indexed());
-        Ok(fields.map(str::to_owned).collect())
-    }
-
     /// Makes this the schema of a collection. Writes the difference to what it was, so that what another device changes
     /// of it at the same time stays. Records that are there already are not looked at. Returns `None` if it was so.
     pub fn set_schema(
@@ -336,6 +330,13 @@ impl Vault {
             .schemas
             .remember(space, collection, schema.clone());
         Ok(schema)
+    }
+
+    /// The fields of a collection that are quick to find records by, sorted: at most [`MAX_INDEXED`].
+    pub(crate) fn indexed_fields(&self, space: &SpaceId, collection: &str) -> Result<Vec<String>> {
+        let schema = self.schema_of(space, collection)?;
+        let fields = schema.iter().flat_map(|schema| schema.indexed());
+        Ok(fields.take(MAX_INDEXED).map(str::to_owned).collect())
     }
 
     /// The numbers of the collections of schemas.

@@ -294,6 +294,8 @@ impl Vault {
     /// Erases what is to be erased and writes the gathered records into the index, and the clock.
     pub(crate) fn flush(&mut self, mut stage: Stage) -> Result<()> {
         self.erase_noted(&mut stage)?;
+        let records = stage.records.iter().filter(|(_, record)| record.changed);
+        self.touch(records.map(|(place, record)| (collection(*place), record.id.as_str())));
         let changed = stage
             .records
             .into_iter()
@@ -320,6 +322,8 @@ impl Vault {
         self.file.put_late(&mut self.state.late, changed)?;
         if self.wipe {
             self.file.settle_late(&mut self.state.late)?;
+            // Words of what is gone are kept there, too.
+            self.clear_search()?;
         }
         if self.state.saved_clock != self.state.clock {
             let last = self.state.clock;
@@ -387,6 +391,8 @@ impl Vault {
         self.file.store.clear_past()?;
         self.file.clear_late(&mut self.state.late)?;
         self.state.erased = self.read_erased()?;
+        self.clear_search()?;
+        self.touch_all();
         let counted = self.state.all_counted(&self.file.store)?;
         // What waited for its key was never measured by the clock; all else was.
         let unread = self.file.items::<UnreadRow>()?;

@@ -24,6 +24,7 @@ use crate::rows::{
     Predecessor, SeenRow, UnheardRow,
 };
 use crate::schema::Schemas;
+use crate::segment::Blocks;
 use crate::store::{Sealed, Store};
 
 /// What is kept in memory.
@@ -49,6 +50,8 @@ pub(crate) struct State {
     pub late: Late,
     pub op_heads: OpHeads,
     pub schemas: Schemas,
+    /// Of what is kept for searching, what was opened lately.
+    pub blocks: Blocks,
     /// Entries of the identity log that other devices have seen and this one has not, and who has.
     pub unheard: BTreeMap<EntryId, DeviceId>,
     /// The file's version that all this is of.
@@ -157,6 +160,7 @@ impl State {
                 late: file.late()?,
                 op_heads: OpHeads::default(),
                 schemas: Schemas::default(),
+                blocks: Blocks::default(),
                 data_version: store.data_version()?,
             };
             for row in file.items::<EpochRow>()? {

@@ -22,12 +22,13 @@ const POLL: Duration = Duration::from_millis(10);
 /// Page cache, in KiB.
 const CACHE_KIB: i32 = 8 << 10;
 /// More than there are different statements.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 80;
 
 /// `n` of an op is the number of its log, then 37 bits for its place there; `n` of a part is `n` of its op, then 12 bits
 /// for its index there. `p` of a record is one part or, as a blob,
 /// several; `past` has the parts that no longer decide what the record at `k` is; what is still to go into both is in
-/// `late`; `t` is the MAC over both columns before it.
+/// `late`; `t` is the MAC over both columns before it. `n` of a block is the number of its segment, then 20 bits for its
+/// place there (see `segment`).
 const SCHEMA: &str = "
     CREATE TABLE slot (n INTEGER PRIMARY KEY, v BLOB NOT NULL, checksum BLOB NOT NULL) STRICT;
     CREATE TABLE tries (n INTEGER PRIMARY KEY CHECK (n = 1), wrong INTEGER NOT NULL, last INTEGER NOT NULL) STRICT;
@@ -39,6 +40,7 @@ const SCHEMA: &str = "
     CREATE TABLE past (k INTEGER NOT NULL, p INTEGER NOT NULL, PRIMARY KEY (k, p)) STRICT, WITHOUT ROWID;
     CREATE TABLE late (n INTEGER PRIMARY KEY, v BLOB NOT NULL, t INTEGER NOT NULL) STRICT;
     CREATE TABLE chunk (n INTEGER PRIMARY KEY, v BLOB NOT NULL) STRICT;
+    CREATE TABLE block (n INTEGER PRIMARY KEY, v BLOB NOT NULL) STRICT;
 ";
 
 /// The open file. What it says about people is sealed; see `items`, `oplog` and `index` for its tables.

@@ -19,6 +19,7 @@ use crate::slots::{self, Opened, Unlock};
 use crate::stage::horizon;
 use crate::state::{SpaceEpoch, State};
 use crate::store::{Sealed, Store};
+use crate::touched::Listener;
 
 /// The name of the file in a vault's folder.
 pub const FILE_NAME: &str = "vault.db";
@@ -47,6 +48,8 @@ pub struct Vault {
     pub(crate) slot: u32,
     /// Whether what is being written erases something.
     pub(crate) wipe: bool,
+    /// Gathers what is touched, once anybody watches.
+    pub(crate) listener: Option<Listener>,
 }
 
 impl Vault {
@@ -88,6 +91,7 @@ impl Vault {
             asked: BTreeMap::new(),
             slot: opened.slot,
             wipe: false,
+            listener: None,
         };
         vault.state.erased = vault.read_erased()?;
         Ok(vault)
@@ -137,6 +141,7 @@ impl Vault {
         })?;
         self.state.erased = self.read_erased()?;
         self.stale = false;
+        self.touch_all();
         self.generation += 1;
         Ok(true)
     }

@@ -16,7 +16,7 @@ use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
 use tempfile::tempdir;
 use twin_ops::store::OpStore;
 use twin_ops::value::Value;
-use twin_vault::Vault;
+use twin_vault::{Query, Vault};
 
 const DIR: &str = "TWIN_VAULT_TEST_DIR";
 
@@ -30,8 +30,10 @@ const DEVICE: &str = "canary-device-Mauersegler";
 const TWIN: &str = "canary-twin-Gimpel";
 const ADDRESS: &str = "canary-address-Pirol";
 const CONTENT: &str = "canary-content-Stieglitz";
-const WORDS: [&str; 10] = [
-    VALUE, BYTES, FIELD, ID, COLLECTION, SPACE, DEVICE, TWIN, ADDRESS, CONTENT,
+/// A word of the value, as it is kept for searching.
+const FOLDED: &str = "zaunkonig";
+const WORDS: [&str; 11] = [
+    VALUE, BYTES, FIELD, ID, COLLECTION, SPACE, DEVICE, TWIN, ADDRESS, CONTENT, FOLDED,
 ];
 
 fn plant(vault: &mut Vault) {
@@ -74,6 +76,25 @@ fn plant(vault: &mut Vault) {
         }
     }
     vault.remember_address(vault.device(), ADDRESS).unwrap();
+    let schema = common::change(
+        twin_ops::change::Kind::Put,
+        "~schema",
+        COLLECTION,
+        &[(FIELD, "text indexed")],
+    );
+    vault
+        .commit_imported(NOON, &mut rng(3), &space(SPACE), vec![schema])
+        .unwrap();
+    look(vault);
+}
+
+/// Finds the record by a word and by the value of a field: what that takes is in the file then.
+fn look(vault: &mut Vault) {
+    let hits = vault.search(&space(SPACE), FOLDED, None, 10).unwrap();
+    assert_eq!(hits.len(), 1);
+    let query = Query::equal(FIELD, VALUE.into());
+    let page = vault.query(&space(SPACE), COLLECTION, &query).unwrap();
+    assert!(page.indexed && page.records.len() == 1);
 }
 
 /// The ways in which a word may stand in a file.
@@ -158,6 +179,7 @@ fn no_word_is_readable() {
     let record = vault.get(&space(SPACE), COLLECTION, ID).unwrap().unwrap();
     assert_eq!(record.fields.0[FIELD], VALUE.into());
     vault.rebuild_index().unwrap();
+    look(&mut vault);
     expect_nothing(dir.path(), "after the index was made anew");
     drop(vault);
     expect_nothing(dir.path(), "after close");

@@ -33,7 +33,9 @@ fn shown(vault: &mut Vault) -> Vec<String> {
 }
 
 fn indexed(vault: &mut Vault) -> Vec<String> {
-    vault.indexed_fields(&space("home"), "c").unwrap()
+    let schema = vault.schema(&space("home"), "c").unwrap();
+    let fields = schema.iter().flat_map(|schema| schema.indexed());
+    fields.map(str::to_owned).collect()
 }
 
 fn write(vault: &mut Vault, change: WriteChange) -> Result<(), VaultError> {

@@ -49,6 +49,8 @@ fn every_command_answers_in_json_and_plainly() {
         "\u{1b}[31m=\u{1b}[2J\u{7}\r",
     ]);
     both(&["get", "home/notes/one"]);
+    both(&["search", "b"]);
+    both(&["query", "home/notes", "n:=1"]);
     for place in [
         &["list"][..],
         &["list", "home"],

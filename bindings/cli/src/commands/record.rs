@@ -73,16 +73,7 @@ fn list_records(cx: &Context, collection: &Collection) -> Result<()> {
     if records.is_empty() {
         cx.say("nothing here yet");
     }
-    let rows: Vec<Vec<String>> = records
-        .iter()
-        .map(|record| {
-            let fields = record.fields.0.iter();
-            let fields: Vec<String> = fields
-                .map(|(name, value)| format!("{}={}", printable(name), for_people(value)))
-                .collect();
-            vec![printable(&record.id), fields.join("  ")]
-        })
-        .collect();
+    let rows: Vec<Vec<String>> = records.iter().map(|record| row(record).into()).collect();
     if !rows.is_empty() {
         cx.say(table(&rows).trim_end());
     }
@@ -136,8 +127,18 @@ impl<'a> RecordPath<'a> {
     }
 }
 
-fn to_json(record: &Record) -> Json {
+/// A record for programs.
+pub fn to_json(record: &Record) -> Json {
     json!({"id": record.id, "fields": fields_to_json(&record.fields)})
+}
+
+/// A record for people: its id and its fields.
+pub fn row(record: &Record) -> [String; 2] {
+    let fields = record.fields.0.iter();
+    let fields: Vec<String> = fields
+        .map(|(name, value)| format!("{}={}", printable(name), for_people(value)))
+        .collect();
+    [printable(&record.id), fields.join("  ")]
 }
 
 /// Text from another device must not command this terminal, nor turn its lines around.

@@ -6,6 +6,7 @@
 #![allow(clippy::indexing_slicing, reason = "a program that measures")]
 
 mod apply;
+mod finding;
 mod plain;
 mod rows;
 mod sealed;
@@ -87,6 +88,7 @@ fn main() -> Result<(), Failure> {
             || (0..SINGLES).try_for_each(|i| plain.patch(any(number(i)), &name)),
         )?;
     }
+    let found = finding::time(sealed.space(), all)?;
     let (sealed_bytes, plain_bytes) = (sealed.close()?, plain.close()?);
     let batched = batched.whole();
     let singles = singles.middle();
@@ -104,6 +106,9 @@ fn main() -> Result<(), Failure> {
         "list_ratio": lists.1 / lists.0,
         "patch_us": patches.0 / SINGLES as f64,
         "patch_ratio": patches.1 / patches.0,
+        "take_up_us": found.take_up / RECORDS as f64,
+        "search_us": found.search,
+        "query_us": found.query,
         "bytes": sealed_bytes,
         "bytes_ratio": sealed_bytes as f64 / plain_bytes as f64,
     });

@@ -30,6 +30,11 @@ impl Sealed {
         })
     }
 
+    /// The space that the records are in.
+    pub const fn space(&self) -> &Space {
+        &self.space
+    }
+
     fn of(&mut self, row: &Row) -> &Collection {
         self.collections
             .entry(row.collection.clone())

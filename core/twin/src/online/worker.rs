@@ -99,7 +99,7 @@ impl Worker {
                         Err(Error::Vault(VaultError::Renewed)) => return,
                         Err(error) => self.tell(OnlineEvent::Problem(error.to_string())).await,
                         Ok(true) => sync::tend(&self.twin),
-                        Ok(false) => {}
+                        Ok(false) => self.index_some(),
                     }
                 }
                 () = sleep_until(due) => self.dial_due(),
@@ -110,6 +110,14 @@ impl Worker {
     async fn tell(&self, event: OnlineEvent) {
         // Nobody may be listening; that is no reason to stop.
         let _ = self.events.send(event).await;
+    }
+
+    /// Uses a moment in which nothing has changed to make searching ready.
+    fn index_some(&self) {
+        // Whoever searches is told what is wrong.
+        if let Err(error) = self.twin.index_some() {
+            log::warn!("records could not be made ready for searching: {error}");
+        }
     }
 
     /// Where the other devices were reached before.

@@ -1,7 +1,7 @@
 //! A new vault key: all that hangs on the old one is made anew in one transaction, and the old one leaves the file.
 //!
-//! What hangs on it: the sealed rows and their names, the places of records in the index and its MACs, and what the
-//! slots hold. Ops and their parts do not: they are sealed under the keys of epochs.
+//! What hangs on it: the sealed rows and their names, the places of records in the index and its MACs, what is kept for
+//! searching (which is dropped, and made anew when it is needed), and what the slots hold. Ops and their parts do not: they are sealed under the keys of epochs.
 
 use std::ops::ControlFlow;
 
@@ -64,6 +64,7 @@ impl Vault {
             Ok(ControlFlow::Continue(()))
         })?;
         self.file.clear_late(&mut self.state.late)?;
+        self.clear_search()?;
         let store = &self.file.store;
         store.clear_index()?;
         store.clear_past()?;
