@@ -460,7 +460,8 @@ fn a_file_is_taken_in_once_and_by_who_may() {
 
     // What comes before damage is taken in, and the rest once it is mended.
     let watch = scene.companion("watch");
-    for n in 0..20 {
+    // More than one run of operations, so that some come before the cut, whichever log comes first.
+    for n in 0..60 {
         scene.put("home", &format!("{n:02}"), &"x".repeat(9000));
     }
     let len = scene.export("long").unwrap().bytes as usize;
