@@ -17,12 +17,12 @@ use twin_vault::check::Damage;
 use twin_vault::{Erasure, FILE_NAME, Unlock, Vault};
 
 /// A phone and two linked devices, the first a companion.
-fn three() -> (Vec<TempDir>, Vec<Vault>) {
+fn three() -> (Vec<TempDir>, [Vault; 3]) {
     let dirs: Vec<TempDir> = (0..3).map(|_| tempdir().unwrap()).collect();
     let mut phone = phone(dirs[0].path());
     let laptop = linked(dirs[1].path(), &mut phone, 10, Role::Member);
     let tablet = linked(dirs[2].path(), &mut phone, 20, Role::Admin);
-    (dirs, vec![phone, laptop, tablet])
+    (dirs, [phone, laptop, tablet])
 }
 
 fn erase(vault: &mut Vault, id: &str) -> Erasure {
@@ -41,6 +41,13 @@ fn sealed(dir: &Path) -> Vec<Vec<u8>> {
     let mut parts = file.prepare("SELECT v FROM part").unwrap();
     let parts = parts.query_map([], |row| row.get(0)).unwrap();
     parts.map(|part| part.unwrap()).collect()
+}
+
+/// How many blocks of what is kept for searching are in a vault.
+fn blocks(dir: &Path) -> u32 {
+    let file = Connection::open(dir.join(FILE_NAME)).unwrap();
+    let count = "SELECT count(*) FROM block";
+    file.query_row(count, [], |row| row.get(0)).unwrap()
 }
 
 /// Whether a piece of these bytes is in any file of the folder.
@@ -108,6 +115,9 @@ fn nothing_of_it_is_left_in_the_file() {
     let all = sealed(dir.path());
     let rows = index_rows(dir.path()).len();
     let kept = records(&mut vault, "c");
+    let found = vault.search(&space("home"), "one", None, 10).unwrap();
+    assert_eq!(found.len(), 2);
+    assert!(blocks(dir.path()) > 0);
     assert!(all.iter().all(|part| is_in(dir.path(), part)));
 
     assert_eq!(erase(&mut vault, "gone"), Erasure::Done);
@@ -119,7 +129,16 @@ fn nothing_of_it_is_left_in_the_file() {
         assert!(!is_in(dir.path(), part), "while open");
     }
     assert_eq!(index_rows(dir.path()).len(), rows - 1);
+    assert_eq!(blocks(dir.path()), 0, "what it was found by");
     assert_eq!(records(&mut vault, "c"), kept);
+    let found = vault.search(&space("home"), "one", None, 10).unwrap();
+    assert_eq!(found.len(), 2);
+    assert!(
+        vault
+            .history(&space("home"), "c", "gone", None, 10)
+            .unwrap()
+            .is_empty()
+    );
     whole(&mut vault);
     drop(vault);
     for part in &gone {
@@ -143,9 +162,7 @@ fn nothing_of_it_is_left_in_the_file() {
 #[test]
 fn it_goes_on_every_device_that_hears_of_it() {
     let (dirs, mut vaults) = three();
-    let [phone, laptop, tablet] = &mut vaults[..] else {
-        unreachable!()
-    };
+    let [phone, laptop, tablet] = &mut vaults;
     put(phone, NOON, "c", "gone", &[("a", "one")]);
     put(phone, NOON, "c", "keep", &[("a", "one")]);
     send(phone, laptop, NOON);
@@ -173,9 +190,7 @@ fn it_goes_on_every_device_that_hears_of_it() {
 fn content_that_comes_after_its_erasure_is_not_kept() {
     for keys_come_last in [false, true] {
         let (dirs, mut vaults) = three();
-        let [phone, laptop, tablet] = &mut vaults[..] else {
-            unreachable!()
-        };
+        let [phone, laptop, tablet] = &mut vaults;
         put(laptop, NOON, "c", "gone", &[("a", "one")]);
         send(laptop, phone, NOON);
         phone.tend(NOON, &mut rng(8)).unwrap();
@@ -200,9 +215,11 @@ fn content_that_comes_after_its_erasure_is_not_kept() {
         assert!(tablet.holes().unwrap().is_empty());
         // The first part says what its writer had seen.
         let op = Op::from_bytes(&full[0]).unwrap();
-        let Some(Part::Sealed(content)) = op.parts().last() else {
-            unreachable!()
-        };
+        let sealed = op.parts().iter().filter_map(|part| match part {
+            Part::Sealed(sealed) => Some(sealed),
+            Part::Dropped(_) => None,
+        });
+        let content = sealed.last().unwrap();
         assert!(is_in(dirs[1].path(), content));
         assert!(!is_in(dirs[2].path(), content));
         whole(tablet);
@@ -212,9 +229,7 @@ fn content_that_comes_after_its_erasure_is_not_kept() {
 #[test]
 fn a_change_that_did_not_know_stays() {
     let (_dirs, mut vaults) = three();
-    let [phone, laptop, _] = &mut vaults[..] else {
-        unreachable!()
-    };
+    let [phone, laptop, _] = &mut vaults;
     put(phone, NOON, "c", "r", &[("a", "one")]);
     send(phone, laptop, NOON);
     patch(laptop, NOON + 1, "c", "r", &[("b", "two")]);
@@ -231,9 +246,7 @@ fn a_change_that_did_not_know_stays() {
 #[test]
 fn what_somebody_leaves_out_is_missed_and_filled() {
     let (_dirs, mut vaults) = three();
-    let [phone, laptop, tablet] = &mut vaults[..] else {
-        unreachable!()
-    };
+    let [phone, laptop, tablet] = &mut vaults;
     put(phone, NOON, "c", "a", &[("a", "one")]);
     put(phone, NOON, "c", "b", &[("a", "one")]);
     for other in [&mut *laptop, &mut *tablet] {
@@ -285,9 +298,7 @@ fn what_somebody_leaves_out_is_missed_and_filled() {
 #[test]
 fn a_companion_asks_and_an_admin_confirms() {
     let (_dirs, mut vaults) = three();
-    let [phone, laptop, _] = &mut vaults[..] else {
-        unreachable!()
-    };
+    let [phone, laptop, _] = &mut vaults;
     let home = space("home");
     put(phone, NOON, "c", "r", &[("a", "one")]);
     send(phone, laptop, NOON);

@@ -103,7 +103,7 @@ impl Typed {
     }
 }
 
-fn parse_json(text: &str) -> Option<Value> {
+pub fn parse_json(text: &str) -> Option<Value> {
     from_json(&serde_json::from_str::<Json>(text).ok()?)
 }
 

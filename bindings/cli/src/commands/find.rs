@@ -6,7 +6,8 @@ use serde_json::{Value as Json, json};
 use twin::{Hit, Order, Query as Asked, Record, Space, Twin, Value};
 
 use crate::args::{OrderArg, Query, Search};
-use crate::commands::record::{json_value, printable, row, to_json};
+use crate::commands::field::parse_json;
+use crate::commands::record::{printable, row, to_json};
 use crate::error::{CliError, Result};
 use crate::output::{Context, table};
 
@@ -142,7 +143,7 @@ fn condition(text: &str) -> Option<(String, Bound<Value>, Bound<Value>)> {
         .iter()
         .find_map(|sign| Some((*sign, rest.strip_prefix(sign)?)))?;
     let (field, value) = match field.strip_suffix(':') {
-        Some(field) => (field, json_value(value)?),
+        Some(field) => (field, parse_json(value)?),
         None => (field, Value::from(value)),
     };
     if field.is_empty() {
