@@ -219,7 +219,7 @@ fn content_that_comes_after_its_erasure_is_not_kept() {
             Part::Sealed(sealed) => Some(sealed),
             Part::Dropped(_) => None,
         });
-        let content = sealed.last().unwrap();
+        let content = sealed.rfind(|_| true).unwrap();
         assert!(is_in(dirs[1].path(), content));
         assert!(!is_in(dirs[2].path(), content));
         whole(tablet);
