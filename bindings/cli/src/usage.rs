@@ -60,8 +60,8 @@ mod tests {
     fn one_line_says_what_is_wrong_and_where_to_look() {
         for (words, wanted) in [
             (
-                &["creat"][..],
-                "unrecognized subcommand 'creat' tip: a similar subcommand exists: 'create'; see twin --help",
+                &["passwrd"][..],
+                "unrecognized subcommand 'passwrd' tip: a similar subcommand exists: 'password'; see twin --help",
             ),
             (
                 &["create"],
