@@ -215,11 +215,11 @@ fn content_that_comes_after_its_erasure_is_not_kept() {
         assert!(tablet.holes().unwrap().is_empty());
         // The first part says what its writer had seen.
         let op = Op::from_bytes(&full[0]).unwrap();
-        let sealed = op.parts().iter().filter_map(|part| match part {
+        let mut sealed = op.parts().iter().filter_map(|part| match part {
             Part::Sealed(sealed) => Some(sealed),
             Part::Dropped(_) => None,
         });
-        let content = sealed.rfind(|_| true).unwrap();
+        let content = sealed.next_back().unwrap();
         assert!(is_in(dirs[1].path(), content));
         assert!(!is_in(dirs[2].path(), content));
         whole(tablet);
