@@ -14,7 +14,7 @@ mod parsers;
 
 #[test]
 fn a_megabyte_is_refused_in_bounded_memory() {
-    nasty::check(8, |name| {
-        !["change", "fields", "padding", "part"].contains(&name)
-    });
+    // Zeros after the last item of a backup are its padding.
+    let lenient = ["backup_items", "change", "fields", "padding", "part"];
+    nasty::check(8, |name| !lenient.contains(&name));
 }

@@ -13,7 +13,7 @@ use twin_ops::store::OpStore;
 use twin_ops::value::Fields;
 use twin_vault::{FILE_NAME, Vault, VaultError};
 
-const RECORDS: usize = 60;
+const RECORDS: usize = 90;
 
 fn id(i: usize) -> String {
     format!("record{i}")

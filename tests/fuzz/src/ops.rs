@@ -200,7 +200,12 @@ pub fn backup_items(bytes: &[u8]) -> bool {
     let mut items = Items::default();
     let mut reading = Reading::new(file_key().id());
     items.push(bytes);
-    while let Ok(Some(item)) = items.take() {
+    loop {
+        let item = match items.take() {
+            Ok(Some(item)) => item,
+            Ok(None) => break,
+            Err(_) => return false,
+        };
         if reading.take(&item).is_err() {
             return false;
         }
