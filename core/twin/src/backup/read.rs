@@ -38,8 +38,11 @@ pub struct TakenIn {
 }
 
 impl Twin {
-    /// Whether a file begins as a sealed export does.
+    /// Whether a file begins as a sealed export does; a folder does not.
     pub fn is_sealed(file: &Path) -> Result<bool> {
+        if file.is_dir() {
+            return Ok(false);
+        }
         let mut magic = Vec::with_capacity(MAGIC.len());
         let file = File::open(file)?;
         file.take(MAGIC.len() as u64).read_to_end(&mut magic)?;
