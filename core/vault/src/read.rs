@@ -9,6 +9,7 @@ use twin_ops::space::SpaceName;
 use twin_ops::value::Fields;
 
 use crate::error::Result;
+use crate::frames::Row;
 use crate::index::{next_place, places};
 use crate::merge::{Version, fields};
 use crate::oplog::PartNo;
@@ -41,11 +42,12 @@ impl Record {
     }
 }
 
-/// A row of the index with, if the record is in one part, that part.
+/// A row of the index with, if the record is in one part, the row of that part.
 macro_rules! rows {
     ($which:literal) => {
         concat!(
-            "SELECT rec.k, rec.p, rec.t, part.v FROM rec LEFT JOIN part ON part.n = rec.p WHERE ",
+            "SELECT rec.k, rec.p, rec.t, op.n, op.v FROM rec
+             LEFT JOIN op ON op.n = (SELECT max(n) FROM op WHERE n <= rec.p) WHERE ",
             $which
         )
     };
@@ -185,8 +187,12 @@ impl Vault {
         let parts = self
             .file
             .checked(row.get(0)?, row.get_ref(1)?, row.get_ref(2)?)?;
-        match (parts.as_slice(), row.get_ref(3)?) {
-            ([part], ValueRef::Blob(sealed)) => Ok(vec![self.version(*part, sealed)?]),
+        match (parts.as_slice(), row.get_ref(4)?) {
+            ([part], ValueRef::Blob(bytes)) => {
+                let first = PartNo(row.get(3)?);
+                self.version_in(*part, Row { first, bytes })
+                    .map(|version| vec![version])
+            }
             (parts, _) => self.open_parts(parts),
         }
     }
