@@ -11,6 +11,7 @@
 //! - [`epochs`]: who has which keys; `wants`: who should have them and says that it has not
 //! - [`files`]: content of any size, and the chunks that it is made of
 //! - [`replica`]: what sync needs of it; `branch`: of two histories of a device that is out, the one that counts
+//! - [`compact`]: history goes; `checkpoint`: when it may; `sweep`: how; `heard`: what other devices are known to have
 //! - [`check`]: what of it is damaged; [`erase`]: what is gone for good
 //! - `expiry`: devices whose time has run out
 //! - [`unheard`]: what others have seen of who is in the twin, and this device has not
@@ -33,6 +34,8 @@ extern crate self as twin_vault;
 mod branch;
 pub mod change;
 pub mod check;
+mod checkpoint;
+pub mod compact;
 mod create;
 mod draft;
 pub mod epochs;
@@ -41,6 +44,7 @@ mod error;
 mod expiry;
 mod field;
 pub mod files;
+mod heard;
 pub mod history;
 mod index;
 mod items;
@@ -63,6 +67,7 @@ pub mod slots;
 mod stage;
 mod state;
 mod store;
+mod sweep;
 pub mod tend;
 pub mod touched;
 pub mod unheard;
@@ -71,6 +76,7 @@ mod wants;
 pub mod write;
 
 pub use change::{FieldEdit, WriteChange};
+pub use compact::{Compacted, Waiting};
 pub use create::Comeback;
 pub use erase::{Erasure, ErasureRequest};
 pub use error::VaultError;

@@ -200,17 +200,15 @@ impl Vault {
                 return Err(OpError::TooLarge.into());
             }
             let key = draft.add(plaintext);
-            record.merge(Version {
-                at: Write {
-                    stamp,
-                    device: origin.device,
-                    log: place.log,
-                    seq: place.seq,
-                    index: key.index(),
-                },
-                key,
-                change,
-            });
+            let at = Write {
+                stamp,
+                device: origin.device,
+                log: place.log,
+                seq: place.seq,
+                index: key.index(),
+            };
+            // It is new, so nothing else holds it.
+            record.merge(Version { at, key, change }, |_, _| false);
             self.state.clock = self.state.clock.max(stamp);
         }
         let head = self.finish_op(draft, rng)?;
