@@ -95,6 +95,11 @@ pub fn unpad(padded: &mut Vec<u8>) -> Result<(), AeadError> {
     Ok(())
 }
 
+/// How many bytes a plaintext of so many has as a sealed part.
+pub fn sealed_len(plaintext: usize) -> usize {
+    padded_len(plaintext + 1) + twin_identity::aead::TAG_LEN
+}
+
 /// Padmé (Nikitin et al., PURBs, PoPETs 2019): at most 12 % more, and a length tells O(log log n) bits.
 fn padded_len(len: usize) -> usize {
     let len = len.max(MIN_PADDED);

@@ -39,7 +39,11 @@ impl Twin {
             all.gone += compacted.gone;
             all.snapshot += compacted.snapshot;
             for waits in compacted.waiting {
-                match all.waiting.iter_mut().find(|other| other.device == waits.device) {
+                match all
+                    .waiting
+                    .iter_mut()
+                    .find(|other| other.device == waits.device)
+                {
                     Some(other) => {
                         other.ops += waits.ops;
                         other.heard = other.heard.max(waits.heard);

@@ -5,31 +5,23 @@
 //! checkpoint takes effect here as on every device that gets it (see `checkpoint`).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
 
 use rand_core::CryptoRng;
 use twin_identity::id::DeviceId;
 use twin_ops::chain::Head;
 use twin_ops::change::{Change, Erase, ErasedParts};
 use twin_ops::checkpoint::{Checkpoint, Line, MAX_LINES, Original, Snapshot};
-use twin_ops::op::{LogId, MAX_OP_LEN, MAX_PARTS, Origin};
+use twin_ops::op::{LogId, Origin};
 use twin_ops::space::{SpaceId, SpaceName};
 use zeroize::Zeroizing;
 
 use crate::erase::{Erased, NAMED, PARTS};
 use crate::error::{Result, VaultError};
-use crate::index::places;
-use crate::merge::{Version, settle};
+use crate::index::collection;
 use crate::oplog::PartNo;
-use crate::read::Versions;
+use crate::rows::ErasureRow;
+use crate::snapshot::Drawn;
 use crate::vault::Vault;
-
-/// About how many bytes of sealed parts an op of a snapshot has, unless a single one has more.
-const OP_BYTES: usize = 512 << 10;
-/// What an op has beside its parts, at most.
-const OP_HEAD: usize = 1 << 10;
-/// About how many bytes an original takes in a snapshot.
-const ORIGINAL: usize = 16;
 
 /// What compaction has come to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -73,7 +65,7 @@ impl Vault {
     /// The space of keys is left as it is: devices carry it that cannot read what a checkpoint says.
     ///
     /// # Errors
-    /// [`VaultError::NotAllowed`] if this device is no admin.
+    /// [`VaultError::MayNotCompact`] if this device is no admin.
     pub fn compact(
         &mut self,
         now: u64,
@@ -85,7 +77,7 @@ impl Vault {
             vault.tell_time()?;
             vault.check_may_write()?;
             if !vault.may_erase(&vault.device.id()) {
-                return Err(VaultError::NotAllowed);
+                return Err(VaultError::MayNotCompact);
             }
             vault.compact_now(rng, space)
         })?;
@@ -177,8 +169,8 @@ impl Vault {
             if let Some(lowest) = obscure.get(&log.number) {
                 height = height.min(lowest - 1);
             }
-            let own = (log.origin.device, log.origin.incarnation)
-                == (self.device.id(), self.incarnation);
+            let own =
+                (log.origin.device, log.origin.incarnation) == (self.device.id(), self.incarnation);
             if own && height < log.head.height {
                 return Ok(None);
             }
@@ -236,7 +228,7 @@ impl Vault {
                     }));
                 }
                 Drawn::TooLarge(log, seq) => {
-                    // An op that holds it has no room for where it is from: it stays where it is, and what follows it.
+                    // No device writes one that is so large: it stays where it is, and what follows it.
                     let own = lines
                         .get(&log)
                         .is_some_and(|(origin, _)| origin.device == self.device.id());
@@ -256,71 +248,6 @@ impl Vault {
         }
     }
 
-    /// The changes that decide something of those up to the lines, op by op.
-    fn snapshot(&self, space: &SpaceId, lines: &[(LogId, Line)]) -> Result<Drawn> {
-        let mut numbers: BTreeMap<LogId, (u32, u64)> = BTreeMap::new();
-        for (number, (log, line)) in (0..).zip(lines) {
-            numbers.insert(*log, (number, line.height));
-        }
-        let original = |version: &Version<PartNo>| {
-            let (line, height) = numbers.get(&version.at.log)?;
-            (version.at.seq <= *height).then_some(Original {
-                line: *line,
-                seq: version.at.seq,
-                // A part's index has 12 bits.
-                index: u16::try_from(version.at.index).unwrap_or(u16::MAX),
-            })
-        };
-        let mut drawn = Drawing::default();
-        let collections = self.state.collections.get(space);
-        for number in collections.into_iter().flat_map(BTreeMap::values) {
-            let mut too_large = None;
-            self.each_found(places(*number), |place, versions| {
-                let versions = self.up_to(place, versions?, |version| original(version).is_some())?;
-                for version in versions {
-                    let Some(original) = original(&version) else {
-                        continue;
-                    };
-                    let len = version.change.to_bytes().len() + ORIGINAL;
-                    if !drawn.add(version.key, original, len) {
-                        too_large = Some((version.at.log, version.at.seq));
-                        return Ok(ControlFlow::Break(()));
-                    }
-                }
-                Ok(ControlFlow::Continue(()))
-            })?;
-            if let Some((log, seq)) = too_large {
-                return Ok(Drawn::TooLarge(log, seq));
-            }
-        }
-        Ok(Drawn::Ops(drawn.finish()))
-    }
-
-    /// What decides something of a record's changes that are `within`.
-    fn up_to(
-        &self,
-        place: i64,
-        settled: Versions,
-        within: impl Fn(&Version<PartNo>) -> bool,
-    ) -> Result<Versions> {
-        if settled.iter().all(&within) {
-            // Nothing that they outdo would decide anything without the others: there are none.
-            return Ok(settled);
-        }
-        let mut all = settled;
-        for part in self.past_at(place)? {
-            let version = self.stored_version(part)?;
-            if self.is_of(place, &version)?
-                && all.first().map(|first| &first.change.id) == Some(&version.change.id)
-            {
-                all.push(version);
-            }
-        }
-        all.retain(&within);
-        settle(&mut all);
-        Ok(all)
-    }
-
     /// Whether anything in a space is superseded.
     fn any_past(&self, space: &SpaceId) -> Result<bool> {
         let collections = self.state.collections.get(space);
@@ -331,7 +258,7 @@ impl Vault {
             .collect();
         let mut any = false;
         self.all_past(|place, _| {
-            any |= numbers.contains(&crate::index::collection(place));
+            any |= numbers.contains(&collection(place));
             Ok(())
         })?;
         Ok(any)
@@ -362,7 +289,7 @@ impl Vault {
             for some in named.chunks(NAMED) {
                 let erase = Change::Erase(Erase::new(some.to_vec()));
                 let part = draft.add(Zeroizing::new(erase.to_bytes()));
-                self.file.put(&crate::rows::ErasureRow { part: part.0 })?;
+                self.file.put(&ErasureRow { part: part.0 })?;
             }
             self.finish_op(draft, rng)?;
         }
@@ -394,49 +321,5 @@ impl Vault {
             parts: parts.iter().copied().collect(),
         });
         parts.collect()
-    }
-}
-
-/// What is to be in a snapshot.
-enum Drawn {
-    /// The changes of each op.
-    Ops(Vec<Vec<(PartNo, Original)>>),
-    /// A change that no op of a snapshot has room for, by log and op.
-    TooLarge(LogId, u64),
-}
-
-/// A snapshot that is being made up.
-#[derive(Default)]
-struct Drawing {
-    ops: Vec<Vec<(PartNo, Original)>>,
-    bytes: usize,
-}
-
-impl Drawing {
-    /// Adds a change whose plaintext has `len` bytes; `false` if no op has room for it.
-    fn add(&mut self, key: PartNo, original: Original, len: usize) -> bool {
-        // Padding and tag: see `twin_ops::seal::pad`.
-        let share = if len < 4096 { 8 } else { 16 };
-        let bytes = len + len / share + 64 + ORIGINAL;
-        if bytes + OP_HEAD > MAX_OP_LEN {
-            return false;
-        }
-        let is_full = match self.ops.last() {
-            Some(op) => op.len() + 1 >= MAX_PARTS || self.bytes + bytes > OP_BYTES,
-            None => true,
-        };
-        if is_full {
-            self.ops.push(Vec::new());
-            self.bytes = 0;
-        }
-        if let Some(op) = self.ops.last_mut() {
-            op.push((key, original));
-        }
-        self.bytes += bytes;
-        true
-    }
-
-    fn finish(self) -> Vec<Vec<(PartNo, Original)>> {
-        self.ops
     }
 }

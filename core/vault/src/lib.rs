@@ -11,7 +11,8 @@
 //! - [`epochs`]: who has which keys; `wants`: who should have them and says that it has not
 //! - [`files`]: content of any size, and the chunks that it is made of
 //! - [`replica`]: what sync needs of it; `branch`: of two histories of a device that is out, the one that counts
-//! - [`compact`]: history goes; `checkpoint`: when it may; `sweep`: how; `heard`: what other devices are known to have
+//! - [`compact`]: history goes; `snapshot`, `checkpoint`, `standing`: what takes its place, and from when; `beginning`: logs
+//!   without their first ops; `sweep`: how these go; `heard`, `later`: what other devices have, and what is not known yet
 //! - [`check`]: what of it is damaged; [`erase`]: what is gone for good
 //! - `expiry`: devices whose time has run out
 //! - [`unheard`]: what others have seen of who is in the twin, and this device has not
@@ -31,6 +32,7 @@ mod common;
 #[cfg(test)]
 extern crate self as twin_vault;
 
+mod beginning;
 mod branch;
 pub mod change;
 pub mod check;
@@ -50,6 +52,7 @@ mod index;
 mod items;
 mod keys;
 mod late;
+mod later;
 pub mod lines;
 pub mod members;
 mod merge;
@@ -64,7 +67,9 @@ pub mod schema;
 pub mod search;
 mod segment;
 pub mod slots;
+mod snapshot;
 mod stage;
+mod standing;
 mod state;
 mod store;
 mod sweep;

@@ -90,7 +90,8 @@ impl World {
                 self.set_clock(device, story);
                 Ok(())
             }
-            92..95 => {
+            92..94 => self.compact(device),
+            94..96 => {
                 self.cast.devices[device].vault().rebuild_index()?;
                 self.cast.check_records(device, self.now)
             }
@@ -116,6 +117,16 @@ impl World {
         });
         self.cast
             .write(device, self.now, &mut self.dice, &space, &changes)
+    }
+
+    /// A person lets go of what was overwritten, on a device that may.
+    fn compact(&mut self, device: usize) -> Held {
+        let now = self.now;
+        let spaces = self.cast.devices[device].vault().spaces()?;
+        for space in spaces {
+            self.cast.compact(device, now, &mut self.dice, &space)?;
+        }
+        self.cast.check_records(device, now)
     }
 
     fn some_meet(&mut self, ours: &[usize], story: &Story) -> Held {

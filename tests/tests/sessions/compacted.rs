@@ -55,7 +55,10 @@ fn a_new_device_gets_few_bytes() {
         let mut tablet = linked(dir.path(), phone, seed, Role::Member);
         send_identity(phone, laptop, NOON + MINUTE);
         let (said, bytes) = sync_counted(&mut tablet, laptop, NOON + 2 * MINUTE);
-        assert!(said.iter().all(|events| events.contains(&SyncEvent::InSync)));
+        assert!(
+            said.iter()
+                .all(|events| events.contains(&SyncEvent::InSync))
+        );
         assert_eq!(tablet.heads().unwrap(), laptop.heads().unwrap());
         assert_eq!(all(&mut tablet), all(laptop));
         assert!(tablet.check().unwrap().is_whole());
@@ -88,7 +91,12 @@ fn a_device_that_was_away_comes_back() {
     let waits = phone.compact(NOON + 3 * MINUTE, &mut rng(1), &space("home"));
     let waits = waits.unwrap();
     assert_eq!(waits.gone, 0);
-    assert!(waits.waiting.iter().any(|waits| waits.device == tablet.device()));
+    assert!(
+        waits
+            .waiting
+            .iter()
+            .any(|waits| waits.device == tablet.device())
+    );
     // Suspended, it is waited for no longer.
     phone.suspend(&tablet.device(), &mut rng(2)).unwrap();
     meet(&mut [&mut phone, &mut laptop], NOON + 4 * MINUTE);
@@ -97,7 +105,10 @@ fn a_device_that_was_away_comes_back() {
     phone.resume(&tablet.device(), &mut rng(3)).unwrap();
     meet(&mut [&mut phone, &mut laptop], NOON + 6 * MINUTE);
     in_sync(&mut phone, &mut tablet, NOON + 7 * MINUTE);
-    meet(&mut [&mut phone, &mut laptop, &mut tablet], NOON + 7 * MINUTE);
+    meet(
+        &mut [&mut phone, &mut laptop, &mut tablet],
+        NOON + 7 * MINUTE,
+    );
     in_sync(&mut laptop, &mut tablet, NOON + 8 * MINUTE);
     in_sync(&mut phone, &mut tablet, NOON + 8 * MINUTE);
     assert!(phone.holes().unwrap().is_empty());

@@ -272,7 +272,14 @@ fn begins(vault: &Vault, logs: &Logs) -> Result<BTreeMap<LogId, Head>> {
     let mut begins = BTreeMap::new();
     for (log, (_, head)) in logs {
         if let Some(base) = vault.base(log)? {
-            begins.insert(*log, if base.height < head.height { base } else { *head });
+            begins.insert(
+                *log,
+                if base.height < head.height {
+                    base
+                } else {
+                    *head
+                },
+            );
         }
     }
     Ok(begins)
