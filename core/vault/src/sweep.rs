@@ -68,16 +68,18 @@ impl Store {
 
 impl Vault {
     /// Removes some of the ops that checkpoints supersede, if there are any; `true` if there may be more. To be called
-    /// when nothing else is to be done.
+    /// when nothing else is to be done. After the last of them the file gives back what it no longer needs.
     pub fn sweep(&mut self) -> Result<bool> {
         self.catch_up()?;
-        match self.next_piece()? {
-            Some(_) => {
-                self.write(Self::sweep_piece)?;
-                Ok(true)
-            }
-            None => Ok(false),
+        if self.next_piece()?.is_none() {
+            return Ok(false);
         }
+        self.write(Self::sweep_piece)?;
+        let more = self.next_piece()?.is_some();
+        if !more {
+            self.file.store.give_back()?;
+        }
+        Ok(more)
     }
 
     /// The next ops that are superseded.

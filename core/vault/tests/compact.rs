@@ -538,7 +538,7 @@ fn whatever_can_be_written_has_room_in_a_snapshot() {
     let dir = tempfile::tempdir().unwrap();
     let mut phone = phone(dir.path());
     let home = space("home");
-    let mut write = |phone: &mut Vault, len: usize| {
+    let write = |phone: &mut Vault, len: usize| {
         let large = "x".repeat(len);
         let put = change(Kind::Put, "c", "large", &[("a", &large)]);
         phone.commit(NOON, &mut rng(1), &home, vec![put]).is_ok()

@@ -50,7 +50,7 @@ fn a_new_device_gets_few_bytes() {
     busy(&mut phone, NOON, 60);
     busy(&mut laptop, NOON + 1, 60);
     in_sync(&mut phone, &mut laptop, NOON + MINUTE);
-    let mut new = |phone: &mut Vault, laptop: &mut Vault, seed| {
+    let new = |phone: &mut Vault, laptop: &mut Vault, seed| {
         let dir = tempfile::tempdir().unwrap();
         let mut tablet = linked(dir.path(), phone, seed, Role::Member);
         send_identity(phone, laptop, NOON + MINUTE);
