@@ -25,7 +25,9 @@ fn all(twin: &Twin) -> Vec<(String, Fields)> {
 
 fn bytes(dir: &Path) -> u64 {
     let files = fs::read_dir(dir).unwrap();
-    files.map(|file| file.unwrap().metadata().unwrap().len()).sum()
+    files
+        .map(|file| file.unwrap().metadata().unwrap().len())
+        .sum()
 }
 
 #[test]

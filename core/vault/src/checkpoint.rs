@@ -5,6 +5,8 @@
 //! lines (see [`crate::beginning`]), and what is before goes (see [`crate::sweep`]). So no device gives up what the snapshot
 //! does not hold, whoever has written that.
 
+use std::collections::BTreeMap;
+
 use twin_identity::log::Counts;
 use twin_ops::chain::Head;
 use twin_ops::change::{Change, RecordChange, Stamp};
@@ -211,8 +213,15 @@ impl Vault {
             return Ok(());
         };
         let space = self.space_of(&op.header().log)?;
-        for copy in self.copies(standing, number, op) {
-            if self.fits(&copy.at.log)? && self.counts(&copy)? {
+        let copies = self.copies(standing, number, op);
+        let mut fit = BTreeMap::new();
+        for copy in &copies {
+            if !fit.contains_key(&copy.at.log) {
+                fit.insert(copy.at.log, self.fits(&copy.at.log)?);
+            }
+        }
+        for copy in copies {
+            if fit.get(&copy.at.log) == Some(&true) && self.counts(&copy)? {
                 self.take_version(stage, &space, copy, horizon)?;
             }
         }

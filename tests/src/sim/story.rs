@@ -90,8 +90,8 @@ impl World {
                 self.set_clock(device, story);
                 Ok(())
             }
-            92..94 => self.compact(device),
-            94..96 => {
+            92..96 => self.compact(&ours),
+            96..98 => {
                 self.cast.devices[device].vault().rebuild_index()?;
                 self.cast.check_records(device, self.now)
             }
@@ -119,8 +119,24 @@ impl World {
             .write(device, self.now, &mut self.dice, &space, &changes)
     }
 
-    /// A person lets go of what was overwritten, on a device that may.
-    fn compact(&mut self, device: usize) -> Held {
+    /// A person lets go of what was overwritten, on a device that may; mostly after it has met the others.
+    fn compact(&mut self, ours: &[usize]) -> Held {
+        let is_admin = |device: &&usize| self.cast.devices[**device].is_admin();
+        let admins: Vec<usize> = ours.iter().filter(is_admin).copied().collect();
+        if admins.is_empty() {
+            return Ok(());
+        }
+        let device = *self.dice.pick(&admins);
+        if self.dice.chance(80) {
+            for other in ours.iter().filter(|other| **other != device) {
+                let quality = Quality::good(&mut self.dice);
+                self.meet([device, *other], [Stay::UntilInSync; 2], quality)?;
+                self.run_until(self.now + 10 * SECOND)?;
+            }
+        }
+        if !self.cast.devices[device].is_up() {
+            return Ok(());
+        }
         let now = self.now;
         let spaces = self.cast.devices[device].vault().spaces()?;
         for space in spaces {

@@ -186,7 +186,9 @@ impl Twin {
             .map(|(log, (_, head))| head.height - begun_at(log))
             .sum();
         let mut done = 0;
-        for (log, (origin, head)) in in_order(&self.vault(), logs) {
+        // The lock is not held meanwhile.
+        let logs = in_order(&self.vault(), logs);
+        for (log, (origin, head)) in logs {
             let written = reached.get(log).map(|head| head.height);
             let base = begins.get(log).copied();
             let mut base = base.filter(|_| written.is_none());
