@@ -93,7 +93,7 @@ impl Vault {
             wipe: false,
             listener: None,
         };
-        vault.state.erased = vault.read_erased()?;
+        vault.read_what_counts()?;
         Ok(vault)
     }
 
@@ -126,6 +126,13 @@ impl Vault {
         }
     }
 
+    /// Reads the erasures and checkpoints that count.
+    pub(crate) fn read_what_counts(&mut self) -> Result<()> {
+        self.state.checkpoints = self.read_checkpoints()?;
+        self.state.erased = self.read_erased()?;
+        Ok(())
+    }
+
     /// Sees what other processes have written; `true` if there was something.
     pub(crate) fn catch_up(&mut self) -> Result<bool> {
         if !self.stale && self.file.store.data_version()? == self.state.data_version {
@@ -139,7 +146,7 @@ impl Vault {
             }
             State::load(file, before)
         })?;
-        self.state.erased = self.read_erased()?;
+        self.read_what_counts()?;
         self.stale = false;
         self.touch_all();
         self.generation += 1;

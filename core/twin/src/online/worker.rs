@@ -99,7 +99,7 @@ impl Worker {
                         Err(Error::Vault(VaultError::Renewed)) => return,
                         Err(error) => self.tell(OnlineEvent::Problem(error.to_string())).await,
                         Ok(true) => sync::tend(&self.twin),
-                        Ok(false) => self.index_some(),
+                        Ok(false) => self.use_moment(),
                     }
                 }
                 () = sleep_until(due) => self.dial_due(),
@@ -112,8 +112,13 @@ impl Worker {
         let _ = self.events.send(event).await;
     }
 
-    /// Uses a moment in which nothing has changed to make searching ready.
-    fn index_some(&self) {
+    /// Uses a moment in which nothing has changed to let go of what is superseded, or to make searching ready.
+    fn use_moment(&self) {
+        match self.twin.compact_some() {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(error) => log::warn!("what is superseded could not be let go: {error}"),
+        }
         // Whoever searches is told what is wrong.
         if let Err(error) = self.twin.index_some() {
             log::warn!("records could not be made ready for searching: {error}");

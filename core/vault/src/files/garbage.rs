@@ -119,7 +119,8 @@ impl Vault {
                 Some(head) if self.link_at(id, head.height)? == Some(head.link) => head.height,
                 _ => 0,
             };
-            for seq in looked + 1..=log.head.height {
+            let base = log.base.map_or(0, |base| base.height);
+            for seq in looked.max(base) + 1..=log.head.height {
                 self.follow_op(log, seq, marks)?;
             }
             marks.logs.insert(*id, log.head);
@@ -135,7 +136,7 @@ impl Vault {
         for (index, part) in (0..).zip(op.parts()) {
             let Part::Sealed(sealed) = part else { continue };
             let key = PartNo::new(number, index);
-            let Some((origin, Change::Record(change))) =
+            let Some((origin, Change::Record(change) | Change::Copy(_, change))) =
                 self.open_change(op.header(), op.salt(), key, sealed)
             else {
                 continue;
