@@ -425,7 +425,7 @@ mod tests {
         let rows = "SELECT n FROM op WHERE n BETWEEN ?1 AND ?2 ORDER BY n";
         let mut rows = store.sql(rows).unwrap();
         let rows = rows.query_map(numbers(number), |row| row.get(0)).unwrap();
-        let rows: Vec<i64> = rows.map(Result::unwrap).collect();
+        let rows: Vec<i64> = rows.map(|row| row.unwrap()).collect();
         assert!(rows.len() > 5);
         for lost in rows {
             store.begin().unwrap();
