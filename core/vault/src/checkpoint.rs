@@ -75,8 +75,8 @@ impl Vault {
         origin: &Origin,
         checkpoint: &Checkpoint,
     ) -> Result<()> {
-        let known = self.state.checkpoints.iter();
-        if known.into_iter().any(|known| known.part == part) {
+        let mut known = self.state.checkpoints.iter();
+        if known.any(|known| known.part == part) {
             return Ok(());
         }
         let noted = self.checkpointed(part, origin, checkpoint);

@@ -15,9 +15,11 @@ use crate::rows::HeardRow;
 use crate::store::Sealed;
 use crate::vault::Vault;
 
-/// How long what a sync has shown of a device need not be written again, in milliseconds: while both are online, they
-/// are equal again after every change.
-const OFTEN: u64 = 60_000;
+/// How long what a sync has shown of a device need not be written again by the same program, in milliseconds: while both
+/// are online, they are equal again after every change.
+const OFTEN: u64 = 5000;
+/// How old the time may be at which something was last learnt.
+const LATELY: u64 = 60_000;
 
 /// What devices are known to have, by device and space.
 #[derive(Debug, Default)]
@@ -85,7 +87,7 @@ impl Vault {
             return Ok(());
         }
         let has = self.state.heard.0.entry((*device, *space)).or_default();
-        if !has.raise(heights) && self.now < has.at.saturating_add(OFTEN) {
+        if !has.raise(heights) && self.now < has.at.saturating_add(LATELY) {
             return Ok(());
         }
         has.at = has.at.max(self.now);
@@ -107,8 +109,8 @@ impl Vault {
                 heights.push((log, head.height));
             }
         }
-        let last = self.state.heard.last(device);
-        if last.is_some_and(|last| now >= last && now - last < OFTEN) {
+        let last = self.noted.get(device);
+        if last.is_some_and(|last| now >= *last && now - *last < OFTEN) {
             for (space, heights) in spaces {
                 let has = self.state.heard.0.entry((*device, space)).or_default();
                 has.raise(heights);
@@ -119,7 +121,9 @@ impl Vault {
         self.write(|vault| {
             let mut spaces = spaces.into_iter();
             spaces.try_for_each(|(space, heights)| vault.note_heights(device, &space, heights))
-        })
+        })?;
+        self.noted.insert(*device, now);
+        Ok(())
     }
 }
 

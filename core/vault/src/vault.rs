@@ -44,6 +44,8 @@ pub struct Vault {
     generation: u64,
     /// The keys that other devices have said that they lack, since this vault was opened.
     pub(crate) asked: BTreeMap<DeviceId, BTreeSet<SpaceEpoch>>,
+    /// When it was last written what other devices have.
+    pub(crate) noted: BTreeMap<DeviceId, u64>,
     /// The slot that it was unlocked through.
     pub(crate) slot: u32,
     /// Whether what is being written erases something.
@@ -89,6 +91,7 @@ impl Vault {
             stale: false,
             generation: 0,
             asked: BTreeMap::new(),
+            noted: BTreeMap::new(),
             slot: opened.slot,
             wipe: false,
             listener: None,
