@@ -20,7 +20,7 @@
 //! - `state`: what is kept in memory
 //! - [`search`]: finding records by words and by the values of fields; `segment`: what is kept for that
 //! - [`touched`]: which records have changed, for whoever watches them
-//! - `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops and parts), `index` (records), `past` (what
+//! - `upgrade`: versions of the tables; `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops and parts), `index` (records), `past` (what
 //!   they were, for [`history`])
 
 // The tests inside the crate share what the tests outside it use.
@@ -29,6 +29,14 @@
 mod common;
 #[cfg(test)]
 extern crate self as twin_vault;
+// And the fuzzers' functions and corpus.
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#[path = "../../../tests/fuzz/src/corpus.rs"]
+mod corpus;
+#[cfg(test)]
+#[path = "../../../tests/fuzz/src/vault.rs"]
+mod parsers;
 
 mod branch;
 pub mod change;
@@ -52,6 +60,10 @@ mod merge;
 mod oplog;
 mod past;
 pub mod read;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+#[allow(clippy::panic)]
+pub mod readers;
 pub mod replica;
 mod room;
 pub mod rotation;
@@ -66,6 +78,7 @@ mod store;
 pub mod tend;
 pub mod touched;
 pub mod unheard;
+mod upgrade;
 mod vault;
 mod wants;
 pub mod write;
