@@ -175,7 +175,7 @@ impl Sealed {
 }
 
 /// Records as a row has them: each its place, how many parts it has and how many are gone in four bytes each, and these.
-fn pack(records: &[Changed]) -> Vec<u8> {
+pub(crate) fn pack(records: &[Changed]) -> Vec<u8> {
     let mut row = Vec::with_capacity(records.len() * 24);
     for Changed { place, parts, gone } in records {
         row.extend_from_slice(&place.to_be_bytes());
@@ -191,7 +191,7 @@ fn pack(records: &[Changed]) -> Vec<u8> {
     row
 }
 
-fn unpacked(mut row: &[u8]) -> Option<Vec<Changed>> {
+pub(crate) fn unpacked(mut row: &[u8]) -> Option<Vec<Changed>> {
     let mut records = Vec::new();
     while !row.is_empty() {
         let (place, rest) = row.split_first_chunk()?;

@@ -62,7 +62,6 @@ mod past;
 pub mod read;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
-#[allow(clippy::panic)]
 pub mod readers;
 pub mod replica;
 mod room;

@@ -135,8 +135,13 @@ impl Store {
         Ok(self.conn.pragma_query_value(None, name, |row| row.get(0))?)
     }
 
-    /// Closes the file; its WAL goes into it unless another process has it open.
+    /// Closes the file, which nobody else has open, with its WAL in it: SQLite does that by itself, but closes as well
+    /// where it cannot.
     pub fn close(self) -> Result<()> {
+        let left = self.checkpoint()?;
+        if left {
+            return Err(VaultError::Busy);
+        }
         self.conn.close().map_err(|(_, error)| error.into())
     }
 
@@ -199,17 +204,23 @@ impl Store {
         Ok(())
     }
 
-    /// Empties the WAL, so that nothing from before the last commit is left in it. Waits for others who read; if they
-    /// read on, the WAL goes when the last of them closes the file.
-    pub fn truncate_wal(&self) {
-        let emptied = self
-            .conn
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
-                row.get::<_, bool>(0)
-            });
-        if !matches!(emptied, Ok(false)) {
-            log::warn!("the write-ahead log could not be emptied: another program reads it");
+    /// Empties the WAL, so that nothing from before the last commit is left in it; `false` if that cannot be done now.
+    /// Waits for others who read; if they read on, the WAL goes when the last of them closes the file.
+    pub fn truncate_wal(&self) -> bool {
+        match self.checkpoint() {
+            Ok(false) => return true,
+            Ok(true) => {
+                log::warn!("the write-ahead log could not be emptied: another program reads it");
+            }
+            Err(error) => log::warn!("the write-ahead log could not be emptied: {error}"),
         }
+        false
+    }
+
+    /// Writes the WAL into the file and empties it; `true` if another process has kept it from that.
+    fn checkpoint(&self) -> Result<bool> {
+        let emptied = "PRAGMA wal_checkpoint(TRUNCATE)";
+        Ok(self.conn.query_row(emptied, [], |row| row.get(0))?)
     }
 
     /// Runs `work` on one snapshot of the file.

@@ -21,6 +21,8 @@ use crate::sim::Chip;
 pub const NOON: u64 = 1_700_000_000_000;
 /// The collections that steps write to.
 pub const COLLECTIONS: [&str; 3] = ["notes", "tasks", "things"];
+/// The record of the first of them that is there from the beginning.
+pub const FIRST_ID: &str = "first";
 /// Records that name files.
 pub const FILES: &str = "files";
 /// Records of the laptop.
@@ -308,7 +310,7 @@ pub struct Laptop {
 
 fn first() -> Step {
     let fields = Fields([("text".to_owned(), Value::from(WORDS[0]))].into());
-    let first = Change::Put(COLLECTIONS[0].to_owned(), "first".to_owned(), fields);
+    let first = Change::Put(COLLECTIONS[0].to_owned(), FIRST_ID.to_owned(), fields);
     Step::Commit(vec![first])
 }
 

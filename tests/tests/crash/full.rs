@@ -3,9 +3,10 @@
 
 use tempfile::tempdir;
 use twin_disk::{Disk, Fault, Trouble};
+use twin_tests::dice::Dice;
 use twin_tests::vault::check::{is_whole, shows};
-use twin_tests::vault::load::{Load, begin, open};
-use twin_vault::VaultError;
+use twin_tests::vault::load::{self, COLLECTIONS, FIRST_ID, Load, NOON, begin, open};
+use twin_vault::{VaultError, WriteChange};
 
 /// How many steps.
 const STEPS: usize = 16;
@@ -78,4 +79,33 @@ fn a_disk_that_is_full_for_a_moment_is_the_same() {
 fn a_disk_that_breaks_is_told_and_nothing_has_happened() {
     assert!(at_every_call(Trouble::Broken, true, 3) > 50);
     assert!(at_every_call(Trouble::Broken, false, 4) > 50);
+}
+
+/// What is erased is gone from the write-ahead log, too: on a full disk as soon as there is room.
+#[test]
+fn what_was_erased_on_a_full_disk_leaves_the_log_when_there_is_room() {
+    let home = tempdir().unwrap();
+    let (phone, laptop) = (home.path().join("phone"), home.path().join("laptop"));
+    let (mut vault, _) = begin(&phone, &laptop, 1).unwrap();
+    let mut dice = Dice::new(1);
+    let disk = Disk::under(&phone).unwrap();
+    for after in 0.. {
+        disk.fail(Fault {
+            trouble: Trouble::Full,
+            after,
+            lasts: true,
+        });
+        // The log goes into the file last: at first nothing else fits, then all but that.
+        let erased = vault.erase(NOON, dice.rng(), &load::home(), COLLECTIONS[0], FIRST_ID);
+        if erased.is_ok() {
+            break;
+        }
+    }
+    let log = || std::fs::metadata(phone.join("vault.db-wal")).unwrap().len();
+    assert!(disk.mend() > 0 && log() > 0);
+    let change = WriteChange::delete(COLLECTIONS[1], "any");
+    vault
+        .commit(NOON, dice.rng(), &load::home(), vec![change])
+        .unwrap();
+    assert_eq!(log(), 0);
 }
