@@ -145,8 +145,6 @@ pub fn slot(bytes: &[u8]) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
-
     #[test]
     fn the_corpus_is_answered() {
         crate::corpus::replay();
