@@ -1,5 +1,7 @@
 //! What can go wrong at the front door.
 
+use std::io;
+
 use twin_identity::birth::BirthError;
 use twin_identity::guardian::{CombineError, ShareError, SplitError};
 use twin_identity::proof::ProofError;
@@ -225,10 +227,19 @@ pub enum Error {
     TooDeep,
     /// A file or folder outside the vault.
     #[error("a file cannot be read or written: {0}")]
-    File(#[from] std::io::Error),
+    File(#[source] io::Error),
     /// A background task has died.
     #[error("something went wrong inside this device: close the app and open it again")]
     Broken,
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        match error.into() {
+            VaultError::Io(error) => Self::File(error),
+            full => full.into(),
+        }
+    }
 }
 
 /// What every call at the front door returns.

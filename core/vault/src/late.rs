@@ -235,7 +235,7 @@ impl Sealed {
 
 /// A row before it is sealed: the clock; how many logs it tells of, and each by its number, height and link; then records,
 /// each its place, how many parts it has and how many are gone, and these.
-fn pack(row: &LateRow) -> Zeroizing<Vec<u8>> {
+pub(crate) fn pack(row: &LateRow) -> Zeroizing<Vec<u8>> {
     let lists = row.records.iter();
     let parts: usize = lists.map(|one| one.parts.len() + one.gone.len()).sum();
     let len = 12 + row.heads.len() * (12 + HASH_LEN) + row.records.len() * 16 + parts * 8;
@@ -260,7 +260,7 @@ fn pack(row: &LateRow) -> Zeroizing<Vec<u8>> {
     bytes
 }
 
-fn unpacked(row: &[u8]) -> Option<LateRow> {
+pub(crate) fn unpacked(row: &[u8]) -> Option<LateRow> {
     let (clock, row) = row.split_first_chunk()?;
     let (many, mut row) = row.split_first_chunk()?;
     let mut heads = Vec::new();

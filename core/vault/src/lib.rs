@@ -22,8 +22,8 @@
 //! - `state`: what is kept in memory
 //! - [`search`]: finding records by words and by the values of fields; `segment`: what is kept for that
 //! - [`touched`]: which records have changed, for whoever watches them
-//! - `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops, as `frames` pack
-//!   them), `index` (records), `past` (what
+//! - `upgrade`: versions of the tables; `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops, as
+//!   `frames` pack them), `index` (records), `past` (what
 //!   they were, for [`history`])
 
 // The tests inside the crate share what the tests outside it use.
@@ -32,6 +32,14 @@
 mod common;
 #[cfg(test)]
 extern crate self as twin_vault;
+// And the fuzzers' functions and corpus.
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#[path = "../../../tests/fuzz/src/corpus.rs"]
+mod corpus;
+#[cfg(test)]
+#[path = "../../../tests/fuzz/src/vault.rs"]
+mod parsers;
 
 mod beginning;
 mod branch;
@@ -61,6 +69,9 @@ mod merge;
 mod oplog;
 mod past;
 pub mod read;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod readers;
 pub mod replica;
 mod room;
 pub mod rotation;
@@ -78,6 +89,7 @@ mod sweep;
 pub mod tend;
 pub mod touched;
 pub mod unheard;
+mod upgrade;
 mod vault;
 mod wants;
 pub mod write;

@@ -10,11 +10,10 @@ use rusqlite::{CachedStatement, Connection, OpenFlags};
 
 use crate::error::{Result, VaultError};
 use crate::keys::VaultKeys;
+use crate::upgrade::{self, STEPS, VERSION};
 
 /// "twin" in ASCII: tells `file` and us what this is.
 const APPLICATION_ID: i32 = 0x7477_696e;
-/// The version of the tables. A later version upgrades one step at a time, in one transaction.
-const SCHEMA_VERSION: i32 = 1;
 /// How long to wait for another process that is writing.
 const BUSY: Duration = Duration::from_secs(10);
 /// How often to look whether a lock is free.
@@ -28,7 +27,7 @@ const STATEMENTS: usize = 80;
 /// for the part's index in the op. `p` of a record is one part or, as a blob, several; `past` has the parts that no longer decide what the record at `k` is; what is still to go into both is in
 /// `late`; `t` is the MAC over both columns before it. `n` of a block is the number of its segment, then 20 bits for its
 /// place there (see `segment`).
-const SCHEMA: &str = "
+pub(crate) const SCHEMA: &str = "
     CREATE TABLE slot (n INTEGER PRIMARY KEY, v BLOB NOT NULL, checksum BLOB NOT NULL) STRICT;
     CREATE TABLE tries (n INTEGER PRIMARY KEY CHECK (n = 1), wrong INTEGER NOT NULL, last INTEGER NOT NULL) STRICT;
     CREATE TABLE item (kind INTEGER NOT NULL, name BLOB NOT NULL, v BLOB NOT NULL, PRIMARY KEY (kind, name))
@@ -56,33 +55,58 @@ impl Store {
             "PRAGMA page_size = 4096;
              PRAGMA auto_vacuum = INCREMENTAL;
              PRAGMA journal_mode = WAL;
-             BEGIN IMMEDIATE; {SCHEMA}
-             PRAGMA application_id = {APPLICATION_ID};
-             PRAGMA user_version = {SCHEMA_VERSION};
-             COMMIT;"
+             BEGIN IMMEDIATE;
+             PRAGMA application_id = {APPLICATION_ID};"
         ))?;
+        upgrade::take_steps(&store.conn, 0, STEPS)?;
+        store.conn.execute_batch("COMMIT")?;
         Ok(store)
     }
 
-    /// Opens an existing file; refuses one of a later version before anything in it is touched.
+    /// Opens an existing file, and makes today's of one of an earlier version; refuses one of a later version before
+    /// anything in it is touched.
     pub fn open(path: &Path) -> Result<Self> {
         if !path.try_exists()? {
             return Err(VaultError::Missing);
+        }
+        if upgrade::is_newer(path, VERSION)? {
+            return Err(VaultError::Newer);
         }
         let store = Self::connect(path)?;
         // Closing the last connection writes the WAL into the file: not before we know that the file is ours.
         let no_checkpoint = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
         store.conn.set_db_config(no_checkpoint, true)?;
-        if store.pragma("user_version")? > SCHEMA_VERSION {
+        let version = store.version()?;
+        store.conn.set_db_config(no_checkpoint, false)?;
+        if version < VERSION {
+            store.upgrade()?;
+        }
+        Ok(store)
+    }
+
+    /// The version of the tables, of a file that is ours.
+    fn version(&self) -> Result<i32> {
+        let version = self.pragma("user_version")?;
+        if version > VERSION {
             return Err(VaultError::Newer);
         }
-        let ours = store.pragma("application_id")? == APPLICATION_ID
-            && store.pragma("user_version")? == SCHEMA_VERSION;
-        if !ours {
+        if version < 1 || self.pragma("application_id")? != APPLICATION_ID {
             return Err(VaultError::Damaged("its header"));
         }
-        store.conn.set_db_config(no_checkpoint, false)?;
-        Ok(store)
+        Ok(version)
+    }
+
+    /// Takes the steps to today's version, all in one transaction; another process may have done it just now.
+    fn upgrade(&self) -> Result<()> {
+        self.begin()?;
+        let done = self
+            .version()
+            .and_then(|version| upgrade::take_steps(&self.conn, version, STEPS))
+            .and_then(|()| self.commit());
+        if done.is_err() {
+            self.rollback();
+        }
+        done
     }
 
     fn connect(path: &Path) -> Result<Self> {
@@ -109,8 +133,13 @@ impl Store {
         Ok(self.conn.pragma_query_value(None, name, |row| row.get(0))?)
     }
 
-    /// Closes the file; its WAL goes into it unless another process has it open.
+    /// Closes the file, which nobody else has open, with its WAL in it: SQLite does that by itself, but closes as well
+    /// where it cannot.
     pub fn close(self) -> Result<()> {
+        let left = self.checkpoint()?;
+        if left {
+            return Err(VaultError::Busy);
+        }
         self.conn.close().map_err(|(_, error)| error.into())
     }
 
@@ -173,17 +202,23 @@ impl Store {
         Ok(())
     }
 
-    /// Empties the WAL, so that nothing from before the last commit is left in it. Waits for others who read; if they
-    /// read on, the WAL goes when the last of them closes the file.
-    pub fn truncate_wal(&self) {
-        let emptied = self
-            .conn
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
-                row.get::<_, bool>(0)
-            });
-        if !matches!(emptied, Ok(false)) {
-            log::warn!("the write-ahead log could not be emptied: another program reads it");
+    /// Empties the WAL, so that nothing from before the last commit is left in it; `false` if that cannot be done now.
+    /// Waits for others who read; if they read on, the WAL goes when the last of them closes the file.
+    pub fn truncate_wal(&self) -> bool {
+        match self.checkpoint() {
+            Ok(false) => return true,
+            Ok(true) => {
+                log::warn!("the write-ahead log could not be emptied: another program reads it");
+            }
+            Err(error) => log::warn!("the write-ahead log could not be emptied: {error}"),
         }
+        false
+    }
+
+    /// Writes the WAL into the file and empties it; `true` if another process has kept it from that.
+    fn checkpoint(&self) -> Result<bool> {
+        let emptied = "PRAGMA wal_checkpoint(TRUNCATE)";
+        Ok(self.conn.query_row(emptied, [], |row| row.get(0))?)
     }
 
     /// Runs `work` on one snapshot of the file.

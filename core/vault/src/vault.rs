@@ -48,7 +48,7 @@ pub struct Vault {
     pub(crate) noted: BTreeMap<DeviceId, u64>,
     /// The slot that it was unlocked through.
     pub(crate) slot: u32,
-    /// Whether what is being written erases something.
+    /// Whether what is being written erases something, or what was could not be taken out of the WAL yet.
     pub(crate) wipe: bool,
     /// Gathers what is touched, once anybody watches.
     pub(crate) listener: Option<Listener>,
@@ -104,6 +104,8 @@ impl Vault {
     /// meanwhile, and what others wrote before is seen.
     pub(crate) fn write<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.file.store.begin()?;
+        // What an earlier call could not empty is still to be.
+        let owed = std::mem::take(&mut self.wipe);
         let before = self.file.store.changes();
         let result = self.catch_up().and_then(|_| work(self)).and_then(|done| {
             self.save_late(Vec::new())?;
@@ -112,15 +114,16 @@ impl Vault {
         let wipe = std::mem::take(&mut self.wipe);
         match result {
             Ok(done) => {
-                if wipe {
+                if wipe || owed {
                     // What is gone from the file is to be gone from what was written ahead of it, too.
-                    self.file.store.truncate_wal();
+                    self.wipe = !self.file.store.truncate_wal();
                 }
                 self.generation += u64::from(self.file.store.changes() != before);
                 Ok(done)
             }
             Err(error) => {
                 self.file.store.rollback();
+                self.wipe = owed;
                 self.stale = true;
                 // If this fails too, the next call tries again and says why.
                 let _ = self.catch_up();

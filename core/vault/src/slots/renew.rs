@@ -32,7 +32,7 @@ impl Vault {
             Ok(done)
         })?;
         self.file.keys = keys;
-        self.file.store.truncate_wal();
+        self.wipe = !self.file.store.truncate_wal();
         Ok(done)
     }
 
