@@ -107,7 +107,7 @@ impl Vault {
         if *space == SpaceName::keys() {
             return Ok(compacted);
         }
-        self.settle_late_now()?;
+        self.settle_late()?;
         let id = space.id(self.twin());
         let Some(plan) = self.plan(&id)? else {
             return Ok(compacted);

@@ -80,7 +80,7 @@ impl Vault {
             }
         }
         self.flush(stage)?;
-        self.settle_late_now()?;
+        self.settle_late()?;
         let mut fitting = Vec::new();
         for (log, line) in &known.lines {
             if !self.is_other(log, line.head())? {

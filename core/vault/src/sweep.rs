@@ -42,7 +42,7 @@ impl Store {
     /// are none at all.
     fn piece(&self, first: i64, last: i64, bytes: i64) -> Result<Option<i64>> {
         let mut parts =
-            self.sql("SELECT n, length(v) FROM part WHERE n BETWEEN ?1 AND ?2 ORDER BY n")?;
+            self.sql("SELECT n, length(v) FROM op WHERE n BETWEEN ?1 AND ?2 ORDER BY n")?;
         let range = (PartNo::new(first, 0).0, PartNo::new(last + 1, 0).0 - 1);
         let mut rows = parts.query(range)?;
         let (mut end, mut sum) = (None, 0);
@@ -58,10 +58,8 @@ impl Store {
 
     /// Forgets the ops `first` to `last` and their parts.
     fn remove_ops(&self, first: i64, last: i64) -> Result<()> {
-        self.sql("DELETE FROM part WHERE n BETWEEN ?1 AND ?2")?
-            .execute((PartNo::new(first, 0).0, PartNo::new(last + 1, 0).0 - 1))?;
         self.sql("DELETE FROM op WHERE n BETWEEN ?1 AND ?2")?
-            .execute((first, last))?;
+            .execute((PartNo::new(first, 0).0, PartNo::new(last + 1, 0).0 - 1))?;
         Ok(())
     }
 }
@@ -165,10 +163,5 @@ impl Vault {
                 }
             }
         }
-    }
-
-    /// Writes what is late into the index. Inside a transaction.
-    pub(crate) fn settle_late_now(&mut self) -> Result<()> {
-        self.file.settle_late(&mut self.state.late)
     }
 }
