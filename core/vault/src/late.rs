@@ -305,10 +305,58 @@ fn unpacked_parts<'r>(count: &[u8; 4], row: &'r [u8]) -> Option<(Vec<PartNo>, &'
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::common::phone;
+
+    #[test]
+    fn rows_are_settled_when_there_are_too_many_or_too_much_is_in_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = phone(dir.path());
+        let file = &vault.file;
+        let changed = |place| Changed {
+            place,
+            parts: vec![PartNo(place)],
+            gone: Vec::new(),
+        };
+        file.store.begin().unwrap();
+        let mut late = file.late().unwrap();
+        file.clear_late(&mut late).unwrap();
+        for place in 0..MAX_ROWS {
+            let records = vec![changed(place)];
+            let row = LateRow {
+                records,
+                ..LateRow::default()
+            };
+            assert!(file.put_late(&mut late, row).unwrap());
+        }
+        let row = LateRow {
+            records: vec![changed(MAX_ROWS)],
+            ..LateRow::default()
+        };
+        assert!(!file.put_late(&mut late, row).unwrap());
+        file.settle_late(&mut late).unwrap();
+        for place in 0..=MAX_ROWS {
+            assert!(file.store.is_taken(place).unwrap());
+        }
+        assert_eq!(file.late().unwrap().places().count(), 0);
+        let many = i64::try_from(MAX_LATE).unwrap();
+        for (count, fits) in [(many, true), (many + 1, false)] {
+            let records = (0..count).map(changed).collect();
+            let row = LateRow {
+                records,
+                ..LateRow::default()
+            };
+            assert_eq!(file.put_late(&mut late, row).unwrap(), fits);
+            let read = file.late().unwrap();
+            assert_eq!(read.places().count(), if fits { MAX_LATE } else { 0 });
+            file.clear_late(&mut late).unwrap();
+        }
+        file.store.rollback();
+    }
 
     fn changed() -> impl Strategy<Value = Changed> {
         let parts = || prop::collection::vec(any::<i64>().prop_map(PartNo), 0..4);

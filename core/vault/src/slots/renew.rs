@@ -121,6 +121,8 @@ mod tests {
         vault
             .remember_address(vault.device_keys().id(), "somewhere")
             .unwrap();
+        // As a new key does, so that there are as many rows before as after.
+        vault.settle_index().unwrap();
         let old = VaultKeys::new(&Secret::new(*vault.file.keys.vault().expose()));
         let before = rows(&vault);
         assert_eq!(open(&before, &old), before.len());
