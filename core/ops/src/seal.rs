@@ -5,7 +5,7 @@
 //! opens only in its place. Plaintexts are padded so that lengths say little.
 
 use rand_core::CryptoRng;
-use twin_identity::aead::{AeadError, DataKey, Salt};
+use twin_identity::aead::{AeadError, DataKey, Salt, SaltedKey};
 use twin_identity::context;
 use zeroize::Zeroizing;
 
@@ -55,8 +55,17 @@ pub fn open_part(
     place: PartPlace<'_>,
     sealed: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, AeadError> {
+    open_salted(&key.salted(place.salt)?, place, sealed)
+}
+
+/// The same with the part key under the salt of the op, for whoever opens many parts of it.
+pub fn open_salted(
+    key: &SaltedKey,
+    place: PartPlace<'_>,
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, AeadError> {
     let aad = aad(place.log, place.seq, place.epoch, place.index);
-    let mut padded = key.salted(place.salt)?.open(place.index, &aad, sealed)?;
+    let mut padded = key.open(place.index, &aad, sealed)?;
     unpad(&mut padded)?;
     Ok(padded)
 }

@@ -58,6 +58,7 @@ impl Vault {
         let after = head.map_or(0, |head| head.height);
         let mut cut = BTreeSet::new();
         self.state.op_heads.clear();
+        self.state.opened_ops.clear();
         for seq in after + 1..=log.head.height {
             let op = self.file.store.op_at(log.number, seq)?.ok_or(DAMAGED)?;
             self.file.store.remove_op(op)?;

@@ -18,11 +18,12 @@ use twin_ops::value::{Fields, Value};
 use zeroize::Zeroizing;
 
 use crate::change::WriteChange;
-use crate::error::{Result, VaultError};
+use crate::error::Result;
 use crate::merge::Version;
 use crate::oplog::PartNo;
 use crate::rows::{AheadRow, ErasureRow, HoleRow, Row};
-use crate::stage::{Stage, version};
+use crate::stage::Stage;
+use crate::traces::Records;
 use crate::vault::Vault;
 use crate::write::By;
 
@@ -36,10 +37,6 @@ const PARTS: usize = 16;
 
 /// The parts that are erased, by the log and the place of their op.
 pub(crate) type Erased = BTreeMap<(LogId, u64), BTreeSet<u16>>;
-/// The changes of records, each in no order.
-type Changes = BTreeMap<(String, String), Vec<Version<PartNo>>>;
-/// Records of a space, by collection and id.
-type Records = BTreeSet<(String, String)>;
 
 /// A part whose content goes.
 struct Dropped {
@@ -78,7 +75,8 @@ pub struct ErasureRequest {
 
 impl Vault {
     /// Erases a record, its history and its deletion included, or asks the admins to if this device is none. `now`:
-    /// milliseconds since the Unix epoch. It takes as long as reading everything in the space.
+    /// milliseconds since the Unix epoch. It takes as long as reading the record's history; where there is none, as reading
+    /// everything in the space.
     pub fn erase(
         &mut self,
         now: u64,
@@ -100,7 +98,10 @@ impl Vault {
         {
             return Ok(Erasure::Asked);
         }
-        if self.changes_of(&space.id(self.twin()), &wanted)?.is_empty() {
+        if self
+            .every_change_of(&space.id(self.twin()), &wanted)?
+            .is_empty()
+        {
             return Ok(Erasure::Nothing);
         }
         let mut name = [0; 16];
@@ -146,7 +147,7 @@ impl Vault {
             let space_id = space.id(vault.twin());
             let mut wanted = Records::from([(collection.to_owned(), id.to_owned())]);
             wanted.extend(vault.requests_for(&space_id, collection, id)?);
-            let changes = vault.changes_of(&space_id, &wanted)?;
+            let changes = vault.every_change_of(&space_id, &wanted)?;
             let mut ops: BTreeMap<(LogId, u64), Vec<u16>> = BTreeMap::new();
             for version in changes.values().flatten() {
                 let parts = ops.entry((version.at.log, version.at.seq)).or_default();
@@ -232,17 +233,20 @@ impl Vault {
             }
         }
         // As they were, before their content goes.
+        let mut traces = BTreeMap::new();
         for (space, records) in &records {
             for (collection, id) in records {
                 let number = self.collection(stage, space, collection)?;
                 self.staged(stage, number, id)?;
             }
+            traces.insert(*space, self.traces_of(stage, space, records)?);
         }
         for part in dropped {
             self.drop_part(&part)?;
         }
         for (space, records) in records {
-            let mut changes = self.changes_of(&space, &records)?;
+            let traces = traces.remove(&space).unwrap_or_default();
+            let mut changes = self.changes_in(&traces, &space, &records)?;
             for record in records {
                 let left = changes.remove(&record).unwrap_or_default();
                 let left = self.standing_of(left)?;
@@ -391,37 +395,6 @@ impl Vault {
             }
         }
         Ok(())
-    }
-
-    /// All changes of these records that are here, whether they count or not: everything in the space is looked
-    /// through, for the index knows only those that decide something.
-    fn changes_of(&self, space: &SpaceId, records: &Records) -> Result<Changes> {
-        let mut changes = Changes::new();
-        if records.is_empty() {
-            return Ok(changes);
-        }
-        let logs = self.state.logs.values();
-        for log in logs.filter(|log| log.origin.space == *space) {
-            for seq in 1..=log.head.height {
-                let number = self.file.store.op_at(log.number, seq)?;
-                let number = number.ok_or(VaultError::Damaged("an operation"))?;
-                let head = self.file.store.head(number)?;
-                for (index, part) in (0..).zip(self.file.store.parts(number)?) {
-                    let key = PartNo::new(number, index);
-                    let Part::Sealed(sealed) = part else { continue };
-                    let change = self.open_change(&head.header, &head.salt, key, &sealed);
-                    let Some((origin, Change::Record(change))) = change else {
-                        continue;
-                    };
-                    let record = (change.collection.clone(), change.id.clone());
-                    if records.contains(&record) {
-                        let version = version(&origin, &head.header, key, change);
-                        changes.entry(record).or_default().push(version);
-                    }
-                }
-            }
-        }
-        Ok(changes)
     }
 
     /// Those of a record's changes that count now.

@@ -11,16 +11,16 @@
 //! - [`epochs`]: who has which keys; `wants`: who should have them and says that it has not
 //! - [`files`]: content of any size, and the chunks that it is made of
 //! - [`replica`]: what sync needs of it; `branch`: of two histories of a device that is out, the one that counts
-//! - [`check`]: what of it is damaged; [`erase`]: what is gone for good
+//! - [`check`]: what of it is damaged; [`erase`]: what is gone for good; `traces`: all that is here of a record
 //! - `expiry`: devices whose time has run out
 //! - [`unheard`]: what others have seen of who is in the twin, and this device has not
 //! - `room`: limits, and what has no claim to them
 //! - `merge`, `field`, `stage`: which changes make up a record, what sets and counters come to, and gathering changes
 //!   for the index
-//! - `state`: what is kept in memory
+//! - `state`: what is kept in memory; `sleep`: letting go of it and of the file while the app is suspended
 //! - [`search`]: finding records by words and by the values of fields; `segment`: what is kept for that
 //! - [`touched`]: which records have changed, for whoever watches them
-//! - `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops and parts), `index` (records), `past` (what
+//! - `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops and parts; `opened`: those read lately), `index` (records), `past` (what
 //!   they were, for [`history`])
 
 // The tests inside the crate share what the tests outside it use.
@@ -49,6 +49,7 @@ mod late;
 pub mod lines;
 pub mod members;
 mod merge;
+mod opened;
 mod oplog;
 mod past;
 pub mod read;
@@ -59,12 +60,14 @@ mod rows;
 pub mod schema;
 pub mod search;
 mod segment;
+mod sleep;
 pub mod slots;
 mod stage;
 mod state;
 mod store;
 pub mod tend;
 pub mod touched;
+mod traces;
 pub mod unheard;
 mod vault;
 mod wants;

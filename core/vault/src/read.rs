@@ -29,9 +29,9 @@ pub struct Record {
 
 impl Record {
     /// The record that its settled changes make.
-    pub(crate) fn of(versions: Versions) -> Option<Self> {
-        let newest = versions.first()?;
-        let (id, at) = (newest.change.id.clone(), newest.at);
+    pub(crate) fn of(mut versions: Versions) -> Option<Self> {
+        let newest = versions.first_mut()?;
+        let (id, at) = (std::mem::take(&mut newest.change.id), newest.at);
         Some(Self {
             id,
             fields: fields(versions)?,
@@ -61,8 +61,7 @@ impl Vault {
     ///
     /// This and the other readers take the vault mutably because they may have to see what another process wrote.
     pub fn get(&mut self, space: &SpaceName, collection: &str, id: &str) -> Result<Option<Record>> {
-        self.catch_up()?;
-        let found = self.find(space, collection, id)?;
+        let found = self.read(|vault| vault.find(space, collection, id))?;
         Ok(found.and_then(|(_, versions)| Record::of(versions)))
     }
 
@@ -75,8 +74,17 @@ impl Vault {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Record>> {
-        self.catch_up()?;
-        let Some(number) = self.state.collection(&space.id(self.twin()), collection) else {
+        self.read(|vault| vault.page(space, collection, after, limit))
+    }
+
+    fn page(
+        &self,
+        space: &SpaceName,
+        collection: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Record>> {
+        let Some(number) = self.collection_number(space, collection) else {
             return Ok(Vec::new());
         };
         let (mut first, last) = places(number);
@@ -112,10 +120,14 @@ impl Vault {
         collection: &str,
         id: &str,
     ) -> Result<Option<Found>> {
-        let Some(number) = self.state.collection(&space.id(self.twin()), collection) else {
-            return Ok(None);
-        };
-        self.find_in(number, id)
+        match self.collection_number(space, collection) {
+            Some(number) => self.find_in(number, id),
+            None => Ok(None),
+        }
+    }
+
+    fn collection_number(&self, space: &SpaceName, collection: &str) -> Option<u16> {
+        self.state.collection(&self.state.space(space), collection)
     }
 
     /// The same, in the collection with this number.

@@ -42,6 +42,11 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
+    /// The record at this place, if it is on it.
+    pub fn at(&self, place: i64) -> Option<&Staged> {
+        self.records.get(&place)
+    }
+
     /// Where the records are that are on it.
     pub fn places(&self) -> impl Iterator<Item = i64> {
         self.records.keys().copied()
@@ -61,6 +66,17 @@ pub(crate) struct Staged {
 }
 
 impl Staged {
+    /// Whether it is the record with this id.
+    pub fn is(&self, id: &str) -> bool {
+        self.id == id
+    }
+
+    /// The parts that decide what it is, and those that no longer do.
+    pub fn parts(&self) -> impl Iterator<Item = PartNo> {
+        let now = self.versions.iter().map(|version| version.key);
+        now.chain(self.gone.iter().copied())
+    }
+
     /// The record is made of these changes and no others.
     pub fn replace(&mut self, mut versions: Vec<Version<PartNo>>) {
         (self.changed, self.anew) = (true, true);
@@ -142,11 +158,11 @@ impl Vault {
 
     /// The change to a record in a part that is here and was merged before.
     pub(crate) fn version(&self, key: PartNo, sealed: &[u8]) -> Result<Version<PartNo>> {
-        let head = self.state.op_heads.get(&self.file.store, key.op())?;
+        let op = self.opened_op(key.op())?;
         let read = || {
-            let (origin, plaintext) = self.open_part(&head.header, &head.salt, key, sealed)?;
+            let plaintext = op.open(key, sealed)?;
             match Change::from_accepted(&plaintext).ok()? {
-                Change::Record(change) => Some(version(&origin, &head.header, key, change)),
+                Change::Record(change) => Some(version(&op.origin, &op.header, key, change)),
                 Change::Seen(_) | Change::Erase(_) | Change::Unknown => None,
             }
         };

@@ -18,6 +18,7 @@ use twin_ops::store::Hole;
 use crate::erase::Erased;
 use crate::error::{Result, VaultError};
 use crate::late::Late;
+use crate::opened::OpenedOps;
 use crate::oplog::{OpHeads, PartNo};
 use crate::rows::{
     AheadRow, ClockRow, CollectionRow, EntryRow, EpochRow, GenesisRow, GrantRow, HoleRow, LogRow,
@@ -31,6 +32,8 @@ use crate::store::{Sealed, Store};
 pub(crate) struct State {
     pub identity: IdentityLog,
     pub epochs: BTreeMap<SpaceEpoch, Epoch>,
+    /// The ids of the spaces that this device has keys to.
+    pub spaces: BTreeMap<SpaceName, SpaceId>,
     pub grants: BTreeMap<GrantId, Granted>,
     /// Of the epoch of the members' space that is to be written in.
     pub discovery: Option<DiscoveryKey>,
@@ -49,13 +52,15 @@ pub(crate) struct State {
     /// What is still to be written into the index of records.
     pub late: Late,
     pub op_heads: OpHeads,
+    pub opened_ops: OpenedOps,
     pub schemas: Schemas,
     /// Of what is kept for searching, what was opened lately.
     pub blocks: Blocks,
     /// Entries of the identity log that other devices have seen and this one has not, and who has.
     pub unheard: BTreeMap<EntryId, DeviceId>,
-    /// The file's version that all this is of.
-    pub data_version: i64,
+    /// The version of the file that all this is of; `None` once the file was let go, for versions are counted from its
+    /// opening on.
+    pub data_version: Option<i64>,
 }
 
 /// An epoch in a space. Two spaces have one epoch only if somebody granted one key for both; then each has it.
@@ -144,6 +149,7 @@ impl State {
                 identity: load_identity(file, before)?,
                 grants: load_grants(file, before)?,
                 epochs: BTreeMap::new(),
+                spaces: BTreeMap::new(),
                 discovery: None,
                 logs: BTreeMap::new(),
                 collections: BTreeMap::new(),
@@ -159,9 +165,10 @@ impl State {
                     .collect(),
                 late: file.late()?,
                 op_heads: OpHeads::default(),
+                opened_ops: OpenedOps::default(),
                 schemas: Schemas::default(),
                 blocks: Blocks::default(),
-                data_version: store.data_version()?,
+                data_version: Some(store.data_version()?),
             };
             for row in file.items::<EpochRow>()? {
                 state.add_epoch(&row);
@@ -203,8 +210,9 @@ impl State {
             },
             written: row.written.unwrap_or(false),
         };
-        let id = (row.space.id(self.identity.twin()), row.id);
-        self.epochs.insert(id, epoch);
+        let space = row.space.id(self.identity.twin());
+        self.spaces.insert(row.space.clone(), space);
+        self.epochs.insert((space, row.id), epoch);
     }
 
     /// Finds the discovery key, after epochs or the identity log have changed.
@@ -283,6 +291,12 @@ impl State {
         let logs = self.logs.iter();
         logs.map(|(id, log)| Ok((*id, self.counted(store, log)?)))
             .collect()
+    }
+
+    /// The id of a space.
+    pub fn space(&self, name: &SpaceName) -> SpaceId {
+        let known = self.spaces.get(name).copied();
+        known.unwrap_or_else(|| name.id(self.identity.twin()))
     }
 
     /// The number of a collection.
