@@ -68,6 +68,7 @@ fn measure(ops: u64) -> Result<serde_json::Value, Failure> {
         "open_ms": middle(|opened| opened.open_ms),
         "first_read_ms": middle(|opened| opened.read_ms),
         "both_ms": middle(|opened| opened.open_ms + opened.read_ms),
+        "cpu_ms": middle(|opened| opened.cpu_ms),
         "rss_mb": middle(|opened| opened.rss_mb),
         "peak_mb": middle(|opened| opened.peak_mb),
     }))
