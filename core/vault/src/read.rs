@@ -194,13 +194,14 @@ impl Vault {
 
     /// The settled changes in one row of the index.
     fn read_row(&self, row: &rusqlite::Row<'_>) -> Result<Versions> {
-        let parts = self
-            .file
-            .checked(row.get(0)?, row.get_ref(1)?, row.get_ref(2)?)?;
-        match (parts.as_slice(), row.get_ref(3)?) {
-            ([part], ValueRef::Blob(sealed)) => Ok(vec![self.version(*part, sealed)?]),
-            (parts, _) => self.open_parts(parts),
+        let (place, p, t) = (row.get(0)?, row.get_ref(1)?, row.get_ref(2)?);
+        // Most records are in one part.
+        if let (Some(part), ValueRef::Blob(sealed)) =
+            (self.file.checked_one(place, p, t), row.get_ref(3)?)
+        {
+            return Ok(vec![self.version(part, sealed)?]);
         }
+        self.open_parts(&self.file.checked(place, p, t)?)
     }
 
     fn open_parts(&self, parts: &[PartNo]) -> Result<Versions> {
