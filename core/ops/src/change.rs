@@ -10,6 +10,7 @@ use twin_identity::id::EntryId;
 
 use crate::edit::Edits;
 use crate::op::{LogId, MAX_OP_LEN};
+use crate::seal::sealed_len;
 use crate::value::Fields;
 
 /// The most bytes of a collection's name.
@@ -259,7 +260,7 @@ fn decode<'b, T: Decode<'b, ()>>(bytes: &'b [u8]) -> Result<T, CborError> {
 }
 
 impl RecordChange {
-    /// The plaintext of a part.
+    /// The plaintext of a part, with room to be sealed where it is.
     pub fn to_bytes(&self) -> Vec<u8> {
         let raw = RawRecordChange {
             kind: match self.kind {
@@ -273,7 +274,7 @@ impl RecordChange {
             fields: Cow::Borrowed(&self.fields),
             edits: (!self.edits.0.is_empty()).then_some(Cow::Borrowed(&self.edits)),
         };
-        cbor::encode_into(Vec::with_capacity(cbor::len(&raw)), &raw)
+        cbor::encode_into(Vec::with_capacity(sealed_len(cbor::len(&raw))), &raw)
     }
 }
 

@@ -68,10 +68,11 @@ impl Vault {
         match head {
             Some(head) => {
                 log.head = head;
-                self.save_log(id)?;
+                self.state.grown.insert(*id);
             }
             None => {
                 self.state.logs.remove(id);
+                self.state.grown.remove(id);
                 self.file.remove::<LogRow>(id.as_bytes())?;
             }
         }

@@ -20,7 +20,8 @@
 //! - `state`: what is kept in memory; `sleep`: letting go of it and of the file while the app is suspended
 //! - [`search`]: finding records by words and by the values of fields; `segment`: what is kept for that
 //! - [`touched`]: which records have changed, for whoever watches them
-//! - `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops and parts; `opened`: those read lately), `index` (records), `past` (what
+//! - `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops, as `frames` pack them; `opened`: those
+//!   read lately), `index` (records), `past` (what
 //!   they were, for [`history`])
 
 // The tests inside the crate share what the tests outside it use.
@@ -41,6 +42,7 @@ mod error;
 mod expiry;
 mod field;
 pub mod files;
+mod frames;
 pub mod history;
 mod index;
 mod items;

@@ -5,12 +5,11 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use twin_identity::aead::{Salt, SaltedKey};
 use twin_ops::op::{Header, Origin};
-use twin_ops::seal::{PartPlace, open_salted};
-use zeroize::Zeroizing;
+use twin_ops::seal::Opener;
 
 use crate::error::{Result, VaultError};
+use crate::frames::Row;
 use crate::oplog::{OpHead, PartNo};
 use crate::vault::Vault;
 
@@ -21,8 +20,7 @@ const MAX_OPENED: usize = 1024;
 pub(crate) struct OpenedOp {
     pub header: Header,
     pub origin: Origin,
-    salt: Salt,
-    key: SaltedKey,
+    pub opener: Opener,
 }
 
 /// Those that were read lately.
@@ -48,39 +46,25 @@ impl OpenedOps {
     }
 }
 
-impl OpenedOp {
-    /// The content of one of its parts; `None` if that does not open.
-    pub fn open(&self, key: PartNo, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        let place = PartPlace {
-            log: &self.header.log,
-            seq: self.header.seq,
-            epoch: &self.header.epoch,
-            salt: &self.salt,
-            index: key.index(),
-        };
-        open_salted(&self.key, place, sealed).ok()
-    }
-}
-
 impl Vault {
-    /// The op with this number, whose epoch is known.
-    pub(crate) fn opened_op(&self, number: i64) -> Result<Arc<OpenedOp>> {
+    /// The op with this number, whose epoch is known and of which `row` is one.
+    pub(crate) fn opened_op(&self, number: i64, row: Row<'_>) -> Result<Arc<OpenedOp>> {
         if let Some(known) = self.state.opened_ops.get(number) {
             return Ok(known);
         }
-        let head = self.file.store.head(number)?;
-        let open = |head: OpHead| {
-            let origin = self.state.logs.get(&head.header.log)?.origin;
-            let epoch = (origin.space, head.header.epoch);
-            let epoch = self.state.epochs.get(&epoch)?;
-            Some(OpenedOp {
-                key: epoch.parts.salted(&head.salt).ok()?,
-                header: head.header,
-                origin,
-                salt: head.salt,
-            })
+        // Of a commit of one record, or a few, the head is in the same row.
+        let head = if row.first == PartNo::new(number, 0) {
+            OpHead::of(row.head()?)?
+        } else {
+            self.file.store.head(number)?
         };
-        let op = Arc::new(open(head).ok_or(VaultError::Damaged("a record"))?);
+        let opened = self.opener(&head.header, &head.salt);
+        let (origin, opener) = opened.ok_or(VaultError::Damaged("a record"))?;
+        let op = Arc::new(OpenedOp {
+            header: head.header,
+            origin,
+            opener,
+        });
         self.state.opened_ops.remember(number, &op);
         Ok(op)
     }

@@ -9,6 +9,7 @@ use twin_ops::space::SpaceName;
 use twin_ops::value::Fields;
 
 use crate::error::Result;
+use crate::frames::Row;
 use crate::index::{next_place, places};
 use crate::merge::{Version, fields};
 use crate::oplog::PartNo;
@@ -41,11 +42,12 @@ impl Record {
     }
 }
 
-/// A row of the index with, if the record is in one part, that part.
+/// A row of the index with, if the record is in one part, the row of that part.
 macro_rules! rows {
     ($which:literal) => {
         concat!(
-            "SELECT rec.k, rec.p, rec.t, part.v FROM rec LEFT JOIN part ON part.n = rec.p WHERE ",
+            "SELECT rec.k, rec.p, rec.t, op.n, op.v FROM rec
+             LEFT JOIN op ON op.n = (SELECT max(n) FROM op WHERE n <= rec.p) WHERE ",
             $which
         )
     };
@@ -196,10 +198,11 @@ impl Vault {
     fn read_row(&self, row: &rusqlite::Row<'_>) -> Result<Versions> {
         let (place, p, t) = (row.get(0)?, row.get_ref(1)?, row.get_ref(2)?);
         // Most records are in one part.
-        if let (Some(part), ValueRef::Blob(sealed)) =
-            (self.file.checked_one(place, p, t), row.get_ref(3)?)
+        if let (Some(part), ValueRef::Blob(bytes)) =
+            (self.file.checked_one(place, p, t), row.get_ref(4)?)
         {
-            return Ok(vec![self.version(part, sealed)?]);
+            let first = PartNo(row.get(3)?);
+            return Ok(vec![self.version_in(part, Row { first, bytes })?]);
         }
         self.open_parts(&self.file.checked(place, p, t)?)
     }

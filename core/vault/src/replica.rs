@@ -265,9 +265,6 @@ impl Vault {
                 self.look_for_hole(&id, seq, number)?;
             }
         }
-        if !new.is_empty() {
-            self.save_log(&id)?;
-        }
         self.flush(stage)?;
         Ok(Taken {
             new: new.len() + filled,
@@ -382,21 +379,28 @@ impl Vault {
         op_number(log, seq).ok_or(VaultError::Limit("operations of a log"))
     }
 
-    /// Stores an op that was verified or signed here, as the newest of its log, with its number; the log's own row is
-    /// left to [`Vault::save_log`].
-    pub(crate) fn store_op(&mut self, origin: &Origin, number: i64, op: &Op) -> Result<()> {
+    /// Stores an op that was verified or signed here, as the newest of its log, with its number. Where the log ends is
+    /// written with what else the transaction changes. Returns the log's new head.
+    pub(crate) fn store_op(&mut self, origin: &Origin, number: i64, op: &Op) -> Result<Head> {
         let header = op.header();
         self.file.store.insert_op(number, op)?;
-        let grown = Log {
+        let head = Head {
+            height: header.seq,
+            link: op.link(),
+        };
+        self.state.grown.insert(header.log);
+        if let Some(log) = self.state.logs.get_mut(&header.log) {
+            log.head = head;
+            return Ok(head);
+        }
+        let log = Log {
             number: log_number(number),
             origin: *origin,
-            head: Head {
-                height: header.seq,
-                link: op.link(),
-            },
+            head,
         };
-        self.state.logs.insert(header.log, grown);
-        Ok(())
+        self.state.logs.insert(header.log, log);
+        self.file.put(&log.row(header.log))?;
+        Ok(head)
     }
 
     /// A number that no log has.
@@ -413,15 +417,5 @@ impl Vault {
         (1..=MAX_LOG)
             .find(|number| !taken.contains(number))
             .ok_or(LIMIT)
-    }
-
-    /// Writes the row of a log that has grown, and with it the clock.
-    pub(crate) fn save_log(&mut self, id: &LogId) -> Result<Head> {
-        let log = self.state.logs.get(id);
-        let log = log.ok_or(VaultError::Damaged("the table of logs"))?;
-        let clock = self.state.clock;
-        self.file.put(&log.row(*id, clock))?;
-        self.state.saved_clock = clock;
-        Ok(log.head)
     }
 }

@@ -127,7 +127,7 @@ pub(crate) struct CollectionRow {
     pub number: u16,
 }
 
-/// A log.
+/// A log, as far as it went when what is late was last settled (see [`crate::late`]).
 #[derive(Encode, Decode)]
 #[cbor(map)]
 pub(crate) struct LogRow {
@@ -142,12 +142,9 @@ pub(crate) struct LogRow {
     pub height: u64,
     #[n(4)]
     pub link: Link,
-    /// The clock (see [`ClockRow`]) when it was written.
-    #[n(5)]
-    pub clock: Stamp,
 }
 
-/// The highest stamp that this device has given or merged, where that is higher than what the rows of logs say.
+/// The highest stamp that this device had given or merged when what is late was last settled.
 #[derive(Encode, Decode)]
 #[cbor(map)]
 pub(crate) struct ClockRow {

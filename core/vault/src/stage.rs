@@ -6,15 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use twin_identity::aead::Salt;
 use twin_ops::change::{Change, Erase, RecordChange, Stamp};
 use twin_ops::op::{Header, LogId, Op, Origin, Part};
-use twin_ops::seal::{PartPlace, open_part};
+use twin_ops::seal::Opener;
 use twin_ops::space::SpaceId;
-use zeroize::Zeroizing;
 
 use crate::error::{Result, VaultError};
+use crate::frames::{Row, is_dropped};
 use crate::index::{collection, next_place};
-use crate::late::Changed;
+use crate::late::{Changed, LateRow};
 use crate::merge::{Version, Write, settle};
-use crate::oplog::PartNo;
+use crate::oplog::{DAMAGED, PartNo};
 use crate::rows::{AheadRow, ClockRow, CollectionRow, UnreadRow};
 use crate::state::Log;
 use crate::vault::Vault;
@@ -119,6 +119,12 @@ pub(crate) fn version(
     Version { at, key, change }
 }
 
+/// What a part says that was sealed as this; `None` if it does not open, or cannot be read.
+fn read_change(opener: &Opener, key: PartNo, sealed: &[u8]) -> Option<Change> {
+    let plaintext = opener.open(key.index(), sealed).ok()?;
+    Change::from_bytes(&plaintext).ok()
+}
+
 impl Vault {
     /// A record of the collection with this number, on the stage.
     pub(crate) fn staged<'s>(
@@ -156,11 +162,13 @@ impl Vault {
             .ok_or(VaultError::Damaged("the index of records"))
     }
 
-    /// The change to a record in a part that is here and was merged before.
-    pub(crate) fn version(&self, key: PartNo, sealed: &[u8]) -> Result<Version<PartNo>> {
-        let op = self.opened_op(key.op())?;
+    /// The change to a record in a part that is in this row, and was merged before.
+    pub(crate) fn version_in(&self, key: PartNo, row: Row<'_>) -> Result<Version<PartNo>> {
+        let sealed = row.part(key)?.filter(|part| !is_dropped(part));
+        let sealed = sealed.ok_or(DAMAGED)?;
+        let op = self.opened_op(key.op(), row)?;
         let read = || {
-            let plaintext = op.open(key, sealed)?;
+            let plaintext = op.opener.open(key.index(), sealed).ok()?;
             match Change::from_accepted(&plaintext).ok()? {
                 Change::Record(change) => Some(version(&op.origin, &op.header, key, change)),
                 Change::Seen(_) | Change::Erase(_) | Change::Unknown => None,
@@ -171,7 +179,11 @@ impl Vault {
 
     /// The same, of a part that is read from the file first.
     pub(crate) fn stored_version(&self, key: PartNo) -> Result<Version<PartNo>> {
-        self.version(key, &self.file.store.part(key)?)
+        let version = self
+            .file
+            .store
+            .with_row(key, |row| self.version_in(key, row))?;
+        version.ok_or(DAMAGED)
     }
 
     /// What a part says, and who says it; `None` if it does not open with the key of its epoch in its space, or cannot
@@ -183,27 +195,18 @@ impl Vault {
         key: PartNo,
         sealed: &[u8],
     ) -> Option<(Origin, Change)> {
-        let (origin, plaintext) = self.open_part(header, salt, key, sealed)?;
-        Some((origin, Change::from_bytes(&plaintext).ok()?))
+        let (origin, opener) = self.opener(header, salt)?;
+        Some((origin, read_change(&opener, key, sealed)?))
     }
 
-    fn open_part(
-        &self,
-        header: &Header,
-        salt: &Salt,
-        key: PartNo,
-        sealed: &[u8],
-    ) -> Option<(Origin, Zeroizing<Vec<u8>>)> {
-        let place = PartPlace {
-            log: &header.log,
-            seq: header.seq,
-            epoch: &header.epoch,
-            salt,
-            index: key.index(),
-        };
-        let origin = self.state.logs.get(&header.log)?.origin;
-        let epoch = self.state.epochs.get(&(origin.space, header.epoch))?;
-        Some((origin, open_part(&epoch.parts, place, sealed).ok()?))
+    /// What opens the parts of an op, and who wrote it; `None` without the key of its epoch in its space.
+    pub(crate) fn opener(&self, header: &Header, salt: &Salt) -> Option<(Origin, Opener)> {
+        let Header {
+            log, seq, epoch, ..
+        } = header;
+        let origin = self.state.logs.get(log)?.origin;
+        let key = &self.state.epochs.get(&(origin.space, *epoch))?.parts;
+        Some((origin, Opener::new(key, log, *seq, epoch, salt).ok()?))
     }
 
     /// The number of a collection, a new one if it has none; what is on the stage keeps its own.
@@ -244,16 +247,19 @@ impl Vault {
             }
             return self.file.put(&UnreadRow { op: op_no });
         }
+        let Some((origin, opener)) = self.opener(header, op.salt()) else {
+            return Ok(());
+        };
         for (index, part) in (0..).zip(op.parts()) {
             let Part::Sealed(sealed) = part else { continue };
             let key = PartNo::new(op_no, index);
-            let version = match self.open_change(header, op.salt(), key, sealed) {
-                Some((origin, Change::Record(change))) => version(&origin, header, key, change),
-                Some((origin, Change::Seen(seen))) => {
+            let version = match read_change(&opener, key, sealed) {
+                Some(Change::Record(change)) => version(&origin, header, key, change),
+                Some(Change::Seen(seen)) => {
                     self.note_heads(&origin.device, &seen.heads)?;
                     continue;
                 }
-                Some((origin, Change::Erase(erase))) if self.may_erase(&origin.device) => {
+                Some(Change::Erase(erase)) if self.may_erase(&origin.device) => {
                     self.note_erasure(stage, &space, key, erase)?;
                     continue;
                 }
@@ -307,7 +313,7 @@ impl Vault {
         Ok(())
     }
 
-    /// Erases what is to be erased and writes the gathered records into the index, and the clock.
+    /// Erases what is to be erased and writes the gathered records, where logs end, and the clock.
     pub(crate) fn flush(&mut self, mut stage: Stage) -> Result<()> {
         self.erase_noted(&mut stage)?;
         let records = stage.records.iter().filter(|(_, record)| record.changed);
@@ -335,18 +341,59 @@ impl Vault {
         {
             self.state.schemas.clear();
         }
-        self.file.put_late(&mut self.state.late, changed)?;
+        self.save_late(changed)?;
         if self.wipe {
-            self.file.settle_late(&mut self.state.late)?;
+            self.settle_late()?;
             // Words of what is gone are kept there, too.
             self.clear_search()?;
         }
-        if self.state.saved_clock != self.state.clock {
-            let last = self.state.clock;
-            self.file.put(&ClockRow { last })?;
-            self.state.saved_clock = last;
-        }
         Ok(())
+    }
+
+    /// Writes what has changed since the last time: records, where logs end, the clock. Inside a transaction.
+    pub(crate) fn save_late(&mut self, records: Vec<Changed>) -> Result<()> {
+        let clock = self.state.clock;
+        if records.is_empty() && self.state.grown.is_empty() && clock == self.state.saved_clock {
+            return Ok(());
+        }
+        let grown = self.state.grown.iter();
+        let grown = grown.filter_map(|id| self.state.logs.get(id));
+        let row = LateRow {
+            clock,
+            heads: grown.map(|log| (log.number, log.head)).collect(),
+            records,
+        };
+        if !self.file.put_late(&mut self.state.late, row)? {
+            return self.settle_late();
+        }
+        self.state.grown.clear();
+        self.state.saved_clock = clock;
+        Ok(())
+    }
+
+    /// Writes what is late where it belongs. Inside a transaction.
+    pub(crate) fn settle_late(&mut self) -> Result<()> {
+        self.save_logs()?;
+        self.file.settle_late(&mut self.state.late)
+    }
+
+    /// Forgets what is late of records. Inside a transaction.
+    pub(crate) fn clear_late(&mut self) -> Result<()> {
+        self.save_logs()?;
+        self.file.clear_late(&mut self.state.late)
+    }
+
+    /// Writes the rows of the logs that have grown since what is late was last settled, and that of the clock.
+    fn save_logs(&mut self) -> Result<()> {
+        for (id, log) in &self.state.logs {
+            if self.state.late.head(log.number).is_some() || self.state.grown.contains(id) {
+                self.file.put(&log.row(*id))?;
+            }
+        }
+        self.state.grown.clear();
+        let last = self.state.clock;
+        self.state.saved_clock = last;
+        self.file.put(&ClockRow { last })
     }
 
     /// Merges the parts that are due. Inside a transaction.
@@ -405,7 +452,7 @@ impl Vault {
     pub(crate) fn rebuild_index_now(&mut self) -> Result<()> {
         self.file.store.clear_index()?;
         self.file.store.clear_past()?;
-        self.file.clear_late(&mut self.state.late)?;
+        self.clear_late()?;
         self.state.erased = self.read_erased()?;
         self.clear_search()?;
         self.touch_all();
@@ -443,11 +490,11 @@ impl Vault {
         }
         self.flush(stage)?;
         self.find_holes()?;
-        self.file.settle_late(&mut self.state.late)
+        self.settle_late()
     }
 
     /// Writes what is late into the index of records, as happens by itself from time to time.
     pub fn settle_index(&mut self) -> Result<()> {
-        self.write(|vault| vault.file.settle_late(&mut vault.state.late))
+        self.write(Self::settle_late)
     }
 }

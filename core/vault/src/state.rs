@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use twin_identity::aead::DataKey;
 use twin_identity::entry::{Entry, Genesis};
-use twin_identity::id::{DeviceId, EntryId};
+use twin_identity::id::{DeviceId, EntryId, TwinId};
 use twin_identity::log::{Counts, IdentityLog, LogError};
 use twin_identity::secret::Secret;
+use twin_identity::sign::Verifier;
 use twin_ops::chain::Head;
 use twin_ops::change::Stamp;
 use twin_ops::epoch::{DiscoveryKey, EpochId, EpochKey};
@@ -19,10 +20,10 @@ use crate::erase::Erased;
 use crate::error::{Result, VaultError};
 use crate::late::Late;
 use crate::opened::OpenedOps;
-use crate::oplog::{OpHeads, PartNo};
+use crate::oplog::{OpHeads, PartNo, op_number};
 use crate::rows::{
     AheadRow, ClockRow, CollectionRow, EntryRow, EpochRow, GenesisRow, GrantRow, HoleRow, LogRow,
-    Predecessor, SeenRow, UnheardRow,
+    Predecessor, SeenRow, ToldRow, UnheardRow,
 };
 use crate::schema::Schemas;
 use crate::segment::Blocks;
@@ -43,6 +44,10 @@ pub(crate) struct State {
     pub clock: Stamp,
     /// The clock as it is in the file.
     pub saved_clock: Stamp,
+    /// The logs whose heads are not in the file yet.
+    pub grown: BTreeSet<LogId>,
+    /// By space, what this device's ops have told of what it has seen.
+    pub told: BTreeMap<SpaceId, ToldRow>,
     /// Parts that wait for the clock.
     pub ahead: BTreeSet<(Stamp, PartNo)>,
     /// What is erased by the ops that count.
@@ -155,6 +160,8 @@ impl State {
                 collections: BTreeMap::new(),
                 clock: Stamp::default(),
                 saved_clock: Stamp::default(),
+                grown: BTreeSet::new(),
+                told: BTreeMap::new(),
                 ahead: BTreeSet::new(),
                 unheard: BTreeMap::new(),
                 erased: Erased::new(),
@@ -175,12 +182,14 @@ impl State {
             }
             state.find_discovery();
             for row in file.items::<LogRow>()? {
-                state.clock = state.clock.max(row.clock);
-                state.logs.insert(row.id, row.into());
+                state.load_log(store, row)?;
             }
             for row in file.items::<CollectionRow>()? {
                 let of_space = state.collections.entry(row.space).or_default();
                 of_space.insert(row.name, row.number);
+            }
+            for row in file.items::<ToldRow>()? {
+                state.told.insert(row.space, row);
             }
             for row in file.items::<AheadRow>()? {
                 state.ahead.insert((row.stamp, PartNo(row.part)));
@@ -188,12 +197,32 @@ impl State {
             for row in file.items::<UnheardRow>()? {
                 state.unheard.insert(row.id, row.by);
             }
-            if let Some(row) = file.item::<ClockRow>(&[])? {
-                state.clock = state.clock.max(row.last);
-            }
+            let saved = file.item::<ClockRow>(&[])?;
+            let saved = saved.map(|row| row.last).unwrap_or_default();
+            state.clock = saved.max(state.late.clock());
             state.saved_clock = state.clock;
             Ok(state)
         })
+    }
+
+    /// Takes in a log, as far as it goes.
+    fn load_log(&mut self, store: &Store, row: LogRow) -> Result<()> {
+        let id = row.id;
+        let mut log = Log::from(row);
+        log.head = self.late.head(log.number).unwrap_or(log.head);
+        let newest = store.last_op(log.number)?;
+        if newest > op_number(log.number, log.head.height) {
+            // A late row is missing or damaged, and with it where the log ends: its ops say so, too.
+            if self.late.damaged.is_empty() {
+                self.late.miss();
+            }
+            if let Some(head) = newest.and_then(|op| log.head_at(store, op, self.identity.twin())) {
+                log.head = head;
+                self.grown.insert(id);
+            }
+        }
+        self.logs.insert(id, log);
+        Ok(())
     }
 
     /// Takes in an epoch, or what is newly known of it.
@@ -342,15 +371,27 @@ impl Epoch {
 
 impl Log {
     /// The row that it is stored as.
-    pub fn row(&self, id: LogId, clock: Stamp) -> LogRow {
+    pub fn row(&self, id: LogId) -> LogRow {
         LogRow {
             number: self.number,
             id,
             origin: self.origin,
             height: self.head.height,
             link: self.head.link,
-            clock,
         }
+    }
+
+    /// The head that the op with this number makes; `None` if it is not an op of this log, signed by who writes it.
+    fn head_at(&self, store: &Store, op: i64, twin: &TwinId) -> Option<Head> {
+        let op = store.op(op).ok()?;
+        let device = Verifier::new(&self.origin.device).ok()?;
+        op.verify(&device, twin).ok()?;
+        let header = op.header();
+        let head = Head {
+            height: header.seq,
+            link: op.link(),
+        };
+        (header.log == self.origin.log_id(twin)).then_some(head)
     }
 }
 

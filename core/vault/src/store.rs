@@ -29,9 +29,9 @@ const STATEMENTS: usize = 80;
 
 const DATA_VERSION: &str = "PRAGMA data_version";
 
-/// `n` of an op is the number of its log, then 37 bits for its place there; `n` of a part is `n` of its op, then 12 bits
-/// for its index there. `p` of a record is one part or, as a blob,
-/// several; `past` has the parts that no longer decide what the record at `k` is; what is still to go into both is in
+/// `n` of a row of `op` is that of the first part in it: the number of the log, 37 bits for the op's place there, 12 bits
+/// for the part's index in the op. `p` of a record is one part or, as a blob, several; `past` has the parts that no longer
+/// decide what the record at `k` is; what is still to go into both is in
 /// `late`; `t` is the MAC over both columns before it. `n` of a block is the number of its segment, then 20 bits for its
 /// place there (see `segment`).
 const SCHEMA: &str = "
@@ -39,11 +39,10 @@ const SCHEMA: &str = "
     CREATE TABLE tries (n INTEGER PRIMARY KEY CHECK (n = 1), wrong INTEGER NOT NULL, last INTEGER NOT NULL) STRICT;
     CREATE TABLE item (kind INTEGER NOT NULL, name BLOB NOT NULL, v BLOB NOT NULL, PRIMARY KEY (kind, name))
         STRICT, WITHOUT ROWID;
-    CREATE TABLE op (n INTEGER PRIMARY KEY, header BLOB NOT NULL, signature BLOB NOT NULL, salt BLOB NOT NULL) STRICT;
-    CREATE TABLE part (n INTEGER PRIMARY KEY, v BLOB NOT NULL) STRICT;
+    CREATE TABLE op (n INTEGER PRIMARY KEY, v BLOB NOT NULL) STRICT;
     CREATE TABLE rec (k INTEGER PRIMARY KEY, p ANY NOT NULL, t INTEGER NOT NULL) STRICT;
     CREATE TABLE past (k INTEGER NOT NULL, p INTEGER NOT NULL, PRIMARY KEY (k, p)) STRICT, WITHOUT ROWID;
-    CREATE TABLE late (n INTEGER PRIMARY KEY, v BLOB NOT NULL, t INTEGER NOT NULL) STRICT;
+    CREATE TABLE late (n INTEGER PRIMARY KEY, v BLOB NOT NULL) STRICT;
     CREATE TABLE chunk (n INTEGER PRIMARY KEY, v BLOB NOT NULL) STRICT;
     CREATE TABLE block (n INTEGER PRIMARY KEY, v BLOB NOT NULL) STRICT;
 ";

@@ -103,10 +103,10 @@ impl Vault {
     pub(crate) fn write<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.file.store.begin()?;
         let before = self.file.store.changes();
-        let result = self
-            .catch_up()
-            .and_then(|_| work(self))
-            .and_then(|done| self.file.store.commit().map(|()| done));
+        let result = self.catch_up().and_then(|_| work(self)).and_then(|done| {
+            self.save_late(Vec::new())?;
+            self.file.store.commit().map(|()| done)
+        });
         let wipe = std::mem::take(&mut self.wipe);
         match result {
             Ok(done) => {

@@ -38,9 +38,9 @@ fn ids(vault: &mut Vault) -> Vec<String> {
 /// Everything sealed that is in a vault.
 fn sealed(dir: &Path) -> Vec<Vec<u8>> {
     let file = Connection::open(dir.join(FILE_NAME)).unwrap();
-    let mut parts = file.prepare("SELECT v FROM part").unwrap();
-    let parts = parts.query_map([], |row| row.get(0)).unwrap();
-    parts.map(|part| part.unwrap()).collect()
+    let mut rows = file.prepare("SELECT v FROM op").unwrap();
+    let rows = rows.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap();
+    rows.flat_map(|row| frames(&row.unwrap())).collect()
 }
 
 /// How many blocks of what is kept for searching are in a vault.

@@ -54,7 +54,7 @@ pub fn write(origin: &Origin, seq: u64, prev: Option<Link>, texts: &[String]) ->
         .map(|text| Zeroizing::new(text.clone().into_bytes()))
         .collect();
     let rng = &mut ChaCha20Rng::seed_from_u64(seq);
-    let (salt, parts) = seal_parts(&space_key().part_key(), &place, &plaintexts, rng).unwrap();
+    let (salt, parts) = seal_parts(&space_key().part_key(), &place, plaintexts, rng).unwrap();
     Op::sign(place, salt, parts, &twin_id(), &keys).unwrap()
 }
 

@@ -232,7 +232,7 @@ fn op(
     };
     let plaintexts: Vec<_> = plaintexts.iter().cloned().map(Zeroizing::new).collect();
     let rng = &mut Counter::default();
-    let (salt, sealed) = seal_parts(&epoch.part_key(), &place, &plaintexts, rng).unwrap();
+    let (salt, sealed) = seal_parts(&epoch.part_key(), &place, plaintexts.clone(), rng).unwrap();
     let aad = |index: u64| {
         let (seq, index) = (place.seq.to_be_bytes(), index.to_be_bytes());
         derived(

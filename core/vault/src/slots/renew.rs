@@ -63,16 +63,17 @@ impl Vault {
             moved.push((place_there, parts, self.past_at(place)?));
             Ok(ControlFlow::Continue(()))
         })?;
-        self.file.clear_late(&mut self.state.late)?;
+        self.clear_late()?;
         self.clear_search()?;
         let store = &self.file.store;
         store.clear_index()?;
         store.clear_past()?;
+        let mut index = store.index_writer(keys)?;
         for (mut place, parts, past) in moved {
             while store.is_taken(place)? {
                 place = next_place(place);
             }
-            store.set_parts(keys, place, &parts)?;
+            index.set_parts(place, &parts)?;
             past.into_iter()
                 .try_for_each(|part| store.insert_past(place, part))?;
         }

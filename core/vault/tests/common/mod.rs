@@ -170,3 +170,14 @@ pub fn index_rows(dir: &Path) -> Vec<(i64, rusqlite::types::Value, i64)> {
     let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
     rows.unwrap().map(|row| row.unwrap()).collect()
 }
+
+/// What a row of the table of ops holds: heads and parts.
+pub fn frames(mut row: &[u8]) -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    while let [a, b, c, rest @ ..] = row {
+        let (frame, rest) = rest.split_at(u32::from_be_bytes([0, *a, *b, *c]) as usize);
+        frames.push(frame.to_vec());
+        row = rest;
+    }
+    frames
+}
