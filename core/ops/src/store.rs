@@ -1,5 +1,7 @@
 //! What sync needs from a device's store, without knowing how it stores.
 
+use std::collections::BTreeMap;
+
 use minicbor::{Decode, Encode};
 use twin_identity::id::DeviceId;
 use twin_identity::log::IdentityLog;
@@ -56,6 +58,20 @@ pub struct Hole {
     /// Its place there.
     #[n(1)]
     pub seq: u64,
+}
+
+/// A checkpoint that stands: it counts, all of its snapshot is here, and ops up to its lines are done without.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The log that it is written in.
+    pub log: LogId,
+    /// Its place there.
+    pub seq: u64,
+    /// The last op of its snapshot.
+    pub last: u64,
+    /// The logs that may begin after the ops that it supersedes, and where these end. Its own may be among them: that
+    /// ends right before it.
+    pub lines: BTreeMap<LogId, Head>,
 }
 
 /// What was done with things that a peer sent.
@@ -134,8 +150,26 @@ pub trait OpStore {
     /// line of the device names. A peer that has another history takes this one then. A store that cannot tell says no.
     fn is_settled(&self, log: &LogId) -> Result<bool, Self::Error>;
 
+    /// What a log begins after here: the ops up to there are superseded by a checkpoint, or missing. `None` if it
+    /// begins with its first op. A store that never forgets an op has no more to say.
+    fn base(&self, log: &LogId) -> Result<Option<Head>, Self::Error> {
+        let _ = log;
+        Ok(None)
+    }
+
+    /// The checkpoints that stand here.
+    fn checkpoints(&self) -> Vec<Standing> {
+        Vec::new()
+    }
+
+    /// Takes note that another device has just been found to have all that counts here. `now`: milliseconds since the
+    /// Unix epoch.
+    fn in_sync(&mut self, now: u64, device: &DeviceId) {
+        let _ = (now, device);
+    }
+
     /// The ops of a log after the first `after`, oldest first, as many as fit into `budget` bytes but at least one if
-    /// there is one.
+    /// there is one. None if the log begins here after `after`: see [`OpStore::base`].
     fn read_run(&self, log: &LogId, after: u64, budget: usize)
     -> Result<Vec<Vec<u8>>, Self::Error>;
 
@@ -151,4 +185,21 @@ pub trait OpStore {
         origin: &Origin,
         run: &[Vec<u8>],
     ) -> Result<Taken, Self::Error>;
+
+    /// As [`OpStore::append_run`], of ops that come right after `base`, which a log may begin after here: only if the
+    /// first of them is a checkpoint that counts and says so itself. All else is early: another checkpoint has to come
+    /// first. A store that keeps every op takes none.
+    fn append_from(
+        &mut self,
+        now: u64,
+        origin: &Origin,
+        base: Head,
+        run: &[Vec<u8>],
+    ) -> Result<Taken, Self::Error> {
+        let _ = (now, origin, base);
+        Ok(Taken {
+            early: run.len(),
+            ..Taken::default()
+        })
+    }
 }

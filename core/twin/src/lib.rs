@@ -92,7 +92,7 @@ pub use twin_sync::session::Stay;
 pub use twin_vault::check;
 pub use twin_vault::files::Collected;
 pub use twin_vault::{
-    Cursor, Erasure, ErasureRequest, FieldEdit, FieldType, Hit, KeyStore, KeyStoreError, Order,
-    Page, Query, Record, Revision, RevisionAt, Rule, RuleError, Schema, SchemaFault, SlotInfo,
-    SlotKind, Unlock, VaultError, WriteChange,
+    Compacted, Cursor, Erasure, ErasureRequest, FieldEdit, FieldType, Hit, KeyStore, KeyStoreError,
+    Order, Page, Query, Record, Revision, RevisionAt, Rule, RuleError, Schema, SchemaFault,
+    SlotInfo, SlotKind, Unlock, VaultError, Waiting, WriteChange,
 };

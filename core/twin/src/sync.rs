@@ -64,6 +64,22 @@ pub(crate) fn tend(twin: &Twin) {
     }
 }
 
+/// Removes what has been superseded by what came.
+fn sweep(twin: &Twin) {
+    loop {
+        // Others may use the vault between two pieces.
+        let swept = twin.vault().sweep();
+        match swept {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                log::warn!("what is superseded could not be removed: {error}");
+                return;
+            }
+        }
+    }
+}
+
 /// Runs a session until both replicas are equal.
 pub(crate) async fn run_to_end(twin: &Twin, meeting: Meeting, frames: Frames) -> Result<()> {
     let (sender, mut events) = mpsc::channel(EVENTS);
@@ -97,6 +113,7 @@ pub(crate) async fn run_to_end(twin: &Twin, meeting: Meeting, frames: Frames) ->
         watched = &mut watch => (None, watched),
     };
     let in_sync = watched?;
+    sweep(twin);
     match ended {
         // The other side may hang up first once it knows that both are equal.
         Some(Err(_)) if in_sync => Ok(()),

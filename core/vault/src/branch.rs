@@ -55,10 +55,10 @@ impl Vault {
     fn cut_log(&mut self, id: &LogId, head: Option<Head>) -> Result<()> {
         let log = self.state.logs.get_mut(id);
         let log = log.ok_or(VaultError::Damaged("the table of logs"))?;
-        let after = head.map_or(0, |head| head.height);
+        let base = log.base.map_or(0, |base| base.height);
+        let after = head.map_or(0, |head| head.height).max(base);
         let mut cut = BTreeSet::new();
-        self.state.op_heads.clear();
-        self.state.opened_ops.clear();
+        self.state.forget_ops();
         for seq in after + 1..=log.head.height {
             let op = self.file.store.op_at(log.number, seq)?.ok_or(DAMAGED)?;
             self.file.store.remove_op(op)?;
@@ -80,6 +80,6 @@ impl Vault {
         for (_, part) in self.state.ahead.extract_if(.., waited) {
             self.file.remove::<AheadRow>(&part.0.to_be_bytes())?;
         }
-        Ok(())
+        self.forget_checkpoints(|part| cut.contains(&part.op()))
     }
 }

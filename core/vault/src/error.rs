@@ -95,6 +95,9 @@ pub enum VaultError {
     /// A peer sent something that its author may not write.
     #[error("an operation comes from a device that may not write there and was refused")]
     NotAllowed,
+    /// Only admins compact.
+    #[error("only a device that may replace the phone can let history go: use your phone")]
+    MayNotCompact,
     /// Only admins change who is in the twin.
     #[error("this device may not change who is in the twin: use your phone")]
     NotAdmin,

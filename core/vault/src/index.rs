@@ -38,6 +38,22 @@ fn packed(parts: &[PartNo]) -> Vec<u8> {
     parts.iter().flat_map(|part| part.0.to_be_bytes()).collect()
 }
 
+/// The parts in the column `p` of a row of the index.
+pub(crate) fn parts_in(p: ValueRef<'_>) -> Result<Vec<PartNo>> {
+    match p {
+        ValueRef::Integer(part) => Ok(vec![PartNo(part)]),
+        ValueRef::Blob(parts) => {
+            let (parts, rest) = parts.as_chunks::<8>();
+            if !rest.is_empty() {
+                return Err(DAMAGED);
+            }
+            let part = |bytes: &[u8; 8]| PartNo(i64::from_be_bytes(*bytes));
+            Ok(parts.iter().map(part).collect())
+        }
+        _ => Err(DAMAGED),
+    }
+}
+
 impl Sealed {
     /// The part in the columns `p` and `t` of the row at `place`, if it is one and its MAC is right.
     pub fn checked_one(&self, place: i64, p: ValueRef<'_>, t: ValueRef<'_>) -> Option<PartNo> {
@@ -50,18 +66,7 @@ impl Sealed {
 
     /// The columns `p` and `t` of the row at `place`, if its MAC is right.
     pub fn checked(&self, place: i64, p: ValueRef<'_>, t: ValueRef<'_>) -> Result<Vec<PartNo>> {
-        let parts = match p {
-            ValueRef::Integer(part) => vec![PartNo(part)],
-            ValueRef::Blob(parts) => {
-                let (parts, rest) = parts.as_chunks::<8>();
-                if !rest.is_empty() {
-                    return Err(DAMAGED);
-                }
-                let part = |bytes: &[u8; 8]| PartNo(i64::from_be_bytes(*bytes));
-                parts.iter().map(part).collect()
-            }
-            _ => return Err(DAMAGED),
-        };
+        let parts = parts_in(p)?;
         if t == ValueRef::Integer(self.keys.tag(place, &packed(&parts))) {
             Ok(parts)
         } else {

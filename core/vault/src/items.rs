@@ -53,6 +53,12 @@ pub(crate) enum Kind {
     Erasure = 20,
     /// An op with content missing.
     Hole = 21,
+    /// Where a checkpoint is.
+    Checkpoint = 24,
+    /// A part of a later version.
+    Later = 25,
+    /// What another device is known to have.
+    Heard = 26,
     /// How far what is kept for searching goes.
     Search = 17,
 }

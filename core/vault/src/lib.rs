@@ -11,7 +11,9 @@
 //! - [`epochs`]: who has which keys; `wants`: who should have them and says that it has not
 //! - [`files`]: content of any size, and the chunks that it is made of
 //! - [`replica`]: what sync needs of it; `branch`: of two histories of a device that is out, the one that counts
-//! - [`check`]: what of it is damaged; [`erase`]: what is gone for good; `traces`: all that is here of a record
+//! - [`compact`]: history goes; `snapshot`, `checkpoint`, `standing`: what takes its place, and from when; `beginning`: logs
+//!   without their first ops; `sweep`: how these go; `heard`, `later`: what other devices have, and what is not known yet
+//! - [`check`]: what of it is damaged; [`erase`]: what is gone for good
 //! - `expiry`: devices whose time has run out
 //! - [`unheard`]: what others have seen of who is in the twin, and this device has not
 //! - `room`: limits, and what has no claim to them
@@ -31,9 +33,12 @@ mod common;
 #[cfg(test)]
 extern crate self as twin_vault;
 
+mod beginning;
 mod branch;
 pub mod change;
 pub mod check;
+mod checkpoint;
+pub mod compact;
 mod create;
 mod draft;
 pub mod epochs;
@@ -43,11 +48,13 @@ mod expiry;
 mod field;
 pub mod files;
 mod frames;
+mod heard;
 pub mod history;
 mod index;
 mod items;
 mod keys;
 mod late;
+mod later;
 pub mod lines;
 pub mod members;
 mod merge;
@@ -64,18 +71,21 @@ pub mod search;
 mod segment;
 mod sleep;
 pub mod slots;
+mod snapshot;
 mod stage;
+mod standing;
 mod state;
 mod store;
+mod sweep;
 pub mod tend;
 pub mod touched;
-mod traces;
 pub mod unheard;
 mod vault;
 mod wants;
 pub mod write;
 
 pub use change::{FieldEdit, WriteChange};
+pub use compact::{Compacted, Waiting};
 pub use create::Comeback;
 pub use erase::{Erasure, ErasureRequest};
 pub use error::VaultError;

@@ -37,6 +37,11 @@ pub(crate) fn log_number(op: i64) -> u32 {
     u32::try_from(op >> SEQ_BITS).unwrap_or(0)
 }
 
+/// The place in its log of an op, from the op's number.
+pub(crate) const fn place_in_log(op: i64) -> u64 {
+    op.cast_unsigned() & MAX_SEQ
+}
+
 /// A part's number: its op's number, then 12 bits of its index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PartNo(pub i64);
@@ -425,7 +430,7 @@ mod tests {
         let rows = "SELECT n FROM op WHERE n BETWEEN ?1 AND ?2 ORDER BY n";
         let mut rows = store.sql(rows).unwrap();
         let rows = rows.query_map(numbers(number), |row| row.get(0)).unwrap();
-        let rows: Vec<i64> = rows.map(Result::unwrap).collect();
+        let rows: Vec<i64> = rows.map(|row| row.unwrap()).collect();
         assert!(rows.len() > 5);
         for lost in rows {
             store.begin().unwrap();

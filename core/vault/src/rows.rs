@@ -7,6 +7,7 @@ use twin_identity::cbor;
 use twin_identity::device::DEVICE_KEYS_LEN;
 use twin_identity::id::{DeviceId, EntryId};
 use twin_identity::seal::SealingPublic;
+use twin_ops::chain::Head;
 use twin_ops::change::Stamp;
 use twin_ops::epoch::EpochId;
 use twin_ops::file::ChunkId;
@@ -142,6 +143,9 @@ pub(crate) struct LogRow {
     pub height: u64,
     #[n(4)]
     pub link: Link,
+    /// What it begins after here.
+    #[n(5)]
+    pub base: Option<Head>,
 }
 
 /// The highest stamp that this device had given or merged when what is late was last settled.
@@ -227,6 +231,43 @@ pub(crate) struct ErasureRow {
 pub(crate) struct HoleRow {
     #[n(0)]
     pub hole: Hole,
+}
+
+/// The part of an op that is a checkpoint.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct CheckpointRow {
+    #[n(0)]
+    pub part: i64,
+    /// Whether all of its snapshot was merged.
+    #[n(1)]
+    pub stands: bool,
+    /// Whether everything that it supersedes and that decided something was found in its snapshot.
+    #[n(2)]
+    pub covers: bool,
+}
+
+/// A part of which a later version will make more than this one can.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct LaterRow {
+    #[n(0)]
+    pub part: i64,
+}
+
+/// How far another device is known to have the logs of a space.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct HeardRow {
+    #[n(0)]
+    pub device: DeviceId,
+    #[n(1)]
+    pub space: SpaceId,
+    /// When this was last learnt: milliseconds since the Unix epoch.
+    #[n(2)]
+    pub at: u64,
+    #[n(3)]
+    pub heights: BTreeMap<LogId, u64>,
 }
 
 /// A chunk of a file that is here.
@@ -324,6 +365,9 @@ rows! {
     UnheardRow: Unheard, |row| row.id.as_bytes().to_vec();
     ErasureRow: Erasure, |row| row.part.to_be_bytes().to_vec();
     HoleRow: Hole, |row| [row.hole.log.as_bytes().as_slice(), &row.hole.seq.to_be_bytes()].concat();
+    CheckpointRow: Checkpoint, |row| row.part.to_be_bytes().to_vec();
+    LaterRow: Later, |row| row.part.to_be_bytes().to_vec();
+    HeardRow: Heard, |row| [row.device.as_bytes().as_slice(), row.space.as_bytes()].concat();
     ChunkRow: Chunk, |row| chunk_key(&row.space, &row.id);
     AddingRow: Adding, |row| row.add.to_vec();
     SlotRow: Slot, |row| SlotRow::name(row.number).to_vec();

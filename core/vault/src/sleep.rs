@@ -12,8 +12,7 @@ impl Vault {
     /// again, and sees what others have written meanwhile.
     pub fn sleep(&mut self) -> Result<()> {
         self.state.data_version = None;
-        self.state.op_heads.clear();
-        self.state.opened_ops.clear();
+        self.state.forget_ops();
         self.state.blocks.clear();
         self.state.schemas.clear();
         self.file.store.let_go()

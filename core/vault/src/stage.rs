@@ -42,9 +42,9 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// The record at this place, if it is on it.
-    pub fn at(&self, place: i64) -> Option<&Staged> {
-        self.records.get(&place)
+    /// How many records are on it.
+    pub fn len(&self) -> usize {
+        self.records.len()
     }
 
     /// Where the records are that are on it.
@@ -61,22 +61,13 @@ pub(crate) struct Staged {
     /// Those that decide nothing any more.
     gone: Vec<PartNo>,
     changed: bool,
+    /// Whether other parts hold the same as before.
+    moved: bool,
     /// Whether what was known of its past is forgotten.
     anew: bool,
 }
 
 impl Staged {
-    /// Whether it is the record with this id.
-    pub fn is(&self, id: &str) -> bool {
-        self.id == id
-    }
-
-    /// The parts that decide what it is, and those that no longer do.
-    pub fn parts(&self) -> impl Iterator<Item = PartNo> {
-        let now = self.versions.iter().map(|version| version.key);
-        now.chain(self.gone.iter().copied())
-    }
-
     /// The record is made of these changes and no others.
     pub fn replace(&mut self, mut versions: Vec<Version<PartNo>>) {
         (self.changed, self.anew) = (true, true);
@@ -85,8 +76,22 @@ impl Staged {
         self.versions = versions;
     }
 
-    /// Adds a change.
-    pub fn merge(&mut self, version: Version<PartNo>) {
+    /// Adds a change. If it is known already, and the same, it may be kept in another part from now on.
+    pub fn merge(
+        &mut self,
+        version: Version<PartNo>,
+        is_better_kept: impl FnOnce(PartNo, PartNo) -> bool,
+    ) {
+        let mut known = self.versions.iter_mut();
+        if let Some(known) = known.find(|known| known.at == version.at) {
+            if is_better_kept(version.key, known.key)
+                && version.change.to_bytes() == known.change.to_bytes()
+            {
+                known.key = version.key;
+                self.moved = true;
+            }
+            return;
+        }
         self.changed = true;
         #[cfg(twin_break)]
         if twin_identity::broken::is("last_to_arrive_wins") {
@@ -147,6 +152,7 @@ impl Vault {
                     versions: found.unwrap_or_default(),
                     gone: Vec::new(),
                     changed: false,
+                    moved: false,
                     anew: false,
                 };
                 free.insert(record);
@@ -171,7 +177,12 @@ impl Vault {
             let plaintext = op.opener.open(key.index(), sealed).ok()?;
             match Change::from_accepted(&plaintext).ok()? {
                 Change::Record(change) => Some(version(&op.origin, &op.header, key, change)),
-                Change::Seen(_) | Change::Erase(_) | Change::Unknown => None,
+                Change::Copy(original, change) => self.copy(key, original, change),
+                Change::Seen(_)
+                | Change::Erase(_)
+                | Change::Checkpoint(_)
+                | Change::Snapshot(_)
+                | Change::Unknown => None,
             }
         };
         read().ok_or(VaultError::Damaged("a record"))
@@ -253,31 +264,54 @@ impl Vault {
         for (index, part) in (0..).zip(op.parts()) {
             let Part::Sealed(sealed) = part else { continue };
             let key = PartNo::new(op_no, index);
-            let version = match read_change(&opener, key, sealed) {
-                Some(Change::Record(change)) => version(&origin, header, key, change),
+            match read_change(&opener, key, sealed) {
+                Some(Change::Record(change)) => {
+                    if change.is_of_later_version() {
+                        self.note_later(key)?;
+                    }
+                    let version = version(&origin, header, key, change);
+                    self.take_version(stage, &space, version, horizon)?;
+                }
                 Some(Change::Seen(seen)) => {
                     self.note_heads(&origin.device, &seen.heads)?;
-                    continue;
+                    self.note_seen(&origin.device, &space, &seen)?;
                 }
                 Some(Change::Erase(erase)) if self.may_erase(&origin.device) => {
                     self.note_erasure(stage, &space, key, erase)?;
-                    continue;
                 }
-                _ => continue,
-            };
-            if version.at.stamp > horizon {
-                self.put_off(&version)?;
-            } else if !self.state.ahead.contains(&(version.at.stamp, key)) {
-                self.merge(stage, &space, version)?;
+                Some(Change::Checkpoint(said)) if self.may_erase(&origin.device) => {
+                    self.note_checkpoint(key, &origin, &said)?;
+                }
+                Some(Change::Unknown) => self.note_later(key)?,
+                _ => {}
             }
         }
-        Ok(())
+        self.absorb_copies(stage, op_no, op, horizon)
+    }
+
+    /// Merges a change, or lets it wait for the clock. Inside a transaction.
+    pub(crate) fn take_version(
+        &mut self,
+        stage: &mut Stage,
+        space: &SpaceId,
+        version: Version<PartNo>,
+        horizon: Stamp,
+    ) -> Result<()> {
+        let waits = (version.at.stamp, version.key);
+        if version.at.stamp > horizon {
+            self.put_off(&version)
+        } else if self.state.ahead.contains(&waits) {
+            Ok(())
+        } else {
+            self.merge(stage, space, version)
+        }
     }
 
     /// Whether an op that is here counts: what devices wrote after they were removed or suspended waits aside.
     pub(crate) fn is_counted(&self, log: &LogId, seq: u64) -> Result<bool> {
-        let log = self.state.logs.get(log);
-        let log = log.ok_or(VaultError::Damaged("the table of logs"))?;
+        let Some(log) = self.state.logs.get(log) else {
+            return Ok(false);
+        };
         Ok(seq <= self.state.counted(&self.file.store, log)?)
     }
 
@@ -309,7 +343,7 @@ impl Vault {
         let collection = self.collection(stage, space, &version.change.collection)?;
         self.state.clock = self.state.clock.max(version.at.stamp);
         self.staged(stage, collection, &version.change.id)?
-            .merge(version);
+            .merge(version, |new, old| self.is_better_kept(new, old));
         Ok(())
     }
 
@@ -321,7 +355,7 @@ impl Vault {
         let changed = stage
             .records
             .into_iter()
-            .filter(|(_, record)| record.changed);
+            .filter(|(_, record)| record.changed || record.moved);
         let changed: Vec<(i64, Staged)> = changed.collect();
         for (place, _) in changed.iter().filter(|(_, record)| record.anew) {
             self.file.forget_past(&mut self.state.late, *place)?;
@@ -415,7 +449,7 @@ impl Vault {
                 }
                 Err(error) => return Err(error),
             };
-            if !self.is_counted(&version.at.log, version.at.seq)? {
+            if !self.counts(&version)? {
                 continue;
             }
             let space = self.space_of(&version.at.log)?;
@@ -440,7 +474,8 @@ impl Vault {
                 self.absorb(&mut stage, number, &op, horizon(self.now))?;
             }
         }
-        self.flush(stage)
+        self.flush(stage)?;
+        self.raise_checkpoints()
     }
 
     /// Makes the index of records anew from the ops. What waits for the clock goes on waiting.
@@ -453,7 +488,12 @@ impl Vault {
         self.file.store.clear_index()?;
         self.file.store.clear_past()?;
         self.clear_late()?;
-        self.state.erased = self.read_erased()?;
+        self.forget_later()?;
+        self.read_what_counts()?;
+        for known in &mut self.state.checkpoints {
+            // Perhaps everything is found in its snapshot now.
+            known.stands &= known.covers;
+        }
         self.clear_search()?;
         self.touch_all();
         let counted = self.state.all_counted(&self.file.store)?;
@@ -465,8 +505,15 @@ impl Vault {
         let mut heights: BTreeMap<LogId, u64> = BTreeMap::new();
         while let Some(number) = self.file.store.op_after(last)? {
             let op = self.file.store.op(number)?;
-            let log = op.header().log;
-            *heights.entry(log).or_default() += 1;
+            let (log, seq) = (op.header().log, op.header().seq);
+            last = number;
+            if seq <= self.superseded(&log) {
+                continue;
+            }
+            let known = self.state.logs.get(&log).and_then(|log| log.base);
+            if known.is_none_or(|base| seq > base.height) {
+                *heights.entry(log).or_default() += 1;
+            }
             if counted
                 .get(&log)
                 .is_some_and(|counted| op.header().seq <= *counted)
@@ -481,16 +528,19 @@ impl Vault {
             if stage.records.len() >= BATCH {
                 self.flush(std::mem::take(&mut stage))?;
             }
-            last = number;
         }
         // An index made from fewer ops than there were would pass off old content as new.
-        let whole = |(id, log): (&LogId, &Log)| heights.get(id) == Some(&log.head.height);
+        let whole = |(id, log): (&LogId, &Log)| {
+            let base = log.base.map_or(0, |base| base.height);
+            heights.get(id).copied().unwrap_or(0) == log.head.height - base
+        };
         if !self.state.logs.iter().all(whole) {
             return Err(VaultError::Damaged("operations are missing"));
         }
         self.flush(stage)?;
         self.find_holes()?;
-        self.settle_late()
+        self.settle_late()?;
+        self.raise_checkpoints()
     }
 
     /// Writes what is late into the index of records, as happens by itself from time to time.

@@ -12,12 +12,14 @@ use twin_ops::chain::Head;
 use twin_ops::change::Stamp;
 use twin_ops::epoch::{DiscoveryKey, EpochId, EpochKey};
 use twin_ops::grant::{Grant, GrantId, Recipient};
-use twin_ops::op::{LogId, Origin};
+use twin_ops::op::{Link, LogId, Origin};
 use twin_ops::space::{SpaceId, SpaceName};
 use twin_ops::store::Hole;
 
+use crate::checkpoint::Checkpointed;
 use crate::erase::Erased;
 use crate::error::{Result, VaultError};
+use crate::heard::Heard;
 use crate::late::Late;
 use crate::opened::OpenedOps;
 use crate::oplog::{OpHeads, PartNo, op_number};
@@ -54,6 +56,10 @@ pub(crate) struct State {
     pub erased: Erased,
     /// Ops that content is missing of.
     pub holes: BTreeSet<Hole>,
+    /// Checkpoints, whether they stand or not.
+    pub checkpoints: Vec<Checkpointed>,
+    /// What other devices are known to have.
+    pub heard: Heard,
     /// What is still to be written into the index of records.
     pub late: Late,
     pub op_heads: OpHeads,
@@ -144,6 +150,9 @@ pub(crate) struct Log {
     pub number: u32,
     pub origin: Origin,
     pub head: Head,
+    /// What it begins after here, if not with its first op. What of the ops up to there is here nonetheless is of use as
+    /// long as no checkpoint supersedes it.
+    pub base: Option<Head>,
 }
 
 impl State {
@@ -170,6 +179,8 @@ impl State {
                     .iter()
                     .map(|row| row.hole)
                     .collect(),
+                checkpoints: Vec::new(),
+                heard: Heard::load(file)?,
                 late: file.late()?,
                 op_heads: OpHeads::default(),
                 opened_ops: OpenedOps::default(),
@@ -307,11 +318,34 @@ impl State {
             // On the way to the line nothing can be said yet of what is there.
             Counts::UpTo(line) if height < line.height => Ok(height),
             Counts::UpTo(line) => {
-                let op = store.op_at(log.number, line.height)?;
-                let op = op.ok_or(VaultError::Damaged("an operation"))?;
-                let same = *store.link(op)?.as_bytes() == line.head;
+                let link = self.link_at(store, &id, line.height)?;
+                let link = link.ok_or(VaultError::Damaged("an operation"))?;
+                let same = *link.as_bytes() == line.head;
                 Ok(if same { line.height } else { 0 })
             }
+        }
+    }
+
+    /// The link of the op at `seq` of a log, if it is known. Of the ops that a log begins after that is the last, and
+    /// the one that the line of its device names: what was there is gone, and can be no other.
+    pub fn link_at(&self, store: &Store, id: &LogId, seq: u64) -> Result<Option<Link>> {
+        let Some(log) = self.logs.get(id) else {
+            return Ok(None);
+        };
+        match log.base {
+            Some(base) if base.height == seq => return Ok(Some(base.link)),
+            Some(base) if base.height > seq => {
+                let counts = self.identity.counts(&log.origin.device, id.as_bytes());
+                return Ok(match counts {
+                    Counts::UpTo(line) if line.height == seq => Some(Link::from_bytes(line.head)),
+                    _ => None,
+                });
+            }
+            _ => {}
+        }
+        match store.op_at(log.number, seq)? {
+            Some(op) => store.link(op).map(Some),
+            None => Ok(None),
         }
     }
 
@@ -320,6 +354,12 @@ impl State {
         let logs = self.logs.iter();
         logs.map(|(id, log)| Ok((*id, self.counted(store, log)?)))
             .collect()
+    }
+
+    /// Forgets what was opened of ops, when they are replaced.
+    pub fn forget_ops(&self) {
+        self.op_heads.clear();
+        self.opened_ops.clear();
     }
 
     /// The id of a space.
@@ -378,6 +418,7 @@ impl Log {
             origin: self.origin,
             height: self.head.height,
             link: self.head.link,
+            base: self.base,
         }
     }
 
@@ -404,6 +445,7 @@ impl From<LogRow> for Log {
                 height: row.height,
                 link: row.link,
             },
+            base: row.base,
         }
     }
 }

@@ -45,6 +45,8 @@ pub struct Vault {
     generation: u64,
     /// The keys that other devices have said that they lack, since this vault was opened.
     pub(crate) asked: BTreeMap<DeviceId, BTreeSet<SpaceEpoch>>,
+    /// When it was last written what other devices have.
+    pub(crate) noted: BTreeMap<DeviceId, u64>,
     /// The slot that it was unlocked through.
     pub(crate) slot: u32,
     /// Whether what is being written erases something.
@@ -90,11 +92,12 @@ impl Vault {
             stale: false,
             generation: 0,
             asked: BTreeMap::new(),
+            noted: BTreeMap::new(),
             slot: opened.slot,
             wipe: false,
             listener: None,
         };
-        vault.state.erased = vault.read_erased()?;
+        vault.read_what_counts()?;
         Ok(vault)
     }
 
@@ -139,6 +142,13 @@ impl Vault {
         }
     }
 
+    /// Reads the erasures and checkpoints that count.
+    pub(crate) fn read_what_counts(&mut self) -> Result<()> {
+        self.state.checkpoints = self.read_checkpoints()?;
+        self.state.erased = self.read_erased()?;
+        Ok(())
+    }
+
     /// Sees what other processes have written; `true` if there was something, or may have been.
     pub(crate) fn catch_up(&mut self) -> Result<bool> {
         if !self.stale
@@ -155,7 +165,7 @@ impl Vault {
             }
             State::load(file, before)
         })?;
-        self.state.erased = self.read_erased()?;
+        self.read_what_counts()?;
         self.stale = false;
         self.touch_all();
         self.generation += 1;

@@ -144,6 +144,7 @@ fn backup_content() -> Vec<u8> {
         Item::Ops(Ops {
             origin,
             run: vec![op.to_bytes().into()],
+            base: None,
         }),
     ];
     items.iter().flat_map(Item::to_bytes).collect()

@@ -5,6 +5,7 @@ mod branches;
 // What the tests of the vault share; they cannot have sessions, for the vault knows nothing of sync.
 #[path = "../../../core/vault/tests/common/mod.rs"]
 mod common;
+mod compacted;
 mod holes;
 mod session;
 #[path = "../../../core/vault/tests/common/twins.rs"]

@@ -9,6 +9,12 @@ use crate::common::rng;
 
 /// Lets two vaults talk until neither has anything more to say. Returns what each was told.
 pub fn sync(one: &mut Vault, two: &mut Vault, now: u64) -> [Vec<SyncEvent>; 2] {
+    sync_counted(one, two, now).0
+}
+
+/// The same, and how many bytes they have sent each other.
+pub fn sync_counted(one: &mut Vault, two: &mut Vault, now: u64) -> ([Vec<SyncEvent>; 2], usize) {
+    let mut bytes = 0;
     let keys = [[1; 32], [2; 32]].map(TransportKey::from_bytes);
     let begin = |side, me: usize| {
         let rng = &mut rng(now + me as u64);
@@ -24,6 +30,7 @@ pub fn sync(one: &mut Vault, two: &mut Vault, now: u64) -> [Vec<SyncEvent>; 2] {
         for from in [0, 1] {
             while let Some(frame) = sessions[from].next_frame(now, vaults[from]).unwrap() {
                 quiet = false;
+                bytes += frame.len();
                 sessions[1 - from]
                     .receive(now, &frame, vaults[1 - from])
                     .unwrap();
@@ -33,5 +40,6 @@ pub fn sync(one: &mut Vault, two: &mut Vault, now: u64) -> [Vec<SyncEvent>; 2] {
             break;
         }
     }
-    sessions.map(|mut session| std::iter::from_fn(|| session.next_event()).collect())
+    let said = sessions.map(|mut session| std::iter::from_fn(|| session.next_event()).collect());
+    (said, bytes)
 }

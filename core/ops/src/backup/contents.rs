@@ -21,6 +21,7 @@ pub struct Reading {
     begun: Option<(Manifest, IdentityLog)>,
     promised: BTreeMap<LogId, (Origin, Head)>,
     reached: BTreeMap<LogId, Head>,
+    ops: u64,
     grants: BTreeMap<GrantId, Vec<u8>>,
     unknown: u64,
 }
@@ -35,6 +36,8 @@ pub struct Contents {
     pub grants: Vec<Vec<u8>>,
     /// The logs and how far they go.
     pub logs: BTreeMap<LogId, (Origin, Head)>,
+    /// How many ops there are: those that a checkpoint supersedes may not be among them.
+    pub ops: u64,
     /// How many items are of a later version, and were passed over.
     pub unknown: u64,
 }
@@ -47,6 +50,7 @@ impl Reading {
             begun: None,
             promised: BTreeMap::new(),
             reached: BTreeMap::new(),
+            ops: 0,
             grants: BTreeMap::new(),
             unknown: 0,
         }
@@ -106,6 +110,7 @@ impl Reading {
                 grants.try_for_each(|grant| take_grant(&mut self.grants, grant))
             }
             (Item::Ops(ops), Some((_, log))) => {
+                self.ops += ops.run.len() as u64;
                 take_ops(&mut self.reached, &self.promised, log, ops)
             }
             _ => Err(BackupError::Content("it does not begin with one manifest")),
@@ -133,15 +138,9 @@ impl Reading {
             manifest,
             grants: self.grants.into_values().collect(),
             logs: self.promised,
+            ops: self.ops,
             unknown: self.unknown,
         })
-    }
-}
-
-impl Contents {
-    /// How many ops there are.
-    pub fn ops(&self) -> u64 {
-        self.logs.values().map(|(_, head)| head.height).sum()
     }
 }
 
@@ -193,7 +192,10 @@ fn take_ops(
     let (_, promised) = promised.get(&id).ok_or(WRONG)?;
     let run = ops.run.iter().map(|bytes| Op::from_bytes(bytes));
     let run = run.collect::<Result<Vec<Op>, _>>().map_err(|_| WRONG)?;
-    let before = reached.get(&id).copied();
+    let before = match (reached.get(&id), ops.base) {
+        (Some(_), Some(_)) => return Err(WRONG),
+        (reached, base) => reached.copied().or(base),
+    };
     let head = verify_run(log.twin(), &ops.origin, before, &run).map_err(|_| WRONG)?;
     let head = head
         .filter(|head| head.height <= promised.height)

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::BackupError;
 use super::manifest::{LogRow, Manifest};
+use crate::chain::Head;
 use crate::op::{MAX_OP_LEN, Origin};
 
 /// The most bytes of an item's content: an op with what stands around it.
@@ -51,6 +52,9 @@ pub struct Ops {
     /// The ops as they are stored and sent.
     #[n(4)]
     pub run: Vec<ByteVec>,
+    /// What the first of them comes after, if the log begins there: the ops before are superseded by a checkpoint.
+    #[n(5)]
+    pub base: Option<Head>,
 }
 
 impl Item {

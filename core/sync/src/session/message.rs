@@ -5,6 +5,7 @@ use minicbor::{Decode, Encode};
 use twin_identity::cbor::{self, CborError};
 use twin_identity::id::{DeviceId, EntryId};
 use twin_identity::sign::Signature;
+use twin_ops::chain::Head;
 use twin_ops::grant::GrantId;
 use twin_ops::op::{Link, LogId, Origin};
 use twin_ops::store::{Hole, Want};
@@ -34,7 +35,7 @@ pub(super) enum Message {
     /// Grants.
     #[n(6)]
     Grants(#[n(0)] Vec<ByteVec>),
-    /// Ops that continue one log.
+    /// Ops that continue one log, or with which it begins.
     #[n(7)]
     Ops(#[n(0)] Ops),
     /// Nothing more to send now.
@@ -108,6 +109,10 @@ pub(super) struct Ops {
     pub origin: Origin,
     #[n(4)]
     pub ops: Vec<ByteVec>,
+    /// What the first of them comes after, if the log begins there: the ops before are superseded by the checkpoint
+    /// that the first one is.
+    #[n(5)]
+    pub base: Option<Head>,
 }
 
 impl Message {

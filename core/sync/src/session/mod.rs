@@ -242,7 +242,7 @@ impl<S: OpStore + ?Sized> Machine for Session<S> {
             (Phase::Open(_), Message::Entries(entries)) => {
                 self.on_entries(now, &owned(entries), store)
             }
-            (Phase::Open(_), Message::Digest(digest)) => self.on_digest(&digest, store),
+            (Phase::Open(_), Message::Digest(digest)) => self.on_digest(now, &digest, store),
             (Phase::Open(device), Message::Wants(wants)) => {
                 if wants.len() > MAX_WANTS {
                     return Err(SyncError::Unexpected);

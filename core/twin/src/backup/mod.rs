@@ -59,7 +59,7 @@ impl Contained {
             entries: contents.log.entries().len() as u64,
             grants: contents.grants.len() as u64,
             logs: contents.logs.len() as u64,
-            operations: contents.ops(),
+            operations: contents.ops,
             unknown: contents.unknown,
         }
     }

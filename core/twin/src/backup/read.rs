@@ -158,7 +158,11 @@ fn take_grants(vault: &mut Vault, grants: &[Vec<u8>], taken: &mut TakenIn) -> Re
 /// Takes in ops that continue a log.
 pub(super) fn take_ops(vault: &mut Vault, now: u64, ops: Ops, taken: &mut TakenIn) -> Result<()> {
     let run = to_vecs(ops.run);
-    let new = match vault.append_run(now, &ops.origin, &run) {
+    let new = match ops.base {
+        Some(base) => vault.append_from(now, &ops.origin, base, &run),
+        None => vault.append_run(now, &ops.origin, &run),
+    };
+    let new = match new {
         // What sync passes over, too.
         Err(error) if Vault::is_refusal(&error) => Taken {
             refused: run.len(),

@@ -178,16 +178,27 @@ impl Twin {
         progress: Progress<'_>,
     ) -> Result<u64> {
         let logs = reading.promised();
-        let total = logs.values().map(|(_, head)| head.height).sum();
         let reached = reading.reached();
-        let mut done = reached.values().map(|head| head.height).sum();
+        let begins = begins(&self.vault(), logs)?;
+        let begun_at = |log: &LogId| begins.get(log).map_or(0, |base| base.height);
+        let heights = logs.iter();
+        let total = heights
+            .map(|(log, (_, head))| head.height - begun_at(log))
+            .sum();
+        let mut done = 0;
+        // The lock is not held meanwhile.
+        let logs = in_order(&self.vault(), logs);
         for (log, (origin, head)) in logs {
-            let mut at = reached.get(log).map_or(0, |head| head.height);
-            while at < head.height {
+            let written = reached.get(log).map(|head| head.height);
+            let base = begins.get(log).copied();
+            let mut base = base.filter(|_| written.is_none());
+            let mut at = written.unwrap_or_else(|| begun_at(log));
+            done += at.saturating_sub(begun_at(log));
+            while at < head.height || base.is_some() {
                 let mut run = self.vault().read_run(log, at, RUN)?;
                 let left = usize::try_from(head.height - at).unwrap_or(usize::MAX);
                 run.truncate(left);
-                if run.is_empty() {
+                if run.is_empty() && left > 0 {
                     return Err(Error::ExportChanged);
                 }
                 at += run.len() as u64;
@@ -195,6 +206,7 @@ impl Twin {
                 output.write(&Item::Ops(Ops {
                     origin: *origin,
                     run: run.into_iter().map(Into::into).collect(),
+                    base: base.take(),
                 }))?;
                 progress(done, total);
             }
@@ -243,11 +255,46 @@ impl Plan {
             // Whoever has come or gone since is to be able to open it, or not to.
             && *manifest.stand() == Stand::of(vault.identity())
             && *manifest.heights() == table
+            // What was written of a log goes on from where it has come to.
+            && promised.keys().all(|log| {
+                let base = vault.base(log).ok().flatten();
+                let base = base.map_or(0, |base| base.height);
+                let reached = reading.reached().get(log);
+                reached.is_none_or(|reached| base <= reached.height)
+            })
             && self.logs(vault).is_ok_and(|logs| {
                 let mut promised = promised.iter();
                 promised.all(|(log, (_, head))| counts(log, head, &logs))
             })
     }
+}
+
+/// What logs begin after, where a checkpoint supersedes what is before: all of a log whose last ops do not count.
+fn begins(vault: &Vault, logs: &Logs) -> Result<BTreeMap<LogId, Head>> {
+    let mut begins = BTreeMap::new();
+    for (log, (_, head)) in logs {
+        if let Some(base) = vault.base(log)? {
+            begins.insert(
+                *log,
+                if base.height < head.height {
+                    base
+                } else {
+                    *head
+                },
+            );
+        }
+    }
+    Ok(begins)
+}
+
+/// Logs in the order in which they can be taken in: first those that begin with a checkpoint, for what others begin
+/// after is said there.
+fn in_order<'l>(vault: &Vault, logs: &'l Logs) -> Vec<(&'l LogId, &'l (Origin, Head))> {
+    let checkpoints = vault.checkpoints();
+    let first: BTreeSet<LogId> = checkpoints.iter().map(|standing| standing.log).collect();
+    let mut logs: Vec<_> = logs.iter().collect();
+    logs.sort_by_key(|(log, _)| !first.contains(*log));
+    logs
 }
 
 /// Things in lists that make an item each.

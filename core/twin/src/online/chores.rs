@@ -29,9 +29,14 @@ impl Chores {
         }
     }
 
-    /// Does a little: makes records ready for searching, and if all are, collects garbage. Whatever goes wrong is tried
-    /// again a day later: whoever searches, or has the vault checked, is told.
+    /// Does a little: lets go of what is superseded; when nothing is, makes records ready for searching; and when all are,
+    /// collects garbage. Of what goes wrong whoever searches, or has the vault checked, is told.
     pub fn do_some(&mut self) {
+        match self.twin.compact_some() {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(error) => log::warn!("what is superseded could not be let go: {error}"),
+        }
         match self.twin.index_some() {
             Ok(true) => return,
             Ok(false) => {}

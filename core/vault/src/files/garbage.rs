@@ -153,6 +153,8 @@ impl Vault {
                 Some(head) if self.link_at(id, head.height)? == Some(head.link) => head.height,
                 _ => 0,
             };
+            let base = log.base.map_or(0, |base| base.height);
+            let looked = looked.max(base);
             let height = log.head.height.min(looked.saturating_add(budget));
             for seq in looked + 1..=height {
                 self.follow_op(log, seq, marks)?;
@@ -179,7 +181,7 @@ impl Vault {
         for (index, part) in (0..).zip(op.parts()) {
             let Part::Sealed(sealed) = part else { continue };
             let key = PartNo::new(number, index);
-            let Some((origin, Change::Record(change))) =
+            let Some((origin, Change::Record(change) | Change::Copy(_, change))) =
                 self.open_change(op.header(), op.salt(), key, sealed)
             else {
                 continue;

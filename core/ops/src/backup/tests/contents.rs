@@ -60,7 +60,7 @@ fn what_is_in_it_is_what_its_maker_has_signed() {
     let key = FileKey::random(&mut rng(9));
     let items = sample.items(&key);
     let contents = read(&items, &key).unwrap();
-    assert_eq!(contents.ops(), 3);
+    assert_eq!(contents.ops, 3);
     assert_eq!(
         contents.logs[&sample.log_id()],
         (sample.ops.origin, sample.head)

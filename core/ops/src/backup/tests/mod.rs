@@ -57,7 +57,11 @@ fn sample() -> Sample {
         height: 3,
         link: prev.unwrap(),
     };
-    let ops = Ops { origin, run };
+    let ops = Ops {
+        origin,
+        run,
+        base: None,
+    };
     Sample {
         words,
         log,
