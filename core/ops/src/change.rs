@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use minicbor::{Decode, Encode};
+use minicbor::{Decode, Decoder, Encode};
 use twin_identity::cbor::{self, CborError};
 use twin_identity::id::EntryId;
 
@@ -210,8 +210,7 @@ impl Change {
     /// Reads again what [`Change::from_bytes`] has accepted before, in half the time: that it has no other encoding is
     /// known already.
     pub fn from_accepted(bytes: &[u8]) -> Result<Self, CborError> {
-        let peek: Peek = decode(bytes)?;
-        let kind = match peek.kind {
+        let kind = match peek_kind(bytes)? {
             SEEN => return decode(bytes).map(Self::Seen),
             PUT => Kind::Put,
             PATCH => Kind::Patch,
@@ -258,6 +257,19 @@ impl Change {
             Self::Copy(original, change) => change.written(Some(*original)),
             Self::Unknown => Vec::new(),
         }
+    }
+}
+
+/// The kind of a part. It comes first in every map that this version writes; keys below it may come in later ones.
+fn peek_kind(bytes: &[u8]) -> Result<u8, CborError> {
+    let mut d = Decoder::new(bytes);
+    let mut first = || {
+        d.map()?;
+        Ok((d.u8()?, d.u8()?))
+    };
+    match first() {
+        Ok::<_, minicbor::decode::Error>((2, kind)) => Ok(kind),
+        _ => decode::<Peek>(bytes).map(|peek| peek.kind),
     }
 }
 

@@ -3,7 +3,7 @@
 use twin_ops::space::SpaceName;
 use twin_vault::Compacted;
 use twin_vault::check::Report;
-use twin_vault::files::Collected;
+use twin_vault::files::{Collected, Collecting};
 
 use crate::error::Result;
 use crate::platform::rng;
@@ -14,6 +14,8 @@ const WORTHWHILE: u64 = 10_000;
 
 /// How many records are made ready for searching at a time when nothing else is to be done: some hundredths of a second.
 const SOME_RECORDS: usize = 1024;
+/// How many operations are looked through at a time for the files that they name: some hundredths of a second.
+const SOME_OPS: u64 = 1024;
 
 impl Twin {
     /// Looks through all that this device holds, and names what is damaged. Changes nothing; meanwhile this `Twin`
@@ -26,6 +28,12 @@ impl Twin {
     /// more than a day ago.
     pub fn collect_garbage(&self) -> Result<Collected> {
         Ok(self.vault().collect_garbage(self.now())?)
+    }
+
+    /// As [`Twin::collect_garbage`], but only one step, in which nobody waits; `true` if there is more to do.
+    pub(crate) fn collect_some(&self, collecting: &mut Collecting) -> Result<bool> {
+        let now = self.now();
+        Ok(self.vault().collect_some(now, collecting, SOME_OPS)?)
     }
 
     /// Lets go of what is superseded, in every space, as far as all devices have it: see [`Vault::compact`]. Only a device

@@ -58,7 +58,7 @@ impl Vault {
         let base = log.base.map_or(0, |base| base.height);
         let after = head.map_or(0, |head| head.height).max(base);
         let mut cut = BTreeSet::new();
-        self.state.op_heads.clear();
+        self.state.forget_ops();
         for seq in after + 1..=log.head.height {
             let op = self.file.store.op_at(log.number, seq)?.ok_or(DAMAGED)?;
             self.file.store.remove_op(op)?;

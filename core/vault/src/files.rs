@@ -20,7 +20,7 @@ mod tests;
 
 pub use add::{Added, FileWriter};
 pub use exchange::Missing;
-pub use garbage::{Collected, KEPT};
+pub use garbage::{Collected, Collecting, KEPT};
 pub use read::FileReader;
 pub use twin_ops::file::{CHUNK_LEN, ChunkId, FileError, MAX_FILE_LEN, MAX_SEALED_CHUNK, Root};
 pub(crate) use {add::ADD_LEN, chunks::chunk_key};

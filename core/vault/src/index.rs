@@ -55,6 +55,15 @@ pub(crate) fn parts_in(p: ValueRef<'_>) -> Result<Vec<PartNo>> {
 }
 
 impl Sealed {
+    /// The part in the columns `p` and `t` of the row at `place`, if it is one and its MAC is right.
+    pub fn checked_one(&self, place: i64, p: ValueRef<'_>, t: ValueRef<'_>) -> Option<PartNo> {
+        let ValueRef::Integer(part) = p else {
+            return None;
+        };
+        let tag = self.keys.tag(place, &part.to_be_bytes());
+        (t == ValueRef::Integer(tag)).then_some(PartNo(part))
+    }
+
     /// The columns `p` and `t` of the row at `place`, if its MAC is right.
     pub fn checked(&self, place: i64, p: ValueRef<'_>, t: ValueRef<'_>) -> Result<Vec<PartNo>> {
         let parts = parts_in(p)?;

@@ -19,11 +19,16 @@
 //! - `room`: limits, and what has no claim to them
 //! - `merge`, `field`, `stage`: which changes make up a record, what sets and counters come to, and gathering changes
 //!   for the index
-//! - `state`: what is kept in memory
+//! - `state`: what is kept in memory; `sleep`: letting go of it and of the file while the app is suspended
 //! - [`search`]: finding records by words and by the values of fields; `segment`: what is kept for that
 //! - [`touched`]: which records have changed, for whoever watches them
+<<<<<<< ours
 //! - `upgrade`: versions of the tables; `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops, as
 //!   `frames` pack them), `index` (records), `past` (what
+=======
+//! - `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops, as `frames` pack them; `opened`: those
+//!   read lately), `index` (records), `past` (what
+>>>>>>> theirs
 //!   they were, for [`history`])
 
 // The tests inside the crate share what the tests outside it use.
@@ -66,6 +71,7 @@ mod later;
 pub mod lines;
 pub mod members;
 mod merge;
+mod opened;
 mod oplog;
 mod past;
 pub mod read;
@@ -79,6 +85,7 @@ mod rows;
 pub mod schema;
 pub mod search;
 mod segment;
+mod sleep;
 pub mod slots;
 mod snapshot;
 mod stage;

@@ -70,6 +70,16 @@ pub(crate) struct OpHead {
     pub salt: Salt,
 }
 
+impl OpHead {
+    /// Of a head as it is stored.
+    pub fn of(head: Head<'_>) -> Result<Self> {
+        Ok(Self {
+            header: minicbor::decode(head.header).map_err(|_| DAMAGED)?,
+            salt: *head.salt,
+        })
+    }
+}
+
 /// The heads of ops whose parts were read lately, so that a page of records does not look for each part's op anew.
 #[derive(Default)]
 pub(crate) struct OpHeads(RefCell<HashMap<i64, Arc<OpHead>>>);
@@ -234,12 +244,7 @@ impl Store {
 
     /// What it takes to open the parts of the op with this number.
     pub fn head(&self, number: i64) -> Result<OpHead> {
-        self.with_head(number, |head| {
-            Ok(OpHead {
-                header: minicbor::decode(head.header).map_err(|_| DAMAGED)?,
-                salt: *head.salt,
-            })
-        })
+        self.with_head(number, OpHead::of)
     }
 
     /// The op with this number, its parts checked against its header.

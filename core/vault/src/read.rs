@@ -30,9 +30,9 @@ pub struct Record {
 
 impl Record {
     /// The record that its settled changes make.
-    pub(crate) fn of(versions: Versions) -> Option<Self> {
-        let newest = versions.first()?;
-        let (id, at) = (newest.change.id.clone(), newest.at);
+    pub(crate) fn of(mut versions: Versions) -> Option<Self> {
+        let newest = versions.first_mut()?;
+        let (id, at) = (std::mem::take(&mut newest.change.id), newest.at);
         Some(Self {
             id,
             fields: fields(versions)?,
@@ -63,8 +63,7 @@ impl Vault {
     ///
     /// This and the other readers take the vault mutably because they may have to see what another process wrote.
     pub fn get(&mut self, space: &SpaceName, collection: &str, id: &str) -> Result<Option<Record>> {
-        self.catch_up()?;
-        let found = self.find(space, collection, id)?;
+        let found = self.read(|vault| vault.find(space, collection, id))?;
         Ok(found.and_then(|(_, versions)| Record::of(versions)))
     }
 
@@ -77,8 +76,17 @@ impl Vault {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Record>> {
-        self.catch_up()?;
-        let Some(number) = self.state.collection(&space.id(self.twin()), collection) else {
+        self.read(|vault| vault.page(space, collection, after, limit))
+    }
+
+    fn page(
+        &self,
+        space: &SpaceName,
+        collection: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Record>> {
+        let Some(number) = self.collection_number(space, collection) else {
             return Ok(Vec::new());
         };
         let (mut first, last) = places(number);
@@ -114,10 +122,14 @@ impl Vault {
         collection: &str,
         id: &str,
     ) -> Result<Option<Found>> {
-        let Some(number) = self.state.collection(&space.id(self.twin()), collection) else {
-            return Ok(None);
-        };
-        self.find_in(number, id)
+        match self.collection_number(space, collection) {
+            Some(number) => self.find_in(number, id),
+            None => Ok(None),
+        }
+    }
+
+    fn collection_number(&self, space: &SpaceName, collection: &str) -> Option<u16> {
+        self.state.collection(&self.state.space(space), collection)
     }
 
     /// The same, in the collection with this number.
@@ -184,17 +196,15 @@ impl Vault {
 
     /// The settled changes in one row of the index.
     fn read_row(&self, row: &rusqlite::Row<'_>) -> Result<Versions> {
-        let parts = self
-            .file
-            .checked(row.get(0)?, row.get_ref(1)?, row.get_ref(2)?)?;
-        match (parts.as_slice(), row.get_ref(4)?) {
-            ([part], ValueRef::Blob(bytes)) => {
-                let first = PartNo(row.get(3)?);
-                self.version_in(*part, Row { first, bytes })
-                    .map(|version| vec![version])
-            }
-            (parts, _) => self.open_parts(parts),
+        let (place, p, t) = (row.get(0)?, row.get_ref(1)?, row.get_ref(2)?);
+        // Most records are in one part.
+        if let (Some(part), ValueRef::Blob(bytes)) =
+            (self.file.checked_one(place, p, t), row.get_ref(4)?)
+        {
+            let first = PartNo(row.get(3)?);
+            return Ok(vec![self.version_in(part, Row { first, bytes })?]);
         }
+        self.open_parts(&self.file.checked(place, p, t)?)
     }
 
     fn open_parts(&self, parts: &[PartNo]) -> Result<Versions> {

@@ -168,14 +168,15 @@ impl Vault {
             .ok_or(VaultError::Damaged("the index of records"))
     }
 
-    /// The change to a record in a part that is here and was merged before.
-    pub(crate) fn version(&self, key: PartNo, sealed: &[u8]) -> Result<Version<PartNo>> {
-        let head = self.state.op_heads.get(&self.file.store, key.op())?;
+    /// The change to a record in a part that is in this row, and was merged before.
+    pub(crate) fn version_in(&self, key: PartNo, row: Row<'_>) -> Result<Version<PartNo>> {
+        let sealed = row.part(key)?.filter(|part| !is_dropped(part));
+        let sealed = sealed.ok_or(DAMAGED)?;
+        let op = self.opened_op(key.op(), row)?;
         let read = || {
-            let (origin, opener) = self.opener(&head.header, &head.salt)?;
-            let plaintext = opener.open(key.index(), sealed).ok()?;
+            let plaintext = op.opener.open(key.index(), sealed).ok()?;
             match Change::from_accepted(&plaintext).ok()? {
-                Change::Record(change) => Some(version(&origin, &head.header, key, change)),
+                Change::Record(change) => Some(version(&op.origin, &op.header, key, change)),
                 Change::Copy(original, change) => self.copy(key, original, change),
                 Change::Seen(_)
                 | Change::Erase(_)
@@ -185,12 +186,6 @@ impl Vault {
             }
         };
         read().ok_or(VaultError::Damaged("a record"))
-    }
-
-    /// The same, of a part in this row.
-    pub(crate) fn version_in(&self, key: PartNo, row: Row<'_>) -> Result<Version<PartNo>> {
-        let sealed = row.part(key)?.filter(|part| !is_dropped(part));
-        self.version(key, sealed.ok_or(DAMAGED)?)
     }
 
     /// The same, of a part that is read from the file first.

@@ -21,6 +21,7 @@ use crate::erase::Erased;
 use crate::error::{Result, VaultError};
 use crate::heard::Heard;
 use crate::late::Late;
+use crate::opened::OpenedOps;
 use crate::oplog::{OpHeads, PartNo, op_number};
 use crate::rows::{
     AheadRow, ClockRow, CollectionRow, EntryRow, EpochRow, GenesisRow, GrantRow, HoleRow, LogRow,
@@ -34,6 +35,8 @@ use crate::store::{Sealed, Store};
 pub(crate) struct State {
     pub identity: IdentityLog,
     pub epochs: BTreeMap<SpaceEpoch, Epoch>,
+    /// The ids of the spaces that this device has keys to.
+    pub spaces: BTreeMap<SpaceName, SpaceId>,
     pub grants: BTreeMap<GrantId, Granted>,
     /// Of the epoch of the members' space that is to be written in.
     pub discovery: Option<DiscoveryKey>,
@@ -60,13 +63,15 @@ pub(crate) struct State {
     /// What is still to be written into the index of records.
     pub late: Late,
     pub op_heads: OpHeads,
+    pub opened_ops: OpenedOps,
     pub schemas: Schemas,
     /// Of what is kept for searching, what was opened lately.
     pub blocks: Blocks,
     /// Entries of the identity log that other devices have seen and this one has not, and who has.
     pub unheard: BTreeMap<EntryId, DeviceId>,
-    /// The file's version that all this is of.
-    pub data_version: i64,
+    /// The version of the file that all this is of; `None` once the file was let go, for versions are counted from its
+    /// opening on.
+    pub data_version: Option<i64>,
 }
 
 /// An epoch in a space. Two spaces have one epoch only if somebody granted one key for both; then each has it.
@@ -158,6 +163,7 @@ impl State {
                 identity: load_identity(file, before)?,
                 grants: load_grants(file, before)?,
                 epochs: BTreeMap::new(),
+                spaces: BTreeMap::new(),
                 discovery: None,
                 logs: BTreeMap::new(),
                 collections: BTreeMap::new(),
@@ -177,9 +183,10 @@ impl State {
                 heard: Heard::load(file)?,
                 late: file.late()?,
                 op_heads: OpHeads::default(),
+                opened_ops: OpenedOps::default(),
                 schemas: Schemas::default(),
                 blocks: Blocks::default(),
-                data_version: store.data_version()?,
+                data_version: Some(store.data_version()?),
             };
             for row in file.items::<EpochRow>()? {
                 state.add_epoch(&row);
@@ -243,8 +250,9 @@ impl State {
             },
             written: row.written.unwrap_or(false),
         };
-        let id = (row.space.id(self.identity.twin()), row.id);
-        self.epochs.insert(id, epoch);
+        let space = row.space.id(self.identity.twin());
+        self.spaces.insert(row.space.clone(), space);
+        self.epochs.insert((space, row.id), epoch);
     }
 
     /// Finds the discovery key, after epochs or the identity log have changed.
@@ -346,6 +354,18 @@ impl State {
         let logs = self.logs.iter();
         logs.map(|(id, log)| Ok((*id, self.counted(store, log)?)))
             .collect()
+    }
+
+    /// Forgets what was opened of ops, when they are replaced.
+    pub fn forget_ops(&self) {
+        self.op_heads.clear();
+        self.opened_ops.clear();
+    }
+
+    /// The id of a space.
+    pub fn space(&self, name: &SpaceName) -> SpaceId {
+        let known = self.spaces.get(name).copied();
+        known.unwrap_or_else(|| name.id(self.identity.twin()))
     }
 
     /// The number of a collection.

@@ -102,7 +102,7 @@ impl Vault {
     fn sweep_piece(&mut self) -> Result<()> {
         if let Some((first, last)) = self.next_piece()? {
             self.file.store.remove_ops(first, last)?;
-            self.state.op_heads.clear();
+            self.state.forget_ops();
             // It is gone from the file, and so it is to be from what was written ahead of it.
             self.wipe = true;
         }
@@ -143,7 +143,7 @@ impl Vault {
         for hole in gone {
             self.file.remove::<HoleRow>(&HoleRow { hole }.natural())?;
         }
-        self.state.op_heads.clear();
+        self.state.forget_ops();
         Ok(())
     }
 

@@ -31,7 +31,8 @@ const MAX_ADDRESS_LEN: usize = 512;
 
 /// An open vault: one device's replica of a twin, and its keys. Dropping it locks it.
 ///
-/// Several processes of one device may have one vault open, each with a `Vault` of its own.
+/// Several processes of one device may have one vault open, each with a `Vault` of its own. An app that may be suspended
+/// calls [`Vault::sleep`] before it is.
 pub struct Vault {
     pub(crate) file: Sealed,
     pub(crate) device: DeviceKeys,
@@ -132,6 +133,18 @@ impl Vault {
         }
     }
 
+    /// Runs `work` on one snapshot of the file, in which what others wrote before is seen.
+    pub(crate) fn read<T>(&mut self, work: impl Fn(&Self) -> Result<T>) -> Result<T> {
+        loop {
+            if let (false, Some(version)) = (self.stale, self.state.data_version)
+                && let Some(done) = self.file.store.snapshot_of(version, || work(self))?
+            {
+                return Ok(done);
+            }
+            self.catch_up()?;
+        }
+    }
+
     /// Reads the erasures and checkpoints that count.
     pub(crate) fn read_what_counts(&mut self) -> Result<()> {
         self.state.checkpoints = self.read_checkpoints()?;
@@ -139,9 +152,12 @@ impl Vault {
         Ok(())
     }
 
-    /// Sees what other processes have written; `true` if there was something.
+    /// Sees what other processes have written; `true` if there was something, or may have been.
     pub(crate) fn catch_up(&mut self) -> Result<bool> {
-        if !self.stale && self.file.store.data_version()? == self.state.data_version {
+        if !self.stale
+            && let Some(known) = self.state.data_version
+            && self.file.store.data_version()? == known
+        {
             return Ok(false);
         }
         let before = (!self.stale).then_some(&self.state);
@@ -159,8 +175,8 @@ impl Vault {
         Ok(true)
     }
 
-    /// Whether another process has written since this was last asked or anything was written here; what it wrote is
-    /// then seen. Cheap enough to ask several times a second.
+    /// Whether another process has written since this was last asked or anything was written here, or may have while
+    /// this was asleep; what it wrote is then seen. Cheap enough to ask several times a second.
     pub fn changed_elsewhere(&mut self) -> Result<bool> {
         self.catch_up()
     }

@@ -3,7 +3,9 @@
 //! - `worker`: dials, accepts, runs a session with each peer
 //! - `targets`: whom to dial, and when
 //! - `session`: one session, told to the application
+//! - `chores`: what is done when nothing else is to be
 
+mod chores;
 mod session;
 mod targets;
 mod worker;

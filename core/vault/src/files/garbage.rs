@@ -17,6 +17,7 @@ use twin_ops::store::OpStore;
 use super::chunks::chunk_key;
 use crate::error::{Result, VaultError};
 use crate::items::Page;
+use crate::keys::NAME_LEN;
 use crate::oplog::PartNo;
 use crate::rows::{AddingRow, ChunkRow};
 use crate::state::Log;
@@ -37,38 +38,71 @@ pub struct Collected {
     pub bytes: u64,
 }
 
+/// A collection of garbage that goes on: what was come to so far.
+#[derive(Default)]
+pub struct Collecting {
+    marks: Marks,
+    /// The last chunk that was looked at, once all ops were.
+    after: Option<[u8; NAME_LEN]>,
+    collected: Collected,
+}
+
+impl Collecting {
+    /// What was removed so far.
+    pub const fn collected(&self) -> Collected {
+        self.collected
+    }
+}
+
 impl Vault {
     /// Removes the chunks that no record names or has named. `now`: milliseconds since the Unix epoch.
     ///
-    /// Reads every op that is here, and every manifest. Others can write meanwhile.
+    /// Reads every op that is here, and every manifest. Other processes can write meanwhile.
     ///
     /// # Errors
     /// Among others [`VaultError::Damaged`] if an op or a manifest is damaged: what it names cannot be known, and
     /// nothing is removed.
     pub fn collect_garbage(&mut self, now: u64) -> Result<Collected> {
+        let mut collecting = Collecting::default();
+        while self.collect_some(now, &mut collecting, u64::MAX)? {}
+        if collecting.collected.chunks > 0 {
+            self.file.store.truncate_wal();
+        }
+        Ok(collecting.collected)
+    }
+
+    /// As [`Vault::collect_garbage`], but only one step: looks through `budget` ops, or a few chunks. `true` if there is
+    /// more to do. Between two steps anybody can read and write.
+    pub fn collect_some(
+        &mut self,
+        now: u64,
+        collecting: &mut Collecting,
+        budget: u64,
+    ) -> Result<bool> {
         self.catch_up()?;
-        let mut marks = Marks::default();
-        self.follow_new(&mut marks)?;
-        let mut collected = Collected::default();
-        let mut after = None;
-        loop {
-            let page: Page<ChunkRow> = self.file.items_after(after, BATCH)?;
-            let Some((last, _)) = page.last() else { break };
-            after = Some(*last);
-            let rows: Result<Vec<ChunkRow>> = page.into_iter().map(|(_, row)| row).collect();
-            let mut unnamed = rows?;
-            unnamed.retain(|row| !marks.has(&row.id));
-            if unnamed.is_empty() {
-                continue;
-            }
-            let removed = self.write(|vault| vault.remove_unnamed(now, &unnamed, &mut marks))?;
-            collected.chunks += removed.chunks;
-            collected.bytes += removed.bytes;
+        if self.file.count::<ChunkRow>()? == 0 {
+            return self.file.store.give_some_back();
         }
-        if collected.chunks > 0 {
-            self.file.store.give_back()?;
+        if collecting.after.is_none() && !self.follow_some(&mut collecting.marks, budget)? {
+            return Ok(true);
         }
-        Ok(collected)
+        let page: Page<ChunkRow> = self.file.items_after(collecting.after, BATCH)?;
+        let Some((last, _)) = page.last() else {
+            return self.file.store.give_some_back();
+        };
+        collecting.after = Some(*last);
+        let rows: Result<Vec<ChunkRow>> = page.into_iter().map(|(_, row)| row).collect();
+        let mut unnamed = rows?;
+        unnamed.retain(|row| !collecting.marks.has(&row.id));
+        if !unnamed.is_empty() {
+            // What is new is looked at before others are kept from writing.
+            self.follow_some(&mut collecting.marks, u64::MAX)?;
+            let marks = &mut collecting.marks;
+            let removed = self.write(|vault| vault.remove_unnamed(now, &unnamed, marks))?;
+            collecting.collected.chunks += removed.chunks;
+            collecting.collected.bytes += removed.bytes;
+        }
+        Ok(true)
     }
 
     /// Removes those of the chunks that are garbage still. Inside a transaction.
@@ -78,7 +112,7 @@ impl Vault {
         unnamed: &[ChunkRow],
         marks: &mut Marks,
     ) -> Result<Collected> {
-        self.follow_new(marks)?;
+        self.follow_some(marks, u64::MAX)?;
         let kept_from = self.kept_from(now)?;
         let mut removed = Collected::default();
         for row in unnamed {
@@ -111,8 +145,8 @@ impl Vault {
         Ok(from)
     }
 
-    /// Follows the roots in the ops that were not looked at yet.
-    fn follow_new(&self, marks: &mut Marks) -> Result<()> {
+    /// Follows the roots in the ops that were not looked at yet, `budget` of them at most; `true` if these were all.
+    fn follow_some(&self, marks: &mut Marks, mut budget: u64) -> Result<bool> {
         for (id, log) in &self.state.logs {
             let looked = match marks.logs.get(id) {
                 // Another history in its place is looked at from the beginning.
@@ -120,12 +154,23 @@ impl Vault {
                 _ => 0,
             };
             let base = log.base.map_or(0, |base| base.height);
-            for seq in looked.max(base) + 1..=log.head.height {
+            let looked = looked.max(base);
+            let height = log.head.height.min(looked.saturating_add(budget));
+            for seq in looked + 1..=height {
                 self.follow_op(log, seq, marks)?;
             }
-            marks.logs.insert(*id, log.head);
+            budget -= height.saturating_sub(looked);
+            let link = match height == log.head.height {
+                true => Some(log.head.link),
+                false => self.link_at(id, height)?,
+            };
+            let head = link.map(|link| (*id, Head { height, link }));
+            marks.logs.extend(head);
+            if height < log.head.height {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn follow_op(&self, log: &Log, seq: u64, marks: &mut Marks) -> Result<()> {
