@@ -53,12 +53,12 @@ impl Vault {
 
     /// Forgets the ops of a log after `head`, all of them if there is none.
     fn cut_log(&mut self, id: &LogId, head: Option<Head>) -> Result<()> {
+        self.state.forget_ops();
         let log = self.state.logs.get_mut(id);
         let log = log.ok_or(VaultError::Damaged("the table of logs"))?;
         let base = log.base.map_or(0, |base| base.height);
         let after = head.map_or(0, |head| head.height).max(base);
         let mut cut = BTreeSet::new();
-        self.state.forget_ops();
         for seq in after + 1..=log.head.height {
             let op = self.file.store.op_at(log.number, seq)?.ok_or(DAMAGED)?;
             self.file.store.remove_op(op)?;

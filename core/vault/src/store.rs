@@ -224,6 +224,13 @@ impl Store {
         Ok(says.into_iter().filter(|says| says != "ok").collect())
     }
 
+    /// Gives all pages that nothing is in any more back to the file system, a few in one transaction.
+    pub fn give_back(&self) -> Result<()> {
+        while self.give_some_back()? {}
+        self.truncate_wal();
+        Ok(())
+    }
+
     /// Gives pages that nothing is in any more back to the file system, as many as others can wait for; `true` if there
     /// are more.
     pub fn give_some_back(&self) -> Result<bool> {
