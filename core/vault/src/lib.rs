@@ -22,13 +22,8 @@
 //! - `state`: what is kept in memory; `sleep`: letting go of it and of the file while the app is suspended
 //! - [`search`]: finding records by words and by the values of fields; `segment`: what is kept for that
 //! - [`touched`]: which records have changed, for whoever watches them
-<<<<<<< ours
 //! - `upgrade`: versions of the tables; `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops, as
-//!   `frames` pack them), `index` (records), `past` (what
-=======
-//! - `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops, as `frames` pack them; `opened`: those
-//!   read lately), `index` (records), `past` (what
->>>>>>> theirs
+//!   `frames` pack them; `opened`: those read lately), `index` (records), `past` (what
 //!   they were, for [`history`])
 
 // The tests inside the crate share what the tests outside it use.
