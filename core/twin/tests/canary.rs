@@ -93,7 +93,7 @@ fn nothing_readable_is_written_but_what_was_asked_for() {
     fs::remove_dir_all(life.join("clear")).unwrap();
     let (sealed, searched) = search(&life, &WORDS);
     assert_eq!(sealed, []);
-    assert!(searched > 500_000, "the vault and an export were searched");
+    assert!(searched > 50_000, "the vault and an export were searched");
 }
 
 /// Not a test: what the child process of the test above runs.
