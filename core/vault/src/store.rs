@@ -68,61 +68,14 @@ impl Store {
              BEGIN IMMEDIATE;
              PRAGMA application_id = {APPLICATION_ID};"
         ))?;
-<<<<<<< ours
-        upgrade::take_steps(&store.conn, 0, STEPS)?;
-        store.conn.execute_batch("COMMIT")?;
-        Ok(store)
-=======
+        upgrade::take_steps(&conn, 0, STEPS)?;
+        conn.execute_batch("COMMIT")?;
         Self::with(path, conn)
->>>>>>> theirs
     }
 
     /// Opens an existing file, and makes today's of one of an earlier version; refuses one of a later version before
     /// anything in it is touched.
     pub fn open(path: &Path) -> Result<Self> {
-<<<<<<< ours
-        if !path.try_exists()? {
-            return Err(VaultError::Missing);
-        }
-        if upgrade::is_newer(path, VERSION)? {
-            return Err(VaultError::Newer);
-        }
-        let store = Self::connect(path)?;
-        // Closing the last connection writes the WAL into the file: not before we know that the file is ours.
-        let no_checkpoint = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
-        store.conn.set_db_config(no_checkpoint, true)?;
-        let version = store.version()?;
-        store.conn.set_db_config(no_checkpoint, false)?;
-        if version < VERSION {
-            store.upgrade()?;
-        }
-        Ok(store)
-    }
-
-    /// The version of the tables, of a file that is ours.
-    fn version(&self) -> Result<i32> {
-        let version = self.pragma("user_version")?;
-        if version > VERSION {
-            return Err(VaultError::Newer);
-        }
-        if version < 1 || self.pragma("application_id")? != APPLICATION_ID {
-            return Err(VaultError::Damaged("its header"));
-        }
-        Ok(version)
-    }
-
-    /// Takes the steps to today's version, all in one transaction; another process may have done it just now.
-    fn upgrade(&self) -> Result<()> {
-        self.begin()?;
-        let done = self
-            .version()
-            .and_then(|version| upgrade::take_steps(&self.conn, version, STEPS))
-            .and_then(|()| self.commit());
-        if done.is_err() {
-            self.rollback();
-        }
-        done
-=======
         Self::with(path, open(path)?)
     }
 
@@ -141,7 +94,6 @@ impl Store {
         }
         let conn = open(&self.path)?;
         Ok(self.conn.get_or_init(|| conn))
->>>>>>> theirs
     }
 
     /// Whether SQLite has the file open.
@@ -161,20 +113,14 @@ impl Store {
         })
     }
 
-<<<<<<< ours
     /// Closes the file, which nobody else has open, with its WAL in it: SQLite does that by itself, but closes as well
     /// where it cannot.
-    pub fn close(self) -> Result<()> {
+    pub fn close(mut self) -> Result<()> {
         let left = self.checkpoint()?;
         if left {
             return Err(VaultError::Busy);
         }
-        self.conn.close().map_err(|(_, error)| error.into())
-=======
-    /// Closes the file; its WAL goes into it unless another process has it open.
-    pub fn close(mut self) -> Result<()> {
         self.let_go()
->>>>>>> theirs
     }
 
     /// A statement, prepared once.
@@ -207,12 +153,8 @@ impl Store {
 
     /// Takes back what was written since [`Store::begin`].
     pub fn rollback(&self) {
-        // After a full disk SQLite has rolled back by itself; any other failure shows at the next use.
-        if let Some(conn) = self.conn.get()
-            && !conn.is_autocommit()
-            && let Err(error) = conn.execute_batch("ROLLBACK")
-        {
-            log::warn!("a transaction could not be rolled back: {error}");
+        if let Some(conn) = self.conn.get() {
+            rollback(conn);
         }
     }
 
@@ -251,7 +193,6 @@ impl Store {
         Ok(free.query_row([], |row| row.get(0))?)
     }
 
-<<<<<<< ours
     /// Empties the WAL, so that nothing from before the last commit is left in it; `false` if that cannot be done now.
     /// Waits for others who read; if they read on, the WAL goes when the last of them closes the file.
     pub fn truncate_wal(&self) -> bool {
@@ -261,18 +202,6 @@ impl Store {
                 log::warn!("the write-ahead log could not be emptied: another program reads it");
             }
             Err(error) => log::warn!("the write-ahead log could not be emptied: {error}"),
-=======
-    /// Empties the WAL, so that nothing from before the last commit is left in it. Waits for others who read; if they
-    /// read on, the WAL goes when the last of them closes the file.
-    pub fn truncate_wal(&self) {
-        let emptied = self.conn().map(|conn| {
-            conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
-                row.get::<_, bool>(0)
-            })
-        });
-        if !matches!(emptied, Ok(Ok(false))) {
-            log::warn!("the write-ahead log could not be emptied: another program reads it");
->>>>>>> theirs
         }
         false
     }
@@ -280,7 +209,7 @@ impl Store {
     /// Writes the WAL into the file and empties it; `true` if another process has kept it from that.
     fn checkpoint(&self) -> Result<bool> {
         let emptied = "PRAGMA wal_checkpoint(TRUNCATE)";
-        Ok(self.conn.query_row(emptied, [], |row| row.get(0))?)
+        Ok(self.conn()?.query_row(emptied, [], |row| row.get(0))?)
     }
 
     /// Runs `work` on one snapshot of the file, if no other connection has written since it had this version (see
@@ -316,25 +245,57 @@ impl Store {
     }
 }
 
-/// Opens an existing file; refuses one of a later version before anything in it is touched.
+/// Opens an existing file: see [`Store::open`].
 fn open(path: &Path) -> Result<Connection> {
     if !path.try_exists()? {
         return Err(VaultError::Missing);
+    }
+    if upgrade::is_newer(path, VERSION)? {
+        return Err(VaultError::Newer);
     }
     let conn = connect(path)?;
     // Closing the last connection writes the WAL into the file: not before we know that the file is ours.
     let no_checkpoint = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
     conn.set_db_config(no_checkpoint, true)?;
-    if pragma(&conn, "user_version")? > SCHEMA_VERSION {
+    let version = version(&conn)?;
+    conn.set_db_config(no_checkpoint, false)?;
+    if version < VERSION {
+        take_steps(&conn)?;
+    }
+    Ok(conn)
+}
+
+/// The version of the tables, of a file that is ours.
+fn version(conn: &Connection) -> Result<i32> {
+    let version = pragma(conn, "user_version")?;
+    if version > VERSION {
         return Err(VaultError::Newer);
     }
-    let ours = pragma(&conn, "application_id")? == APPLICATION_ID
-        && pragma(&conn, "user_version")? == SCHEMA_VERSION;
-    if !ours {
+    if version < 1 || pragma(conn, "application_id")? != APPLICATION_ID {
         return Err(VaultError::Damaged("its header"));
     }
-    conn.set_db_config(no_checkpoint, false)?;
-    Ok(conn)
+    Ok(version)
+}
+
+/// Takes the steps to today's version, all in one transaction; another process may have done it just now.
+fn take_steps(conn: &Connection) -> Result<()> {
+    conn.execute_batch("BEGIN IMMEDIATE")?;
+    let done = version(conn)
+        .and_then(|version| upgrade::take_steps(conn, version, STEPS))
+        .and_then(|()| Ok(conn.execute_batch("COMMIT")?));
+    if done.is_err() {
+        rollback(conn);
+    }
+    done
+}
+
+fn rollback(conn: &Connection) {
+    // After a full disk SQLite has rolled back by itself; any other failure shows at the next use.
+    if !conn.is_autocommit()
+        && let Err(error) = conn.execute_batch("ROLLBACK")
+    {
+        log::warn!("a transaction could not be rolled back: {error}");
+    }
 }
 
 fn connect(path: &Path) -> Result<Connection> {
