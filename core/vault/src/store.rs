@@ -153,12 +153,8 @@ impl Store {
 
     /// Takes back what was written since [`Store::begin`].
     pub fn rollback(&self) {
-        // After a full disk SQLite has rolled back by itself; any other failure shows at the next use.
-        if let Some(conn) = self.conn.get()
-            && !conn.is_autocommit()
-            && let Err(error) = conn.execute_batch("ROLLBACK")
-        {
-            log::warn!("a transaction could not be rolled back: {error}");
+        if let Some(conn) = self.conn.get() {
+            rollback(conn);
         }
     }
 
@@ -249,7 +245,7 @@ impl Store {
     }
 }
 
-/// Opens an existing file; refuses one of a later version before anything in it is touched.
+/// Opens an existing file: see [`Store::open`].
 fn open(path: &Path) -> Result<Connection> {
     if !path.try_exists()? {
         return Err(VaultError::Missing);
@@ -264,7 +260,7 @@ fn open(path: &Path) -> Result<Connection> {
     let version = version(&conn)?;
     conn.set_db_config(no_checkpoint, false)?;
     if version < VERSION {
-        upgrade(&conn)?;
+        take_steps(&conn)?;
     }
     Ok(conn)
 }
@@ -282,18 +278,23 @@ fn version(conn: &Connection) -> Result<i32> {
 }
 
 /// Takes the steps to today's version, all in one transaction; another process may have done it just now.
-fn upgrade(conn: &Connection) -> Result<()> {
+fn take_steps(conn: &Connection) -> Result<()> {
     conn.execute_batch("BEGIN IMMEDIATE")?;
-    let done = version(conn).and_then(|version| upgrade::take_steps(conn, version, STEPS));
-    match done {
-        Ok(()) => Ok(conn.execute_batch("COMMIT")?),
-        Err(error) => {
-            // Closing the file takes it back, too.
-            if let Err(error) = conn.execute_batch("ROLLBACK") {
-                log::warn!("a transaction could not be rolled back: {error}");
-            }
-            Err(error)
-        }
+    let done = version(conn)
+        .and_then(|version| upgrade::take_steps(conn, version, STEPS))
+        .and_then(|()| Ok(conn.execute_batch("COMMIT")?));
+    if done.is_err() {
+        rollback(conn);
+    }
+    done
+}
+
+fn rollback(conn: &Connection) {
+    // After a full disk SQLite has rolled back by itself; any other failure shows at the next use.
+    if !conn.is_autocommit()
+        && let Err(error) = conn.execute_batch("ROLLBACK")
+    {
+        log::warn!("a transaction could not be rolled back: {error}");
     }
 }
 
