@@ -13,6 +13,7 @@ use twin_ops::space::SpaceName;
 
 use crate::change::RESERVED;
 use crate::error::{Result, VaultError};
+use crate::files::Fetching;
 use crate::keys::VaultKeys;
 use crate::rows::{AddressRow, DeviceRow};
 use crate::slots::{self, Opened, Unlock};
@@ -48,6 +49,8 @@ pub struct Vault {
     pub(crate) slot: u32,
     /// Whether what is being written erases something.
     pub(crate) wipe: bool,
+    /// Which content is wanted, and who was asked for it.
+    pub(crate) fetching: Fetching,
     /// Gathers what is touched, once anybody watches.
     pub(crate) listener: Option<Listener>,
 }
@@ -91,6 +94,7 @@ impl Vault {
             asked: BTreeMap::new(),
             slot: opened.slot,
             wipe: false,
+            fetching: Fetching::default(),
             listener: None,
         };
         vault.state.erased = vault.read_erased()?;
@@ -142,6 +146,7 @@ impl Vault {
         self.state.erased = self.read_erased()?;
         self.stale = false;
         self.touch_all();
+        self.fetching.mark += 1;
         self.generation += 1;
         Ok(true)
     }

@@ -9,6 +9,7 @@
 
 mod backup;
 mod complaints;
+mod content;
 mod damage;
 mod demo;
 mod devices;
