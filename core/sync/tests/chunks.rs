@@ -118,7 +118,10 @@ fn all_comes_in_frames_and_asks_of_a_bounded_size() {
     let mut stores = devices(count);
     let (mut asked, mut most) = (0, 0);
     let (ends, events, finished) = talk(&mut stores, both(), |from, frame| {
-        assert!(frame.len() < (1 << 20) / 2, "records have a chance in between");
+        assert!(
+            frame.len() < (1 << 20) / 2,
+            "records have a chance in between"
+        );
         if from == 1 && frame.first() == Some(&0x82) && frame.get(1) == Some(&0x0c) {
             asked += 1;
             most = most.max(frame.len());
@@ -128,7 +131,10 @@ fn all_comes_in_frames_and_asks_of_a_bounded_size() {
     assert_eq!(ends, [Ok(()), Ok(())]);
     assert_eq!(finished, [true, true]);
     assert_eq!(stores[0].chunks, stores[1].chunks);
-    assert!(asked > 3 && most < 70 * MAX_ASKED, "{asked} asks, at most {most} bytes");
+    assert!(
+        asked > 3 && most < 70 * MAX_ASKED,
+        "{asked} asks, at most {most} bytes"
+    );
     assert!(events[0].contains(&SyncEvent::InSync));
     let came = events[1].iter().map(|event| match event {
         SyncEvent::Content { chunks, .. } => *chunks,
@@ -190,7 +196,11 @@ fn who_wants_records_only_asks_for_nothing() {
     });
     assert_eq!((ends, finished), ([Ok(()), Ok(())], [true, true]));
     assert!(stores[1].chunks.is_empty());
-    assert!(!events[1].iter().any(|event| matches!(event, SyncEvent::Wanting { .. })));
+    assert!(
+        !events[1]
+            .iter()
+            .any(|event| matches!(event, SyncEvent::Wanting { .. }))
+    );
 }
 
 #[test]

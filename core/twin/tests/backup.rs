@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 use twin::{
-    BackupError, Error, Fields, GuardiansPlan, Means, Progress, RecoverySecret, Restored, Scope, SpaceName,
-    Twin, Unlock, Value, VaultError, What, combine,
+    BackupError, Error, Fields, GuardiansPlan, Means, Progress, RecoverySecret, Restored, Scope,
+    SpaceName, Twin, Unlock, Value, VaultError, What, combine,
 };
 use twin_identity::device::{DeviceKeys, Role};
 use twin_identity::log::IdentityLog;

@@ -98,14 +98,20 @@ fn content_goes_along_and_comes_back() {
         .twin
         .look_into_sealed(&scene.path("backup"), None, &mut quiet)
         .unwrap();
-    assert_eq!((inside.chunks, inside.incomplete, inside.records_only), (8, 0, false));
+    assert_eq!(
+        (inside.chunks, inside.incomplete, inside.records_only),
+        (8, 0, false)
+    );
     let bare = scene.path("bare");
     let made = scene
         .twin
         .export_sealed_records(&bare, &Scope::Twin, &mut quiet)
         .unwrap();
     assert_eq!((made.chunks, made.incomplete), (0, 0));
-    let inside = scene.twin.look_into_sealed(&bare, None, &mut quiet).unwrap();
+    let inside = scene
+        .twin
+        .look_into_sealed(&bare, None, &mut quiet)
+        .unwrap();
     assert!(inside.records_only);
 
     let new = recover(&scene, "backup", "new").unwrap();
@@ -118,7 +124,10 @@ fn content_goes_along_and_comes_back() {
         .export_sealed(&scene.path("of poor"), &Scope::Twin, &mut quiet)
         .unwrap();
     assert_eq!((said.chunks, said.incomplete), (0, 2));
-    assert_eq!(said.incomplete_names, ["home/files/film", "home/files/letter"]);
+    assert_eq!(
+        said.incomplete_names,
+        ["home/files/film", "home/files/letter"]
+    );
     let taken = poor
         .import_sealed(&scene.path("backup"), Some(&words()), &mut quiet)
         .unwrap();
@@ -134,7 +143,7 @@ fn what_was_broken_off_in_the_midst_of_content_goes_on() {
     scene.export("whole").unwrap();
     let whole = fs::read(scene.path("whole")).unwrap();
     let header = whole.len() % FRAME;
-    for (n, frames) in [3, 9, 20, 41].into_iter().enumerate() {
+    for (n, frames) in [3, 9, 20, 38].into_iter().enumerate() {
         let name = format!("cut {n}");
         let cut = header + frames * FRAME + 1000;
         fs::write(scene.path(&format!("{name}.unfinished")), &whole[..cut]).unwrap();
@@ -206,9 +215,11 @@ fn of_a_damaged_file_all_comes_back_that_is_whole() {
     let header = whole.len() % FRAME;
     let frames = whole.len() / FRAME;
     assert!(frames > 15);
-    let mut lost = (0, 0);
+    let (mut lost, mut untouched) = ((0, 0), 0);
     // Every third piece of it, one after the other; and a seal and the check of the beginning.
-    let places = (0..frames).step_by(3).map(|frame| header + frame * FRAME + 500);
+    let places = (0..frames)
+        .step_by(3)
+        .map(|frame| header + frame * FRAME + 500);
     let places = places.chain([300, header - 60]);
     for (n, at) in places.enumerate() {
         let mut torn = whole.clone();
@@ -216,7 +227,10 @@ fn of_a_damaged_file_all_comes_back_that_is_whole() {
         fs::write(scene.path("torn"), &torn).unwrap();
         let name = format!("back {n}");
         let refused = recover(&scene, "torn", &name);
-        assert!(matches!(refused, Err(Error::Backup(BackupError::Damaged(_)))));
+        assert!(matches!(
+            refused,
+            Err(Error::Backup(BackupError::Damaged(_)))
+        ));
         let means = Means::Words(words());
         let unlock = Unlock::Password("new");
         let (dir, file) = (scene.path(&name), scene.path("torn"));
@@ -230,7 +244,8 @@ fn of_a_damaged_file_all_comes_back_that_is_whole() {
         let pieces = u64::from(at >= header);
         assert_eq!(damage.pieces, pieces, "{at}");
         lost = (lost.0 + damage.operations, lost.1 + damage.chunks);
-        assert!(damage.operations < made.operations);
+        assert!(damage.operations <= made.operations);
+        untouched += u32::from(damage.operations == 0);
         if damage.operations == 0 {
             let notes = back.twin.space("home").unwrap().collection("notes");
             assert_eq!(notes.list_all(100).unwrap().len(), 30);
@@ -238,5 +253,5 @@ fn of_a_damaged_file_all_comes_back_that_is_whole() {
             assert_eq!(read.is_ok(), damage.chunks == 0, "{at}");
         }
     }
-    assert!(lost.0 > 0 && lost.1 > 0, "{lost:?}");
+    assert!(lost.0 > 0 && lost.1 > 0 && untouched > 1, "{lost:?}");
 }

@@ -27,7 +27,7 @@ pub use carried::Carried;
 pub use exchange::Missing;
 pub use garbage::{Collected, KEPT};
 pub use read::FileReader;
+pub use twin_ops::file::{CHUNK_LEN, ChunkId, FileError, MAX_FILE_LEN, MAX_SEALED_CHUNK, Root};
 pub(crate) use wanted::Fetching;
 pub use wanted::{Keep, Look, WantedFile};
-pub use twin_ops::file::{CHUNK_LEN, ChunkId, FileError, MAX_FILE_LEN, MAX_SEALED_CHUNK, Root};
 pub(crate) use {add::ADD_LEN, chunks::chunk_key};

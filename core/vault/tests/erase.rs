@@ -367,7 +367,12 @@ fn content_that_something_else_names_stays() {
     let film = of_chunks("film", 3);
     // The same again; one that begins alike; and one that was replaced, but can be looked up in its history.
     let longer = [film.as_slice(), b"and more"].concat();
-    for (id, content) in [("film", &film), ("again", &film), ("longer", &longer), ("was", &film)] {
+    for (id, content) in [
+        ("film", &film),
+        ("again", &film),
+        ("longer", &longer),
+        ("was", &film),
+    ] {
         add_file(&mut vault, NOON, id, content);
     }
     add_file(&mut vault, NOON, "was", &of_chunks("other", 1));

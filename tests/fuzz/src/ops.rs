@@ -11,8 +11,8 @@ use twin_identity::log::IdentityLog;
 use twin_identity::secret::Secret;
 use twin_identity::words::RecoverySecret;
 use twin_ops::backup::{
-    Chunks, Content,    Container, FileKey, Header as BackupHeader, Item, Items, LogRow, Manifest, Opener, Ops, Piece,
-    Reading, Sealer, heights, recipients,
+    Chunks, Container, Content, FileKey, Header as BackupHeader, Item, Items, LogRow, Manifest,
+    Opener, Ops, Piece, Reading, Sealer, heights, recipients,
 };
 use twin_ops::chain::{Head, verify_run};
 use twin_ops::change::Change;

@@ -34,14 +34,20 @@ fn add(device: &Device<'_>, name: &str, bytes: &[u8]) {
 
 /// Bytes of content that came, as a device has told line by line.
 fn came(output: &str) -> u64 {
-    let lines = output.lines().filter_map(|line| serde_json::from_str::<Json>(line).ok());
+    let lines = output
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Json>(line).ok());
     let content = lines.filter(|line| line["event"] == "content");
     content.map(|line| line["bytes"].as_u64().unwrap()).sum()
 }
 
 /// `twin file get` of a file of `home` with what else is said; where it goes to.
 fn get<'w>(record: &'w str, to: &'w Path, more: &[&'w str]) -> Vec<&'w str> {
-    [&["file", "get", record, "--to", text(to), "--no-discovery"], more].concat()
+    [
+        &["file", "get", record, "--to", text(to), "--no-discovery"],
+        more,
+    ]
+    .concat()
 }
 
 #[test]
@@ -62,7 +68,14 @@ fn a_laptop_has_what_the_phone_has_added_and_a_tablet_what_is_wanted() {
     add(&phone, "film.mp4", &film);
     add(&phone, "letter.txt", b"Dear Grace");
     let (online, address) = phone.go_online(["--no-discovery"]);
-    let sync = ["sync", "--once", "--no-discovery", "--peer", &address, "--json"];
+    let sync = [
+        "sync",
+        "--once",
+        "--no-discovery",
+        "--peer",
+        &address,
+        "--json",
+    ];
     let said = laptop.run(sync).output;
     assert!(came(&said) > 5_000_000, "{said}");
     assert_eq!(came(&laptop.run(sync).output), 0);
@@ -103,8 +116,15 @@ fn nobody_in_reach_has_it_is_said() {
     tablet.meet(&phone);
     let (_online, address) = laptop.go_online(["--no-discovery"]);
     let there = tablet.file("film.mp4");
-    let wanted = get("home/files/film.mp4", &there, &["--peer", &address, "--wait", "3"]);
-    complains(tablet.try_run(wanted), &["no device in reach has all", "200000 bytes"]);
+    let wanted = get(
+        "home/files/film.mp4",
+        &there,
+        &["--peer", &address, "--wait", "3"],
+    );
+    complains(
+        tablet.try_run(wanted),
+        &["no device in reach has all", "200000 bytes"],
+    );
     assert!(!there.exists());
     // Nor is it silently left out of a backup.
     let backup = tablet.file("backup").display().to_string();
@@ -132,7 +152,14 @@ fn a_connection_that_is_cut_goes_on_where_it_stopped() {
     drop(receiving);
     laptop.cable.plug();
     let there = laptop.file("film.mp4");
-    let said = laptop.run(["sync", "--once", "--no-discovery", "--peer", &address, "--json"]);
+    let said = laptop.run([
+        "sync",
+        "--once",
+        "--no-discovery",
+        "--peer",
+        &address,
+        "--json",
+    ]);
     let rest = came(&said.output);
     assert!(rest < 23_000_000, "{rest} bytes came again");
     drop(online);
@@ -158,7 +185,8 @@ fn content_comes_back_from_a_backup_and_from_what_is_left_of_one() {
     assert!(len(&backup) > len(&bare) + 3_000_000);
 
     let new = Device::new(&lan, "new phone");
-    new.try_typing(["recover", "--backup", &backup], &[&words]).well();
+    new.try_typing(["recover", "--backup", &backup], &[&words])
+        .well();
     for (name, bytes) in [("film.mp4", &film), ("letter.txt", &letter)] {
         let there = new.file(name);
         new.run(get(&format!("home/files/{name}"), &there, &[]));
@@ -179,7 +207,11 @@ fn content_comes_back_from_a_backup_and_from_what_is_left_of_one() {
     let said = last
         .try_typing(["recover", "--backup", &torn, "--damaged"], &[&words])
         .well();
-    assert!(said.output.contains("damaged in 1 places"), "{}", said.output);
+    assert!(
+        said.output.contains("damaged in 1 places"),
+        "{}",
+        said.output
+    );
     assert_eq!(last.status()["twin"], new.status()["twin"]);
     let there = last.file("letter.txt");
     last.run(get("home/files/letter.txt", &there, &[]));
@@ -188,7 +220,8 @@ fn content_comes_back_from_a_backup_and_from_what_is_left_of_one() {
     let film_there = get("home/files/film.mp4", &there, &["--wait", "2"]);
     complains(last.try_run(film_there), &["no other device"]);
     // The other copy has what is lost in this one.
-    last.try_typing(["import", &backup, "--words"], &[&words]).well();
+    last.try_typing(["import", &backup, "--words"], &[&words])
+        .well();
     last.run(get("home/files/film.mp4", &there, &[]));
     assert_eq!(fs::read(&there).unwrap(), film);
 }

@@ -73,7 +73,10 @@ fn others_get_what_somebody_wants_to_see() {
     }
     let [_, said] = sync(&mut phone, &mut tablet, NOON);
     assert_eq!(came(&said), (0, None));
-    assert_eq!([missing(&mut tablet, "one"), missing(&mut tablet, "two")], [4, 4]);
+    assert_eq!(
+        [missing(&mut tablet, "one"), missing(&mut tablet, "two")],
+        [4, 4]
+    );
     let root = root(&mut tablet, "two");
     let home = space("home");
     let wanted = tablet.want_file(&home, "files", "two", &root).unwrap();
@@ -96,7 +99,9 @@ fn what_is_wanted_while_devices_are_connected_comes_at_once() {
     let mut talk = Talk::new(NOON);
     talk.go_on(&mut phone, &mut tablet, usize::MAX);
     let root = root(&mut tablet, "photo");
-    let wanted = tablet.want_file(&space("home"), "files", "photo", &root).unwrap();
+    let wanted = tablet
+        .want_file(&space("home"), "files", "photo", &root)
+        .unwrap();
     talk.sessions[1].store_changed(&mut tablet).unwrap();
     talk.go_on(&mut phone, &mut tablet, usize::MAX);
     assert_eq!(missing(&mut tablet, "photo"), 0);
@@ -135,7 +140,9 @@ fn what_nobody_has_is_told_and_comes_when_somebody_has_it() {
     // Somebody who has some of it gives that.
     let root_there = root(&mut phone, "photo");
     let home = space("home");
-    let wanted = tablet.want_file(&home, "files", "photo", &root_there).unwrap();
+    let wanted = tablet
+        .want_file(&home, "files", "photo", &root_there)
+        .unwrap();
     let mut talk = Talk::new(NOON);
     talk.go_on(&mut phone, &mut tablet, 22);
     let left = missing(&mut tablet, "photo");
@@ -161,10 +168,16 @@ fn two_devices_are_not_asked_for_the_same() {
     assert_eq!((other.ask.len(), other.elsewhere), (0, 1));
     // Nor again the same one in one look. But another after a while, and at once if the first one has not got it.
     let later = NOON + 30_000;
-    let other = laptop.seek_chunks(later, &mut Look::default(), &peers[1], 64).unwrap();
+    let other = laptop
+        .seek_chunks(later, &mut Look::default(), &peers[1], 64)
+        .unwrap();
     assert_eq!(other.ask, asked.ask);
-    laptop.add_chunks(later, vec![(asked.ask[0], None)]).unwrap();
-    let again = laptop.seek_chunks(later, &mut Look::default(), &peers[0], 64).unwrap();
+    laptop
+        .add_chunks(later, vec![(asked.ask[0], None)])
+        .unwrap();
+    let again = laptop
+        .seek_chunks(later, &mut Look::default(), &peers[0], 64)
+        .unwrap();
     assert_eq!(again.ask, asked.ask);
 }
 
@@ -185,15 +198,23 @@ fn what_was_not_asked_for_is_not_stored() {
     };
     assert_eq!(give(&mut laptop), 0);
     let peer = phone.device();
-    let asked = laptop.seek_chunks(NOON, &mut Look::default(), &peer, 64).unwrap();
+    let asked = laptop
+        .seek_chunks(NOON, &mut Look::default(), &peer, 64)
+        .unwrap();
     // The manifest alone is known.
     assert_eq!(give(&mut laptop), 1);
     assert_eq!(chunk_ids(dirs[1].path()), [asked.ask[0].id]);
     // Nor bytes that are others.
-    laptop.seek_chunks(NOON, &mut Look::default(), &peer, 64).unwrap();
+    laptop
+        .seek_chunks(NOON, &mut Look::default(), &peer, 64)
+        .unwrap();
     let ids = chunk_ids(dirs[0].path());
     let wrong = sealed_chunks(dirs[0].path()).swap_remove(1);
-    assert!(laptop.add_chunks(NOON, vec![(name(ids[0]), Some(wrong))]).is_err());
+    assert!(
+        laptop
+            .add_chunks(NOON, vec![(name(ids[0]), Some(wrong))])
+            .is_err()
+    );
 }
 
 #[test]
@@ -241,7 +262,9 @@ fn what_was_erased_while_it_was_on_its_way_is_not_stored() {
     add_file(&mut phone, NOON, "film", &of_chunks("film", 3));
     send(&phone, &mut laptop, NOON);
     let peer = phone.device();
-    let asked = laptop.seek_chunks(NOON, &mut Look::default(), &peer, 64).unwrap();
+    let asked = laptop
+        .seek_chunks(NOON, &mut Look::default(), &peer, 64)
+        .unwrap();
     let sealed = phone.chunk(&laptop.device(), &asked.ask[0]).unwrap();
     assert!(sealed.is_some());
     phone

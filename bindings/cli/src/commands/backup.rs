@@ -48,7 +48,8 @@ impl<'a> Tenths<'a> {
             self.tenths = tenths;
             self.cx
                 .event(json!({"event": "progress", "done": done, "total": total, "of": name}));
-            self.cx.say(format!("{} % of {name} {}", tenths * 10, self.what));
+            self.cx
+                .say(format!("{} % of {name} {}", tenths * 10, self.what));
         }
         ControlFlow::Continue(())
     }

@@ -67,7 +67,13 @@ fn unreadable(path: &Path, error: twin::Error) -> CliError {
 }
 
 /// Gets from another device what is not here. Ctrl-C stops it; what has come stays.
-async fn fetch(cx: &Context, twin: &Twin, collection: &Collection, options: &GetFile, id: &str) -> Result<()> {
+async fn fetch(
+    cx: &Context,
+    twin: &Twin,
+    collection: &Collection,
+    options: &GetFile,
+    id: &str,
+) -> Result<()> {
     let Some(mut fetch) = collection.fetch_file(id)? else {
         return Ok(());
     };
@@ -112,7 +118,10 @@ fn keep(cx: &Context, what: Option<KeepFiles>) -> Result<()> {
         })?;
     }
     let (name, meaning) = match twin.keeps_files()? {
-        Keep::All => ("all", "it gets the content of every file from the devices that it meets"),
+        Keep::All => (
+            "all",
+            "it gets the content of every file from the devices that it meets",
+        ),
         Keep::Wanted => (
             "wanted",
             "it gets the content of a file when you want to see it; what is here stays",

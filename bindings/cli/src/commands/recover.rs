@@ -79,7 +79,9 @@ fn from_backup(cx: &Context, home: &Path, options: &Recover, file: &Path) -> Res
     let watch = &mut |progress| tenths.show(progress);
     let device = &options.device;
     let (restored, damage) = if options.damaged {
-        cx.say("Looking for everything in the export that can still be read; this may take a while.");
+        cx.say(
+            "Looking for everything in the export that can still be read; this may take a while.",
+        );
         let (restored, damage) =
             Twin::recover_from_damaged(home, unlock, file, means, device, watch)?;
         (restored, Some(damage))

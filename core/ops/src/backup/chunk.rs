@@ -100,7 +100,9 @@ impl Opened {
     /// Where the first item that begins in it begins; `None` if none does.
     pub fn begins(&self) -> Option<usize> {
         let begins = u32::from_be_bytes(*self.padded.first_chunk()?);
-        usize::try_from(begins).ok().filter(|begins| *begins < CHUNK_LEN)
+        usize::try_from(begins)
+            .ok()
+            .filter(|begins| *begins < CHUNK_LEN)
     }
 }
 

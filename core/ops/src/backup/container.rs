@@ -92,7 +92,9 @@ impl Beginning {
             return Err(BackupError::Newer);
         }
         let header = bytes.get(PRELUDE_LEN..PRELUDE_LEN + len).ok_or(DAMAGED)?;
-        let check = bytes.get(PRELUDE_LEN + len..).and_then(|rest| rest.first_chunk());
+        let check = bytes
+            .get(PRELUDE_LEN + len..)
+            .and_then(|rest| rest.first_chunk());
         let computed = Place::after_header(&prelude, header);
         let written = Place {
             header: *check.ok_or(DAMAGED)?,

@@ -52,8 +52,9 @@ pub(super) struct Content<L> {
     /// Whether this side, and the peer, have said that they want no more.
     said_all: bool,
     heard_all: bool,
-    /// How many are missing, as the application was told.
+    /// How many are missing, as the application was told, and whether any has come since.
     told: u64,
+    came: bool,
 }
 
 impl<L> Default for Content<L> {
@@ -72,6 +73,7 @@ impl<L> Default for Content<L> {
             said_all: false,
             heard_all: false,
             told: 0,
+            came: false,
         }
     }
 }
@@ -182,9 +184,10 @@ impl<S: OpStore + ?Sized> Session<S> {
         let Sought {
             missing, elsewhere, ..
         } = content.found;
-        if missing != content.told {
+        if std::mem::take(&mut content.came) || missing != content.told {
             content.told = missing;
-            self.events.push_back(SyncEvent::Wanting { chunks: missing });
+            self.events
+                .push_back(SyncEvent::Wanting { chunks: missing });
         }
         if elsewhere > 0 {
             content.again = Some(now + ELSEWHERE);
@@ -255,7 +258,7 @@ impl<S: OpStore + ?Sized> Session<S> {
         let bytes = came.map(Vec::len).sum();
         let chunks = store.add_chunks(now, answers).map_err(SyncError::store)?;
         if chunks > 0 {
-            self.content.got = true;
+            (self.content.got, self.content.came) = (true, true);
             self.events.push_back(SyncEvent::Content { chunks, bytes });
         }
         Ok(())

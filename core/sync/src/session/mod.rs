@@ -79,7 +79,8 @@ pub enum SyncEvent {
         /// Their bytes.
         bytes: usize,
     },
-    /// So many chunks of files are still wanted, and the peer has not got them; 0 if there were some before.
+    /// So many chunks of files are still wanted, and the peer has not got them. Told when some have come, or when the
+    /// number has changed.
     Wanting {
         /// How many, counting all that a missing one names.
         chunks: u64,

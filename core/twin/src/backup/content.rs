@@ -48,7 +48,9 @@ impl Twin {
                         if missing.count > 0 {
                             found.count += 1;
                             if found.named.len() < NAMED {
-                                found.named.push(format!("{name}/{collection}/{}", record.id));
+                                found
+                                    .named
+                                    .push(format!("{name}/{collection}/{}", record.id));
                             }
                         }
                     }

@@ -46,7 +46,9 @@ impl Wreck {
         let file = File::open(path)?;
         let len = file.metadata()?.len();
         let mut first = Vec::new();
-        (&file).take(Beginning::MOST as u64).read_to_end(&mut first)?;
+        (&file)
+            .take(Beginning::MOST as u64)
+            .read_to_end(&mut first)?;
         Ok(Self {
             file,
             len,
@@ -107,7 +109,9 @@ impl Wreck {
                 return Ok(());
             };
             let mut opened = None;
-            for (chunk, opener) in { chunks.iter() }.flat_map(|chunk| openers.iter().map(move |opener| (chunk, opener))) {
+            for (chunk, opener) in { chunks.iter() }
+                .flat_map(|chunk| openers.iter().map(move |opener| (chunk, opener)))
+            {
                 if opened.is_none() {
                     opened = opener.open(chunk).ok().map(|opened| (opened, chunk.last));
                 }
@@ -160,7 +164,9 @@ impl Wreck {
             }
             Ok(())
         })?;
-        let promised: u64 = { reading.promised().values() }.map(|(_, head)| head.height).sum();
+        let promised: u64 = { reading.promised().values() }
+            .map(|(_, head)| head.height)
+            .sum();
         let reached: u64 = reading.reached().values().map(|head| head.height).sum();
         damage.operations = promised.saturating_sub(reached);
         damage.chunks = told.map_or(0, |told| told.chunks.saturating_sub(reading.chunks()));

@@ -67,11 +67,19 @@ impl Twin {
             return Err(BackupError::Content("it changed while it was read").into());
         }
         let mut second = |progress| watch(part_of(progress, 1));
-        restore(dir, unlock, means, device_name, contents, grants, |vault, taken| {
-            let now = SystemClock.now();
-            source.each_item(&key, &mut second, |item| take_item(vault, now, item, taken))?;
-            end_taking(vault, now, taken)
-        })
+        restore(
+            dir,
+            unlock,
+            means,
+            device_name,
+            contents,
+            grants,
+            |vault, taken| {
+                let now = SystemClock.now();
+                source.each_item(&key, &mut second, |item| take_item(vault, now, item, taken))?;
+                end_taking(vault, now, taken)
+            },
+        )
     }
 
     /// As [`Twin::recover_from_backup`], from an export that is damaged: everything comes back that can still be read and
@@ -95,24 +103,32 @@ impl Twin {
         let reached: BTreeMap<LogId, u64> = { contents.logs.iter() }
             .map(|(log, (_, head))| (*log, head.height))
             .collect();
-        let restored = restore(dir, unlock, means, device_name, contents, grants, |vault, taken| {
-            let now = SystemClock.now();
-            wreck.each_item(&key, watch, |item| {
-                let Item::Ops(ops) = &item else {
-                    return take_item(vault, now, item, taken);
-                };
-                // What comes after a hole was not verified.
-                let height = reached.get(&ops.origin.log_id(vault.twin()));
-                let last = ops.run.last().and_then(|op| Op::from_bytes(op).ok());
-                let seq = last.map_or(u64::MAX, |op| op.header().seq);
-                if height.is_some_and(|height| seq <= *height) {
-                    take_item(vault, now, item, taken)
-                } else {
-                    Ok(())
-                }
-            })?;
-            end_taking(vault, now, taken)
-        })?;
+        let restored = restore(
+            dir,
+            unlock,
+            means,
+            device_name,
+            contents,
+            grants,
+            |vault, taken| {
+                let now = SystemClock.now();
+                wreck.each_item(&key, watch, |item| {
+                    let Item::Ops(ops) = &item else {
+                        return take_item(vault, now, item, taken);
+                    };
+                    // What comes after a hole was not verified.
+                    let height = reached.get(&ops.origin.log_id(vault.twin()));
+                    let last = ops.run.last().and_then(|op| Op::from_bytes(op).ok());
+                    let seq = last.map_or(u64::MAX, |op| op.header().seq);
+                    if height.is_some_and(|height| seq <= *height) {
+                        take_item(vault, now, item, taken)
+                    } else {
+                        Ok(())
+                    }
+                })?;
+                end_taking(vault, now, taken)
+            },
+        )?;
         Ok((restored, damage))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use twin_identity::entry::Entry;
 use twin_identity::log::IdentityLog;
@@ -120,7 +121,11 @@ impl Twin {
             (sealed.incomplete, sealed.incomplete_names) = (incomplete.count, incomplete.named);
         }
         if reading.content().is_none() {
-            output.write(&content::end(sealed.chunks, sealed.incomplete, !plan.content))?;
+            output.write(&content::end(
+                sealed.chunks,
+                sealed.incomplete,
+                !plan.content,
+            ))?;
         }
         // Once more what everything else hangs on, so that no one place that is damaged takes it all.
         for item in opening(&reading) {
@@ -193,9 +198,9 @@ impl Twin {
     }
 
     /// The entries of the identity log, each after all that it builds on.
-    fn entries_in_order(&self) -> Vec<Entry> {
+    fn entries_in_order(&self) -> Vec<Arc<Entry>> {
         let vault = self.vault();
-        let mut entries: Vec<Entry> = vault.identity().entries().values().cloned().collect();
+        let mut entries: Vec<Arc<Entry>> = vault.identity().entries().values().cloned().collect();
         entries.sort_by_key(|entry| entry.place.seq);
         entries
     }
@@ -306,7 +311,7 @@ impl Plan {
 
 fn write_entries<'e>(
     output: &mut Output,
-    entries: impl IntoIterator<Item = &'e Entry>,
+    entries: impl IntoIterator<Item = &'e Arc<Entry>>,
 ) -> Result<()> {
     let entries = entries.into_iter().map(|entry| entry.to_bytes().to_vec());
     for some in in_runs(entries) {

@@ -58,12 +58,7 @@ impl Vault {
         }
     }
 
-    fn drop_erased_file(
-        &mut self,
-        now: u64,
-        row: &ErasedFileRow,
-        marks: &mut Marks,
-    ) -> Result<()> {
+    fn drop_erased_file(&mut self, now: u64, row: &ErasedFileRow, marks: &mut Marks) -> Result<()> {
         let space = row.space;
         let mut chunks = self.chunks_of(&space, &row.root)?;
         let mut kept = false;

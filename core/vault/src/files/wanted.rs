@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use twin_identity::id::DeviceId;
 use twin_ops::file::{
-    ChunkId, Here, MAX_SEALED_CHUNK, MIN_SEALED_CHUNK, Root, Seek, Sealed as SealedChunk,
+    ChunkId, Here, MAX_SEALED_CHUNK, MIN_SEALED_CHUNK, Root, Sealed as SealedChunk, Seek,
 };
 use twin_ops::space::{SpaceId, SpaceName};
 use twin_ops::store::{ChunkName, MAX_ASKED, Sought};

@@ -14,7 +14,9 @@ use super::common::*;
 
 /// Bytes in which no two pieces of 64 KiB are alike.
 pub fn content(seed: &str, len: usize) -> Vec<u8> {
-    let seed = seed.bytes().fold(7, |sum: u64, byte| sum.wrapping_mul(31) + u64::from(byte));
+    let seed = seed
+        .bytes()
+        .fold(7, |sum: u64, byte| sum.wrapping_mul(31) + u64::from(byte));
     let mut content = vec![0; len];
     rng(seed).fill_bytes(&mut content);
     content

@@ -68,7 +68,10 @@ fn what_is_in_it_is_what_its_maker_has_signed() {
     assert_eq!(contents.log.entries(), sample.log.entries());
     assert_eq!(contents.manifest.made(), 5);
 
-    assert_eq!((contents.content.chunks, contents.content.incomplete), (2, 1));
+    assert_eq!(
+        (contents.content.chunks, contents.content.incomplete),
+        (2, 1)
+    );
 
     // Nothing can be left out, nor come twice but for what the file ends with once more.
     for left_out in 0..items.len() {
@@ -84,7 +87,14 @@ fn what_is_in_it_is_what_its_maker_has_signed() {
     let again = [items.clone(), items[..3].to_vec()].concat();
     assert_eq!(read(&again, &key).unwrap().ops(), 3);
     let mut other = sample.manifest(&key);
-    other = Manifest::sign(key.id(), 6, None, &sample.log, *other.heights(), &sample.device);
+    other = Manifest::sign(
+        key.id(),
+        6,
+        None,
+        &sample.log,
+        *other.heights(),
+        &sample.device,
+    );
     let two = [items.clone(), vec![Item::Manifest(Box::new(other))]].concat();
     assert!(read(&two, &key).is_err(), "two manifests");
     // Nor ops.

@@ -127,7 +127,11 @@ fn file(header: &Header, key: &FileKey, chunks: &[Vec<u8>]) -> Vec<u8> {
     let mut sealer = Sealer::new(key, place);
     for (index, chunk) in chunks.iter().enumerate() {
         let last = index + 1 == chunks.len();
-        bytes.extend(sealer.seal(chunk, Some(0), last, &mut rng(index as u64)).unwrap());
+        bytes.extend(
+            sealer
+                .seal(chunk, Some(0), last, &mut rng(index as u64))
+                .unwrap(),
+        );
     }
     bytes.extend(sealer.trailer());
     bytes
