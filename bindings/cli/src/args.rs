@@ -18,7 +18,7 @@ mod slots;
 pub use device::DeviceCommand;
 pub use erase::Erase;
 pub use export::{Check, Export};
-pub use file::{AddFiles, FileCommand, GetFile};
+pub use file::{AddFiles, FileCommand, GetFile, KeepFiles};
 pub use find::{OrderArg, Query, Search, Watch};
 pub use import::Import;
 pub use records::{HistoryOptions, SchemaOptions};

@@ -67,7 +67,7 @@ async fn run(args: &Args) -> Result<()> {
         Command::Restore { record } => record::restore(cx, record),
         Command::History(options) => history::run(cx, options),
         Command::Schema(options) => schema::run(cx, options),
-        Command::File(command) => file::run(cx, command),
+        Command::File(command) => file::run(cx, command).await,
         Command::Search(options) => find::search(cx, options),
         Command::Query(options) => find::query(cx, options),
         Command::Watch(options) => watch::run(cx, options).await,

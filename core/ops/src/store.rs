@@ -10,6 +10,7 @@ use twin_identity::sign::Signature;
 
 use crate::chain::Head;
 use crate::epoch::{DiscoveryKey, EpochId};
+use crate::file::ChunkId;
 use crate::grant::GrantId;
 use crate::op::{LogId, Origin};
 use crate::space::SpaceId;
@@ -74,6 +75,34 @@ pub struct Standing {
     pub lines: BTreeMap<LogId, Head>,
 }
 
+/// The most chunks of files that a device has asked a peer for and has no answer of yet.
+pub const MAX_ASKED: usize = 64;
+
+/// A chunk of a file, and the space that it is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(array)]
+pub struct ChunkName {
+    /// The space.
+    #[n(0)]
+    pub space: SpaceId,
+    /// The chunk.
+    #[n(1)]
+    pub id: ChunkId,
+}
+
+/// What a look for chunks that are wanted and not here has come by.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sought {
+    /// Those that the peer is to be asked for.
+    pub ask: Vec<ChunkName>,
+    /// How many are missing, counting all below a manifest that is.
+    pub missing: u64,
+    /// How many of them another device was asked for a moment ago.
+    pub elsewhere: u64,
+    /// Whether the look is over. Chunks that have come since may name others.
+    pub over: bool,
+}
+
 /// What was done with things that a peer sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Taken {
@@ -92,6 +121,9 @@ pub struct Taken {
 pub trait OpStore {
     /// Why the store cannot answer, or refuses.
     type Error: std::error::Error + Send + Sync + 'static;
+
+    /// How far a look for missing chunks has come.
+    type Look: Default + Send;
 
     /// Whether an error says that this replica cannot take something over that an honest peer may well have: a limit,
     /// a newer version, a log that was forked. Sync passes it over then and goes on with everything else.
@@ -202,4 +234,31 @@ pub trait OpStore {
             ..Taken::default()
         })
     }
+
+    /// Changes whenever there may be more chunks of files that are wanted than there were.
+    fn wanting(&self) -> u64;
+
+    /// Goes on with a look for chunks that are wanted and not here, so as to ask `peer` for at most `limit` of them. May
+    /// come by none and not be over: it takes a bounded time. Each chunk is come by once in a look.
+    /// `now`: milliseconds since the Unix epoch.
+    fn seek_chunks(
+        &mut self,
+        now: u64,
+        look: &mut Self::Look,
+        peer: &DeviceId,
+        limit: usize,
+    ) -> Result<Sought, Self::Error>;
+
+    /// The sealed bytes of a chunk for a peer that takes part; `None` if it is not here, or the peer may not have what
+    /// is in its space.
+    fn chunk(&self, peer: &DeviceId, name: &ChunkName) -> Result<Option<Vec<u8>>, Self::Error>;
+
+    /// Takes what a peer has answered for chunks that it was asked for: bytes whose hash is the chunk's id, or that it
+    /// has none. What nobody wants any more is passed over. Returns how many were stored.
+    /// `now`: milliseconds since the Unix epoch.
+    fn add_chunks(
+        &mut self,
+        now: u64,
+        answers: Vec<(ChunkName, Option<Vec<u8>>)>,
+    ) -> Result<usize, Self::Error>;
 }

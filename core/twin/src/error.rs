@@ -140,6 +140,16 @@ pub enum Error {
     /// Whoever was met has no key in common with this device.
     #[error("the other side is not a device of this twin, or has removed this one")]
     Stranger,
+    /// Devices were met, and none has what is missing of a file: so many bytes.
+    #[error(
+        "no device in reach has all of this file, {0} bytes are missing: bring the device online that added it, then do this again"
+    )]
+    NobodyHas(u64),
+    /// The device went away that was sending a file, of which so many bytes are missing.
+    #[error(
+        "the device that has this file is gone or sends no more, {0} bytes are missing: do this again to go on from here"
+    )]
+    BrokenOff(u64),
     /// Devices were met but did not end up equal.
     #[error("the devices met but could not agree: {0}")]
     NotInSync(String),

@@ -25,6 +25,8 @@ pub(crate) struct Meeting {
     pub me: TransportKey,
     pub peer: TransportKey,
     pub stay: Stay,
+    /// Whether content of files is asked for, too.
+    pub content: bool,
 }
 
 /// Runs a session and gives its events to `events` as they come.
@@ -34,7 +36,7 @@ pub(crate) async fn run(
     frames: Frames,
     events: mpsc::Sender<SyncEvent>,
 ) -> Result<()> {
-    let session: Session<Vault> = Session::new(
+    let mut session: Session<Vault> = Session::new(
         meeting.side,
         meeting.me,
         meeting.peer,
@@ -42,6 +44,9 @@ pub(crate) async fn run(
         twin.now(),
         &mut rng(),
     );
+    if !meeting.content {
+        session = session.records_only();
+    }
     let clock = Arc::clone(&twin.clock);
     let store = Arc::clone(&twin.vault);
     drive(frames, session, store, twin.changes(), events, move || {

@@ -11,6 +11,7 @@ use rand_core::CryptoRng;
 use twin_identity::device::Role;
 use twin_identity::id::DeviceId;
 use twin_ops::change::{Change, Erase, ErasedParts, Stamp};
+use twin_ops::file::Root;
 use twin_ops::op::{LogId, Op, Part};
 use twin_ops::space::{SpaceId, SpaceName};
 use twin_ops::store::Hole;
@@ -52,6 +53,9 @@ struct Dropped {
     left: Part,
     /// When it was made, if it changed a record.
     stamp: Option<Stamp>,
+    /// The record that it changed, and the files that it named.
+    record: (String, String),
+    files: Vec<Root>,
 }
 
 /// What became of an erasure.
@@ -79,8 +83,12 @@ pub struct ErasureRequest {
 }
 
 impl Vault {
-    /// Erases a record, its history and its deletion included, or asks the admins to if this device is none. `now`:
-    /// milliseconds since the Unix epoch. It takes as long as reading everything in the space.
+    /// Erases a record, its history and its deletion included, and the content of its files unless something else names
+    /// it; or asks the admins to if this device is none. `now`: milliseconds since the Unix epoch. It takes as long as
+    /// reading everything in the space, twice if it had files.
+    ///
+    /// # Errors
+    /// If content of files cannot be dropped the record is erased all the same, and [`Vault::tend`] tries again.
     pub fn erase(
         &mut self,
         now: u64,
@@ -91,7 +99,9 @@ impl Vault {
     ) -> Result<Erasure> {
         self.catch_up()?;
         if self.state.identity.is_admin(&self.device.id()) {
-            return self.erase_now(now, rng, space, collection, id);
+            let erased = self.erase_now(now, rng, space, collection, id)?;
+            self.drop_erased_files(now)?;
+            return Ok(erased);
         }
         let record = (collection.to_owned(), id.to_owned());
         let wanted = Records::from([record]);
@@ -355,10 +365,13 @@ impl Vault {
             // Somebody has sent it without its content before it was known why.
             Part::Dropped(_) => None,
         };
+        let (mut record, mut files) = (<(String, String)>::default(), Vec::new());
         let stamp = match change {
             Some((_, change)) if speaks_of_others(&change) => return Ok(None),
             Some((_, Change::Record(change) | Change::Copy(_, change))) => {
-                records.insert((change.collection, change.id));
+                files.extend(change.fields.0.values().filter_map(Root::of));
+                record = (change.collection, change.id);
+                records.insert(record.clone());
                 Some(change.stamp)
             }
             _ => None,
@@ -371,10 +384,16 @@ impl Vault {
             },
             left: Part::Dropped(part.hash()),
             stamp,
+            record,
+            files,
         }))
     }
 
     fn drop_part(&mut self, part: &Dropped) -> Result<()> {
+        let space = self.space_of(&part.hole.log)?;
+        for root in &part.files {
+            self.note_erased_file(&space, &part.record, root)?;
+        }
         if let Some(stamp) = part.stamp
             && self.state.ahead.remove(&(stamp, part.key))
         {

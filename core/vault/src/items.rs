@@ -59,6 +59,12 @@ pub(crate) enum Kind {
     Later = 25,
     /// What another device is known to have.
     Heard = 26,
+    /// A file of a record that is not all here.
+    Absent = 30,
+    /// Which content this device keeps.
+    Keep = 31,
+    /// A file whose record was erased, and whose chunks are still to go.
+    ErasedFile = 32,
     /// How far what is kept for searching goes.
     Search = 17,
 }

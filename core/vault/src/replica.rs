@@ -15,9 +15,10 @@ use twin_ops::epoch::DiscoveryKey;
 use twin_ops::grant::GrantId;
 use twin_ops::op::{Link, LogId, Op, OpError, Origin, Part};
 use twin_ops::space::SpaceName;
-use twin_ops::store::{Hole, LogHead, OpStore, Standing, Taken, Want};
+use twin_ops::store::{ChunkName, Hole, LogHead, OpStore, Sought, Standing, Taken, Want};
 
 use crate::error::{Result, VaultError};
+use crate::files::Look;
 use crate::oplog::{MAX_LOG, PartNo, log_number, op_number};
 use crate::rows::GrantRow;
 use crate::stage::{Stage, horizon};
@@ -28,6 +29,7 @@ const DAMAGED: VaultError = VaultError::Damaged("an operation");
 
 impl OpStore for Vault {
     type Error = VaultError;
+    type Look = Look;
 
     fn is_refusal(error: &VaultError) -> bool {
         matches!(
@@ -237,6 +239,32 @@ impl OpStore for Vault {
     ) -> Result<Taken> {
         self.take(now, origin, Some(base), run)
     }
+
+    fn wanting(&self) -> u64 {
+        self.fetching.mark
+    }
+
+    fn seek_chunks(
+        &mut self,
+        now: u64,
+        look: &mut Look,
+        peer: &DeviceId,
+        limit: usize,
+    ) -> Result<Sought> {
+        self.look_on(now, look, peer, limit)
+    }
+
+    fn chunk(&self, peer: &DeviceId, name: &ChunkName) -> Result<Option<Vec<u8>>> {
+        self.chunk_for(peer, name)
+    }
+
+    fn add_chunks(
+        &mut self,
+        now: u64,
+        answers: Vec<(ChunkName, Option<Vec<u8>>)>,
+    ) -> Result<usize> {
+        self.take_answers(now, answers)
+    }
 }
 
 impl Vault {
@@ -252,7 +280,7 @@ impl Vault {
             .map(|bytes| Op::from_bytes(bytes))
             .collect::<std::result::Result<Vec<_>, _>>()?;
         self.now = now;
-        self.write(|vault| {
+        let taken = self.write(|vault| {
             vault.tell_time()?;
             let log = origin.log_id(vault.twin());
             let identity = &vault.state.identity;
@@ -283,7 +311,9 @@ impl Vault {
                 vault.rebuild_index_now()?;
             }
             Ok(Taken { refused, ..taken })
-        })
+        })?;
+        self.try_to_drop_erased_files(now);
+        Ok(taken)
     }
 
     /// Whether ops come right after what is here of their log, or before: if not, a checkpoint must come first by which

@@ -10,7 +10,7 @@ use twin_identity::seal::SealingPublic;
 use twin_ops::chain::Head;
 use twin_ops::change::Stamp;
 use twin_ops::epoch::EpochId;
-use twin_ops::file::ChunkId;
+use twin_ops::file::{ChunkId, Root};
 use twin_ops::grant::GrantId;
 use twin_ops::op::{INCARNATION_LEN, Link, LogId, Origin};
 use twin_ops::space::{SpaceId, SpaceName};
@@ -299,6 +299,51 @@ pub(crate) struct AddingRow {
     pub touched: u64,
 }
 
+/// A record that names a file which was not all here when the record was last written.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct AbsentRow {
+    #[n(0)]
+    pub space: SpaceId,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub root: Vec<u8>,
+    /// The number of the record's collection, and its id.
+    #[n(2)]
+    pub collection: u16,
+    #[n(3)]
+    pub id: String,
+}
+
+impl Drop for AbsentRow {
+    fn drop(&mut self) {
+        self.root.zeroize();
+    }
+}
+
+/// Which content of files this device keeps: all, or what somebody has wanted to see.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct KeepRow {
+    #[n(0)]
+    pub all: bool,
+}
+
+/// A file whose record was erased, and whose chunks are still to go.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct ErasedFileRow {
+    #[n(0)]
+    pub space: SpaceId,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub root: Vec<u8>,
+}
+
+impl Drop for ErasedFileRow {
+    fn drop(&mut self) {
+        self.root.zeroize();
+    }
+}
+
 /// A way to unlock the vault; the slot itself, which must be readable before anything is unlocked, has a table of its
 /// own.
 #[derive(Encode, Decode)]
@@ -325,6 +370,12 @@ impl SlotRow {
 /// The natural key of a collection's row.
 pub(crate) fn collection_key(space: &SpaceId, name: &str) -> Vec<u8> {
     [space.as_bytes().as_slice(), name.as_bytes()].concat()
+}
+
+/// The one chunk that a root refers to.
+fn top(root: &[u8]) -> ChunkId {
+    let root = Root::from_bytes(root).ok();
+    root.map_or(ChunkId::from_bytes([0; 32]), |root| *root.top())
 }
 
 macro_rules! rows {
@@ -370,6 +421,13 @@ rows! {
     HeardRow: Heard, |row| [row.device.as_bytes().as_slice(), row.space.as_bytes()].concat();
     ChunkRow: Chunk, |row| chunk_key(&row.space, &row.id);
     AddingRow: Adding, |row| row.add.to_vec();
+    AbsentRow: Absent, |row| [
+        chunk_key(&row.space, &top(&row.root)).as_slice(),
+        &row.collection.to_be_bytes(),
+        row.id.as_bytes(),
+    ].concat();
+    KeepRow: Keep, |_row| Vec::new();
+    ErasedFileRow: ErasedFile, |row| chunk_key(&row.space, &top(&row.root));
     SlotRow: Slot, |row| SlotRow::name(row.number).to_vec();
     SearchRow: Search, |_row| Vec::new();
 }

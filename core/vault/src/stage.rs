@@ -357,6 +357,9 @@ impl Vault {
             .into_iter()
             .filter(|(_, record)| record.changed || record.moved);
         let changed: Vec<(i64, Staged)> = changed.collect();
+        for (place, record) in &changed {
+            self.note_files(collection(*place), &record.versions)?;
+        }
         for (place, _) in changed.iter().filter(|(_, record)| record.anew) {
             self.file.forget_past(&mut self.state.late, *place)?;
         }

@@ -373,6 +373,15 @@ impl State {
         self.collections.get(space)?.get(name).copied()
     }
 
+    /// The space of the collection with this number.
+    pub fn space_of_collection(&self, number: u16) -> Option<SpaceId> {
+        let holds = |names: &&BTreeMap<String, u16>| names.values().any(|other| *other == number);
+        let mut spaces = self.collections.iter();
+        spaces
+            .find(|(_, names)| holds(names))
+            .map(|(space, _)| *space)
+    }
+
     /// The number for the next collection, from 1 up; `None` if all are taken.
     pub fn next_collection(&self) -> Option<u16> {
         let numbers = || self.collections.values().flat_map(BTreeMap::values);

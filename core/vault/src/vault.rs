@@ -13,6 +13,7 @@ use twin_ops::space::SpaceName;
 
 use crate::change::RESERVED;
 use crate::error::{Result, VaultError};
+use crate::files::Fetching;
 use crate::keys::VaultKeys;
 use crate::rows::{AddressRow, DeviceRow};
 use crate::slots::{self, Opened, Unlock};
@@ -51,6 +52,8 @@ pub struct Vault {
     pub(crate) slot: u32,
     /// Whether what is being written erases something, or what was could not be taken out of the WAL yet.
     pub(crate) wipe: bool,
+    /// Which content is wanted, and who was asked for it.
+    pub(crate) fetching: Fetching,
     /// Gathers what is touched, once anybody watches.
     pub(crate) listener: Option<Listener>,
 }
@@ -95,6 +98,7 @@ impl Vault {
             noted: BTreeMap::new(),
             slot: opened.slot,
             wipe: false,
+            fetching: Fetching::default(),
             listener: None,
         };
         vault.read_what_counts()?;
@@ -171,6 +175,7 @@ impl Vault {
         self.read_what_counts()?;
         self.stale = false;
         self.touch_all();
+        self.fetching.mark += 1;
         self.generation += 1;
         Ok(true)
     }

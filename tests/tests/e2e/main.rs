@@ -10,6 +10,7 @@
 mod backup;
 mod compact;
 mod complaints;
+mod content;
 mod damage;
 mod demo;
 mod devices;

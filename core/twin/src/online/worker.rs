@@ -184,6 +184,7 @@ impl Worker {
             me: self.node.key(),
             peer,
             stay: self.stay,
+            content: true,
         };
         let (twin, events) = (self.twin.clone(), self.events.clone());
         let abort = self.running.spawn(async move {

@@ -5,7 +5,7 @@
 //! removed. What came less than a day ago stays, and so does what came since an add began that goes on. Other processes
 //! may add and write meanwhile: before each removal the ops that are new are followed, too, in the same transaction.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use twin_ops::chain::Head;
 use twin_ops::change::Change;
@@ -112,7 +112,7 @@ impl Vault {
         unnamed: &[ChunkRow],
         marks: &mut Marks,
     ) -> Result<Collected> {
-        self.follow_some(marks, u64::MAX)?;
+        self.follow_new(marks)?;
         let kept_from = self.kept_from(now)?;
         let mut removed = Collected::default();
         for row in unnamed {
@@ -131,23 +131,39 @@ impl Vault {
         Ok(removed)
     }
 
-    /// Since when what came is kept. Forgets adds that nothing was heard of for a day.
+    /// Since when what came is kept.
     fn kept_from(&self, now: u64) -> Result<u64> {
-        let mut from = now.saturating_sub(KEPT);
+        let from = now.saturating_sub(KEPT);
+        let began = self.adds_began(now)?;
+        Ok(began.map_or(from, |began| from.min(began)))
+    }
+
+    /// When the first of the adds began that go on. Forgets those that nothing was heard of for a day.
+    pub(super) fn adds_began(&self, now: u64) -> Result<Option<u64>> {
+        let mut first: Option<u64> = None;
         for row in self.file.items::<AddingRow>()? {
             // A clock that was set back ends no add.
             if row.touched.saturating_add(KEPT) < now {
                 self.file.remove::<AddingRow>(&row.add)?;
             } else {
-                from = from.min(row.began);
+                first = Some(first.map_or(row.began, |first| first.min(row.began)));
             }
         }
-        Ok(from)
+        Ok(first)
+    }
+
+    /// Follows the roots in the ops that were not looked at yet.
+    pub(super) fn follow_new(&self, marks: &mut Marks) -> Result<()> {
+        self.follow_some(marks, u64::MAX).map(drop)
     }
 
     /// Follows the roots in the ops that were not looked at yet, `budget` of them at most; `true` if these were all.
     fn follow_some(&self, marks: &mut Marks, mut budget: u64) -> Result<bool> {
         for (id, log) in &self.state.logs {
+            let spaces = marks.spaces.as_ref();
+            if spaces.is_some_and(|spaces| !spaces.contains(&log.origin.space)) {
+                continue;
+            }
             let looked = match marks.logs.get(id) {
                 // Another history in its place is looked at from the beginning.
                 Some(head) if self.link_at(id, head.height)? == Some(head.link) => head.height,
@@ -201,7 +217,9 @@ impl Vault {
 
 /// What has been come to.
 #[derive(Default)]
-struct Marks {
+pub(super) struct Marks {
+    /// The only spaces that are looked at; `None` for all.
+    spaces: Option<BTreeSet<SpaceId>>,
     /// The first 8 bytes of the ids of chunks: 8 bytes a chunk, and where two are alike too much is kept.
     ids: HashSet<u64>,
     /// Manifests all below which was come to.
@@ -211,7 +229,15 @@ struct Marks {
 }
 
 impl Marks {
-    fn has(&self, id: &ChunkId) -> bool {
+    /// Of what is in these spaces.
+    pub fn of(spaces: BTreeSet<SpaceId>) -> Self {
+        Self {
+            spaces: Some(spaces),
+            ..Self::default()
+        }
+    }
+
+    pub fn has(&self, id: &ChunkId) -> bool {
         self.ids.contains(&short(id))
     }
 }
