@@ -149,14 +149,17 @@ pub fn say_damage(cx: &Context, damage: &Damage) {
         cx.say("Nothing in it was found to be damaged.");
         return;
     }
+    let chunks = damage.chunks.map_or_else(
+        || "an unknown number of".to_owned(),
+        |chunks| chunks.to_string(),
+    );
     let near: Vec<String> = damage.near.iter().map(u64::to_string).collect();
     cx.say(format!(
-        "WARNING: the file is damaged in {} places, near byte {}. Lost with them: {} signed operations and {} chunks of\n\
+        "WARNING: the file is damaged in {} places, near byte {}. Lost with them: {} signed operations and {chunks} chunks of\n\
          files. Keep the file, and look for another copy: what is lost here may be there.",
         damage.pieces,
         near.join(", "),
-        damage.operations,
-        damage.chunks
+        damage.operations
     ));
 }
 

@@ -58,6 +58,7 @@ impl Twin {
                 })?;
             }
         }
+        found.named.sort();
         Ok(found)
     }
 

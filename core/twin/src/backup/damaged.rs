@@ -24,8 +24,8 @@ pub struct Damage {
     pub near: Vec<u64>,
     /// How many signed operations are lost with them: of a log all after the first that is.
     pub operations: u64,
-    /// How many chunks of files are lost.
-    pub chunks: u64,
+    /// How many chunks of files are lost; `None` if the place was hit that says how many there were.
+    pub chunks: Option<u64>,
 }
 
 /// A damaged export, to be read as far as it can be.
@@ -169,7 +169,7 @@ impl Wreck {
             .sum();
         let reached: u64 = reading.reached().values().map(|head| head.height).sum();
         damage.operations = promised.saturating_sub(reached);
-        damage.chunks = told.map_or(0, |told| told.chunks.saturating_sub(reading.chunks()));
+        damage.chunks = told.map(|told| told.chunks.saturating_sub(reading.chunks()));
         let contents = reading.finish_damaged().map_err(Error::from)?;
         Ok((contents, damage))
     }
