@@ -5,7 +5,7 @@
 //! lines (see [`crate::beginning`]), and what is before goes (see [`crate::sweep`]). So no device gives up what the snapshot
 //! does not hold, whoever has written that.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use twin_identity::log::Counts;
 use twin_ops::chain::Head;
@@ -214,14 +214,15 @@ impl Vault {
         };
         let space = self.space_of(&op.header().log)?;
         let copies = self.copies(standing, number, op);
-        let mut fit = BTreeMap::new();
-        for copy in &copies {
-            if !fit.contains_key(&copy.at.log) {
-                fit.insert(copy.at.log, self.fits(&copy.at.log)?);
+        let logs: BTreeSet<LogId> = copies.iter().map(|copy| copy.at.log).collect();
+        let mut fit = BTreeSet::new();
+        for log in logs {
+            if self.fits(&log)? {
+                fit.insert(log);
             }
         }
         for copy in copies {
-            if fit.get(&copy.at.log) == Some(&true) && self.counts(&copy)? {
+            if fit.contains(&copy.at.log) && self.counts(&copy)? {
                 self.take_version(stage, &space, copy, horizon)?;
             }
         }
