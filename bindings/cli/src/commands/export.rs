@@ -188,7 +188,9 @@ fn sealed(cx: &Context, options: &Import) -> Result<()> {
     if options.damaged {
         let (taken, damage) = twin.import_damaged(&options.path, words.as_ref(), watch)?;
         let mut event = backup::taken_to_json(&taken);
-        event["damage"] = backup::damage_to_json(&damage);
+        if let Some(event) = event.as_object_mut() {
+            event.insert("damage".to_owned(), backup::damage_to_json(&damage));
+        }
         cx.event(event);
         backup::say_taken(cx, &taken);
         backup::say_damage(cx, &damage);
