@@ -50,7 +50,7 @@ fn it_gives_space_back_and_comes_back_from_an_export() {
     let truth = all(&twin);
 
     let file = path("backup");
-    let quiet = &mut |_, _| {};
+    let quiet = &mut |_| std::ops::ControlFlow::Continue(());
     let written = twin.export_sealed(&file, &Scope::Twin, quiet).unwrap();
     assert!(written.operations < 30);
     let means = Means::Words(words());
