@@ -53,8 +53,10 @@ fn live(dir: &Path) {
     };
     twin.import(&table, &options, quiet).unwrap();
     assert_eq!(space.search(VALUE, None, 10).unwrap().len(), 1);
-    twin.export_sealed(&dir.join("export"), &Scope::Twin, &mut |_| std::ops::ControlFlow::Continue(()))
-        .unwrap();
+    twin.export_sealed(&dir.join("export"), &Scope::Twin, &mut |_| {
+        std::ops::ControlFlow::Continue(())
+    })
+    .unwrap();
     twin.export_plain(&clear.join("plain")).unwrap();
     // What goes wrong is told, but not of whom or what.
     assert!(collection.put("", Fields::default()).is_err());

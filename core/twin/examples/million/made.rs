@@ -157,7 +157,7 @@ impl Writer {
             edits: Edits::default(),
         };
         let plaintexts = [Zeroizing::new(change.to_bytes())];
-        let (salt, sealed) = seal_parts(&self.parts, &place, &plaintexts, rng)?;
+        let (salt, sealed) = seal_parts(&self.parts, &place, plaintexts.into(), rng)?;
         let op = Op::sign(place, salt, sealed, log.twin(), &self.device)?;
         self.link = Some(op.link());
         Ok(op.to_bytes())
