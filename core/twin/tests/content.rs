@@ -91,7 +91,7 @@ fn content_goes_along_and_comes_back() {
         })
         .unwrap();
     assert_eq!((made.chunks, made.incomplete, made.damaged), (8, 0, 0));
-    let bytes = told.iter().filter(|progress| progress.unit == Unit::Bytes);
+    let mut bytes = told.iter().filter(|progress| progress.unit == Unit::Bytes);
     let last = bytes.next_back().unwrap();
     assert_eq!(Some(last.done), last.total);
     let inside = scene
