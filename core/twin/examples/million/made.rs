@@ -146,7 +146,7 @@ impl Writer {
             ("name", text(name)),
             ("note", text(note)),
             ("count", Value::Int(i64::try_from(number)?)),
-            ("done", Value::Bool(number % 2 == 0)),
+            ("done", Value::Bool(number.is_multiple_of(2))),
         ];
         let change = RecordChange {
             kind: Kind::Put,
