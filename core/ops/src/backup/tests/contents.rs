@@ -85,7 +85,7 @@ fn what_is_in_it_is_what_its_maker_has_signed() {
         assert!(read(&more, &key).is_err(), "item {again} twice");
     }
     let again = [items.clone(), items[..3].to_vec()].concat();
-    assert_eq!(read(&again, &key).unwrap().ops(), 3);
+    assert_eq!(read(&again, &key).unwrap().ops, 3);
     let mut other = sample.manifest(&key);
     other = Manifest::sign(
         key.id(),
@@ -171,9 +171,9 @@ fn of_a_damaged_one_what_comes_before_a_hole_counts() {
         }
         reading.finish_damaged()
     };
-    assert_eq!(damaged(&[]).unwrap().ops(), 3);
+    assert_eq!(damaged(&[]).unwrap().ops, 3);
     let without = damaged(&[3, 5]).unwrap();
-    assert_eq!((without.ops(), without.content.chunks), (0, 2));
+    assert_eq!((without.ops, without.content.chunks), (0, 2));
     // Who is in is known or nothing is.
     assert!(damaged(&[2]).is_err());
 }
