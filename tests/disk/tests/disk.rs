@@ -1,6 +1,6 @@
 //! The disk that fails does fail.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, missing_docs)]
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
