@@ -70,13 +70,16 @@ fn session(side: Side) -> Session<Replica> {
     Session::new(side, KEYS[me], KEYS[1 - me], Stay::UntilInSync, 0, rng)
 }
 
+/// Of each side: how its session went, what it told, and whether it has ended.
+type Ends = ([Result<(), SyncError>; 2], [Vec<SyncEvent>; 2], [bool; 2]);
+
 /// Lets both talk; `pass` sees each frame on its way, by who said it, and gives what arrives. Returns how it ended for
 /// each, and what each was told.
 fn talk(
     stores: &mut [Replica; 2],
     mut sessions: [Session<Replica>; 2],
     mut pass: impl FnMut(usize, Vec<u8>) -> Vec<Vec<u8>>,
-) -> ([Result<(), SyncError>; 2], [Vec<SyncEvent>; 2], [bool; 2]) {
+) -> Ends {
     let mut ends = [Ok(()), Ok(())];
     loop {
         let mut quiet = true;
