@@ -20,7 +20,10 @@ fn put(twin: &Twin, id: &str, text: &str) {
 fn all(twin: &Twin) -> Vec<(String, Fields)> {
     let notes = twin.space("home").unwrap().collection("notes");
     let records = notes.list_all(100).unwrap().into_iter();
-    records.map(|record| (record.id, record.fields)).collect()
+    let mut all: Vec<_> = records.map(|record| (record.id, record.fields)).collect();
+    // The order is each device's own.
+    all.sort_by(|one, other| one.0.cmp(&other.0));
+    all
 }
 
 fn bytes(dir: &Path) -> u64 {

@@ -33,6 +33,8 @@ pub(crate) struct Checkpointed {
     pub lines: Vec<(LogId, Line)>,
     pub stands: bool,
     pub covers: bool,
+    /// What it supersedes is gone here: if it counts no more, its copies are all that is left.
+    pub kept: bool,
 }
 
 impl Checkpointed {
@@ -62,7 +64,7 @@ impl Checkpointed {
         CheckpointRow {
             part: self.part.0,
             stands: self.stands,
-            covers: self.covers,
+            covers: self.kept,
         }
     }
 }
@@ -102,10 +104,11 @@ impl Vault {
             lines: lines.map(|line| (log(line), *line)).collect(),
             stands: false,
             covers: false,
+            kept: false,
         }
     }
 
-    /// The checkpoints that are here; of those that do not count none stands.
+    /// The checkpoints that are here; of those that do not count only such stand as have let something go.
     pub(crate) fn read_checkpoints(&self) -> Result<Vec<Checkpointed>> {
         let mut read = Vec::new();
         for row in self.file.items::<CheckpointRow>()? {
@@ -126,7 +129,8 @@ impl Vault {
             let mut known = self.checkpointed(part, &origin, &said);
             let counts =
                 self.may_erase(&origin.device) && self.is_counted(&known.log, known.last)?;
-            known.stands = row.stands && counts;
+            known.kept = row.covers;
+            known.stands = row.stands && (counts || known.kept);
             known.covers = row.covers && counts;
             read.push(known);
         }

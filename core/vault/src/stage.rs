@@ -495,7 +495,7 @@ impl Vault {
         self.read_what_counts()?;
         for known in &mut self.state.checkpoints {
             // Perhaps everything is found in its snapshot now.
-            known.stands &= known.covers;
+            known.stands &= known.kept;
         }
         self.clear_search()?;
         self.touch_all();
@@ -517,16 +517,17 @@ impl Vault {
             if known.is_none_or(|base| seq > base.height) {
                 *heights.entry(log).or_default() += 1;
             }
-            if counted
-                .get(&log)
-                .is_some_and(|counted| op.header().seq <= *counted)
-            {
-                let until = if unread.contains(&number) {
-                    horizon(self.now)
-                } else {
-                    Stamp(u64::MAX)
-                };
+            let until = if unread.contains(&number) {
+                horizon(self.now)
+            } else {
+                Stamp(u64::MAX)
+            };
+            let mut counted = counted.get(&log).into_iter();
+            if counted.any(|counted| seq <= *counted) {
                 self.absorb(&mut stage, number, &op, until)?;
+            } else {
+                // Of a checkpoint that counts no more the copies may be all that is left.
+                self.absorb_copies(&mut stage, number, &op, until)?;
             }
             if stage.records.len() >= BATCH {
                 self.flush(std::mem::take(&mut stage))?;

@@ -96,6 +96,7 @@ impl Vault {
         }
         let known = self.known(part)?;
         known.covers = covers;
+        known.kept |= covers;
         let row = known.row();
         self.file.put(&row)?;
         if covers {
