@@ -35,6 +35,8 @@ pub struct Cast {
     pub trace: Trace,
     /// Whether people use their words.
     pub words_are_used: bool,
+    /// Whether devices compact.
+    pub compacts: bool,
     root: PathBuf,
     homes: usize,
 }
@@ -111,6 +113,7 @@ impl Cast {
                 lines: traced.then(Vec::new),
             },
             words_are_used: false,
+            compacts: false,
             root,
             homes: 0,
         }

@@ -8,7 +8,6 @@
 )]
 
 mod backup;
-mod compact;
 mod complaints;
 mod content;
 mod damage;
