@@ -53,12 +53,18 @@ impl Context {
 
     /// Unlocks this device.
     pub fn open(&self) -> Result<Twin> {
-        if !self.keyring {
-            return self.open_by_password();
-        }
+        Ok(self.unlocking(Twin::open)??)
+    }
+
+    /// What unlocks this device goes to `work`, with the folder of its vault.
+    pub fn unlocking<T>(&self, work: impl FnOnce(&Path, twin::Unlock<'_>) -> T) -> Result<T> {
         let home = self.existing()?;
-        let keyring = Keyring::find()?;
-        Ok(Twin::open(home, twin::Unlock::KeyStore(&keyring))?)
+        if self.keyring {
+            let keyring = Keyring::find()?;
+            return Ok(work(home, twin::Unlock::KeyStore(&keyring)));
+        }
+        let password = password::ask()?;
+        Ok(work(home, twin::Unlock::Password(&password)))
     }
 
     /// Unlocks this device by its password.

@@ -5,6 +5,7 @@ mod identity;
 mod parsers;
 mod program;
 mod report;
+mod vault;
 
 use crate::failure::{Failure, Result};
 use crate::machine;
@@ -33,6 +34,11 @@ const BENCHES: &[Bench] = &[
         name: "parsers",
         command: parsers::COMMAND,
         run: parsers::run,
+    },
+    Bench {
+        name: "vault",
+        command: vault::COMMAND,
+        run: vault::run,
     },
 ];
 

@@ -11,7 +11,7 @@
 //! - [`epochs`]: who has which keys; `wants`: who should have them and says that it has not
 //! - [`files`]: content of any size, and the chunks that it is made of
 //! - [`replica`]: what sync needs of it; `branch`: of two histories of a device that is out, the one that counts
-//! - [`check`]: what of it is damaged; [`erase`]: what is gone for good
+//! - [`check`]: what of it is damaged; [`salvage`]: a new vault of what is not; [`erase`]: what is gone for good
 //! - `expiry`: devices whose time has run out
 //! - [`unheard`]: what others have seen of who is in the twin, and this device has not
 //! - `room`: limits, and what has no claim to them
@@ -56,6 +56,7 @@ pub mod replica;
 mod room;
 pub mod rotation;
 mod rows;
+pub mod salvage;
 pub mod schema;
 pub mod search;
 mod segment;

@@ -12,9 +12,9 @@ use crate::error::{Result, VaultError};
 use crate::keys::VaultKeys;
 
 /// "twin" in ASCII: tells `file` and us what this is.
-const APPLICATION_ID: i32 = 0x7477_696e;
+pub(crate) const APPLICATION_ID: i32 = 0x7477_696e;
 /// The version of the tables. A later version upgrades one step at a time, in one transaction.
-const SCHEMA_VERSION: i32 = 1;
+pub(crate) const SCHEMA_VERSION: i32 = 1;
 /// How long to wait for another process that is writing.
 const BUSY: Duration = Duration::from_secs(10);
 /// How often to look whether a lock is free.

@@ -5,7 +5,8 @@ use std::time::Instant;
 use twin::{Query, Schema, Space, Value};
 
 use super::rows::Row;
-use super::{Failure, micros};
+use super::store::Failure;
+use super::micros;
 
 /// How often each is asked for; the middle counts.
 const ASKED: usize = 200;

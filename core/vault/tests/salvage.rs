@@ -1,0 +1,481 @@
+//! Of a vault that is damaged anywhere, all that still verifies comes back, and nothing else; what is lost is said, and the
+//! damaged one stays as it was.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::panic::catch_unwind;
+use std::path::Path;
+
+use common::*;
+use tempfile::{TempDir, tempdir};
+use twin_identity::device::Role;
+use twin_ops::file::Root;
+use twin_ops::op::{LogId, Op};
+use twin_ops::store::{LogHead, OpStore};
+use twin_ops::value::Fields;
+use twin_vault::salvage::{Loss, RestRecord, Salvaged, salvage};
+use twin_vault::{FILE_NAME, Unlock, Vault, VaultError, WriteChange};
+
+const RECORDS: usize = 60;
+const LATER: u64 = NOON + 1000;
+const PAGE: usize = 4096;
+
+/// The files of a vault, and what is in it.
+struct Sample {
+    db: Vec<u8>,
+    wal: Vec<u8>,
+    truth: Truth,
+}
+
+/// What a vault holds.
+#[derive(Debug, Clone, PartialEq)]
+struct Truth {
+    records: BTreeMap<String, Fields>,
+    logs: BTreeMap<LogId, Vec<Vec<u8>>>,
+    entries: usize,
+    content: Option<Vec<u8>>,
+}
+
+fn truth(vault: &mut Vault) -> Truth {
+    let records = records(vault, "c").into_iter().collect();
+    let mut logs = BTreeMap::new();
+    for LogHead { log, .. } in vault.heads().unwrap() {
+        logs.insert(log, vault.read_run(&log, 0, usize::MAX).unwrap());
+    }
+    Truth {
+        records,
+        logs,
+        entries: vault.identity().entries().len(),
+        content: content(vault),
+    }
+}
+
+/// The content of the file, if all of it is here.
+fn content(vault: &mut Vault) -> Option<Vec<u8>> {
+    let record = vault.get(&space("home"), "files", "photo").unwrap()?;
+    let root = Root::of(&record.fields.0["content"]).unwrap();
+    let mut file = vault.open_file(&space("home"), root).unwrap();
+    let mut content = Vec::new();
+    let mut buffer = vec![0; 50_000];
+    loop {
+        let at = content.len() as u64;
+        match vault.read_file(&mut file, at, &mut buffer) {
+            Ok(0) => return Some(content),
+            Ok(len) => content.extend_from_slice(&buffer[..len]),
+            Err(VaultError::NotHere { .. }) => return None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+fn copy(dir: &Path) -> (Vec<u8>, Vec<u8>) {
+    let wal = fs::read(dir.join(format!("{FILE_NAME}-wal"))).unwrap_or_default();
+    (fs::read(dir.join(FILE_NAME)).unwrap(), wal)
+}
+
+/// Records in two logs, a file, and an address; some of it only in the write-ahead log if `wal`.
+fn sample(wal: bool) -> Sample {
+    let (dir, other) = (tempdir().unwrap(), tempdir().unwrap());
+    let mut vault = phone(dir.path());
+    let mut laptop = linked(other.path(), &mut vault, 10, Role::Member);
+    for i in 0..RECORDS {
+        let text = "long enough that a page holds only some of them ".repeat(4);
+        put(&mut vault, NOON, "c", &format!("r{i}"), &[("a", "old"), ("b", &text)]);
+    }
+    send(&vault, &mut laptop, NOON);
+    for i in (0..RECORDS).step_by(2) {
+        patch(&mut laptop, NOON + 1, "c", &format!("r{i}"), &[("a", "new")]);
+    }
+    send(&laptop, &mut vault, NOON + 3);
+    let mut writer = vault.begin_file(NOON, &mut rng(5), &space("home")).unwrap();
+    let photo: Vec<u8> = (0..300_000u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
+    vault.push_file(NOON, &mut writer, &photo).unwrap();
+    let added = vault.finish_file(NOON, writer).unwrap();
+    let fields = Fields([("content".to_owned(), added.root().to_value())].into());
+    let change = vec![WriteChange::put("files", "photo", fields)];
+    vault
+        .commit_files(NOON, &mut rng(6), &space("home"), change, &[added])
+        .unwrap();
+    let id = laptop.device_keys().id();
+    vault.remember_address(id, "192.168.1.20:4001").unwrap();
+    if wal {
+        // What is in the file is settled, and what comes next is not.
+        drop(vault);
+        vault = reopen(dir.path()).unwrap();
+    }
+    for i in 0..RECORDS / 3 {
+        put(&mut vault, NOON + 5, "c", &format!("late{i}"), &[("a", "late")]);
+        delete(&mut vault, NOON + 6, "c", &format!("r{i}"));
+    }
+    let truth = truth(&mut vault);
+    let (db, wal) = if wal {
+        copy(dir.path())
+    } else {
+        drop(vault);
+        copy(dir.path())
+    };
+    Sample { db, wal, truth }
+}
+
+/// A salvage from these bytes.
+struct Try {
+    from: TempDir,
+    to: TempDir,
+    rest: Vec<RestRecord>,
+}
+
+impl Try {
+    fn of(db: &[u8], wal: &[u8]) -> (Self, Result<Salvaged, VaultError>) {
+        let mut this = Self {
+            from: tempdir().unwrap(),
+            to: tempdir().unwrap(),
+            rest: Vec::new(),
+        };
+        fs::write(this.from.path().join(FILE_NAME), db).unwrap();
+        if !wal.is_empty() {
+            fs::write(this.from.path().join(format!("{FILE_NAME}-wal")), wal).unwrap();
+        }
+        let store = SoftKeyStore::new(1);
+        let unlock = Unlock::KeyStore(&store);
+        let (from, to) = (this.from.path(), this.to.path());
+        let rest = &mut this.rest;
+        let saved = salvage(from, to, unlock, LATER, &mut rng(9), &mut |record| {
+            rest.push(record);
+            Ok::<_, VaultError>(())
+        });
+        assert!(copy(this.from.path()) == (db.to_vec(), wal.to_vec()), "it was written to");
+        let mut left: Vec<_> = fs::read_dir(this.from.path()).unwrap().collect();
+        left.retain(|file| !file.as_ref().unwrap().file_name().to_str().unwrap().starts_with(FILE_NAME));
+        assert!(left.is_empty(), "{left:?}");
+        (this, saved)
+    }
+
+    fn vault(&self) -> Vault {
+        reopen(self.to.path()).unwrap()
+    }
+}
+
+/// What every salvage promises, whatever was damaged. Returns what it says, or why there is no new vault.
+///
+/// The end of a log is nowhere said: one that is cut short, or whose last frame cannot be told from one that is left of
+/// an earlier log, is a whole one as it was before.
+fn try_it(sample: &Sample, db: &[u8], wal: &[u8]) -> Result<(Salvaged, Vec<RestRecord>), VaultError> {
+    let (this, saved) = Try::of(db, wal);
+    let saved = match saved {
+        Ok(saved) if saved.vault => saved,
+        other => {
+            assert!(!Vault::exists(this.to.path()), "half a vault");
+            return other.map(|saved| {
+                assert!(!saved.is_all());
+                (saved, this.rest)
+            });
+        }
+    };
+    let mut vault = this.vault();
+    let report = vault.check().unwrap();
+    assert!(report.named.is_empty(), "{:?}", report.named);
+    let now = truth(&mut vault);
+    let mut whole = now.entries == sample.truth.entries && now.content == sample.truth.content;
+    for (log, run) in &sample.truth.logs {
+        let kept = now.logs.get(log).map_or(&[][..], |run| run);
+        assert!(run.starts_with(kept), "other operations than there were");
+        whole &= run.len() == kept.len();
+    }
+    assert!(now.logs.keys().all(|log| sample.truth.logs.contains_key(log)));
+    // Of each record what is here, or else shown, is what it was at some time: nothing is made up.
+    for record in this.rest.iter().filter(|record| record.collection == "c") {
+        let then = sample.truth.records.get(&record.id);
+        let deleted = !sample.truth.records.contains_key(&record.id);
+        assert!(deleted || record.fields.0.iter().all(|(name, value)| {
+            let then = then.and_then(|then| then.0.get(name));
+            then == Some(value) || *value == "old".into()
+        }), "{record:?}");
+    }
+    if now == sample.truth {
+        assert!(this.rest.is_empty());
+    }
+    assert!(whole || !saved.is_all() || wal != sample.wal, "lost without a word");
+    // The vault goes on: under a name that none of what may be lost was written under.
+    put(&mut vault, LATER, "c", "after", &[("a", "salvage")]);
+    let logs = vault.heads().unwrap();
+    assert!(logs.iter().any(|head| !sample.truth.logs.contains_key(&head.log)));
+    Ok((saved, this.rest))
+}
+
+#[test]
+fn a_whole_vault_comes_back_whole() {
+    for wal in [false, true] {
+        let sample = sample(wal);
+        assert_eq!(sample.wal.is_empty(), !wal);
+        let (this, saved) = Try::of(&sample.db, &sample.wal);
+        let saved = saved.unwrap();
+        assert!(saved.is_all(), "{:?}", saved.lost);
+        assert_eq!((saved.rest, this.rest.len()), (0, 0));
+        assert_eq!(truth(&mut this.vault()), sample.truth);
+        let ops: usize = sample.truth.logs.values().map(Vec::len).sum();
+        assert_eq!(saved.ops, ops as u64);
+        try_it(&sample, &sample.db, &sample.wal).unwrap();
+    }
+}
+
+/// What leads from page to page is not needed: the pages themselves are found.
+#[test]
+fn without_what_leads_to_them_all_rows_are_found() {
+    let sample = sample(false);
+    let mut zeroed = 0;
+    let mut damaged = sample.db.clone();
+    for (number, page) in damaged.chunks_mut(PAGE).enumerate() {
+        let interior = page[0] == 5;
+        if number < 2 || interior {
+            page.fill(0);
+            zeroed += usize::from(interior);
+        }
+    }
+    assert!(zeroed > 0, "a sample with more pages than roots");
+    let (saved, rest) = try_it(&sample, &damaged, &[]).unwrap();
+    assert!(rest.is_empty());
+    assert_eq!(saved.lost.iter().filter(|loss| !matches!(loss, Loss::Unread(_))).count(), 0, "{:?}", saved.lost);
+    let (this, _) = Try::of(&damaged, &[]);
+    assert_eq!(truth(&mut this.vault()), sample.truth);
+}
+
+/// The place of an op's signature in the file.
+fn place_of(sample: &Sample, log: &LogId, seq: usize) -> usize {
+    let op = Op::from_bytes(&sample.truth.logs[log][seq - 1]).unwrap();
+    let signature = op.signature();
+    let mut windows = sample.db.windows(signature.len());
+    windows.position(|window| window == signature).unwrap()
+}
+
+fn longest(sample: &Sample) -> LogId {
+    let logs = sample.truth.logs.iter();
+    *logs.max_by_key(|(_, run)| run.len()).unwrap().0
+}
+
+#[test]
+fn what_follows_a_lost_operation_is_shown_and_comes_again_by_sync() {
+    let sample = sample(false);
+    let log = longest(&sample);
+    let mut damaged = sample.db.clone();
+    damaged[place_of(&sample, &log, 10)] ^= 1;
+    let (this, saved) = Try::of(&damaged, &[]);
+    let saved = saved.unwrap();
+    let last = sample.truth.logs[&log].len() as u64;
+    assert!(
+        matches!(saved.lost.as_slice(), [Loss::Ops { log: lost, own: true, first: 10, last: end, by: Some(_) }]
+            if (*lost, *end) == (log, last)),
+        "{:?}",
+        saved.lost
+    );
+    // All that is not there any more, or not as it was, is shown just as it was.
+    let mut vault = this.vault();
+    let now = truth(&mut vault);
+    assert_ne!(now.records, sample.truth.records);
+    let mut known = now.records.clone();
+    for record in &this.rest {
+        assert_eq!(record.space, space("home"));
+        if record.collection == "c" {
+            known.insert(record.id.clone(), record.fields.clone());
+        }
+    }
+    let mut truth_by_now = sample.truth.records.clone();
+    for i in 0..RECORDS / 3 {
+        // A deletion that is lost with its log brings the record back, as an import would.
+        let id = format!("r{i}");
+        if let Some(fields) = known.get(&id) {
+            truth_by_now.insert(id, fields.clone());
+        }
+    }
+    assert_eq!(known, truth_by_now);
+    assert_eq!(saved.rest, this.rest.len() as u64);
+
+    // Another device has it all.
+    let whole = tempdir().unwrap();
+    fs::write(whole.path().join(FILE_NAME), &sample.db).unwrap();
+    let whole = reopen(whole.path()).unwrap();
+    send(&whole, &mut vault, LATER);
+    assert_eq!(truth(&mut vault), sample.truth);
+}
+
+#[test]
+fn a_seeded_flood_of_damage_never_panics_and_never_lies() {
+    let samples = [sample(false), sample(true)];
+    let (mut made, mut refused, mut lossy) = (0, 0, 0);
+    let mut dice = 7u64;
+    let mut throw = |below: usize| {
+        dice = dice
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (dice >> 24) as usize % below
+    };
+    for round in 0..160 {
+        let sample = &samples[round % 2];
+        let (mut db, mut wal) = (sample.db.clone(), sample.wal.clone());
+        let in_wal = !wal.is_empty() && throw(2) == 0;
+        let bytes = if in_wal { &mut wal } else { &mut db };
+        match throw(5) {
+            // Single bits.
+            0 => {
+                for _ in 0..=throw(20) {
+                    let bit = throw(bytes.len() * 8);
+                    bytes[bit / 8] ^= 1 << (bit % 8);
+                }
+            }
+            // Whole pages, of zeros or of another page.
+            1 => {
+                let pages = bytes.len() / PAGE;
+                let page = throw(pages) * PAGE;
+                bytes[page..page + PAGE].fill(0);
+            }
+            2 => {
+                let pages = bytes.len() / PAGE;
+                let (from, to) = (throw(pages) * PAGE, throw(pages) * PAGE);
+                bytes.copy_within(from..from + PAGE, to);
+            }
+            // An end that is missing.
+            3 => bytes.truncate(bytes.len() - throw(bytes.len() / 2)),
+            // Noise.
+            _ => {
+                let at = throw(bytes.len() - 2000);
+                for byte in &mut bytes[at..at + 600] {
+                    *byte = throw(256) as u8;
+                }
+            }
+        }
+        let tried = catch_unwind(|| try_it(sample, &db, &wal));
+        match tried.unwrap_or_else(|_| panic!("round {round}")) {
+            Ok((saved, _)) => {
+                made += 1;
+                lossy += usize::from(!saved.is_all());
+            }
+            Err(error) => {
+                assert!(matches!(error, VaultError::NoSlotLeft), "round {round}: {error}");
+                refused += 1;
+            }
+        }
+    }
+    // The slot is one row of many; most damage hits something that matters.
+    assert!(made > refused * 4 && lossy > made / 3, "{made} made, {lossy} of them lossy, {refused} refused");
+}
+
+#[test]
+fn without_its_own_keys_a_device_can_still_read() {
+    let sample = sample(false);
+    let dir = tempdir().unwrap();
+    fs::write(dir.path().join(FILE_NAME), &sample.db).unwrap();
+    harm(dir.path(), "UPDATE item SET v = zeroblob(length(v)) WHERE kind = 1");
+    let (db, wal) = copy(dir.path());
+    let (this, saved) = Try::of(&db, &wal);
+    let saved = saved.unwrap();
+    assert!(saved.vault && saved.lost.contains(&Loss::Keys), "{:?}", saved.lost);
+    let mut vault = this.vault();
+    assert_eq!(truth(&mut vault), sample.truth);
+    let change = vec![WriteChange::put("c", "new", Fields::default())];
+    let refused = vault.commit(LATER, &mut rng(1), &space("home"), change);
+    assert!(matches!(refused, Err(VaultError::Removed)), "{refused:?}");
+}
+
+#[test]
+fn without_the_beginning_of_the_identity_log_everything_is_shown() {
+    let sample = sample(false);
+    let dir = tempdir().unwrap();
+    fs::write(dir.path().join(FILE_NAME), &sample.db).unwrap();
+    harm(dir.path(), "DELETE FROM item WHERE kind IN (2, 3)");
+    let (db, wal) = copy(dir.path());
+    let (this, saved) = Try::of(&db, &wal);
+    let saved = saved.unwrap();
+    assert!(!saved.vault && saved.lost.contains(&Loss::Identity));
+    assert!(!Vault::exists(this.to.path()));
+    let shown: BTreeMap<_, _> = this
+        .rest
+        .iter()
+        .filter(|record| record.collection == "c")
+        .map(|record| (record.id.clone(), record.fields.clone()))
+        .collect();
+    assert_eq!(shown, sample.truth.records);
+}
+
+/// What one row is lost of comes again from others: the genesis from the first entry, keys from grants, the row of this
+/// device's log from its keys, the row of a chunk from its content.
+#[test]
+fn rows_that_others_vouch_for_are_made_anew() {
+    let sample = sample(false);
+    for kinds in ["2", "5", "7 AND length(v) > 0", "18", "6", "8, 11, 13, 20"] {
+        let dir = tempdir().unwrap();
+        fs::write(dir.path().join(FILE_NAME), &sample.db).unwrap();
+        let (kinds, all) = kinds.split_once(" AND").map_or((kinds, true), |(kinds, _)| (kinds, false));
+        harm(dir.path(), &format!("DELETE FROM item WHERE kind IN ({kinds})"));
+        let (db, wal) = copy(dir.path());
+        let (this, saved) = Try::of(&db, &wal);
+        let saved = saved.unwrap();
+        let now = truth(&mut this.vault());
+        if all {
+            assert_eq!(now, sample.truth, "kind {kinds}");
+            assert!(saved.is_all(), "kind {kinds}: {:?}", saved.lost);
+        } else {
+            // Who writes another device's log is said nowhere else.
+            let log = longest(&sample);
+            assert_eq!(now.logs[&log], sample.truth.logs[&log]);
+            assert!(saved.lost.iter().any(|loss| matches!(loss, Loss::Ops { by: None, .. })));
+        }
+    }
+}
+
+#[test]
+fn a_way_in_that_is_damaged_is_told_and_the_others_stay() {
+    let dir = tempdir().unwrap();
+    let mut vault = phone(dir.path());
+    put(&mut vault, NOON, "c", "one", &[("a", "b")]);
+    let other = SoftKeyStore::new(2);
+    let number = vault
+        .add_slot(NOON, Unlock::KeyStore(&other), "other", &mut rng(4))
+        .unwrap();
+    drop(vault);
+    harm(dir.path(), &format!("UPDATE slot SET v = zeroblob(length(v)) WHERE n = {number}"));
+    let (db, wal) = copy(dir.path());
+    let (this, saved) = Try::of(&db, &wal);
+    assert_eq!(saved.unwrap().lost, [Loss::Slot(number)]);
+    assert_eq!(this.vault().slots().unwrap().len(), 1);
+
+    harm(dir.path(), "UPDATE slot SET v = zeroblob(length(v))");
+    let (db, wal) = copy(dir.path());
+    let (this, saved) = Try::of(&db, &wal);
+    assert!(matches!(saved, Err(VaultError::NoSlotLeft)));
+    assert!(!Vault::exists(this.to.path()));
+}
+
+#[test]
+fn what_is_no_vault_or_of_a_later_version_or_has_one_already_is_refused() {
+    let sample = sample(false);
+    let mut newer = sample.db.clone();
+    newer[63] += 1;
+    assert!(matches!(Try::of(&newer, &[]).1, Err(VaultError::Newer)));
+    for nothing in [&b""[..], b"not a vault at all", &[0; 3 * PAGE]] {
+        let (_, saved) = Try::of(nothing, &[]);
+        assert!(matches!(saved, Err(VaultError::NoSlotLeft)), "{saved:?}");
+    }
+    let (this, saved) = Try::of(&sample.db, &[]);
+    saved.unwrap();
+    let store = SoftKeyStore::new(1);
+    let mut again = |from: &Path, to: &Path, key: &SoftKeyStore| {
+        let unlock = Unlock::KeyStore(key);
+        salvage(from, to, unlock, LATER, &mut rng(9), &mut |_| Ok::<_, VaultError>(()))
+    };
+    let (from, to) = (this.from.path(), this.to.path());
+    assert!(matches!(again(from, to, &store), Err(VaultError::Exists)));
+    assert!(matches!(again(from, from, &store), Err(VaultError::Exists)));
+    let (none, new) = (tempdir().unwrap(), tempdir().unwrap());
+    assert!(matches!(again(none.path(), new.path(), &store), Err(VaultError::Missing)));
+    let wrong = again(from, new.path(), &SoftKeyStore::new(3));
+    assert!(matches!(wrong, Err(VaultError::KeyStore(_))), "{wrong:?}");
+    assert!(!Vault::exists(new.path()));
+}
+
+/// Does this to the file behind the vault's back.
+fn harm(dir: &Path, sql: &str) {
+    let file = rusqlite::Connection::open(dir.join(FILE_NAME)).unwrap();
+    assert!(file.execute(sql, []).unwrap() > 0, "{sql}");
+}
