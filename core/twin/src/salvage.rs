@@ -1,6 +1,6 @@
 //! A new vault of what still verifies in a damaged one, and what could not be kept in it, in the clear.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use twin_vault::Unlock;
 use twin_vault::salvage::{RestRecord, Salvaged, salvage};
 
 use crate::error::{Error, Result};
+use crate::export;
 use crate::json::fields_to_json;
 use crate::platform::{Clock, SystemClock, rng};
 use crate::twin::Twin;
@@ -69,11 +70,7 @@ impl Lines {
         let file = match &mut self.file {
             Some(file) => file,
             none => {
-                let mut options = OpenOptions::new();
-                options.write(true).create_new(true);
-                #[cfg(unix)]
-                std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-                none.insert(BufWriter::new(options.open(&self.unfinished)?))
+                none.insert(BufWriter::new(export::create(&self.unfinished)?))
             }
         };
         let line = json!({

@@ -76,7 +76,8 @@ fn what_is_whole_comes_into_a_new_vault_and_the_rest_into_a_file() {
     let names = list("home/files");
     let id = names[0]["id"].as_str().unwrap().to_owned();
     let back = phone.file("back.bin");
-    let get = ["file", "get", &format!("home/files/{id}"), back.to_str().unwrap()];
+    let record = format!("home/files/{id}");
+    let get = ["file", "get", &record, "--to", back.to_str().unwrap()];
     in_new(&phone, get).finish().well();
     assert_eq!(fs::read(&back).unwrap(), fs::read(&photo).unwrap());
 

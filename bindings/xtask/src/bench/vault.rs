@@ -13,7 +13,7 @@ use crate::tool;
 pub const COMMAND: &str = "cargo run --release --package twin --example vault -- 5";
 
 /// The fewest rounds that a median is made of.
-const ROUNDS: u16 = 5;
+pub const ROUNDS: u16 = 5;
 /// SQLCipher's side, a workspace of its own.
 const CIPHER: &str = "tests/sqlcipher/Cargo.toml";
 
@@ -76,7 +76,7 @@ const COMPACTED: &[Row] = &[(
 /// Programs beside the comparison: an example of package twin, and what it prints.
 const OTHERS: &[(&str, &[Row])] = &[("million", MILLION), ("compacted", COMPACTED)];
 
-/// Builds both sides and runs them in turns, for five rounds or more; then what else there is to be measured.
+/// Builds both sides and runs them in turns, for so many rounds; then what else there is to be measured.
 pub fn run(project: &Project, runs: u16) -> Result<Vec<Measure>> {
     // OpenSSL is built from source: its configuration is a Perl script, and it has a makefile.
     tool::PERL.ensure(project)?;
@@ -89,7 +89,7 @@ pub fn run(project: &Project, runs: u16) -> Result<Vec<Measure>> {
         CIPHER,
     ]).arg("--target-dir").arg(&project.target))?;
     let cipher = project.target.join("release/twin-sqlcipher");
-    let rounds = runs.max(ROUNDS).to_string();
+    let rounds = runs.to_string();
     let mut measures = Program {
         build: &["--package", "twin", "--example", "vault"],
         file: "examples/vault",

@@ -27,6 +27,8 @@ pub(super) enum Kind {
 pub(super) struct StoredRow {
     pub number: Option<i64>,
     pub columns: Vec<Value>,
+    /// Whether its page counts it. One that it does not count may be left from before.
+    pub counted: bool,
 }
 
 impl Kind {
@@ -84,9 +86,10 @@ pub(super) fn rows(
     let (cells, counted) = cells(page, number, kind);
     let mut read = 0;
     for (index, at) in cells.into_iter().enumerate() {
-        if let Some(row) = row(pages, page, at, kind)? {
+        if let Some(mut row) = row(pages, page, at, kind)? {
+            row.counted = index < counted;
+            read += usize::from(row.counted);
             rows.push(row);
-            read += usize::from(index < counted);
         }
     }
     // Only the root of an empty table has none; no table that matters stays empty.
@@ -167,7 +170,11 @@ fn row(pages: &Pages, page: &[u8], at: usize, kind: Kind) -> Result<Option<Store
             overflow = long(more, 0).unwrap_or(0);
         }
     }
-    Ok(columns(&record).map(|columns| StoredRow { number, columns }))
+    Ok(columns(&record).map(|columns| StoredRow {
+        number,
+        columns,
+        counted: true,
+    }))
 }
 
 /// How much of a row of `len` bytes is in its page; the rest is on its overflow.

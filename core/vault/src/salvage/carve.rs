@@ -131,7 +131,7 @@ impl<'p> Carver<'p> {
                     unread += if version == 0 { missed } else { 0 };
                     for row in rows {
                         let wrong = writer.write(table, &row)? == Row::Wrong;
-                        unread += u64::from(wrong && version == 0);
+                        unread += u64::from(wrong && row.counted && version == 0);
                     }
                 }
             }

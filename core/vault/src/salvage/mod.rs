@@ -2,7 +2,7 @@
 //!
 //! Read top-down:
 //! - [`salvage`]: what is done in which order; `loss`: what is said of it
-//! - `keep`: what of the rows makes up a vault; `rest`: what is known from operations that cannot be kept
+//! - `keep`: what of the rows makes up a vault; `follow`: what of its operations; `rest`: what is known from operations that cannot be kept
 //! - `carve`: rows into the tables of a new file; `strays`: what only a salvage asks of them
 //! - `btree`, `pages`, `wal`: SQLite's file, read without SQLite
 //!
@@ -11,6 +11,7 @@
 
 mod btree;
 mod carve;
+mod follow;
 mod keep;
 mod loss;
 mod pages;
