@@ -188,7 +188,10 @@ pub fn table(rows: &[Vec<String>]) -> String {
 /// How many columns of a terminal a text takes: letters of East Asia and pictures take two, marks on others none.
 fn width(text: &str) -> usize {
     let of = |c| match c {
-        '\u{300}'..='\u{36f}' | '\u{200b}'..='\u{200d}' | '\u{20d0}'..='\u{20ff}' | '\u{fe00}'..='\u{fe0f}' => 0,
+        '\u{300}'..='\u{36f}'
+        | '\u{200b}'..='\u{200d}'
+        | '\u{20d0}'..='\u{20ff}'
+        | '\u{fe00}'..='\u{fe0f}' => 0,
         '\u{1100}'..='\u{115f}'
         | '\u{2e80}'..='\u{303e}'
         | '\u{3041}'..='\u{a4cf}'
@@ -213,10 +216,13 @@ mod tests {
     #[test]
     fn columns_stand_below_each_other_in_any_script() {
         let row = |cell: &str| vec![cell.to_owned(), "x".to_owned()];
-        let text = table(&[row("abcd"), row("日本"), row("e\u{301}"), row("🌳"), row("ключ")]);
-        assert_eq!(
-            text,
-            "abcd  x\n日本  x\ne\u{301}     x\n🌳    x\nключ  x\n"
-        );
+        let text = table(&[
+            row("abcd"),
+            row("日本"),
+            row("e\u{301}"),
+            row("🌳"),
+            row("ключ"),
+        ]);
+        assert_eq!(text, "abcd  x\n日本  x\ne\u{301}     x\n🌳    x\nключ  x\n");
     }
 }

@@ -69,9 +69,7 @@ impl Lines {
     fn write(&mut self, record: &RestRecord) -> Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
-            none => {
-                none.insert(BufWriter::new(export::create(&self.unfinished)?))
-            }
+            none => none.insert(BufWriter::new(export::create(&self.unfinished)?)),
         };
         let line = json!({
             "space": record.space.as_str(),

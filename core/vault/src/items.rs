@@ -200,9 +200,9 @@ impl Sealed {
         while let Some(row) = rows.next()? {
             let (kind, name, sealed) = (row.get(0)?, row.get_ref(1)?, row.get_ref(2)?);
             let (name, sealed) = (name.as_blob(), sealed.as_blob());
-            if name.is_ok_and(|name| {
-                sealed.is_ok_and(|sealed| self.is_whole_item(kind, name, sealed))
-            }) {
+            if name
+                .is_ok_and(|name| sealed.is_ok_and(|sealed| self.is_whole_item(kind, name, sealed)))
+            {
                 whole += 1;
             } else {
                 damaged(kind);

@@ -83,15 +83,29 @@ fn sample(wal: bool) -> Sample {
     let mut laptop = linked(other.path(), &mut vault, 10, Role::Member);
     for i in 0..RECORDS {
         let text = "long enough that a page holds only some of them ".repeat(4);
-        put(&mut vault, NOON, "c", &format!("r{i}"), &[("a", "old"), ("b", &text)]);
+        put(
+            &mut vault,
+            NOON,
+            "c",
+            &format!("r{i}"),
+            &[("a", "old"), ("b", &text)],
+        );
     }
     send(&vault, &mut laptop, NOON);
     for i in (0..RECORDS).step_by(2) {
-        patch(&mut laptop, NOON + 1, "c", &format!("r{i}"), &[("a", "new")]);
+        patch(
+            &mut laptop,
+            NOON + 1,
+            "c",
+            &format!("r{i}"),
+            &[("a", "new")],
+        );
     }
     send(&laptop, &mut vault, NOON + 3);
     let mut writer = vault.begin_file(NOON, &mut rng(5), &space("home")).unwrap();
-    let photo: Vec<u8> = (0..300_000u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
+    let photo: Vec<u8> = (0..300_000u32)
+        .flat_map(|n| (n / 7).to_le_bytes())
+        .collect();
     vault.push_file(NOON, &mut writer, &photo).unwrap();
     let added = vault.finish_file(NOON, writer).unwrap();
     let fields = Fields([("content".to_owned(), added.root().to_value())].into());
@@ -107,7 +121,13 @@ fn sample(wal: bool) -> Sample {
         vault = reopen(dir.path()).unwrap();
     }
     for i in 0..RECORDS / 3 {
-        put(&mut vault, NOON + 5, "c", &format!("late{i}"), &[("a", "late")]);
+        put(
+            &mut vault,
+            NOON + 5,
+            "c",
+            &format!("late{i}"),
+            &[("a", "late")],
+        );
         delete(&mut vault, NOON + 6, "c", &format!("r{i}"));
     }
     let truth = truth(&mut vault);
@@ -146,9 +166,20 @@ impl Try {
             rest.push(record);
             Ok::<_, VaultError>(())
         });
-        assert!(copy(this.from.path()) == (db.to_vec(), wal.to_vec()), "it was written to");
+        assert!(
+            copy(this.from.path()) == (db.to_vec(), wal.to_vec()),
+            "it was written to"
+        );
         let mut left: Vec<_> = fs::read_dir(this.from.path()).unwrap().collect();
-        left.retain(|file| !file.as_ref().unwrap().file_name().to_str().unwrap().starts_with(FILE_NAME));
+        left.retain(|file| {
+            !file
+                .as_ref()
+                .unwrap()
+                .file_name()
+                .to_str()
+                .unwrap()
+                .starts_with(FILE_NAME)
+        });
         assert!(left.is_empty(), "{left:?}");
         (this, saved)
     }
@@ -162,7 +193,11 @@ impl Try {
 ///
 /// The end of a log is nowhere said: one that is cut short, or whose last frame cannot be told from one that is left of
 /// an earlier log, is a whole one as it was before.
-fn try_it(sample: &Sample, db: &[u8], wal: &[u8]) -> Result<(Salvaged, Vec<RestRecord>), VaultError> {
+fn try_it(
+    sample: &Sample,
+    db: &[u8],
+    wal: &[u8],
+) -> Result<(Salvaged, Vec<RestRecord>), VaultError> {
     let (this, saved) = Try::of(db, wal);
     let saved = match saved {
         Ok(saved) if saved.vault => saved,
@@ -184,24 +219,38 @@ fn try_it(sample: &Sample, db: &[u8], wal: &[u8]) -> Result<(Salvaged, Vec<RestR
         assert!(run.starts_with(kept), "other operations than there were");
         whole &= run.len() == kept.len();
     }
-    assert!(now.logs.keys().all(|log| sample.truth.logs.contains_key(log)));
+    assert!(
+        now.logs
+            .keys()
+            .all(|log| sample.truth.logs.contains_key(log))
+    );
     // Of each record what is here, or else shown, is what it was at some time: nothing is made up.
     for record in this.rest.iter().filter(|record| record.collection == "c") {
         let then = sample.truth.records.get(&record.id);
         let deleted = !sample.truth.records.contains_key(&record.id);
-        assert!(deleted || record.fields.0.iter().all(|(name, value)| {
-            let then = then.and_then(|then| then.0.get(name));
-            then == Some(value) || *value == "old".into()
-        }), "{record:?}");
+        assert!(
+            deleted
+                || record.fields.0.iter().all(|(name, value)| {
+                    let then = then.and_then(|then| then.0.get(name));
+                    then == Some(value) || *value == "old".into()
+                }),
+            "{record:?}"
+        );
     }
     if now == sample.truth {
         assert!(this.rest.is_empty());
     }
-    assert!(whole || !saved.is_all() || wal != sample.wal, "lost without a word");
+    assert!(
+        whole || !saved.is_all() || wal != sample.wal,
+        "lost without a word"
+    );
     // The vault goes on: under a name that none of what may be lost was written under.
     put(&mut vault, LATER, "c", "after", &[("a", "salvage")]);
     let logs = vault.heads().unwrap();
-    assert!(logs.iter().any(|head| !sample.truth.logs.contains_key(&head.log)));
+    assert!(
+        logs.iter()
+            .any(|head| !sample.truth.logs.contains_key(&head.log))
+    );
     Ok((saved, this.rest))
 }
 
@@ -237,7 +286,16 @@ fn without_what_leads_to_them_all_rows_are_found() {
     assert!(zeroed > 0, "a sample with more pages than roots");
     let (saved, rest) = try_it(&sample, &damaged, &[]).unwrap();
     assert!(rest.is_empty());
-    assert_eq!(saved.lost.iter().filter(|loss| !matches!(loss, Loss::Unread(_))).count(), 0, "{:?}", saved.lost);
+    assert_eq!(
+        saved
+            .lost
+            .iter()
+            .filter(|loss| !matches!(loss, Loss::Unread(_)))
+            .count(),
+        0,
+        "{:?}",
+        saved.lost
+    );
     let (this, _) = Try::of(&damaged, &[]);
     assert_eq!(truth(&mut this.vault()), sample.truth);
 }
@@ -352,13 +410,19 @@ fn a_seeded_flood_of_damage_never_panics_and_never_lies() {
                 lossy += usize::from(!saved.is_all());
             }
             Err(error) => {
-                assert!(matches!(error, VaultError::NoSlotLeft), "round {round}: {error}");
+                assert!(
+                    matches!(error, VaultError::NoSlotLeft),
+                    "round {round}: {error}"
+                );
                 refused += 1;
             }
         }
     }
     // The slot is one row of many; most damage hits something that matters.
-    assert!(made > refused * 4 && lossy > made / 3, "{made} made, {lossy} of them lossy, {refused} refused");
+    assert!(
+        made > refused * 4 && lossy > made / 3,
+        "{made} made, {lossy} of them lossy, {refused} refused"
+    );
 }
 
 #[test]
@@ -366,11 +430,18 @@ fn without_its_own_keys_a_device_can_still_read() {
     let sample = sample(false);
     let dir = tempdir().unwrap();
     fs::write(dir.path().join(FILE_NAME), &sample.db).unwrap();
-    harm(dir.path(), "UPDATE item SET v = zeroblob(length(v)) WHERE kind = 1");
+    harm(
+        dir.path(),
+        "UPDATE item SET v = zeroblob(length(v)) WHERE kind = 1",
+    );
     let (db, wal) = copy(dir.path());
     let (this, saved) = Try::of(&db, &wal);
     let saved = saved.unwrap();
-    assert!(saved.vault && saved.lost.contains(&Loss::Keys), "{:?}", saved.lost);
+    assert!(
+        saved.vault && saved.lost.contains(&Loss::Keys),
+        "{:?}",
+        saved.lost
+    );
     let mut vault = this.vault();
     assert_eq!(truth(&mut vault), sample.truth);
     let change = vec![WriteChange::put("c", "new", Fields::default())];
@@ -406,8 +477,13 @@ fn rows_that_others_vouch_for_are_made_anew() {
     for kinds in ["2", "5", "7 AND length(v) > 0", "18", "6", "8, 11, 13, 20"] {
         let dir = tempdir().unwrap();
         fs::write(dir.path().join(FILE_NAME), &sample.db).unwrap();
-        let (kinds, all) = kinds.split_once(" AND").map_or((kinds, true), |(kinds, _)| (kinds, false));
-        harm(dir.path(), &format!("DELETE FROM item WHERE kind IN ({kinds})"));
+        let (kinds, all) = kinds
+            .split_once(" AND")
+            .map_or((kinds, true), |(kinds, _)| (kinds, false));
+        harm(
+            dir.path(),
+            &format!("DELETE FROM item WHERE kind IN ({kinds})"),
+        );
         let (db, wal) = copy(dir.path());
         let (this, saved) = Try::of(&db, &wal);
         let saved = saved.unwrap();
@@ -419,7 +495,12 @@ fn rows_that_others_vouch_for_are_made_anew() {
             // Who writes another device's log is said nowhere else.
             let log = longest(&sample);
             assert_eq!(now.logs[&log], sample.truth.logs[&log]);
-            assert!(saved.lost.iter().any(|loss| matches!(loss, Loss::Ops { by: None, .. })));
+            assert!(
+                saved
+                    .lost
+                    .iter()
+                    .any(|loss| matches!(loss, Loss::Ops { by: None, .. }))
+            );
         }
     }
 }
@@ -434,7 +515,10 @@ fn a_way_in_that_is_damaged_is_told_and_the_others_stay() {
         .add_slot(NOON, Unlock::KeyStore(&other), "other", &mut rng(4))
         .unwrap();
     drop(vault);
-    harm(dir.path(), &format!("UPDATE slot SET v = zeroblob(length(v)) WHERE n = {number}"));
+    harm(
+        dir.path(),
+        &format!("UPDATE slot SET v = zeroblob(length(v)) WHERE n = {number}"),
+    );
     let (db, wal) = copy(dir.path());
     let (this, saved) = Try::of(&db, &wal);
     assert_eq!(saved.unwrap().lost, [Loss::Slot(number)]);
@@ -462,13 +546,18 @@ fn what_is_no_vault_or_of_a_later_version_or_has_one_already_is_refused() {
     let store = SoftKeyStore::new(1);
     let again = |from: &Path, to: &Path, key: &SoftKeyStore| {
         let unlock = Unlock::KeyStore(key);
-        salvage(from, to, unlock, LATER, &mut rng(9), &mut |_| Ok::<_, VaultError>(()))
+        salvage(from, to, unlock, LATER, &mut rng(9), &mut |_| {
+            Ok::<_, VaultError>(())
+        })
     };
     let (from, to) = (this.from.path(), this.to.path());
     assert!(matches!(again(from, to, &store), Err(VaultError::Exists)));
     assert!(matches!(again(from, from, &store), Err(VaultError::Exists)));
     let (none, new) = (tempdir().unwrap(), tempdir().unwrap());
-    assert!(matches!(again(none.path(), new.path(), &store), Err(VaultError::Missing)));
+    assert!(matches!(
+        again(none.path(), new.path(), &store),
+        Err(VaultError::Missing)
+    ));
     let wrong = again(from, new.path(), &SoftKeyStore::new(3));
     assert!(matches!(wrong, Err(VaultError::KeyStore(_))), "{wrong:?}");
     assert!(!Vault::exists(new.path()));
@@ -488,7 +577,9 @@ fn what_a_device_wrote_that_no_entry_names_any_more_is_shown() {
     fs::write(dir.path().join(FILE_NAME), &sample.db).unwrap();
     let names: Vec<Vec<u8>> = {
         let file = rusqlite::Connection::open(dir.path().join(FILE_NAME)).unwrap();
-        let mut names = file.prepare("SELECT name FROM item WHERE kind = 3").unwrap();
+        let mut names = file
+            .prepare("SELECT name FROM item WHERE kind = 3")
+            .unwrap();
         let names = names.query_map([], |row| row.get(0)).unwrap();
         names.map(|name| name.unwrap()).collect()
     };
@@ -497,7 +588,10 @@ fn what_a_device_wrote_that_no_entry_names_any_more_is_shown() {
     for name in names {
         fs::write(dir.path().join(FILE_NAME), &sample.db).unwrap();
         let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
-        harm(dir.path(), &format!("DELETE FROM item WHERE kind = 3 AND name = x'{name}'"));
+        harm(
+            dir.path(),
+            &format!("DELETE FROM item WHERE kind = 3 AND name = x'{name}'"),
+        );
         let (db, wal) = copy(dir.path());
         let (this, saved) = Try::of(&db, &wal);
         let saved = saved.unwrap();

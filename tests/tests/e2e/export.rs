@@ -140,8 +140,15 @@ fn an_export_that_was_killed_is_begun_anew_and_lies_about_no_longer() {
     let other = phone.file("other.unfinished");
     fs::create_dir(&other).unwrap();
     fs::write(other.join("diary.txt"), "mine").unwrap();
-    let export = ["export", "--plain", &phone.file("other").display().to_string()];
-    complains(phone.try_run(export), &[".unfinished", "choose another name"]);
+    let export = [
+        "export",
+        "--plain",
+        &phone.file("other").display().to_string(),
+    ];
+    complains(
+        phone.try_run(export),
+        &[".unfinished", "choose another name"],
+    );
     assert_eq!(fs::read_to_string(other.join("diary.txt")).unwrap(), "mine");
 }
 
@@ -151,16 +158,28 @@ fn what_cannot_be_read_or_written_is_named() {
     let phone = Device::new(&lan, "phone");
     settle(&phone, "Ada");
     let none = phone.file("none.csv").display().to_string();
-    complains(phone.try_run(["import", &none, "--to", "home/x"]), &["none.csv cannot be read"]);
-    complains(phone.try_run(["check", &none]), &["none.csv cannot be read"]);
+    complains(
+        phone.try_run(["import", &none, "--to", "home/x"]),
+        &["none.csv cannot be read"],
+    );
+    complains(
+        phone.try_run(["check", &none]),
+        &["none.csv cannot be read"],
+    );
     // What can be read only once would be looked through, and then be empty.
     let pipe = phone.file("pipe.csv");
     let made = phone.other("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());
     let import = ["import", pipe.to_str().unwrap(), "--to", "home/x"];
-    complains(phone.try_run(import), &["pipe.csv cannot be read", "to a file first"]);
+    complains(
+        phone.try_run(import),
+        &["pipe.csv cannot be read", "to a file first"],
+    );
     let nowhere = phone.file("no/folder/all").display().to_string();
     complains(phone.try_run(["export", &nowhere]), &["cannot be written"]);
-    complains(phone.try_run(["export", "--plain", &nowhere]), &["cannot be written"]);
+    complains(
+        phone.try_run(["export", "--plain", &nowhere]),
+        &["cannot be written"],
+    );
     is_whole(&phone);
 }

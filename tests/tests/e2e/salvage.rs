@@ -48,28 +48,56 @@ fn what_is_whole_comes_into_a_new_vault_and_the_rest_into_a_file() {
     phone.run(["file", "add", "home", photo.to_str().unwrap()]);
     // Page 1 leads to all tables; and one operation in the middle of the log.
     let place = "n = (SELECT n FROM op ORDER BY n DESC LIMIT 1 OFFSET 5)";
-    harm(&phone, &format!("UPDATE op SET signature = zeroblob(64) WHERE {place}"));
+    harm(
+        &phone,
+        &format!("UPDATE op SET signature = zeroblob(64) WHERE {place}"),
+    );
     let vault = phone.home().join("vault.db");
     let mut bytes = fs::read(&vault).unwrap();
     bytes[..4096].fill(0);
     fs::write(&vault, &bytes).unwrap();
-    complains(phone.try_run(["list"]), &["damaged", "nothing was deleted", "salvage"]);
+    complains(
+        phone.try_run(["list"]),
+        &["damaged", "nothing was deleted", "salvage"],
+    );
 
     let before = files(phone.home());
     let (new, rest) = (phone.file("new"), phone.file("rest.jsonl"));
-    let salvage = ["vault", "salvage", new.to_str().unwrap(), "--rest", rest.to_str().unwrap()];
+    let salvage = [
+        "vault",
+        "salvage",
+        new.to_str().unwrap(),
+        "--rest",
+        rest.to_str().unwrap(),
+    ];
     let said = phone.run(salvage).output;
-    for word in ["lost: operations", "written here", "could not be kept", "twin import", "--home"] {
+    for word in [
+        "lost: operations",
+        "written here",
+        "could not be kept",
+        "twin import",
+        "--home",
+    ] {
         assert!(said.contains(word), "“{word}” is not in: {said}");
     }
-    assert!(files(phone.home()) == before, "the damaged vault was changed");
+    assert!(
+        files(phone.home()) == before,
+        "the damaged vault was changed"
+    );
 
     let whole = in_new(&phone, ["vault", "check"]).finish().well();
     assert!(whole.output.contains("Nothing is damaged."));
-    let list = |place: &str| in_new(&phone, ["list", place, "--json"]).finish().well().json();
+    let list = |place: &str| {
+        in_new(&phone, ["list", place, "--json"])
+            .finish()
+            .well()
+            .json()
+    };
     let kept = list("home/more").as_array().unwrap().len();
     assert!(kept < 8, "{kept} records before the damage");
-    let imported = in_new(&phone, ["import", rest.to_str().unwrap(), "--json"]).finish().well();
+    let imported = in_new(&phone, ["import", rest.to_str().unwrap(), "--json"])
+        .finish()
+        .well();
     assert!(imported.json()["written"].as_u64().unwrap() > 0);
     assert_eq!(list("home/more").as_array().unwrap().len(), 8);
     assert_eq!(list("home/notes").as_array().unwrap().len(), 2);
@@ -93,14 +121,24 @@ fn a_whole_vault_is_salvaged_whole() {
     let phone = Device::new(&lan, "phone");
     settle(&phone, "Ada");
     let new = phone.file("new");
-    let saved = phone.run(["vault", "salvage", new.to_str().unwrap(), "--json"]).json();
-    assert_eq!((&saved["vault"], &saved["rest"], &saved["lost"]), (&json!(true), &json!(0), &json!([])));
+    let saved = phone
+        .run(["vault", "salvage", new.to_str().unwrap(), "--json"])
+        .json();
+    assert_eq!(
+        (&saved["vault"], &saved["rest"], &saved["lost"]),
+        (&json!(true), &json!(0), &json!([]))
+    );
     for (id, number) in [("one", 1), ("two", 2)] {
         let record = format!("home/notes/{id}");
-        let got = in_new(&phone, ["get", &record, "--json"]).finish().well().json();
+        let got = in_new(&phone, ["get", &record, "--json"])
+            .finish()
+            .well()
+            .json();
         assert_eq!(got["fields"], json!({"word": "kept", "number": number}));
     }
-    in_new(&phone, ["put", "home/notes/three", "word=new"]).finish().well();
+    in_new(&phone, ["put", "home/notes/three", "word=new"])
+        .finish()
+        .well();
 }
 
 #[test]
@@ -116,17 +154,30 @@ fn without_a_way_in_or_its_own_keys_it_says_what_helps() {
 
     harm(&phone, "DELETE FROM item WHERE kind = 1");
     let said = phone.run(salvage).output;
-    for word in ["lost: this device's own keys", "twin link offer", "twin recover", "export"] {
+    for word in [
+        "lost: this device's own keys",
+        "twin link offer",
+        "twin recover",
+        "export",
+    ] {
         assert!(said.contains(word), "“{word}” is not in: {said}");
     }
     let got = in_new(&phone, ["get", "home/notes/one"]).finish().well();
     assert!(got.output.contains("kept"));
-    complains(in_new(&phone, ["put", "home/notes/x", "a=b"]).finish(), &["removed"]);
+    complains(
+        in_new(&phone, ["put", "home/notes/x", "a=b"]).finish(),
+        &["removed"],
+    );
     let plain = phone.file("plain");
-    in_new(&phone, ["export", "--plain", plain.to_str().unwrap()]).finish().well();
+    in_new(&phone, ["export", "--plain", plain.to_str().unwrap()])
+        .finish()
+        .well();
 
     fs::remove_dir_all(&new).unwrap();
     harm(&phone, "DELETE FROM slot");
-    complains(phone.try_run(salvage), &["every way to unlock", "backup", "words"]);
+    complains(
+        phone.try_run(salvage),
+        &["every way to unlock", "backup", "words"],
+    );
     assert!(!new.join("vault.db").exists());
 }

@@ -15,9 +15,24 @@ const MEASURES: [(&str, &str, &str, Option<Goal>); 6] = [
     ("entries", "entries of the log", "", None),
     ("bytes", "its length", "bytes", None),
     ("signatures_ms", "its Ed25519 signatures alone", "ms", None),
-    ("chain_ms", "verified, a chain", "ms", Some(Goal::Below(60.0))),
-    ("branches_ms", "verified, eight branches", "ms", Some(Goal::Below(60.0))),
-    ("one_more_ms", "one entry more", "ms", Some(Goal::Below(1.0))),
+    (
+        "chain_ms",
+        "verified, a chain",
+        "ms",
+        Some(Goal::Below(60.0)),
+    ),
+    (
+        "branches_ms",
+        "verified, eight branches",
+        "ms",
+        Some(Goal::Below(60.0)),
+    ),
+    (
+        "one_more_ms",
+        "one entry more",
+        "ms",
+        Some(Goal::Below(1.0)),
+    ),
 ];
 
 const EXAMPLE: Program = Program {

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use twin::{Query, Schema, Space, Value};
 
+use super::micros;
 use super::rows::Row;
 use super::store::Failure;
-use super::micros;
 
 /// How often each is asked for; the middle counts.
 const ASKED: usize = 200;

@@ -65,7 +65,9 @@ fn measure(round: u64, program: Option<&Path>) -> Result<Vec<(&'static str, f64)
         turn: usize::try_from(round)?,
     };
     if round == 1 {
-        println!("sealed: journal_mode=WAL, synchronous=FULL, fullfsync, secure_delete, a cache of 8 MiB (core/vault/src/store.rs)");
+        println!(
+            "sealed: journal_mode=WAL, synchronous=FULL, fullfsync, secure_delete, a cache of 8 MiB (core/vault/src/store.rs)"
+        );
         println!("plain: {}", all.plain.durability()?);
         if let Some(cipher) = &mut all.cipher {
             println!("SQLCipher: {}", cipher.durability()?);

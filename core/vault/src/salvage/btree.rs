@@ -93,7 +93,9 @@ pub(super) fn rows(
         }
     }
     // Only the root of an empty table has none; no table that matters stays empty.
-    let expected = counted.max(usize::from(rows.is_empty() && !is_empty(page, number, kind)));
+    let expected = counted.max(usize::from(
+        rows.is_empty() && !is_empty(page, number, kind),
+    ));
     Ok((rows, expected.saturating_sub(read) as u64))
 }
 

@@ -123,7 +123,10 @@ impl<'p> Carver<'p> {
             if !wanted(&table.name) {
                 continue;
             }
-            for (number, _) in (0..).zip(&self.owners).filter(|(_, there)| **there == owner) {
+            for (number, _) in (0..)
+                .zip(&self.owners)
+                .filter(|(_, there)| **there == owner)
+            {
                 for (version, page) in self.pages.versions(number)?.iter().enumerate() {
                     let kind = kind_in(table, page, number);
                     let (rows, missed) = btree::rows(self.pages, page, number, kind)?;
@@ -136,7 +139,10 @@ impl<'p> Carver<'p> {
                 }
             }
         }
-        for (number, _) in (0..).zip(&self.owners).filter(|(_, there)| **there == NOBODY) {
+        for (number, _) in (0..)
+            .zip(&self.owners)
+            .filter(|(_, there)| **there == NOBODY)
+        {
             for page in self.pages.versions(number)? {
                 let Some(kind) = Kind::of(&page, number) else {
                     continue;

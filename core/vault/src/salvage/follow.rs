@@ -102,7 +102,12 @@ impl Vault {
     ) -> Result<Vec<Kept>> {
         self.write(|vault| {
             let mut all = Vec::new();
-            let logs: Vec<(LogId, Log)> = vault.state.logs.iter().map(|(id, log)| (*id, *log)).collect();
+            let logs: Vec<(LogId, Log)> = vault
+                .state
+                .logs
+                .iter()
+                .map(|(id, log)| (*id, *log))
+                .collect();
             for (id, log) in logs {
                 let mut head: Option<Head> = None;
                 loop {
@@ -149,7 +154,10 @@ impl Vault {
     fn index_kept(&mut self, kept: &[Kept]) -> Result<()> {
         let until = horizon(self.now);
         let mut stage = Stage::default();
-        for Kept { number, head, log, .. } in kept {
+        for Kept {
+            number, head, log, ..
+        } in kept
+        {
             let Some(height) = head.map(|head| head.height) else {
                 continue;
             };

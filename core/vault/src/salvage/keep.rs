@@ -18,8 +18,8 @@ use super::rest::{Rest, RestRecord};
 use crate::error::{Result, VaultError};
 use crate::oplog::{log_number, op_number};
 use crate::rows::{
-    AddingRow, AheadRow, CollectionRow, DeviceRow, EntryRow, EpochRow, ErasureRow,
-    GenesisRow, GrantRow, HoleRow, LogRow, Row, ToldRow, UnreadRow,
+    AddingRow, AheadRow, CollectionRow, DeviceRow, EntryRow, EpochRow, ErasureRow, GenesisRow,
+    GrantRow, HoleRow, LogRow, Row, ToldRow, UnreadRow,
 };
 use crate::search::SearchRow;
 use crate::slots::{self, Opened, Unlock};

@@ -94,7 +94,10 @@ impl fmt::Display for Loss {
                 }
             }
             Self::Chunks(count) => write!(f, "chunks of files: {count}"),
-            Self::Newest => write!(f, "perhaps some of what was written last: the log of the file is damaged"),
+            Self::Newest => write!(
+                f,
+                "perhaps some of what was written last: the log of the file is damaged"
+            ),
             Self::Unread(count) => write!(f, "rows that cannot be read at all: {count}"),
             Self::Rows(count) => write!(f, "notes of what was seen when and where: {count}"),
         }

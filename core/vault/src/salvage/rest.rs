@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 
 use twin_identity::aead::DataKey;
 use twin_identity::id::DeviceId;
+use twin_identity::id::TwinId;
+use twin_identity::secret::Secret;
 use twin_ops::change::{Change, Stamp};
 use twin_ops::epoch::{EpochId, EpochKey};
 use twin_ops::op::{LogId, Origin, Part};
 use twin_ops::seal::{PartPlace, open_part};
 use twin_ops::space::SpaceName;
 use twin_ops::value::Fields;
-use twin_identity::id::TwinId;
-use twin_identity::secret::Secret;
 
 use crate::error::Result;
 use crate::merge::{Version, Write, settle};
@@ -58,7 +58,10 @@ impl<'f> Rest<'f> {
         let mut epochs: BTreeMap<EpochId, Vec<_>> = BTreeMap::new();
         for row in file.items::<EpochRow>()? {
             let key = EpochKey::new(Secret::new(row.key)).part_key();
-            epochs.entry(row.id).or_default().push((row.space.clone(), key));
+            epochs
+                .entry(row.id)
+                .or_default()
+                .push((row.space.clone(), key));
         }
         Ok(Self {
             file,
@@ -138,7 +141,8 @@ impl<'f> Rest<'f> {
     /// The change of a record in a part, with its space; `None` if there is none that can be read.
     fn open(&self, key: PartNo) -> Result<Option<(SpaceName, Version<PartNo>)>> {
         let store = &self.file.store;
-        let (Ok(head), Some(Part::Sealed(sealed))) = (store.head(key.op()), store.part_if_any(key)?)
+        let (Ok(head), Some(Part::Sealed(sealed))) =
+            (store.head(key.op()), store.part_if_any(key)?)
         else {
             return Ok(None);
         };
