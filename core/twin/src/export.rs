@@ -125,14 +125,14 @@ impl Twin {
                 space.collection(&collection).each(PAGE, |mut record| {
                     exported.records += 1;
                     let fields = &mut record.fields;
-                    let mut watch = |more: Progress| {
+                    let mut told = |more: Progress| {
                         watch(Progress {
                             done: done + more.done,
                             total: None,
                         })
                     };
                     let (written, len) =
-                        files.write(self, &name, fields, &mut exported, &mut watch)?;
+                        files.write(self, &name, fields, &mut exported, &mut told)?;
                     let mut json = json!({
                         "space": name.as_str(),
                         "collection": collection,

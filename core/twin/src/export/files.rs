@@ -62,13 +62,13 @@ impl<'a> Files<'a> {
                 continue;
             }
             let mut stored = StoredFile::new(twin, space, root)?;
-            let mut watch = |more: Progress| {
+            let mut told = |more: Progress| {
                 watch(Progress {
                     done: len + more.done,
                     ..more
                 })
             };
-            let path = self.write_one(space, &name, &mut stored, &mut watch)?;
+            let path = self.write_one(space, &name, &mut stored, &mut told)?;
             len += stored.len();
             exported.files += 1;
             fields.0.remove(&field);
