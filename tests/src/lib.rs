@@ -11,6 +11,8 @@
 #[cfg(feature = "e2e")]
 pub mod e2e;
 
-mod dice;
+pub mod dice;
 pub mod identity;
 pub mod sim;
+#[cfg(target_os = "linux")]
+pub mod vault;

@@ -18,7 +18,7 @@ mod slots;
 pub use device::DeviceCommand;
 pub use erase::Erase;
 pub use export::{Check, Export};
-pub use file::{AddFiles, FileCommand, GetFile};
+pub use file::{AddFiles, FileCommand, GetFile, KeepFiles};
 pub use find::{OrderArg, Query, Search, Watch};
 pub use import::Import;
 pub use records::{HistoryOptions, SchemaOptions};
@@ -157,6 +157,8 @@ pub enum VaultCommand {
     Rebuild,
     /// Forget what is left of files whose adding was broken off more than a day ago
     Clean,
+    /// Let go of what was overwritten and all your devices have: the history of records up to there, and its space
+    Compact,
 }
 
 #[derive(clap::Args)]

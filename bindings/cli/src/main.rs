@@ -1,12 +1,13 @@
 //! The `twin` command: a device in a terminal, a site, and the demonstration.
 //!
 //! Read top-down: [`args`] says what can be asked ([`usage`]: what could not be understood), [`commands`] answers, one module a noun; [`output`], [`password`],
-//! [`keyring`], [`qr`], [`words`] and [`stop`] are the terminal's sides of it.
+//! [`keyring`], [`qr`], [`words`] and [`stop`] are the terminal's sides of it; [`memory`] keeps others out of it.
 
 mod args;
 mod commands;
 mod error;
 mod keyring;
+mod memory;
 mod output;
 mod password;
 mod qr;
@@ -26,8 +27,17 @@ use commands::{
 use commands::{password as passwords, proof, recover, recovery, schema, sites, slots, vault};
 use error::Result;
 
+fn main() -> ExitCode {
+    // Before there is anything in it.
+    if let Err(error) = memory::close() {
+        output::complain(&error.to_string());
+        return ExitCode::FAILURE;
+    }
+    start()
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn start() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => return usage::explain(&error),
@@ -57,7 +67,7 @@ async fn run(args: &Args) -> Result<()> {
         Command::Restore { record } => record::restore(cx, record),
         Command::History(options) => history::run(cx, options),
         Command::Schema(options) => schema::run(cx, options),
-        Command::File(command) => file::run(cx, command),
+        Command::File(command) => file::run(cx, command).await,
         Command::Search(options) => find::search(cx, options),
         Command::Query(options) => find::query(cx, options),
         Command::Watch(options) => watch::run(cx, options).await,

@@ -51,7 +51,7 @@ enum Command {
         #[arg(value_name = "SUITE", value_parser = PossibleValuesParser::new(suite::names()))]
         suites: Vec<String>,
     },
-    /// Run for long: many seeds of the simulator, and every parser fuzzed.
+    /// Run for long: many seeds of the simulator, vaults cut off a thousand times, and every parser fuzzed.
     Soak {
         /// Only this one.
         #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(soak::names()))]

@@ -33,6 +33,7 @@ const ARROWS: Rules = &[
     ("twin-site", &["twin-login", "twin-identity"]),
     ("xtask", &[]),
     ("twin-tests", ALL),
+    ("twin-disk", &[]),
 ];
 
 /// What a crate may name besides, for its own tests only.
@@ -51,6 +52,7 @@ const ALL: &[&str] = &[
     "twin-net",
     "twin",
     "twin-site",
+    "twin-disk",
 ];
 
 /// Each crate and what must not be in it, at any depth (tests aside): rooms without sockets, files or a runtime stay so,

@@ -13,9 +13,9 @@ use crate::project::{Project, cargo};
 /// How long to run: until the seeds are used up or the time is, whichever comes first.
 #[derive(Args)]
 pub struct Length {
-    /// How many seeds to run.
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
-    seeds: u64,
+    /// How many seeds to run: 10,000 unless told, and 100 for `vault`, each of which cuts vaults off twenty times.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: Option<u64>,
     /// The first seed.
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     from: u64,
@@ -31,6 +31,8 @@ struct Soak {
     program: &'static str,
     /// Seeds run between two looks at the clock.
     chunk: u64,
+    /// Seeds run unless told.
+    seeds: u64,
 }
 
 const SOAKS: &[Soak] = &[
@@ -48,6 +50,7 @@ const SOAKS: &[Soak] = &[
         ],
         program: "{target}/release/sim",
         chunk: 200,
+        seeds: 10_000,
     },
     // Identity logs alone: an owner, partitions, and a thief with stolen keys and words.
     Soak {
@@ -63,6 +66,23 @@ const SOAKS: &[Soak] = &[
         ],
         program: "{target}/release/identity",
         chunk: 1000,
+        seeds: 10_000,
+    },
+    // Vaults that are cut off under load: 1,000 times by kill -9, 1,000 times by a power loss.
+    Soak {
+        name: "vault",
+        build: &[
+            "build",
+            "--locked",
+            "--release",
+            "--package",
+            "twin-tests",
+            "--bin",
+            "vault",
+        ],
+        program: "{target}/release/vault",
+        chunk: 100,
+        seeds: 100,
     },
 ];
 
@@ -92,9 +112,10 @@ impl Soak {
         let limit = length
             .minutes
             .map(|minutes| Duration::from_secs(minutes * 60));
+        let seeds = length.seeds.unwrap_or(self.seeds);
         let mut done = 0;
-        while done < length.seeds && limit.is_none_or(|limit| start.elapsed() < limit) {
-            let next = (done + self.chunk).min(length.seeds);
+        while done < seeds && limit.is_none_or(|limit| start.elapsed() < limit) {
+            let next = (done + self.chunk).min(seeds);
             let mut command = self.seeds(project, length.from + done, length.from + next);
             if !process::stream(&mut command, |_| {})?.success() {
                 let words = process::words(&command);
@@ -105,9 +126,8 @@ impl Soak {
             }
             done = next;
             println!(
-                "{}: {done} of {} seeds held, {} s",
+                "{}: {done} of {seeds} seeds held, {} s",
                 self.name,
-                length.seeds,
                 start.elapsed().as_secs()
             );
         }

@@ -1,6 +1,6 @@
 //! A device's keys: made on the device, random, never leaving it.
 
-use ed25519_dalek::{SigningKey, VerifyingKey};
+use ed25519_dalek::VerifyingKey;
 use minicbor::{Decode, Encode};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
@@ -10,14 +10,14 @@ use crate::context;
 use crate::id::{DeviceId, TwinId};
 use crate::seal::{SealError, SealingKey, SealingPublic};
 use crate::secret::Secret;
-use crate::sign::{self, Signature, SignatureError, Use};
+use crate::sign::{self, Signature, SignatureError, Signer, Use};
 
 /// Length of a device's keys as they are stored, in bytes: Ed25519 secret key ‖ X-Wing seed.
 pub const DEVICE_KEYS_LEN: usize = 64;
 
 /// The secret keys of one device.
 pub struct DeviceKeys {
-    signing: SigningKey,
+    signing: Signer,
     sealing: SealingKey,
     public: DevicePublic,
 }
@@ -78,9 +78,9 @@ impl DeviceKeys {
         let (signing, sealing) = secret.expose().split_at(32);
         let signing = Secret::<32>::from_slice(signing).ok_or(SealError::Key)?;
         let sealing = SealingKey::from_seed(Secret::from_slice(sealing).ok_or(SealError::Key)?);
-        let signing = SigningKey::from_bytes(signing.expose());
+        let signing = Signer::new(&signing);
         let public = DevicePublic {
-            id: DeviceId::from_bytes(signing.verifying_key().to_bytes()),
+            id: DeviceId::from_bytes(signing.key.verifying_key().to_bytes()),
             sealing: sealing.public()?,
         };
         Ok(Self {
@@ -97,6 +97,7 @@ impl DeviceKeys {
             .iter_mut()
             .zip(
                 self.signing
+                    .key
                     .as_bytes()
                     .iter()
                     .chain(self.sealing.seed().expose()),
@@ -117,7 +118,7 @@ impl DeviceKeys {
 
     /// Signs `id` for one use in one twin.
     pub fn sign(&self, what: Use, twin: &TwinId, id: &[u8; 32]) -> Signature {
-        sign::sign(&self.signing, what, twin, id)
+        self.signing.sign(what, twin, id)
     }
 
     /// A secret that this device and `other` alone can make (X25519 over the Ed25519 keys' Montgomery form, RFC 7748),
@@ -129,7 +130,7 @@ impl DeviceKeys {
         if other.is_weak() {
             return None;
         }
-        let scalar = Zeroizing::new(self.signing.to_scalar_bytes());
+        let scalar = Zeroizing::new(self.signing.key.to_scalar_bytes());
         let shared = other.to_montgomery().mul_clamped(*scalar);
         Some(Secret::new(
             context::DEVICE_PAIR.hash([shared.as_bytes().as_slice()]),

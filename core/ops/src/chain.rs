@@ -1,16 +1,20 @@
 //! Chains: every op names the one before it, header and signature.
 
+use minicbor::{Decode, Encode};
 use twin_identity::id::TwinId;
 use twin_identity::sign::Verifier;
 
 use crate::op::{Link, Op, OpError, Origin};
 
 /// How far a log goes and the link of its newest op: what replicas compare.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(array)]
 pub struct Head {
     /// Number of ops.
+    #[n(0)]
     pub height: u64,
     /// Link of the last one.
+    #[n(1)]
     pub link: Link,
 }
 

@@ -4,12 +4,14 @@
 
 use std::borrow::Cow;
 
-use minicbor::{Decode, Encode};
+use minicbor::{Decode, Decoder, Encode};
 use twin_identity::cbor::{self, CborError};
 use twin_identity::id::EntryId;
 
-use crate::edit::Edits;
+use crate::checkpoint::{CHECKPOINT, Checkpoint, Original, SNAPSHOT, Snapshot};
+use crate::edit::{Edit, Edits};
 use crate::op::{LogId, MAX_OP_LEN};
+use crate::seal::sealed_len;
 use crate::value::Fields;
 
 /// The most bytes of a collection's name.
@@ -51,6 +53,12 @@ pub enum Change {
     Record(RecordChange),
     /// Parts are erased; counts only if the writer is an admin.
     Erase(Erase),
+    /// Ops are superseded by those that follow; counts only if the writer is an admin.
+    Checkpoint(Checkpoint),
+    /// The parts of this op are changes that were made before; only ever part 0, in an op that belongs to a checkpoint.
+    Snapshot(Snapshot),
+    /// A change to a record as it was made at another place; only after a snapshot.
+    Copy(Original, RecordChange),
     /// Of a later version: kept and forwarded, not merged.
     Unknown,
 }
@@ -157,6 +165,8 @@ struct RawRecordChange<'a> {
     fields: Cow<'a, Fields>,
     #[n(7)]
     edits: Option<Cow<'a, Edits>>,
+    #[n(8)]
+    original: Option<Original>,
 }
 
 /// Only the kind of a part, whatever else it holds.
@@ -200,13 +210,14 @@ impl Change {
     /// Reads again what [`Change::from_bytes`] has accepted before, in half the time: that it has no other encoding is
     /// known already.
     pub fn from_accepted(bytes: &[u8]) -> Result<Self, CborError> {
-        let peek: Peek = decode(bytes)?;
-        let kind = match peek.kind {
+        let kind = match peek_kind(bytes)? {
             SEEN => return decode(bytes).map(Self::Seen),
             PUT => Kind::Put,
             PATCH => Kind::Patch,
             DELETE => Kind::Delete,
             ERASE => return decode(bytes).map(Self::Erase),
+            CHECKPOINT => return valid(decode(bytes)?, Checkpoint::is_valid).map(Self::Checkpoint),
+            SNAPSHOT => return valid(decode(bytes)?, Snapshot::is_valid).map(Self::Snapshot),
             _ => return Ok(Self::Unknown),
         };
         let raw: RawRecordChange<'_> = decode(bytes)?;
@@ -221,14 +232,18 @@ impl Change {
         {
             return Err(CborError::Malformed);
         }
-        Ok(Self::Record(RecordChange {
+        let change = RecordChange {
             kind,
             stamp: raw.stamp,
             collection: raw.collection.into_owned(),
             id: raw.id.into_owned(),
             fields: raw.fields.into_owned(),
             edits,
-        }))
+        };
+        Ok(match raw.original {
+            Some(original) => Self::Copy(original, change),
+            None => Self::Record(change),
+        })
     }
 
     /// The plaintext of a part; empty for [`Change::Unknown`], which is never written.
@@ -237,8 +252,24 @@ impl Change {
             Self::Seen(seen) => cbor::encode(seen),
             Self::Record(change) => change.to_bytes(),
             Self::Erase(erase) => cbor::encode(erase),
+            Self::Checkpoint(checkpoint) => cbor::encode(checkpoint),
+            Self::Snapshot(snapshot) => cbor::encode(snapshot),
+            Self::Copy(original, change) => change.written(Some(*original)),
             Self::Unknown => Vec::new(),
         }
+    }
+}
+
+/// The kind of a part. It comes first in every map that this version writes; keys below it may come in later ones.
+fn peek_kind(bytes: &[u8]) -> Result<u8, CborError> {
+    let mut d = Decoder::new(bytes);
+    let mut first = || {
+        d.map()?;
+        Ok((d.u8()?, d.u8()?))
+    };
+    match first() {
+        Ok::<_, minicbor::decode::Error>((2, kind)) => Ok(kind),
+        _ => decode::<Peek>(bytes).map(|peek| peek.kind),
     }
 }
 
@@ -246,9 +277,27 @@ fn decode<'b, T: Decode<'b, ()>>(bytes: &'b [u8]) -> Result<T, CborError> {
     minicbor::decode(bytes).map_err(|_| CborError::Malformed)
 }
 
+fn valid<T>(read: T, is_valid: fn(&T) -> bool) -> Result<T, CborError> {
+    if is_valid(&read) {
+        Ok(read)
+    } else {
+        Err(CborError::Malformed)
+    }
+}
+
 impl RecordChange {
-    /// The plaintext of a part.
+    /// The plaintext of a part, with room to be sealed where it is.
     pub fn to_bytes(&self) -> Vec<u8> {
+        self.written(None)
+    }
+
+    /// Whether some of it is of a later version: what it comes to cannot be known here.
+    pub fn is_of_later_version(&self) -> bool {
+        let mut edits = self.edits.0.values();
+        edits.any(|edit| matches!(edit, Edit::Unknown(_)))
+    }
+
+    fn written(&self, original: Option<Original>) -> Vec<u8> {
         let raw = RawRecordChange {
             kind: match self.kind {
                 Kind::Put => PUT,
@@ -260,8 +309,9 @@ impl RecordChange {
             id: Cow::Borrowed(&self.id),
             fields: Cow::Borrowed(&self.fields),
             edits: (!self.edits.0.is_empty()).then_some(Cow::Borrowed(&self.edits)),
+            original,
         };
-        cbor::encode_into(Vec::with_capacity(cbor::len(&raw)), &raw)
+        cbor::encode_into(Vec::with_capacity(sealed_len(cbor::len(&raw))), &raw)
     }
 }
 
@@ -270,9 +320,12 @@ impl RecordChange {
 mod tests {
     use proptest::prelude::*;
 
+    use twin_identity::id::DeviceId;
+
     use super::*;
-    use crate::edit::Edit;
+    use crate::checkpoint::{Line, MAX_OPS};
     use crate::edit::tests::edit;
+    use crate::op::Link;
     use crate::value::Value;
     use crate::value::tests::value;
 
@@ -285,13 +338,18 @@ mod tests {
             fields in prop::collection::btree_map("\\PC{1,20}", value(), 0..6),
             edits in prop::collection::btree_map("\\PC{1,20}", edit(), 0..4),
             put: bool,
+            copied in prop::option::of((any::<u32>(), any::<u64>(), any::<u16>())),
         ) {
             let free = |(name, _): &(String, Edit)| !put && !fields.contains_key(name);
             let edits = Edits(edits.into_iter().filter(free).collect());
             let kind = if put { Kind::Put } else { Kind::Patch };
-            let change = Change::Record(RecordChange {
+            let change = RecordChange {
                 kind, stamp: Stamp(stamp), collection, id, fields: Fields(fields), edits,
-            });
+            };
+            let change = match copied {
+                Some((line, seq, index)) => Change::Copy(Original { line, seq, index }, change),
+                None => Change::Record(change),
+            };
             let bytes = change.to_bytes();
             let read = Change::from_bytes(&bytes).unwrap();
             // Not the values: a float that is no number is not equal to itself.
@@ -302,6 +360,27 @@ mod tests {
         fn erasures_round_trip(ops in prop::collection::vec((any::<[u8; 32]>(), any::<u64>(), any::<Vec<u16>>()), 0..4)) {
             let erased = |(log, seq, parts)| ErasedParts { log: LogId::from_bytes(log), seq, parts };
             let change = Change::Erase(Erase::new(ops.into_iter().map(erased).collect()));
+            prop_assert_eq!(Change::from_bytes(&change.to_bytes()).unwrap(), change);
+        }
+
+        #[test]
+        fn checkpoints_and_snapshots_round_trip(
+            lines in prop::collection::vec((any::<[u8; 32]>(), any::<[u8; 16]>(), 1..u64::MAX, any::<[u8; 32]>()), 0..4),
+            ops in 0..=MAX_OPS,
+            originals in prop::collection::vec((any::<u32>(), any::<u64>(), any::<u16>()), 1..9),
+        ) {
+            let line = |(device, incarnation, height, link)| Line {
+                device: DeviceId::from_bytes(device),
+                incarnation,
+                height,
+                link: Link::from_bytes(link),
+            };
+            let lines = lines.into_iter().map(line).collect();
+            let change = Change::Checkpoint(Checkpoint::new(lines, ops).unwrap());
+            prop_assert_eq!(Change::from_bytes(&change.to_bytes()).unwrap(), change);
+            let original = |(line, seq, index)| Original { line, seq, index };
+            let originals = originals.into_iter().map(original).collect();
+            let change = Change::Snapshot(Snapshot::new(originals));
             prop_assert_eq!(Change::from_bytes(&change.to_bytes()).unwrap(), change);
         }
 
@@ -357,6 +436,7 @@ mod tests {
             id: "r".into(),
             fields: Cow::Owned(Fields::default()),
             edits: None,
+            original: None,
         });
         assert!(Change::from_bytes(&bytes).is_ok());
         bytes.extend([7, 0xa0]);

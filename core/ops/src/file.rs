@@ -3,7 +3,7 @@
 //! Read top-down:
 //! - [`Root`]: what a record holds of a file, 86 bytes or less whatever its size
 //! - [`Builder`]: bytes in, sealed chunks and a root out; [`Reader`]: any chunk of the content, given the sealed ones
-//! - [`walk`]: every chunk that a root leads to
+//! - [`walk`]: every chunk that a root leads to; [`Seek`]: those that are missing, a few at a time
 //! - `chunk`: one chunk; `tree`: how many there are, and which of them names which
 //!
 //! The content is cut every [`CHUNK_LEN`] bytes. A manifest is a chunk, too: the references to up to 1,023 chunks of
@@ -15,6 +15,7 @@ mod builder;
 mod chunk;
 mod reader;
 mod root;
+mod seek;
 mod tree;
 mod walk;
 
@@ -29,6 +30,7 @@ pub use chunk::{
 };
 pub use reader::Reader;
 pub use root::Root;
+pub use seek::{Here, Lacking, Seek};
 pub use tree::{MAX_FILE_LEN, Shape};
 pub use walk::{Visit, Walked, walk};
 

@@ -4,6 +4,7 @@
 //! - [`space`], [`epoch`], [`grant`]: where data lives, under which keys, and how devices get them
 //! - [`op`], [`chain`]: signed operations and how a run of them is verified
 //! - [`seal`], [`change`], [`value`], [`set`], [`edit`]: the sealed parts of an op and what they say
+//! - [`checkpoint`]: how history goes without being missed
 //! - [`file`]: content of any size, in sealed chunks
 //! - [`store`]: what sync asks of a device's store
 //! - [`backup`]: one sealed file with all of it
@@ -11,6 +12,7 @@
 pub mod backup;
 pub mod chain;
 pub mod change;
+pub mod checkpoint;
 pub mod edit;
 pub mod epoch;
 pub mod file;

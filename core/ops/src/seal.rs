@@ -5,7 +5,7 @@
 //! opens only in its place. Plaintexts are padded so that lengths say little.
 
 use rand_core::CryptoRng;
-use twin_identity::aead::{AeadError, DataKey, Salt};
+use twin_identity::aead::{AeadError, DataKey, Salt, SaltedKey, TAG_LEN};
 use twin_identity::context;
 use zeroize::Zeroizing;
 
@@ -15,11 +15,12 @@ use crate::op::{LogId, Place};
 /// The least bytes that a plaintext is padded to.
 pub const MIN_PADDED: usize = 32;
 
-/// Seals all parts of the op at `place`.
+/// Seals all parts of the op at `place`, each where its plaintext is: with room for padding and tag (see [`sealed_len`])
+/// nothing is copied.
 pub fn seal_parts(
     key: &DataKey,
     place: &Place,
-    plaintexts: &[Zeroizing<Vec<u8>>],
+    plaintexts: Vec<Zeroizing<Vec<u8>>>,
     rng: &mut impl CryptoRng,
 ) -> Result<(Salt, Vec<Vec<u8>>), AeadError> {
     let first = aad(&place.log, place.seq, &place.epoch, 0);
@@ -29,9 +30,14 @@ pub fn seal_parts(
     let mut sealed = Vec::with_capacity(plaintexts.len());
     for (index, plaintext) in (0..).zip(plaintexts) {
         let aad = aad(&place.log, place.seq, &place.epoch, index);
-        sealed.push(salted.seal(index, &aad, pad(plaintext))?);
+        sealed.push(salted.seal(index, &aad, pad_in_place(plaintext))?);
     }
     Ok((salt, sealed))
+}
+
+/// How many bytes a plaintext of so many has when it is sealed.
+pub const fn sealed_len(plaintext: usize) -> usize {
+    padded_len(plaintext + 1) + TAG_LEN
 }
 
 /// Where a sealed part stands.
@@ -55,10 +61,44 @@ pub fn open_part(
     place: PartPlace<'_>,
     sealed: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, AeadError> {
-    let aad = aad(place.log, place.seq, place.epoch, place.index);
-    let mut padded = key.salted(place.salt)?.open(place.index, &aad, sealed)?;
-    unpad(&mut padded)?;
-    Ok(padded)
+    let PartPlace {
+        log, seq, epoch, ..
+    } = place;
+    Opener::new(key, log, seq, epoch, place.salt)?.open(place.index, sealed)
+}
+
+/// Opens parts of one op: what they have in common is derived once.
+pub struct Opener {
+    key: SaltedKey,
+    log: LogId,
+    seq: u64,
+    epoch: EpochId,
+}
+
+impl Opener {
+    /// Of the op at `seq` of a log, with the part key of its epoch.
+    pub fn new(
+        key: &DataKey,
+        log: &LogId,
+        seq: u64,
+        epoch: &EpochId,
+        salt: &Salt,
+    ) -> Result<Self, AeadError> {
+        Ok(Self {
+            key: key.salted(salt)?,
+            log: *log,
+            seq,
+            epoch: *epoch,
+        })
+    }
+
+    /// Opens the part with this index.
+    pub fn open(&self, index: u64, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, AeadError> {
+        let aad = aad(&self.log, self.seq, &self.epoch, index);
+        let mut padded = self.key.open(index, &aad, sealed)?;
+        unpad(&mut padded)?;
+        Ok(padded)
+    }
 }
 
 fn aad(log: &LogId, seq: u64, epoch: &EpochId, index: u64) -> [u8; 32] {
@@ -77,8 +117,20 @@ const PAD: u8 = 0x80;
 pub fn pad(plaintext: &[u8]) -> Vec<u8> {
     let len = padded_len(plaintext.len() + 1);
     // The tag is appended in place: room for it saves a copy that would stay in freed memory.
-    let mut padded = Vec::with_capacity(len + twin_identity::aead::TAG_LEN);
+    let mut padded = Vec::with_capacity(len + TAG_LEN);
     padded.extend_from_slice(plaintext);
+    padded.push(PAD);
+    padded.resize(len, 0);
+    padded
+}
+
+/// The same, of a plaintext that is not needed any more.
+fn pad_in_place(mut plaintext: Zeroizing<Vec<u8>>) -> Vec<u8> {
+    if plaintext.capacity() < sealed_len(plaintext.len()) {
+        return pad(&plaintext);
+    }
+    let len = padded_len(plaintext.len() + 1);
+    let mut padded = std::mem::take(&mut *plaintext);
     padded.push(PAD);
     padded.resize(len, 0);
     padded
@@ -96,8 +148,8 @@ pub fn unpad(padded: &mut Vec<u8>) -> Result<(), AeadError> {
 }
 
 /// Padmé (Nikitin et al., PURBs, PoPETs 2019): at most 12 % more, and a length tells O(log log n) bits.
-fn padded_len(len: usize) -> usize {
-    let len = len.max(MIN_PADDED);
+const fn padded_len(len: usize) -> usize {
+    let len = if len < MIN_PADDED { MIN_PADDED } else { len };
     let exponent = len.ilog2();
     let significant = exponent.ilog2() + 1;
     let mask = (1usize << exponent.saturating_sub(significant)) - 1;
@@ -126,15 +178,23 @@ mod tests {
                 epoch: EpochId::from_bytes([4; 32]),
             };
             let plaintexts: Vec<_> = texts.iter().cloned().map(Zeroizing::new).collect();
-            let (salt, sealed) = seal_parts(&key, &place, &plaintexts, rng).unwrap();
+            let (salt, sealed) = seal_parts(&key, &place, plaintexts, rng).unwrap();
             for (index, (text, sealed)) in (0..).zip(texts.iter().zip(&sealed)) {
                 let at = PartPlace { log: &place.log, seq: 3, epoch: &place.epoch, salt: &salt, index };
                 prop_assert_eq!(&*open_part(&key, at, sealed).unwrap(), text);
+                prop_assert_eq!(sealed.len(), sealed_len(text.len()));
                 let later = PartPlace { seq: 4, ..at };
                 prop_assert!(open_part(&key, later, sealed).is_err());
                 let beside = PartPlace { index: index + 1, ..at };
                 prop_assert!(open_part(&key, beside, sealed).is_err());
             }
+        }
+
+        #[test]
+        fn padding_is_the_same_with_and_without_room(text: Vec<u8>, room in 0usize..2000) {
+            let mut roomy = Zeroizing::new(Vec::with_capacity(text.len() + room));
+            roomy.extend_from_slice(&text);
+            prop_assert_eq!(pad_in_place(roomy), pad(&text));
         }
 
         #[test]

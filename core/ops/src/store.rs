@@ -1,5 +1,7 @@
 //! What sync needs from a device's store, without knowing how it stores.
 
+use std::collections::BTreeMap;
+
 use minicbor::{Decode, Encode};
 use twin_identity::id::DeviceId;
 use twin_identity::log::IdentityLog;
@@ -8,6 +10,7 @@ use twin_identity::sign::Signature;
 
 use crate::chain::Head;
 use crate::epoch::{DiscoveryKey, EpochId};
+use crate::file::ChunkId;
 use crate::grant::GrantId;
 use crate::op::{LogId, Origin};
 use crate::space::SpaceId;
@@ -58,6 +61,48 @@ pub struct Hole {
     pub seq: u64,
 }
 
+/// A checkpoint that stands: it counts, all of its snapshot is here, and ops up to its lines are done without.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The log that it is written in.
+    pub log: LogId,
+    /// Its place there.
+    pub seq: u64,
+    /// The last op of its snapshot.
+    pub last: u64,
+    /// The logs that may begin after the ops that it supersedes, and where these end. Its own may be among them: that
+    /// ends right before it.
+    pub lines: BTreeMap<LogId, Head>,
+}
+
+/// The most chunks of files that a device has asked a peer for and has no answer of yet.
+pub const MAX_ASKED: usize = 64;
+
+/// A chunk of a file, and the space that it is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(array)]
+pub struct ChunkName {
+    /// The space.
+    #[n(0)]
+    pub space: SpaceId,
+    /// The chunk.
+    #[n(1)]
+    pub id: ChunkId,
+}
+
+/// What a look for chunks that are wanted and not here has come by.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sought {
+    /// Those that the peer is to be asked for.
+    pub ask: Vec<ChunkName>,
+    /// How many are missing, counting all below a manifest that is.
+    pub missing: u64,
+    /// How many of them another device was asked for a moment ago.
+    pub elsewhere: u64,
+    /// Whether the look is over. Chunks that have come since may name others.
+    pub over: bool,
+}
+
 /// What was done with things that a peer sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Taken {
@@ -76,6 +121,9 @@ pub struct Taken {
 pub trait OpStore {
     /// Why the store cannot answer, or refuses.
     type Error: std::error::Error + Send + Sync + 'static;
+
+    /// How far a look for missing chunks has come.
+    type Look: Default + Send;
 
     /// Whether an error says that this replica cannot take something over that an honest peer may well have: a limit,
     /// a newer version, a log that was forked. Sync passes it over then and goes on with everything else.
@@ -134,8 +182,26 @@ pub trait OpStore {
     /// line of the device names. A peer that has another history takes this one then. A store that cannot tell says no.
     fn is_settled(&self, log: &LogId) -> Result<bool, Self::Error>;
 
+    /// What a log begins after here: the ops up to there are superseded by a checkpoint, or missing. `None` if it
+    /// begins with its first op. A store that never forgets an op has no more to say.
+    fn base(&self, log: &LogId) -> Result<Option<Head>, Self::Error> {
+        let _ = log;
+        Ok(None)
+    }
+
+    /// The checkpoints that stand here.
+    fn checkpoints(&self) -> Vec<Standing> {
+        Vec::new()
+    }
+
+    /// Takes note that another device has just been found to have all that counts here. `now`: milliseconds since the
+    /// Unix epoch.
+    fn in_sync(&mut self, now: u64, device: &DeviceId) {
+        let _ = (now, device);
+    }
+
     /// The ops of a log after the first `after`, oldest first, as many as fit into `budget` bytes but at least one if
-    /// there is one.
+    /// there is one. None if the log begins here after `after`: see [`OpStore::base`].
     fn read_run(&self, log: &LogId, after: u64, budget: usize)
     -> Result<Vec<Vec<u8>>, Self::Error>;
 
@@ -151,4 +217,48 @@ pub trait OpStore {
         origin: &Origin,
         run: &[Vec<u8>],
     ) -> Result<Taken, Self::Error>;
+
+    /// As [`OpStore::append_run`], of ops that come right after `base`, which a log may begin after here: only if the
+    /// first of them is a checkpoint that counts and says so itself. All else is early: another checkpoint has to come
+    /// first. A store that keeps every op takes none.
+    fn append_from(
+        &mut self,
+        now: u64,
+        origin: &Origin,
+        base: Head,
+        run: &[Vec<u8>],
+    ) -> Result<Taken, Self::Error> {
+        let _ = (now, origin, base);
+        Ok(Taken {
+            early: run.len(),
+            ..Taken::default()
+        })
+    }
+
+    /// Changes whenever there may be more chunks of files that are wanted than there were.
+    fn wanting(&self) -> u64;
+
+    /// Goes on with a look for chunks that are wanted and not here, so as to ask `peer` for at most `limit` of them. May
+    /// come by none and not be over: it takes a bounded time. Each chunk is come by once in a look.
+    /// `now`: milliseconds since the Unix epoch.
+    fn seek_chunks(
+        &mut self,
+        now: u64,
+        look: &mut Self::Look,
+        peer: &DeviceId,
+        limit: usize,
+    ) -> Result<Sought, Self::Error>;
+
+    /// The sealed bytes of a chunk for a peer that takes part; `None` if it is not here, or the peer may not have what
+    /// is in its space.
+    fn chunk(&self, peer: &DeviceId, name: &ChunkName) -> Result<Option<Vec<u8>>, Self::Error>;
+
+    /// Takes what a peer has answered for chunks that it was asked for: bytes whose hash is the chunk's id, or that it
+    /// has none. What nobody wants any more is passed over. Returns how many were stored.
+    /// `now`: milliseconds since the Unix epoch.
+    fn add_chunks(
+        &mut self,
+        now: u64,
+        answers: Vec<(ChunkName, Option<Vec<u8>>)>,
+    ) -> Result<usize, Self::Error>;
 }

@@ -66,6 +66,8 @@ fn replica(keys: DeviceKeys, log: &IdentityLog, epoch: u8) -> Replica {
         discovery: EpochKey::new(Secret::new([epoch; 32])).discovery(),
         grants: BTreeMap::new(),
         logs: BTreeMap::new(),
+        chunks: BTreeMap::new(),
+        wanted: Vec::new(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What can go wrong at the front door.
 
+use std::io;
+
 use twin_identity::birth::BirthError;
 use twin_identity::guardian::{CombineError, ShareError, SplitError};
 use twin_identity::proof::ProofError;
@@ -138,6 +140,16 @@ pub enum Error {
     /// Whoever was met has no key in common with this device.
     #[error("the other side is not a device of this twin, or has removed this one")]
     Stranger,
+    /// Devices were met, and none has what is missing of a file: so many bytes.
+    #[error(
+        "no device in reach has all of this file, {0} bytes are missing: bring the device online that added it, then do this again"
+    )]
+    NobodyHas(u64),
+    /// The device went away that was sending a file, of which so many bytes are missing.
+    #[error(
+        "the device that has this file is gone or sends no more, {0} bytes are missing: do this again to go on from here"
+    )]
+    BrokenOff(u64),
     /// Devices were met but did not end up equal.
     #[error("the devices met but could not agree: {0}")]
     NotInSync(String),
@@ -225,10 +237,19 @@ pub enum Error {
     TooDeep,
     /// A file or folder outside the vault.
     #[error("a file cannot be read or written: {0}")]
-    File(#[from] std::io::Error),
+    File(#[source] io::Error),
     /// A background task has died.
     #[error("something went wrong inside this device: close the app and open it again")]
     Broken,
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        match error.into() {
+            VaultError::Io(error) => Self::File(error),
+            full => full.into(),
+        }
+    }
 }
 
 /// What every call at the front door returns.

@@ -5,21 +5,22 @@
 //! deleted as its record is. Its content is here only once in a space, however many records name it.
 //!
 //! - `add`: taking files in; `stored`: reading and saving them; `media`: media types
+//! - `fetch`: getting from other devices what is not here
 
 mod add;
+mod fetch;
 mod media;
 mod stored;
-
-use std::ops::ControlFlow;
 
 use twin_ops::value::{Fields, Value};
 use twin_vault::Record;
 use twin_vault::files::Root;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::space::Space;
 
 pub use add::{AddedFile, NewFile};
+pub use fetch::Fetch;
 pub use stored::StoredFile;
 
 /// The collection that files go to if no other is named.
@@ -34,26 +35,6 @@ pub(crate) const MODIFIED: &str = "modified";
 
 /// How many records are read at once.
 const PAGE: usize = 200;
-
-/// How far a long call has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
-    /// Bytes that are done.
-    pub done: u64,
-    /// Bytes in all, if that is known.
-    pub total: Option<u64>,
-}
-
-/// Who is told how far a long call has come, and may stop it: it then fails with [`Error::Stopped`], and what it did is
-/// of use when it is called again.
-pub type Watch<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
-
-pub(crate) fn tell(watch: &mut Watch<'_>, done: u64, total: Option<u64>) -> Result<()> {
-    match watch(Progress { done, total }) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => Err(Error::Stopped),
-    }
-}
 
 /// What a record says of the file that it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -27,8 +27,9 @@ use twin_vault::WriteChange;
 
 use crate::error::{Error, Result};
 use crate::export;
-use crate::files::{FILES, Watch};
+use crate::files::FILES;
 use crate::json::fields_from_json;
+use crate::progress::Watch;
 use crate::space::Space;
 use crate::twin::Twin;
 

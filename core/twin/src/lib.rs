@@ -15,7 +15,8 @@
 //!
 //! Read top-down:
 //! - [`Twin`]: create, open, ways to unlock; [`DeviceInfo`]: who is in, comes and goes; [`Space`] and [`Collection`]: records
-//! - [`StoredFile`], [`FileInfo`]: files of any size; [`Progress`]: how far a long call is
+//! - [`StoredFile`], [`FileInfo`]: files of any size; [`Fetch`]: those that another device has
+//! - [`Progress`], [`Watch`]: how far a long call is, and stopping it
 //! - [`Query`], [`Hit`]: finding records; [`RecordWatch`], [`CollectionWatch`], [`QueryWatch`]: what becomes of them
 //! - [`NewDevice`], [`PendingLink`]: linking; [`Means`]: recovery; [`Online`]: sync with the other devices
 //! - [`LoginRequest`]: signing in to a site; [`Activity`]: what has happened
@@ -42,6 +43,7 @@ mod linking;
 mod login;
 mod online;
 pub mod platform;
+mod progress;
 mod recovery;
 mod roots;
 mod salvage;
@@ -56,15 +58,16 @@ mod upkeep;
 mod watch;
 
 pub use activity::{Activity, What};
-pub use backup::{Complete, Contained, Restored, Scope, Sealed, TakenIn};
+pub use backup::{Complete, Contained, Damage, Restored, Scope, Sealed, TakenIn};
 pub use devices::{DeviceInfo, DeviceState, GuardiansInfo, PendingRotation, SetAside, Standing};
 pub use error::{Error, Result};
 pub use export::{Exported, RECORDS, plain_file_name};
-pub use files::{AddedFile, CONTENT, FILES, FileInfo, NewFile, Progress, StoredFile, Watch};
+pub use files::{AddedFile, CONTENT, FILES, Fetch, FileInfo, NewFile, StoredFile};
 pub use import::{ImportOptions, Imported};
 pub use linking::{Invitation, NewDevice, PendingLink};
 pub use login::{LoginReceipt, LoginRequest};
 pub use online::{Online, OnlineConfig, OnlineEvent, Synced};
+pub use progress::{Progress, Unit, Watch};
 pub use recovery::{GuardiansPlan, Means};
 pub use sites::Site;
 pub use space::{Collection, Space};
@@ -91,10 +94,10 @@ pub use twin_ops::space::SpaceName;
 pub use twin_ops::value::{Fields, Reference, Value};
 pub use twin_sync::session::Stay;
 pub use twin_vault::check;
-pub use twin_vault::files::Collected;
+pub use twin_vault::files::{CHUNK_LEN, Collected, Keep};
 pub use twin_vault::salvage::{Loss, Salvaged};
 pub use twin_vault::{
-    Cursor, Erasure, ErasureRequest, FieldEdit, FieldType, Hit, KeyStore, KeyStoreError, Order,
-    Page, Query, Record, Revision, RevisionAt, Rule, RuleError, Schema, SchemaFault, SlotInfo,
-    SlotKind, Unlock, VaultError, WriteChange,
+    Compacted, Cursor, Erasure, ErasureRequest, FieldEdit, FieldType, Hit, KeyStore, KeyStoreError,
+    Order, Page, Query, Record, Revision, RevisionAt, Rule, RuleError, Schema, SchemaFault,
+    SlotInfo, SlotKind, Unlock, VaultError, Waiting, WriteChange,
 };

@@ -25,6 +25,8 @@ pub(crate) struct Meeting {
     pub me: TransportKey,
     pub peer: TransportKey,
     pub stay: Stay,
+    /// Whether content of files is asked for, too.
+    pub content: bool,
 }
 
 /// Runs a session and gives its events to `events` as they come.
@@ -34,7 +36,7 @@ pub(crate) async fn run(
     frames: Frames,
     events: mpsc::Sender<SyncEvent>,
 ) -> Result<()> {
-    let session: Session<Vault> = Session::new(
+    let mut session: Session<Vault> = Session::new(
         meeting.side,
         meeting.me,
         meeting.peer,
@@ -42,6 +44,9 @@ pub(crate) async fn run(
         twin.now(),
         &mut rng(),
     );
+    if !meeting.content {
+        session = session.records_only();
+    }
     let clock = Arc::clone(&twin.clock);
     let store = Arc::clone(&twin.vault);
     drive(frames, session, store, twin.changes(), events, move || {
@@ -61,6 +66,22 @@ pub(crate) fn tend(twin: &Twin) {
         Ok(true) => twin.notify(),
         Ok(false) => {}
         Err(error) => log::warn!("what came from a device could not be attended to: {error}"),
+    }
+}
+
+/// Removes what has been superseded by what came.
+fn sweep(twin: &Twin) {
+    loop {
+        // Others may use the vault between two pieces.
+        let swept = twin.vault().sweep();
+        match swept {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                log::warn!("what is superseded could not be removed: {error}");
+                return;
+            }
+        }
     }
 }
 
@@ -97,6 +118,7 @@ pub(crate) async fn run_to_end(twin: &Twin, meeting: Meeting, frames: Frames) ->
         watched = &mut watch => (None, watched),
     };
     let in_sync = watched?;
+    sweep(twin);
     match ended {
         // The other side may hang up first once it knows that both are equal.
         Some(Err(_)) if in_sync => Ok(()),

@@ -133,8 +133,31 @@ impl Twin {
     }
 
     /// Looks for what other processes of this device have written and for what waited for the clock. Cheap; call it
-    /// now and then while changes are awaited.
+    /// now and then while changes are awaited. While this twin is asleep it does nothing.
     pub fn refresh(&self) -> Result<bool> {
+        if self.is_asleep() {
+            return Ok(false);
+        }
+        self.wake()
+    }
+
+    /// Lets go of the vault's files and of all locks on them, for as long as the app is suspended: phones end an app
+    /// that holds one then. Keys stay in memory. What is not done by then waits: go offline first (see
+    /// [`crate::Online::stop`]), for what other devices send is written, and writing opens the files again.
+    ///
+    /// Reading and writing pick up by themselves; [`Twin::wake`] also tells watches what has changed meanwhile.
+    pub fn sleep(&self) -> Result<()> {
+        Ok(self.vault().sleep()?)
+    }
+
+    /// Whether the vault's files were let go and nothing was asked of them since.
+    pub fn is_asleep(&self) -> bool {
+        self.vault().is_asleep()
+    }
+
+    /// Picks up after [`Twin::sleep`]: looks for what was written meanwhile and for what waited for the clock; `true` if
+    /// anything has changed, or may have.
+    pub fn wake(&self) -> Result<bool> {
         let mut vault = self.vault();
         let changed = vault.changed_elsewhere()? | vault.merge_due(self.now())?;
         drop(vault);

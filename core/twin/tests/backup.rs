@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use tempfile::TempDir;
 use twin::{
-    BackupError, Error, Fields, GuardiansPlan, Means, RecoverySecret, Restored, Scope, SpaceName,
-    Twin, Unlock, Value, VaultError, What, combine,
+    BackupError, Error, Fields, GuardiansPlan, Means, Progress, RecoverySecret, Restored, Scope,
+    SpaceName, Twin, Unlock, Value, VaultError, What, combine,
 };
 use twin_identity::device::{DeviceKeys, Role};
 use twin_identity::log::IdentityLog;
@@ -22,8 +23,8 @@ fn secret(seed: u8) -> RecoverySecret {
     RecoverySecret::from_bytes([seed; 32])
 }
 
-fn quiet() -> impl FnMut(u64, u64) {
-    |_, _| {}
+fn quiet() -> impl FnMut(Progress) -> ControlFlow<()> {
+    |_| ControlFlow::Continue(())
 }
 
 /// A folder with a twin in `phone`.
@@ -500,7 +501,7 @@ fn a_forged_file_brings_nothing_back() {
     let content: Vec<u8> = items.iter().flat_map(Item::to_bytes).collect();
     let (mut bytes, place) = header.begin();
     let mut sealer = Sealer::new(&key, place);
-    bytes.extend(sealer.seal(&content, true, rng).unwrap());
+    bytes.extend(sealer.seal(&content, Some(0), true, rng).unwrap());
     bytes.extend(sealer.trailer());
     fs::write(scene.path("forged"), &bytes).unwrap();
     Twin::check_sealed(&scene.path("forged"), &mut quiet()).unwrap();

@@ -53,11 +53,12 @@ impl Vault {
 
     /// Forgets the ops of a log after `head`, all of them if there is none.
     fn cut_log(&mut self, id: &LogId, head: Option<Head>) -> Result<()> {
+        self.state.forget_ops();
         let log = self.state.logs.get_mut(id);
         let log = log.ok_or(VaultError::Damaged("the table of logs"))?;
-        let after = head.map_or(0, |head| head.height);
+        let base = log.base.map_or(0, |base| base.height);
+        let after = head.map_or(0, |head| head.height).max(base);
         let mut cut = BTreeSet::new();
-        self.state.op_heads.clear();
         for seq in after + 1..=log.head.height {
             let op = self.file.store.op_at(log.number, seq)?.ok_or(DAMAGED)?;
             self.file.store.remove_op(op)?;
@@ -67,10 +68,11 @@ impl Vault {
         match head {
             Some(head) => {
                 log.head = head;
-                self.save_log(id)?;
+                self.state.grown.insert(*id);
             }
             None => {
                 self.state.logs.remove(id);
+                self.state.grown.remove(id);
                 self.file.remove::<LogRow>(id.as_bytes())?;
             }
         }
@@ -78,6 +80,6 @@ impl Vault {
         for (_, part) in self.state.ahead.extract_if(.., waited) {
             self.file.remove::<AheadRow>(&part.0.to_be_bytes())?;
         }
-        Ok(())
+        self.forget_checkpoints(|part| cut.contains(&part.op()))
     }
 }

@@ -11,7 +11,7 @@ use twin_ops::store::Hole;
 use crate::error::{Result, VaultError};
 use crate::index::collection;
 use crate::items::Kind;
-use crate::merge::settle;
+use crate::merge::{Write, settle};
 use crate::oplog::PartNo;
 use crate::read::Versions;
 use crate::rows::UnreadRow;
@@ -191,8 +191,15 @@ impl Vault {
     fn check_log(&self, id: &LogId, log: &Log, report: &mut Report) -> Result<()> {
         // Without the operation that a line names nothing of the log counts; it is missed below.
         let counted = whole(self.state.counted(&self.file.store, log))?.unwrap_or(0);
-        let mut head = None;
-        for seq in 1..=log.head.height {
+        let mut head = log.base;
+        let begins = log.base.map_or(0, |base| base.height);
+        if begins > self.superseded(id) {
+            report.add(Damage::Missing {
+                log: *id,
+                seq: begins,
+            });
+        }
+        for seq in begins + 1..=log.head.height {
             let Some((number, op, next)) = self.whole_op(log, seq, head)? else {
                 report.add(Damage::Op { log: *id, seq });
                 return Ok(());
@@ -243,11 +250,17 @@ impl Vault {
         for (index, part) in (0..).zip(op.parts()) {
             let Part::Sealed(sealed) = part else { continue };
             let key = PartNo::new(number, index);
-            let change = self.open_change(header, op.salt(), key, sealed);
-            let Some((origin, Change::Record(change))) = change else {
-                continue;
+            let new = match self.open_change(header, op.salt(), key, sealed) {
+                Some((origin, Change::Record(change))) => {
+                    Some(version(&origin, header, key, change))
+                }
+                Some((_, Change::Copy(original, change))) => self.copy(key, original, change),
+                _ => None,
             };
-            let new = version(&origin, header, key, change);
+            let Some(new) = new else { continue };
+            if !self.counts(&new)? {
+                continue;
+            }
             if self.state.ahead.contains(&(new.at.stamp, key)) {
                 continue;
             }
@@ -261,18 +274,19 @@ impl Vault {
             let Some((place, mut versions)) = found else {
                 return Ok(false);
             };
-            let before: Vec<PartNo> = versions.iter().map(|version| version.key).collect();
+            let before: Vec<Write> = versions.iter().map(|version| version.at).collect();
+            let at = new.at;
             versions.push(new);
             settle(&mut versions);
             if !versions
                 .iter()
-                .map(|version| version.key)
+                .map(|version| version.at)
                 .eq(before.iter().copied())
             {
                 return Ok(false);
             }
             // What decides nothing any more is found by the record's history.
-            if !before.contains(&key) && whole(self.was_at(place, key))? != Some(true) {
+            if !before.contains(&at) && whole(self.was_at(place, key, at))? != Some(true) {
                 return Ok(false);
             }
         }
@@ -310,7 +324,7 @@ impl Vault {
             return Ok(true);
         };
         for version in versions {
-            if !self.is_counted(&version.at.log, version.at.seq)? {
+            if !self.counts(version)? {
                 return Ok(false);
             }
         }

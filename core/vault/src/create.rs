@@ -164,20 +164,27 @@ fn build<R: CryptoRng, E: From<VaultError>>(
         .map_err(E::from)
         .and_then(|mut vault| {
             fill(&mut vault, rng)?;
-            Ok(vault.file.store.close()?)
-        })
-        .and_then(|()| Ok(move_in(dir, &new, &path)?));
+            vault.file.store.close()?;
+            store::sync(dir, &new)?;
+            Ok(())
+        });
     if let Err(error) = made {
         // The reason counts, not whether the remains could be cleared away: the next attempt does that first.
         let _ = remove(&new);
         return Err(error);
     }
-    Ok(Vault::load(Store::open(&path)?, &opened)?)
+    let opened = move_in(dir, &new, &path).and_then(|()| Vault::load(Store::open(&path)?, &opened));
+    opened.map_err(|error| {
+        // Whoever is told that it could not be made does not expect one.
+        for remains in [&path, &new] {
+            let _ = remove(remains);
+        }
+        error.into()
+    })
 }
 
 /// Moves a vault that is whole to its place.
 pub(crate) fn move_in(dir: &Path, new: &Path, path: &Path) -> Result<()> {
-    store::sync(dir, new)?;
     fs::rename(new, path)?;
     store::sync(dir, path)
 }
@@ -219,10 +226,10 @@ fn begin(
     file.store.close()
 }
 
-/// Removes what an attempt to make a vault left behind. Never called on a vault.
-pub(crate) fn remove(new: &Path) -> Result<()> {
+/// Removes what an attempt to make a vault left behind. Never called on a vault that anybody was told of.
+pub(crate) fn remove(remains: &Path) -> Result<()> {
     for suffix in ["", "-wal", "-shm", "-journal"] {
-        let mut path = new.as_os_str().to_owned();
+        let mut path = remains.as_os_str().to_owned();
         path.push(suffix);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),

@@ -57,7 +57,7 @@ impl Vault {
     }
 
     /// Tells in an op what has become known since this device last told of it.
-    pub(crate) fn tell_seen(&self, draft: &mut Draft) -> Result<()> {
+    pub(crate) fn tell_seen(&mut self, draft: &mut Draft) -> Result<()> {
         if let Some(seen) = self.see(draft.origin.space, &draft.place.log)? {
             draft.add(Zeroizing::new(Change::Seen(seen).to_bytes()));
         }
@@ -71,11 +71,10 @@ impl Vault {
             Some(epoch) => &epoch.parts,
             None => return Err(VaultError::NoKey),
         };
-        let (salt, parts) = seal_parts(key, &place, &draft.plaintexts, rng)?;
+        let (salt, parts) = seal_parts(key, &place, draft.plaintexts, rng)?;
         let op = Op::sign(place, salt, parts, self.twin(), &self.device)?;
-        self.store_op(&origin, draft.number, &op)?;
+        let head = self.store_op(&origin, draft.number, &op)?;
         let log = place.log;
-        let head = self.save_log(&log)?;
         Ok(LogHead { log, head })
     }
 
@@ -98,32 +97,32 @@ impl Vault {
     }
 
     /// What has become known in a space since this device last told of it.
-    fn see(&self, space: SpaceId, own: &LogId) -> Result<Option<Seen>> {
-        let told: Option<ToldRow> = self.file.item(space.as_bytes())?;
-        let (before, mut heights) = match told {
-            Some(told) => (Some(told.heads), told.heights),
-            None => (None, BTreeMap::new()),
-        };
+    fn see(&mut self, space: SpaceId, own: &LogId) -> Result<Option<Seen>> {
+        let told = self.state.told.get(&space);
+        let height = |log| told.and_then(|told| told.heights.get(log));
         let logs = self.state.logs.iter();
         let others = logs.filter(|(id, log)| log.origin.space == space && *id != own);
         let grown: Vec<SeenHeight> = others
+            .filter(|(id, log)| height(id) != Some(&log.head.height))
             .map(|(id, log)| SeenHeight {
                 log: *id,
                 height: log.head.height,
             })
-            .filter(|seen| heights.get(&seen.log) != Some(&seen.height))
             .take(MAX_SEEN)
             .collect();
         let heads = self.state.identity.heads();
-        if grown.is_empty() && before.as_ref() == Some(&heads) {
+        if grown.is_empty() && told.is_some_and(|told| told.heads == heads) {
             return Ok(None);
         }
-        heights.extend(grown.iter().map(|seen| (seen.log, seen.height)));
-        self.file.put(&ToldRow {
+        let told = self.state.told.entry(space).or_insert_with(|| ToldRow {
             space,
-            heads: heads.clone(),
-            heights,
-        })?;
+            heads: Vec::new(),
+            heights: BTreeMap::new(),
+        });
+        told.heads.clone_from(&heads);
+        let heights = grown.iter().map(|seen| (seen.log, seen.height));
+        told.heights.extend(heights);
+        self.file.put(told)?;
         Ok(Some(Seen::new(heads, grown)))
     }
 

@@ -11,6 +11,7 @@ use rand_core::CryptoRng;
 use twin_identity::device::Role;
 use twin_identity::id::DeviceId;
 use twin_ops::change::{Change, Erase, ErasedParts, Stamp};
+use twin_ops::file::Root;
 use twin_ops::op::{LogId, Op, Part};
 use twin_ops::space::{SpaceId, SpaceName};
 use twin_ops::store::Hole;
@@ -18,11 +19,13 @@ use twin_ops::value::{Fields, Value};
 use zeroize::Zeroizing;
 
 use crate::change::WriteChange;
+use crate::checkpoint::Checkpointed;
 use crate::error::{Result, VaultError};
 use crate::merge::Version;
-use crate::oplog::PartNo;
+use crate::oplog::{OpHead, PartNo, log_number, op_number, place_in_log};
 use crate::rows::{AheadRow, ErasureRow, HoleRow, Row};
 use crate::stage::{Stage, version};
+use crate::state::Log;
 use crate::vault::Vault;
 use crate::write::By;
 
@@ -31,8 +34,8 @@ const ASKED: &str = "~erase";
 const COLLECTION: &str = "collection";
 const ID: &str = "id";
 /// How many ops one part of an erasure names, and how many such parts an op has, at most.
-const NAMED: usize = 1000;
-const PARTS: usize = 16;
+pub(crate) const NAMED: usize = 1000;
+pub(crate) const PARTS: usize = 16;
 
 /// The parts that are erased, by the log and the place of their op.
 pub(crate) type Erased = BTreeMap<(LogId, u64), BTreeSet<u16>>;
@@ -50,6 +53,9 @@ struct Dropped {
     left: Part,
     /// When it was made, if it changed a record.
     stamp: Option<Stamp>,
+    /// The record that it changed, and the files that it named.
+    record: (String, String),
+    files: Vec<Root>,
 }
 
 /// What became of an erasure.
@@ -77,8 +83,12 @@ pub struct ErasureRequest {
 }
 
 impl Vault {
-    /// Erases a record, its history and its deletion included, or asks the admins to if this device is none. `now`:
-    /// milliseconds since the Unix epoch. It takes as long as reading everything in the space.
+    /// Erases a record, its history and its deletion included, and the content of its files unless something else names
+    /// it; or asks the admins to if this device is none. `now`: milliseconds since the Unix epoch. It takes as long as
+    /// reading everything in the space, twice if it had files.
+    ///
+    /// # Errors
+    /// If content of files cannot be dropped the record is erased all the same, and [`Vault::tend`] tries again.
     pub fn erase(
         &mut self,
         now: u64,
@@ -89,7 +99,9 @@ impl Vault {
     ) -> Result<Erasure> {
         self.catch_up()?;
         if self.state.identity.is_admin(&self.device.id()) {
-            return self.erase_now(now, rng, space, collection, id);
+            let erased = self.erase_now(now, rng, space, collection, id)?;
+            self.drop_erased_files(now)?;
+            return Ok(erased);
         }
         let record = (collection.to_owned(), id.to_owned());
         let wanted = Records::from([record]);
@@ -147,18 +159,23 @@ impl Vault {
             let mut wanted = Records::from([(collection.to_owned(), id.to_owned())]);
             wanted.extend(vault.requests_for(&space_id, collection, id)?);
             let changes = vault.changes_of(&space_id, &wanted)?;
-            let mut ops: BTreeMap<(LogId, u64), Vec<u16>> = BTreeMap::new();
+            // By where they were first written: where else they may be is known everywhere.
+            let mut ops: BTreeMap<(LogId, u64), BTreeSet<u16>> = BTreeMap::new();
             for version in changes.values().flatten() {
                 let parts = ops.entry((version.at.log, version.at.seq)).or_default();
                 // A part's index has 12 bits.
-                parts.push(u16::try_from(version.at.index).unwrap_or(u16::MAX));
+                parts.insert(u16::try_from(version.at.index).unwrap_or(u16::MAX));
             }
             if ops.is_empty() {
                 return Ok(Erasure::Nothing);
             }
             let ops: Vec<ErasedParts> = ops
                 .into_iter()
-                .map(|((log, seq), parts)| ErasedParts { log, seq, parts })
+                .map(|((log, seq), parts)| ErasedParts {
+                    log,
+                    seq,
+                    parts: parts.into_iter().collect(),
+                })
                 .collect();
             for some in ops.chunks(NAMED * PARTS) {
                 let mut stage = Stage::default();
@@ -218,9 +235,15 @@ impl Vault {
 
     /// Drops the content of what was erased, and makes of the records what is left of them. Inside a transaction.
     pub(crate) fn erase_noted(&mut self, stage: &mut Stage) -> Result<()> {
+        let erasures = std::mem::take(&mut stage.erasures);
+        if erasures.is_empty() {
+            return Ok(());
+        }
+        // What is superseded is no longer known by record.
+        self.sweep_all()?;
         let mut dropped = Vec::new();
         let mut records: BTreeMap<SpaceId, Records> = BTreeMap::new();
-        for (space, erase) in std::mem::take(&mut stage.erasures) {
+        for (space, erase) in erasures {
             for ErasedParts { log, seq, parts } in erase.ops {
                 self.state
                     .erased
@@ -231,6 +254,7 @@ impl Vault {
                 dropped.extend(self.to_drop(&space, &log, seq, &parts, records)?);
             }
         }
+        self.copies_to_drop(&mut dropped, &mut records)?;
         // As they were, before their content goes.
         for (space, records) in &records {
             for (collection, id) in records {
@@ -274,34 +298,102 @@ impl Vault {
         let head = self.state.op_heads.get(&self.file.store, number)?;
         for index in parts {
             let key = PartNo::new(number, (*index).into());
-            let Some(part) = self.file.store.part_if_any(key)? else {
-                continue;
-            };
-            let change = match &part {
-                Part::Sealed(sealed) => self.open_change(&head.header, &head.salt, key, sealed),
-                // Somebody has sent it without its content before it was known why.
-                Part::Dropped(_) => None,
-            };
-            let stamp = match change {
-                // What erases is not erased: it says why others are missing.
-                Some((_, Change::Erase(_))) => continue,
-                Some((_, Change::Record(change))) => {
-                    records.insert((change.collection, change.id));
-                    Some(change.stamp)
-                }
-                _ => None,
-            };
-            dropped.push(Dropped {
-                key,
-                hole: Hole { log: *log, seq },
-                left: Part::Dropped(part.hash()),
-                stamp,
-            });
+            dropped.extend(self.one_to_drop(&head, key, records)?);
         }
         Ok(dropped)
     }
 
+    /// The parts of snapshots that hold what is erased, and the records that they change.
+    fn copies_to_drop(
+        &self,
+        dropped: &mut Vec<Dropped>,
+        records: &mut BTreeMap<SpaceId, Records>,
+    ) -> Result<()> {
+        let ops = self.state.checkpoints.iter();
+        for number in ops.flat_map(Checkpointed::ops) {
+            let Some(op) = self.op_if_any(number)? else {
+                continue;
+            };
+            let head = OpHead {
+                header: op.header().clone(),
+                salt: *op.salt(),
+            };
+            let space = self.space_of(&head.header.log)?;
+            let records = records.entry(space).or_default();
+            for index in self.erased_copies(number, &op) {
+                let key = PartNo::new(number, index.into());
+                dropped.extend(self.one_to_drop(&head, key, records)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// An op that may be here; `None` as well if it is damaged.
+    fn op_if_any(&self, number: i64) -> Result<Option<Op>> {
+        let (log, seq) = (log_number(number), place_in_log(number));
+        Ok(match self.file.store.op_at(log, seq)? {
+            Some(number) => self.file.store.op(number).ok(),
+            None => None,
+        })
+    }
+
+    /// The parts of an op of a snapshot whose changes are erased.
+    fn erased_copies(&self, number: i64, op: &Op) -> Vec<u16> {
+        if self.state.erased.is_empty() {
+            return Vec::new();
+        }
+        let copies = self.made_before(number, op).into_iter();
+        let is_erased = |(_, (log, seq, part)): &(u16, (LogId, u64, u16))| {
+            let erased = self.state.erased.get(&(*log, *seq));
+            erased.is_some_and(|erased| erased.contains(part))
+        };
+        copies.filter(is_erased).map(|(index, _)| index).collect()
+    }
+
+    /// A part that is to be dropped, if it is there and says nothing of others; and the record that it changes.
+    fn one_to_drop(
+        &self,
+        head: &OpHead,
+        key: PartNo,
+        records: &mut Records,
+    ) -> Result<Option<Dropped>> {
+        let Some(part) = self.file.store.part_if_any(key)? else {
+            return Ok(None);
+        };
+        let change = match &part {
+            Part::Sealed(sealed) => self.open_change(&head.header, &head.salt, key, sealed),
+            // Somebody has sent it without its content before it was known why.
+            Part::Dropped(_) => None,
+        };
+        let (mut record, mut files) = (<(String, String)>::default(), Vec::new());
+        let stamp = match change {
+            Some((_, change)) if speaks_of_others(&change) => return Ok(None),
+            Some((_, Change::Record(change) | Change::Copy(_, change))) => {
+                files.extend(change.fields.0.values().filter_map(Root::of));
+                record = (change.collection, change.id);
+                records.insert(record.clone());
+                Some(change.stamp)
+            }
+            _ => None,
+        };
+        Ok(Some(Dropped {
+            key,
+            hole: Hole {
+                log: head.header.log,
+                seq: head.header.seq,
+            },
+            left: Part::Dropped(part.hash()),
+            stamp,
+            record,
+            files,
+        }))
+    }
+
     fn drop_part(&mut self, part: &Dropped) -> Result<()> {
+        let space = self.space_of(&part.hole.log)?;
+        for root in &part.files {
+            self.note_erased_file(&space, &part.record, root)?;
+        }
         if let Some(stamp) = part.stamp
             && self.state.ahead.remove(&(stamp, part.key))
         {
@@ -316,11 +408,16 @@ impl Vault {
 
     /// Whether content is missing of an op that is here and nobody who may has erased it.
     pub(crate) fn look_for_hole(&mut self, log: &LogId, seq: u64, number: i64) -> Result<()> {
-        let erased = self.state.erased.get(&(*log, seq));
         let missing = self.file.store.dropped(number)?;
-        let is_hole = missing
-            .iter()
-            .any(|index| erased.is_none_or(|erased| !erased.contains(index)));
+        let is_hole = !missing.is_empty() && {
+            let erased = self.state.erased.get(&(*log, seq));
+            let copies = self.erased_copies(number, &self.file.store.op(number)?);
+            let mut missing = missing.iter();
+            missing.any(|index| {
+                let is_erased = erased.is_some_and(|erased| erased.contains(index));
+                !is_erased && !copies.contains(index)
+            })
+        };
         let hole = Hole { log: *log, seq };
         let row = HoleRow { hole };
         if is_hole && self.state.holes.insert(hole) {
@@ -334,18 +431,21 @@ impl Vault {
     /// The op without the content that is erased already.
     pub(crate) fn without_erased<'o>(&self, number: i64, op: &'o Op) -> Cow<'o, Op> {
         let header = op.header();
-        let Some(erased) = self.state.erased.get(&(header.log, header.seq)) else {
+        let erased = self.state.erased.get(&(header.log, header.seq));
+        let mut erased = erased.cloned().unwrap_or_default();
+        erased.extend(self.erased_copies(number, op));
+        if erased.is_empty() {
             return Cow::Borrowed(op);
-        };
+        }
         let mut op = op.clone();
         for index in erased {
-            let index = usize::from(*index);
+            let index = usize::from(index);
             let Some(Part::Sealed(sealed)) = op.parts().get(index) else {
                 continue;
             };
             let key = PartNo::new(number, index as u64);
             let change = self.open_change(op.header(), op.salt(), key, sealed);
-            if !matches!(change, Some((_, Change::Erase(_)))) {
+            if !change.is_some_and(|(_, change)| speaks_of_others(&change)) {
                 op.drop_part(index);
             }
         }
@@ -386,7 +486,7 @@ impl Vault {
         for number in self.file.store.ops_with_holes()? {
             let head = self.state.op_heads.get(&self.file.store, number)?;
             let (log, seq) = (head.header.log, head.header.seq);
-            if self.is_counted(&log, seq)? {
+            if self.is_counted(&log, seq)? && seq > self.superseded(&log) {
                 self.look_for_hole(&log, seq, number)?;
             }
         }
@@ -402,20 +502,25 @@ impl Vault {
         }
         let logs = self.state.logs.values();
         for log in logs.filter(|log| log.origin.space == *space) {
-            for seq in 1..=log.head.height {
-                let number = self.file.store.op_at(log.number, seq)?;
-                let number = number.ok_or(VaultError::Damaged("an operation"))?;
+            for number in self.numbers(log)? {
                 let head = self.file.store.head(number)?;
                 for (index, part) in (0..).zip(self.file.store.parts(number)?) {
                     let key = PartNo::new(number, index);
                     let Part::Sealed(sealed) = part else { continue };
                     let change = self.open_change(&head.header, &head.salt, key, &sealed);
-                    let Some((origin, Change::Record(change))) = change else {
-                        continue;
+                    let version = match change {
+                        Some((origin, Change::Record(change))) => {
+                            Some(version(&origin, &head.header, key, change))
+                        }
+                        Some((_, Change::Copy(original, change))) => {
+                            self.copy(key, original, change)
+                        }
+                        _ => None,
                     };
+                    let Some(version) = version else { continue };
+                    let change = &version.change;
                     let record = (change.collection.clone(), change.id.clone());
                     if records.contains(&record) {
-                        let version = version(&origin, &head.header, key, change);
                         changes.entry(record).or_default().push(version);
                     }
                 }
@@ -424,17 +529,44 @@ impl Vault {
         Ok(changes)
     }
 
+    /// The numbers of the ops of a log that are of use here.
+    fn numbers(&self, log: &Log) -> Result<Vec<i64>> {
+        let base = log.base.map_or(0, |base| base.height);
+        let mut numbers = Vec::new();
+        let (first, end) = (op_number(log.number, 0), op_number(log.number, base));
+        let (mut last, end) = (first.unwrap_or(0), end.unwrap_or(0));
+        while let Some(next) = self.file.store.op_after(last)?
+            && next <= end
+        {
+            numbers.push(next);
+            last = next;
+        }
+        for seq in base + 1..=log.head.height {
+            let number = self.file.store.op_at(log.number, seq)?;
+            numbers.push(number.ok_or(VaultError::Damaged("an operation"))?);
+        }
+        Ok(numbers)
+    }
+
     /// Those of a record's changes that count now.
     fn standing_of(&self, changes: Vec<Version<PartNo>>) -> Result<Vec<Version<PartNo>>> {
         let mut standing = Vec::with_capacity(changes.len());
         for change in changes {
             let waits = self.state.ahead.contains(&(change.at.stamp, change.key));
-            if !waits && self.is_counted(&change.at.log, change.at.seq)? {
+            if !waits && self.counts(&change)? {
                 standing.push(change);
             }
         }
         Ok(standing)
     }
+}
+
+/// What says why others are missing, or what they are, is not erased.
+const fn speaks_of_others(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::Erase(_) | Change::Checkpoint(_) | Change::Snapshot(_)
+    )
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use std::io;
 use std::time::Duration;
 
-use rusqlite::ErrorCode;
 use rusqlite::types::FromSqlError;
+use rusqlite::{ErrorCode, ffi};
 use twin_identity::aead::AeadError;
 use twin_identity::cbor::CborError;
 use twin_identity::log::LogError;
@@ -100,6 +100,9 @@ pub enum VaultError {
     /// A peer sent something that its author may not write.
     #[error("an operation comes from a device that may not write there and was refused")]
     NotAllowed,
+    /// Only admins compact.
+    #[error("only a device that may replace the phone can let history go: use your phone")]
+    MayNotCompact,
     /// Only admins change who is in the twin.
     #[error("this device may not change who is in the twin: use your phone")]
     NotAdmin,
@@ -136,7 +139,7 @@ pub enum VaultError {
     DiskFull,
     /// The file system refused.
     #[error("the vault's folder cannot be read or written: check its permissions")]
-    Io(#[from] io::Error),
+    Io(#[source] io::Error),
     /// SQLite refused.
     #[error("the vault's file cannot be read or written: check its permissions and the disk")]
     Storage(#[source] rusqlite::Error),
@@ -173,12 +176,23 @@ fn seconds(wait: &Duration) -> String {
 /// What every call here returns.
 pub(crate) type Result<T> = std::result::Result<T, VaultError>;
 
+impl From<io::Error> for VaultError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
+            _ => Self::Io(error),
+        }
+    }
+}
+
 impl From<rusqlite::Error> for VaultError {
     fn from(error: rusqlite::Error) -> Self {
         match &error {
             rusqlite::Error::SqliteFailure(failure, _) => match failure.code {
                 ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Busy,
                 ErrorCode::DiskFull => Self::DiskFull,
+                // SQLite could not make room for what its processes share: it says so in no other case.
+                _ if failure.extended_code == ffi::SQLITE_IOERR_SHMSIZE => Self::DiskFull,
                 ErrorCode::DatabaseCorrupt => Self::Damaged("its pages"),
                 ErrorCode::NotADatabase => Self::Damaged("its header"),
                 // Rows that only this code writes break no constraint of the schema unless the file was altered.

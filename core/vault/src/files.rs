@@ -5,22 +5,29 @@
 //!
 //! - `add`: [`FileWriter`], bytes in; the record that names them is written last
 //! - `read`: [`FileReader`], any bytes of a file whose chunks are here
-//! - `exchange`: which chunks are missing, giving and taking them: what sync needs
-//! - `garbage`: forgetting chunks that no record has ever named
+//! - `wanted`: which content this device wants and has not, and asks other devices for
+//! - `exchange`: what is missing of a file, and chunks by themselves; `carried`: chunks in a backup
+//! - `garbage`: forgetting chunks that no record has ever named; `erased`: those of records that were erased
 //! - `chunks`: the two tables
 
 mod add;
+mod carried;
 mod chunks;
+mod erased;
 mod exchange;
 mod garbage;
 mod read;
+mod wanted;
 
 #[cfg(test)]
 mod tests;
 
 pub use add::{Added, FileWriter};
+pub use carried::Carried;
 pub use exchange::Missing;
-pub use garbage::{Collected, KEPT};
+pub use garbage::{Collected, Collecting, KEPT};
 pub use read::FileReader;
 pub use twin_ops::file::{CHUNK_LEN, ChunkId, FileError, MAX_FILE_LEN, MAX_SEALED_CHUNK, Root};
+pub(crate) use wanted::Fetching;
+pub use wanted::{Keep, Look, WantedFile};
 pub(crate) use {add::ADD_LEN, chunks::chunk_key};

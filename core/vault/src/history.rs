@@ -60,7 +60,17 @@ impl Vault {
         before: Option<RevisionAt>,
         limit: usize,
     ) -> Result<Vec<Revision>> {
-        self.catch_up()?;
+        self.read(|vault| vault.revisions(space, collection, id, before, limit))
+    }
+
+    fn revisions(
+        &self,
+        space: &SpaceName,
+        collection: &str,
+        id: &str,
+        before: Option<RevisionAt>,
+        limit: usize,
+    ) -> Result<Vec<Revision>> {
         let Some((place, now)) = self.find(space, collection, id)? else {
             return Ok(Vec::new());
         };

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::CachedStatement;
+use rusqlite::types::ValueRef;
 
 use crate::error::{Result, VaultError};
 use crate::keys::{PLACE_BITS, VaultKeys};
@@ -33,56 +34,88 @@ pub(crate) const fn places(collection: u16) -> (i64, i64) {
 }
 
 /// The parts of a row of the index, as they are in the file.
-pub(crate) fn packed(parts: &[PartNo]) -> Vec<u8> {
+fn packed(parts: &[PartNo]) -> Vec<u8> {
     parts.iter().flat_map(|part| part.0.to_be_bytes()).collect()
 }
 
+/// The parts in the column `p` of a row of the index.
+pub(crate) fn parts_in(p: ValueRef<'_>) -> Result<Vec<PartNo>> {
+    match p {
+        ValueRef::Integer(part) => Ok(vec![PartNo(part)]),
+        ValueRef::Blob(parts) => {
+            let (parts, rest) = parts.as_chunks::<8>();
+            if !rest.is_empty() {
+                return Err(DAMAGED);
+            }
+            let part = |bytes: &[u8; 8]| PartNo(i64::from_be_bytes(*bytes));
+            Ok(parts.iter().map(part).collect())
+        }
+        _ => Err(DAMAGED),
+    }
+}
+
 impl Sealed {
+    /// The part in the columns `p` and `t` of the row at `place`, if it is one and its MAC is right.
+    pub fn checked_one(&self, place: i64, p: ValueRef<'_>, t: ValueRef<'_>) -> Option<PartNo> {
+        let ValueRef::Integer(part) = p else {
+            return None;
+        };
+        let tag = self.keys.tag(place, &part.to_be_bytes());
+        (t == ValueRef::Integer(tag)).then_some(PartNo(part))
+    }
+
     /// The columns `p` and `t` of the row at `place`, if its MAC is right.
     pub fn checked(&self, place: i64, p: ValueRef<'_>, t: ValueRef<'_>) -> Result<Vec<PartNo>> {
-        let parts = match p {
-            ValueRef::Integer(part) => vec![PartNo(part)],
-            ValueRef::Blob(parts) => {
-                let (parts, rest) = parts.as_chunks::<8>();
-                if !rest.is_empty() {
-                    return Err(DAMAGED);
-                }
-                let part = |bytes: &[u8; 8]| PartNo(i64::from_be_bytes(*bytes));
-                parts.iter().map(part).collect()
-            }
-            _ => return Err(DAMAGED),
-        };
+        let parts = parts_in(p)?;
         if t == ValueRef::Integer(self.keys.tag(place, &packed(&parts))) {
             Ok(parts)
         } else {
             Err(DAMAGED)
         }
     }
+}
 
+/// Writes rows of the index, many after each other.
+pub(crate) struct IndexWriter<'s> {
+    store: &'s Store,
+    keys: &'s VaultKeys,
+    insert: CachedStatement<'s>,
+}
+
+impl IndexWriter<'_> {
     /// Writes the parts of the record at `place`.
-    pub fn set_parts(&self, place: i64, parts: &[PartNo]) -> Result<()> {
-        self.store.set_parts(&self.keys, place, parts)
+    pub fn set_parts(&mut self, place: i64, parts: &[PartNo]) -> Result<()> {
+        // Of a record that was erased nothing is left, unless the way to another leads over its place.
+        if parts.is_empty() && !self.store.is_taken(next_place(place))? {
+            self.store
+                .sql("DELETE FROM rec WHERE k = ?1")?
+                .execute([place])?;
+            return Ok(());
+        }
+        // One part, the common case, is a plain integer that a join can use.
+        match parts {
+            [part] => {
+                let tag = self.keys.tag(place, &part.0.to_be_bytes());
+                self.insert.execute((place, part.0, tag))?;
+            }
+            _ => {
+                let bytes = packed(parts);
+                let tag = self.keys.tag(place, &bytes);
+                self.insert.execute((place, bytes, tag))?;
+            }
+        }
+        Ok(())
     }
 }
 
 impl Store {
-    /// Writes the parts of the record at `place`, with a MAC under `keys`.
-    pub fn set_parts(&self, keys: &VaultKeys, place: i64, parts: &[PartNo]) -> Result<()> {
-        // Of a record that was erased nothing is left, unless the way to another leads over its place.
-        if parts.is_empty() && !self.is_taken(next_place(place))? {
-            self.sql("DELETE FROM rec WHERE k = ?1")?.execute([place])?;
-            return Ok(());
-        }
-        let bytes = packed(parts);
-        let tag = keys.tag(place, &bytes);
-        // One part, the common case, is a plain integer that a join can use.
-        let p = match parts {
-            [part] => ToSqlOutput::Owned(Value::Integer(part.0)),
-            _ => ToSqlOutput::Borrowed(ValueRef::Blob(&bytes)),
-        };
-        self.sql("INSERT OR REPLACE INTO rec (k, p, t) VALUES (?1, ?2, ?3)")?
-            .execute((place, p, tag))?;
-        Ok(())
+    /// Writes rows of the index, with MACs under `keys`.
+    pub fn index_writer<'s>(&'s self, keys: &'s VaultKeys) -> Result<IndexWriter<'s>> {
+        Ok(IndexWriter {
+            store: self,
+            keys,
+            insert: self.sql("INSERT OR REPLACE INTO rec (k, p, t) VALUES (?1, ?2, ?3)")?,
+        })
     }
 
     /// Whether a record is at `place`.

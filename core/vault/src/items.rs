@@ -53,6 +53,18 @@ pub(crate) enum Kind {
     Erasure = 20,
     /// An op with content missing.
     Hole = 21,
+    /// Where a checkpoint is.
+    Checkpoint = 24,
+    /// A part of a later version.
+    Later = 25,
+    /// What another device is known to have.
+    Heard = 26,
+    /// A file of a record that is not all here.
+    Absent = 30,
+    /// Which content this device keeps.
+    Keep = 31,
+    /// A file whose record was erased, and whose chunks are still to go.
+    ErasedFile = 32,
     /// How far what is kept for searching goes.
     Search = 17,
 }

@@ -1,22 +1,41 @@
-//! What is still to be written into the index of records.
+//! What is still to be written where it belongs: into the index of records, and into the rows of logs and of the clock.
 //!
-//! Places in the index are random, so that each record of a commit would write a page of its own. Each commit appends
-//! one row to the table `late` instead, and every [`MAX_LATE`] records they go into the index together, in its order.
-//! Until then every process has them in memory, and they come before what the index says. The parts that no longer hold
-//! a record's state go the same way, into the table `past`.
+//! Places in the index are random, so that each record of a commit would write a page of its own, and the rows of logs
+//! and of the clock are on pages of their own, too. Each commit appends one sealed row to the table `late` instead, and
+//! every [`MAX_LATE`] records they go into the index together, in its order. Until then every process has them in
+//! memory, and they come before what the index and the other rows say. The parts that no longer hold a record's state
+//! go the same way, into the table `past`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
+use twin_identity::context::HASH_LEN;
+use twin_ops::chain::Head;
+use twin_ops::change::Stamp;
+use twin_ops::op::Link;
+use zeroize::Zeroizing;
+
 use crate::error::{Result, VaultError};
-use crate::index::packed;
 use crate::oplog::PartNo;
 use crate::store::Sealed;
 
 /// How many records are kept back, at most; a row has no more.
-const MAX_LATE: usize = 4096;
+const MAX_LATE: usize = 16_384;
+/// How many rows there are, at most: each is opened when the vault is.
+const MAX_ROWS: i64 = 4096;
 
 const DAMAGED: VaultError = VaultError::Damaged("the index of records");
+
+/// What a commit leaves to be written later.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct LateRow {
+    /// The clock.
+    pub clock: Stamp,
+    /// Where logs end that have grown, by their numbers.
+    pub heads: Vec<(u32, Head)>,
+    /// The records that have changed.
+    pub records: Vec<Changed>,
+}
 
 /// What a commit has made of the record at a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,12 +47,17 @@ pub(crate) struct Changed {
     pub gone: Vec<PartNo>,
 }
 
-/// Records that are not in the index yet, or are there as they were: by place, the parts that hold their state.
+/// What is late: of records that are not in the index yet, or are there as they were, by place the parts that hold their
+/// state.
 #[derive(Debug, Default)]
 pub(crate) struct Late {
     records: BTreeMap<i64, One>,
     /// What is still to be written into the table of past parts: place and part.
     past: BTreeSet<(i64, PartNo)>,
+    /// Where logs end, by their numbers.
+    heads: BTreeMap<u32, Head>,
+    /// The highest clock of all rows.
+    clock: Stamp,
     /// The newest row.
     last: i64,
     /// The rows that are damaged: without them nobody can say what any record is.
@@ -97,9 +121,28 @@ impl Late {
         Ok(self.past.iter().copied())
     }
 
-    fn take(&mut self, row: i64, records: Vec<Changed>) {
-        for Changed { place, parts, gone } in records {
+    /// Where the log with this number ends, if that is not in its own row.
+    pub fn head(&self, log: u32) -> Option<Head> {
+        self.heads.get(&log).copied()
+    }
+
+    /// The highest clock of all rows.
+    pub const fn clock(&self) -> Stamp {
+        self.clock
+    }
+
+    /// A row is not there that should be.
+    pub fn miss(&mut self) {
+        self.damaged.push(self.last + 1);
+    }
+
+    fn take(&mut self, number: i64, row: LateRow) {
+        self.last = number;
+        self.clock = self.clock.max(row.clock);
+        self.heads.extend(row.heads);
+        for Changed { place, parts, gone } in row.records {
             self.past.extend(gone.into_iter().map(|part| (place, part)));
+            let row = number;
             self.records.insert(place, One { row, parts });
         }
     }
@@ -117,33 +160,47 @@ impl Sealed {
     /// Reads the table.
     pub fn late(&self) -> Result<Late> {
         let mut late = Late::default();
-        let mut statement = self.store.sql("SELECT n, v, t FROM late ORDER BY n")?;
+        let mut statement = self.store.sql("SELECT n, v FROM late ORDER BY n")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let number = row.get(0)?;
-            let v = row.get_ref(1)?.as_blob()?;
-            late.last = number;
-            match unpacked(v).filter(|_| row.get(2) == Ok(self.keys.tag(number, v))) {
-                Some(records) => late.take(number, records),
-                None => late.damaged.push(number),
+            let number: i64 = row.get(0)?;
+            let opened = self
+                .keys
+                .rows
+                .open(&number.to_be_bytes(), row.get_ref(1)?.as_blob()?);
+            match opened.ok().and_then(|row| unpacked(&row)) {
+                Some(row) => late.take(number, row),
+                None => {
+                    late.last = number;
+                    late.damaged.push(number);
+                }
             }
         }
         Ok(late)
     }
 
-    /// Keeps back records as they are now. Inside a transaction.
-    pub fn put_late(&self, late: &mut Late, records: Vec<Changed>) -> Result<()> {
-        let row = pack(&records);
-        let many = records.len() > MAX_LATE;
-        late.take(late.last + 1, records);
-        if many || late.records.len() + late.past.len() > MAX_LATE {
-            return self.settle_late(late);
+    /// Keeps back what a commit leaves; `false` if that is too much, and it was not written: it has to be settled then.
+    /// Inside a transaction.
+    pub fn put_late(&self, late: &mut Late, row: LateRow) -> Result<bool> {
+        let number = late.last + 1;
+        let fits = row.records.len() <= MAX_LATE;
+        let packed = if fits {
+            pack(&row)
+        } else {
+            Zeroizing::default()
+        };
+        late.take(number, row);
+        if !fits || number > MAX_ROWS || late.records.len() + late.past.len() > MAX_LATE {
+            return Ok(false);
         }
-        late.last += 1;
+        let sealed = self
+            .keys
+            .rows
+            .seal_synthetic(&number.to_be_bytes(), &packed)?;
         self.store
-            .sql("INSERT INTO late (n, v, t) VALUES (?1, ?2, ?3)")?
-            .execute((late.last, &row, self.keys.tag(late.last, &row)))?;
-        Ok(())
+            .sql("INSERT INTO late (n, v) VALUES (?1, ?2)")?
+            .execute((number, sealed))?;
+        Ok(true)
     }
 
     /// Forgets the past parts of the record at `place`. Inside a transaction, and before what is late is settled.
@@ -152,11 +209,13 @@ impl Sealed {
         self.store.remove_past(place)
     }
 
-    /// Writes what is late into the index. Inside a transaction.
+    /// Writes late records into the index and forgets what is late; where logs end must be written by then. Inside a
+    /// transaction.
     pub fn settle_late(&self, late: &mut Late) -> Result<()> {
         late.check()?;
+        let mut index = self.store.index_writer(&self.keys)?;
         for (place, one) in &late.records {
-            self.set_parts(*place, &one.parts)?;
+            index.set_parts(*place, &one.parts)?;
         }
         for (place, part) in &late.past {
             self.store.insert_past(*place, *part)?;
@@ -174,24 +233,48 @@ impl Sealed {
     }
 }
 
-/// Records as a row has them: each its place, how many parts it has and how many are gone in four bytes each, and these.
-fn pack(records: &[Changed]) -> Vec<u8> {
-    let mut row = Vec::with_capacity(records.len() * 24);
-    for Changed { place, parts, gone } in records {
-        row.extend_from_slice(&place.to_be_bytes());
-        for list in [parts, gone] {
-            // A list of more would not fit into any memory.
-            let count = u32::try_from(list.len()).unwrap_or(u32::MAX);
-            row.extend_from_slice(&count.to_be_bytes());
-        }
-        for list in [parts, gone] {
-            row.extend_from_slice(&packed(list));
+/// A row before it is sealed: the clock; how many logs it tells of, and each by its number, height and link; then records,
+/// each its place, how many parts it has and how many are gone, and these.
+pub(crate) fn pack(row: &LateRow) -> Zeroizing<Vec<u8>> {
+    let lists = row.records.iter();
+    let parts: usize = lists.map(|one| one.parts.len() + one.gone.len()).sum();
+    let len = 12 + row.heads.len() * (12 + HASH_LEN) + row.records.len() * 16 + parts * 8;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(len));
+    // A list of more would not fit into any memory.
+    let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes();
+    bytes.extend_from_slice(&row.clock.0.to_be_bytes());
+    bytes.extend_from_slice(&count(row.heads.len()));
+    for (log, head) in &row.heads {
+        bytes.extend_from_slice(&log.to_be_bytes());
+        bytes.extend_from_slice(&head.height.to_be_bytes());
+        bytes.extend_from_slice(head.link.as_bytes());
+    }
+    for Changed { place, parts, gone } in &row.records {
+        bytes.extend_from_slice(&place.to_be_bytes());
+        bytes.extend_from_slice(&count(parts.len()));
+        bytes.extend_from_slice(&count(gone.len()));
+        for part in parts.iter().chain(gone) {
+            bytes.extend_from_slice(&part.0.to_be_bytes());
         }
     }
-    row
+    bytes
 }
 
-fn unpacked(mut row: &[u8]) -> Option<Vec<Changed>> {
+pub(crate) fn unpacked(row: &[u8]) -> Option<LateRow> {
+    let (clock, row) = row.split_first_chunk()?;
+    let (many, mut row) = row.split_first_chunk()?;
+    let mut heads = Vec::new();
+    for _ in 0..u32::from_be_bytes(*many) {
+        let (log, rest) = row.split_first_chunk()?;
+        let (height, rest) = rest.split_first_chunk()?;
+        let (link, rest) = rest.split_first_chunk()?;
+        let head = Head {
+            height: u64::from_be_bytes(*height),
+            link: Link::from_bytes(*link),
+        };
+        heads.push((u32::from_be_bytes(*log), head));
+        row = rest;
+    }
     let mut records = Vec::new();
     while !row.is_empty() {
         let (place, rest) = row.split_first_chunk()?;
@@ -206,7 +289,11 @@ fn unpacked(mut row: &[u8]) -> Option<Vec<Changed>> {
         });
         row = rest;
     }
-    Some(records)
+    Some(LateRow {
+        clock: Stamp(u64::from_be_bytes(*clock)),
+        heads,
+        records,
+    })
 }
 
 fn unpacked_parts<'r>(count: &[u8; 4], row: &'r [u8]) -> Option<(Vec<PartNo>, &'r [u8])> {
@@ -218,10 +305,58 @@ fn unpacked_parts<'r>(count: &[u8; 4], row: &'r [u8]) -> Option<(Vec<PartNo>, &'
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::common::phone;
+
+    #[test]
+    fn rows_are_settled_when_there_are_too_many_or_too_much_is_in_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = phone(dir.path());
+        let file = &vault.file;
+        let changed = |place| Changed {
+            place,
+            parts: vec![PartNo(place)],
+            gone: Vec::new(),
+        };
+        file.store.begin().unwrap();
+        let mut late = file.late().unwrap();
+        file.clear_late(&mut late).unwrap();
+        for place in 0..MAX_ROWS {
+            let records = vec![changed(place)];
+            let row = LateRow {
+                records,
+                ..LateRow::default()
+            };
+            assert!(file.put_late(&mut late, row).unwrap());
+        }
+        let row = LateRow {
+            records: vec![changed(MAX_ROWS)],
+            ..LateRow::default()
+        };
+        assert!(!file.put_late(&mut late, row).unwrap());
+        file.settle_late(&mut late).unwrap();
+        for place in 0..=MAX_ROWS {
+            assert!(file.store.is_taken(place).unwrap());
+        }
+        assert_eq!(file.late().unwrap().places().count(), 0);
+        let many = i64::try_from(MAX_LATE).unwrap();
+        for (count, fits) in [(many, true), (many + 1, false)] {
+            let records = (0..count).map(changed).collect();
+            let row = LateRow {
+                records,
+                ..LateRow::default()
+            };
+            assert_eq!(file.put_late(&mut late, row).unwrap(), fits);
+            let read = file.late().unwrap();
+            assert_eq!(read.places().count(), if fits { MAX_LATE } else { 0 });
+            file.clear_late(&mut late).unwrap();
+        }
+        file.store.rollback();
+    }
 
     fn changed() -> impl Strategy<Value = Changed> {
         let parts = || prop::collection::vec(any::<i64>().prop_map(PartNo), 0..4);
@@ -232,12 +367,24 @@ mod tests {
         })
     }
 
+    fn head() -> impl Strategy<Value = (u32, Head)> {
+        (any::<u32>(), any::<u64>(), any::<[u8; 32]>()).prop_map(|(log, height, link)| {
+            let link = Link::from_bytes(link);
+            (log, Head { height, link })
+        })
+    }
+
     proptest! {
         #[test]
-        fn rows_round_trip(records in prop::collection::vec(changed(), 0..5)) {
-            let row = pack(&records);
-            prop_assert_eq!(unpacked(&row), Some(records));
-            if let Some((_, cut)) = row.split_last() {
+        fn rows_round_trip(
+            clock: u64,
+            heads in prop::collection::vec(head(), 0..3),
+            records in prop::collection::vec(changed(), 0..5),
+        ) {
+            let row = LateRow { clock: Stamp(clock), heads, records };
+            let packed = pack(&row);
+            prop_assert_eq!(unpacked(&packed), Some(row));
+            if let Some((_, cut)) = packed.split_last() {
                 prop_assert_eq!(unpacked(cut), None);
             }
         }

@@ -11,16 +11,19 @@
 //! - [`epochs`]: who has which keys; `wants`: who should have them and says that it has not
 //! - [`files`]: content of any size, and the chunks that it is made of
 //! - [`replica`]: what sync needs of it; `branch`: of two histories of a device that is out, the one that counts
+//! - [`compact`]: history goes; `snapshot`, `checkpoint`, `standing`: what takes its place, and from when; `beginning`: logs
+//!   without their first ops; `sweep`: how these go; `heard`, `later`: what other devices have, and what is not known yet
 //! - [`check`]: what of it is damaged; [`salvage`]: a new vault of what is not; [`erase`]: what is gone for good
 //! - `expiry`: devices whose time has run out
 //! - [`unheard`]: what others have seen of who is in the twin, and this device has not
 //! - `room`: limits, and what has no claim to them
 //! - `merge`, `field`, `stage`: which changes make up a record, what sets and counters come to, and gathering changes
 //!   for the index
-//! - `state`: what is kept in memory
+//! - `state`: what is kept in memory; `sleep`: letting go of it and of the file while the app is suspended
 //! - [`search`]: finding records by words and by the values of fields; `segment`: what is kept for that
 //! - [`touched`]: which records have changed, for whoever watches them
-//! - `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops and parts), `index` (records), `past` (what
+//! - `upgrade`: versions of the tables; `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops, as
+//!   `frames` pack them; `opened`: those read lately), `index` (records), `past` (what
 //!   they were, for [`history`])
 
 // The tests inside the crate share what the tests outside it use.
@@ -29,10 +32,21 @@
 mod common;
 #[cfg(test)]
 extern crate self as twin_vault;
+// And the fuzzers' functions and corpus.
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#[path = "../../../tests/fuzz/src/corpus.rs"]
+mod corpus;
+#[cfg(test)]
+#[path = "../../../tests/fuzz/src/vault.rs"]
+mod parsers;
 
+mod beginning;
 mod branch;
 pub mod change;
 pub mod check;
+mod checkpoint;
+pub mod compact;
 mod create;
 mod draft;
 pub mod epochs;
@@ -41,17 +55,24 @@ mod error;
 mod expiry;
 mod field;
 pub mod files;
+mod frames;
+mod heard;
 pub mod history;
 mod index;
 mod items;
 mod keys;
 mod late;
+mod later;
 pub mod lines;
 pub mod members;
 mod merge;
+mod opened;
 mod oplog;
 mod past;
 pub mod read;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod readers;
 pub mod replica;
 mod room;
 pub mod rotation;
@@ -60,18 +81,24 @@ pub mod salvage;
 pub mod schema;
 pub mod search;
 mod segment;
+mod sleep;
 pub mod slots;
+mod snapshot;
 mod stage;
+mod standing;
 mod state;
 mod store;
+mod sweep;
 pub mod tend;
 pub mod touched;
 pub mod unheard;
+mod upgrade;
 mod vault;
 mod wants;
 pub mod write;
 
 pub use change::{FieldEdit, WriteChange};
+pub use compact::{Compacted, Waiting};
 pub use create::Comeback;
 pub use erase::{Erasure, ErasureRequest};
 pub use error::VaultError;

@@ -75,9 +75,17 @@ pub(crate) fn settle<K>(versions: &mut Vec<Version<K>>) -> Vec<Version<K>> {
 }
 
 /// The fields of a record whose changes are settled; `None` if it is deleted or never was.
-pub(crate) fn fields<K>(settled: Vec<Version<K>>) -> Option<Fields> {
+pub(crate) fn fields<K>(mut settled: Vec<Version<K>>) -> Option<Fields> {
     if settled.first()?.change.kind == Kind::Delete {
         return None;
+    }
+    // Most records are as they were last put.
+    if let [only] = settled.as_mut_slice()
+        && only.change.edits.0.is_empty()
+    {
+        let mut fields = std::mem::take(&mut only.change.fields);
+        fields.0.retain(|_, value| *value != Value::Null);
+        return Some(fields);
     }
     let edited = settled.iter();
     let edited: BTreeSet<&String> = edited

@@ -4,6 +4,7 @@
 //! one is missing is found by `check`, which looks for every change.
 
 use crate::error::Result;
+use crate::merge::Write;
 use crate::oplog::PartNo;
 use crate::store::Store;
 use crate::vault::Vault;
@@ -73,10 +74,18 @@ impl Vault {
             .try_for_each(|(place, part)| show(place, part))
     }
 
-    /// Whether a part is known to have been of the record at `place`.
-    pub(crate) fn was_at(&self, place: i64, part: PartNo) -> Result<bool> {
+    /// Whether a part is known to have been of the record at `place`, or another that holds the same change.
+    pub(crate) fn was_at(&self, place: i64, part: PartNo, at: Write) -> Result<bool> {
         let mut late = self.state.late.past(place)?;
-        Ok(late.any(|past| past == part) || self.file.store.is_past(place, part)?)
+        if late.any(|past| past == part) || self.file.store.is_past(place, part)? {
+            return Ok(true);
+        }
+        for other in self.past_at(place)? {
+            if self.stored_version(other)?.at == at {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether a past part belongs where it is: it is a change that counts of the record there.
@@ -86,7 +95,7 @@ impl Vault {
             return Ok(false);
         };
         Ok(self.is_of(place, &version)?
-            && self.is_counted(&version.at.log, version.at.seq)?
+            && self.counts(&version)?
             && now.iter().all(|other| other.key != part)
             && now
                 .first()

@@ -9,6 +9,7 @@ use twin_ops::space::SpaceName;
 use twin_ops::value::Fields;
 
 use crate::error::Result;
+use crate::frames::Row;
 use crate::index::{next_place, places};
 use crate::merge::{Version, fields};
 use crate::oplog::PartNo;
@@ -29,9 +30,9 @@ pub struct Record {
 
 impl Record {
     /// The record that its settled changes make.
-    pub(crate) fn of(versions: Versions) -> Option<Self> {
-        let newest = versions.first()?;
-        let (id, at) = (newest.change.id.clone(), newest.at);
+    pub(crate) fn of(mut versions: Versions) -> Option<Self> {
+        let newest = versions.first_mut()?;
+        let (id, at) = (std::mem::take(&mut newest.change.id), newest.at);
         Some(Self {
             id,
             fields: fields(versions)?,
@@ -41,11 +42,12 @@ impl Record {
     }
 }
 
-/// A row of the index with, if the record is in one part, that part.
+/// A row of the index with, if the record is in one part, the row of that part.
 macro_rules! rows {
     ($which:literal) => {
         concat!(
-            "SELECT rec.k, rec.p, rec.t, part.v FROM rec LEFT JOIN part ON part.n = rec.p WHERE ",
+            "SELECT rec.k, rec.p, rec.t, op.n, op.v FROM rec
+             LEFT JOIN op ON op.n = (SELECT max(n) FROM op WHERE n <= rec.p) WHERE ",
             $which
         )
     };
@@ -61,8 +63,7 @@ impl Vault {
     ///
     /// This and the other readers take the vault mutably because they may have to see what another process wrote.
     pub fn get(&mut self, space: &SpaceName, collection: &str, id: &str) -> Result<Option<Record>> {
-        self.catch_up()?;
-        let found = self.find(space, collection, id)?;
+        let found = self.read(|vault| vault.find(space, collection, id))?;
         Ok(found.and_then(|(_, versions)| Record::of(versions)))
     }
 
@@ -75,8 +76,17 @@ impl Vault {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Record>> {
-        self.catch_up()?;
-        let Some(number) = self.state.collection(&space.id(self.twin()), collection) else {
+        self.read(|vault| vault.page(space, collection, after, limit))
+    }
+
+    fn page(
+        &self,
+        space: &SpaceName,
+        collection: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Record>> {
+        let Some(number) = self.collection_number(space, collection) else {
             return Ok(Vec::new());
         };
         let (mut first, last) = places(number);
@@ -112,10 +122,14 @@ impl Vault {
         collection: &str,
         id: &str,
     ) -> Result<Option<Found>> {
-        let Some(number) = self.state.collection(&space.id(self.twin()), collection) else {
-            return Ok(None);
-        };
-        self.find_in(number, id)
+        match self.collection_number(space, collection) {
+            Some(number) => self.find_in(number, id),
+            None => Ok(None),
+        }
+    }
+
+    fn collection_number(&self, space: &SpaceName, collection: &str) -> Option<u16> {
+        self.state.collection(&self.state.space(space), collection)
     }
 
     /// The same, in the collection with this number.
@@ -182,13 +196,15 @@ impl Vault {
 
     /// The settled changes in one row of the index.
     fn read_row(&self, row: &rusqlite::Row<'_>) -> Result<Versions> {
-        let parts = self
-            .file
-            .checked(row.get(0)?, row.get_ref(1)?, row.get_ref(2)?)?;
-        match (parts.as_slice(), row.get_ref(3)?) {
-            ([part], ValueRef::Blob(sealed)) => Ok(vec![self.version(*part, sealed)?]),
-            (parts, _) => self.open_parts(parts),
+        let (place, p, t) = (row.get(0)?, row.get_ref(1)?, row.get_ref(2)?);
+        // Most records are in one part.
+        if let (Some(part), ValueRef::Blob(bytes)) =
+            (self.file.checked_one(place, p, t), row.get_ref(4)?)
+        {
+            let first = PartNo(row.get(3)?);
+            return Ok(vec![self.version_in(part, Row { first, bytes })?]);
         }
+        self.open_parts(&self.file.checked(place, p, t)?)
     }
 
     fn open_parts(&self, parts: &[PartNo]) -> Result<Versions> {

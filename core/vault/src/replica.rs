@@ -15,9 +15,10 @@ use twin_ops::epoch::DiscoveryKey;
 use twin_ops::grant::GrantId;
 use twin_ops::op::{Link, LogId, Op, OpError, Origin, Part};
 use twin_ops::space::SpaceName;
-use twin_ops::store::{Hole, LogHead, OpStore, Taken, Want};
+use twin_ops::store::{ChunkName, Hole, LogHead, OpStore, Sought, Standing, Taken, Want};
 
 use crate::error::{Result, VaultError};
+use crate::files::Look;
 use crate::oplog::{MAX_LOG, PartNo, log_number, op_number};
 use crate::rows::GrantRow;
 use crate::stage::{Stage, horizon};
@@ -28,6 +29,7 @@ const DAMAGED: VaultError = VaultError::Damaged("an operation");
 
 impl OpStore for Vault {
     type Error = VaultError;
+    type Look = Look;
 
     fn is_refusal(error: &VaultError) -> bool {
         matches!(
@@ -142,12 +144,20 @@ impl OpStore for Vault {
     }
 
     fn link_at(&self, log: &LogId, seq: u64) -> Result<Option<Link>> {
-        let Some(log) = self.state.logs.get(log) else {
-            return Ok(None);
-        };
-        match self.file.store.op_at(log.number, seq)? {
-            Some(op) => self.file.store.link(op).map(Some),
-            None => Ok(None),
+        self.state.link_at(&self.file.store, log, seq)
+    }
+
+    fn base(&self, log: &LogId) -> Result<Option<Head>> {
+        Ok(self.state.logs.get(log).and_then(|log| log.base))
+    }
+
+    fn checkpoints(&self) -> Vec<Standing> {
+        self.covering()
+    }
+
+    fn in_sync(&mut self, now: u64, device: &DeviceId) {
+        if let Err(error) = self.note_in_sync(now, device) {
+            log::warn!("what a device has could not be noted: {error}");
         }
     }
 
@@ -172,6 +182,9 @@ impl OpStore for Vault {
         let Some(known) = self.state.logs.get(log) else {
             return Ok(Vec::new());
         };
+        if known.base.is_some_and(|base| base.height > after) {
+            return Ok(Vec::new());
+        }
         let counted = self.state.counted(&self.file.store, known)?;
         let mut run = Vec::new();
         let (mut len, mut prev) = (0, None);
@@ -204,16 +217,70 @@ impl OpStore for Vault {
                 holes.push(*hole);
             }
         }
+        for hole in self.missing_beginnings() {
+            if self.is_counted(&hole.log, hole.seq)? {
+                holes.push(hole);
+            }
+        }
+        holes.sort_unstable();
         Ok(holes)
     }
 
     fn append_run(&mut self, now: u64, origin: &Origin, run: &[Vec<u8>]) -> Result<Taken> {
+        self.take(now, origin, None, run)
+    }
+
+    fn append_from(
+        &mut self,
+        now: u64,
+        origin: &Origin,
+        base: Head,
+        run: &[Vec<u8>],
+    ) -> Result<Taken> {
+        self.take(now, origin, Some(base), run)
+    }
+
+    fn wanting(&self) -> u64 {
+        self.fetching.mark
+    }
+
+    fn seek_chunks(
+        &mut self,
+        now: u64,
+        look: &mut Look,
+        peer: &DeviceId,
+        limit: usize,
+    ) -> Result<Sought> {
+        self.look_on(now, look, peer, limit)
+    }
+
+    fn chunk(&self, peer: &DeviceId, name: &ChunkName) -> Result<Option<Vec<u8>>> {
+        self.chunk_for(peer, name)
+    }
+
+    fn add_chunks(
+        &mut self,
+        now: u64,
+        answers: Vec<(ChunkName, Option<Vec<u8>>)>,
+    ) -> Result<usize> {
+        self.take_answers(now, answers)
+    }
+}
+
+impl Vault {
+    fn take(
+        &mut self,
+        now: u64,
+        origin: &Origin,
+        base: Option<Head>,
+        run: &[Vec<u8>],
+    ) -> Result<Taken> {
         let ops = run
             .iter()
             .map(|bytes| Op::from_bytes(bytes))
             .collect::<std::result::Result<Vec<_>, _>>()?;
         self.now = now;
-        self.write(|vault| {
+        let taken = self.write(|vault| {
             vault.tell_time()?;
             let log = origin.log_id(vault.twin());
             let identity = &vault.state.identity;
@@ -227,17 +294,36 @@ impl OpStore for Vault {
             }
             let within = vault.within_line(origin, &ops)?;
             let refused = ops.len() - within.len();
+            let begins = match base {
+                Some(base) => vault.begin_with(origin, base, within)?,
+                None => vault.goes_on(&log, within),
+            };
+            if !begins {
+                return Ok(Taken {
+                    early: within.len(),
+                    refused,
+                    ..Taken::default()
+                });
+            }
             let gave_way = vault.give_way(origin, within)?;
             let taken = vault.take_run(origin, within)?;
             if gave_way {
                 vault.rebuild_index_now()?;
             }
             Ok(Taken { refused, ..taken })
-        })
+        })?;
+        self.try_to_drop_erased_files(now);
+        Ok(taken)
     }
-}
 
-impl Vault {
+    /// Whether ops come right after what is here of their log, or before: if not, a checkpoint must come first by which
+    /// this device can do without those between.
+    fn goes_on(&self, log: &LogId, ops: &[Op]) -> bool {
+        let height = self.state.logs.get(log).map_or(0, |log| log.head.height);
+        let first = ops.first().map(|op| op.header().seq);
+        first.is_none_or(|first| first <= height.saturating_add(1))
+    }
+
     /// Verifies ops against their log, stores those that are new and merges them. Inside a transaction.
     fn take_run(&mut self, origin: &Origin, ops: &[Op]) -> Result<Taken> {
         if !self.may_write(origin) {
@@ -250,7 +336,8 @@ impl Vault {
         self.check_fork(origin, head, old, new)?;
         verify_run(self.twin(), origin, head, new)?;
         let mut stage = Stage::default();
-        let filled = self.fill(&mut stage, old)?;
+        let mut filled = self.fill_beginning(&mut stage, origin, old)?;
+        filled += self.fill(&mut stage, old)?;
         for op in new {
             let seq = op.header().seq;
             let number = self.next_op(origin, &id, seq)?;
@@ -265,10 +352,8 @@ impl Vault {
                 self.look_for_hole(&id, seq, number)?;
             }
         }
-        if !new.is_empty() {
-            self.save_log(&id)?;
-        }
         self.flush(stage)?;
+        self.raise_checkpoints()?;
         Ok(Taken {
             new: new.len() + filled,
             ..Taken::default()
@@ -359,8 +444,11 @@ impl Vault {
             Ok(()) => Err(ChainError::Broken.into()),
             Err(error) => Err(error.into()),
         };
+        // What is superseded here may have been anything.
         if let Some(last) = old.last()
-            && self.link_at(&id, last.header().seq)? != Some(last.link())
+            && let here = self.link_at(&id, last.header().seq)?
+            && here != Some(last.link())
+            && (here.is_some() || self.is_here(&id, last.header().seq))
         {
             return forked(last);
         }
@@ -373,6 +461,12 @@ impl Vault {
         Ok(())
     }
 
+    /// Whether the ops of a log are here from this one on.
+    fn is_here(&self, log: &LogId, seq: u64) -> bool {
+        let base = self.state.logs.get(log).and_then(|log| log.base);
+        base.is_none_or(|base| base.height < seq)
+    }
+
     /// The number of a log's op at `seq`, the log's own included if it is new.
     pub(crate) fn next_op(&self, origin: &Origin, id: &LogId, seq: u64) -> Result<i64> {
         let log = match self.state.logs.get(id) {
@@ -382,21 +476,39 @@ impl Vault {
         op_number(log, seq).ok_or(VaultError::Limit("operations of a log"))
     }
 
-    /// Stores an op that was verified or signed here, as the newest of its log, with its number; the log's own row is
-    /// left to [`Vault::save_log`].
-    pub(crate) fn store_op(&mut self, origin: &Origin, number: i64, op: &Op) -> Result<()> {
+    /// Stores an op that was verified or signed here, as the newest of its log, with its number. Where the log ends is
+    /// written with what else the transaction changes. Returns the log's new head.
+    pub(crate) fn store_op(&mut self, origin: &Origin, number: i64, op: &Op) -> Result<Head> {
         let header = op.header();
         self.file.store.insert_op(number, op)?;
-        let grown = Log {
+        let head = Head {
+            height: header.seq,
+            link: op.link(),
+        };
+        self.state.grown.insert(header.log);
+        if let Some(log) = self.state.logs.get_mut(&header.log) {
+            log.head = head;
+            return Ok(head);
+        }
+        let log = Log {
             number: log_number(number),
             origin: *origin,
-            head: Head {
-                height: header.seq,
-                link: op.link(),
-            },
+            head,
+            base: None,
         };
-        self.state.logs.insert(header.log, grown);
-        Ok(())
+        self.state.logs.insert(header.log, log);
+        self.file.put(&log.row(header.log))?;
+        Ok(head)
+    }
+
+    /// Writes the row of a log that begins or ends elsewhere than before, by no op of its own. Inside a transaction.
+    pub(crate) fn save_log(&mut self, id: &LogId) -> Result<()> {
+        let log = self.state.logs.get(id);
+        let log = log.ok_or(VaultError::Damaged("the table of logs"))?;
+        self.file.put(&log.row(*id))?;
+        // What is late comes before the row.
+        self.state.grown.insert(*id);
+        self.save_late(Vec::new())
     }
 
     /// A number that no log has.
@@ -413,15 +525,5 @@ impl Vault {
         (1..=MAX_LOG)
             .find(|number| !taken.contains(number))
             .ok_or(LIMIT)
-    }
-
-    /// Writes the row of a log that has grown, and with it the clock.
-    pub(crate) fn save_log(&mut self, id: &LogId) -> Result<Head> {
-        let log = self.state.logs.get(id);
-        let log = log.ok_or(VaultError::Damaged("the table of logs"))?;
-        let clock = self.state.clock;
-        self.file.put(&log.row(*id, clock))?;
-        self.state.saved_clock = clock;
-        Ok(log.head)
     }
 }

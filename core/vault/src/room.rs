@@ -180,6 +180,7 @@ mod tests {
                     height: 1,
                     link: Link::from_bytes(bytes(n)),
                 },
+                base: None,
             };
             logs.insert(LogId::from_bytes(bytes(n)), log);
         }

@@ -7,9 +7,10 @@ use twin_identity::cbor;
 use twin_identity::device::DEVICE_KEYS_LEN;
 use twin_identity::id::{DeviceId, EntryId};
 use twin_identity::seal::SealingPublic;
+use twin_ops::chain::Head;
 use twin_ops::change::Stamp;
 use twin_ops::epoch::EpochId;
-use twin_ops::file::ChunkId;
+use twin_ops::file::{ChunkId, Root};
 use twin_ops::grant::GrantId;
 use twin_ops::op::{INCARNATION_LEN, Link, LogId, Origin};
 use twin_ops::space::{SpaceId, SpaceName};
@@ -127,7 +128,7 @@ pub(crate) struct CollectionRow {
     pub number: u16,
 }
 
-/// A log.
+/// A log, as far as it went when what is late was last settled (see [`crate::late`]).
 #[derive(Encode, Decode)]
 #[cbor(map)]
 pub(crate) struct LogRow {
@@ -142,12 +143,12 @@ pub(crate) struct LogRow {
     pub height: u64,
     #[n(4)]
     pub link: Link,
-    /// The clock (see [`ClockRow`]) when it was written.
+    /// What it begins after here.
     #[n(5)]
-    pub clock: Stamp,
+    pub base: Option<Head>,
 }
 
-/// The highest stamp that this device has given or merged, where that is higher than what the rows of logs say.
+/// The highest stamp that this device had given or merged when what is late was last settled.
 #[derive(Encode, Decode)]
 #[cbor(map)]
 pub(crate) struct ClockRow {
@@ -232,6 +233,43 @@ pub(crate) struct HoleRow {
     pub hole: Hole,
 }
 
+/// The part of an op that is a checkpoint.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct CheckpointRow {
+    #[n(0)]
+    pub part: i64,
+    /// Whether all of its snapshot was merged.
+    #[n(1)]
+    pub stands: bool,
+    /// Whether everything that it supersedes and that decided something was found in its snapshot.
+    #[n(2)]
+    pub covers: bool,
+}
+
+/// A part of which a later version will make more than this one can.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct LaterRow {
+    #[n(0)]
+    pub part: i64,
+}
+
+/// How far another device is known to have the logs of a space.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct HeardRow {
+    #[n(0)]
+    pub device: DeviceId,
+    #[n(1)]
+    pub space: SpaceId,
+    /// When this was last learnt: milliseconds since the Unix epoch.
+    #[n(2)]
+    pub at: u64,
+    #[n(3)]
+    pub heights: BTreeMap<LogId, u64>,
+}
+
 /// A chunk of a file that is here.
 #[derive(Encode, Decode)]
 #[cbor(map)]
@@ -261,6 +299,51 @@ pub(crate) struct AddingRow {
     pub touched: u64,
 }
 
+/// A record that names a file which was not all here when the record was last written.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct AbsentRow {
+    #[n(0)]
+    pub space: SpaceId,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub root: Vec<u8>,
+    /// The number of the record's collection, and its id.
+    #[n(2)]
+    pub collection: u16,
+    #[n(3)]
+    pub id: String,
+}
+
+impl Drop for AbsentRow {
+    fn drop(&mut self) {
+        self.root.zeroize();
+    }
+}
+
+/// Which content of files this device keeps: all, or what somebody has wanted to see.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct KeepRow {
+    #[n(0)]
+    pub all: bool,
+}
+
+/// A file whose record was erased, and whose chunks are still to go.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct ErasedFileRow {
+    #[n(0)]
+    pub space: SpaceId,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub root: Vec<u8>,
+}
+
+impl Drop for ErasedFileRow {
+    fn drop(&mut self) {
+        self.root.zeroize();
+    }
+}
+
 /// A way to unlock the vault; the slot itself, which must be readable before anything is unlocked, has a table of its
 /// own.
 #[derive(Encode, Decode)]
@@ -287,6 +370,12 @@ impl SlotRow {
 /// The natural key of a collection's row.
 pub(crate) fn collection_key(space: &SpaceId, name: &str) -> Vec<u8> {
     [space.as_bytes().as_slice(), name.as_bytes()].concat()
+}
+
+/// The one chunk that a root refers to.
+fn top(root: &[u8]) -> ChunkId {
+    let root = Root::from_bytes(root).ok();
+    root.map_or(ChunkId::from_bytes([0; 32]), |root| *root.top())
 }
 
 macro_rules! rows {
@@ -327,8 +416,18 @@ rows! {
     UnheardRow: Unheard, |row| row.id.as_bytes().to_vec();
     ErasureRow: Erasure, |row| row.part.to_be_bytes().to_vec();
     HoleRow: Hole, |row| [row.hole.log.as_bytes().as_slice(), &row.hole.seq.to_be_bytes()].concat();
+    CheckpointRow: Checkpoint, |row| row.part.to_be_bytes().to_vec();
+    LaterRow: Later, |row| row.part.to_be_bytes().to_vec();
+    HeardRow: Heard, |row| [row.device.as_bytes().as_slice(), row.space.as_bytes()].concat();
     ChunkRow: Chunk, |row| chunk_key(&row.space, &row.id);
     AddingRow: Adding, |row| row.add.to_vec();
+    AbsentRow: Absent, |row| [
+        chunk_key(&row.space, &top(&row.root)).as_slice(),
+        &row.collection.to_be_bytes(),
+        row.id.as_bytes(),
+    ].concat();
+    KeepRow: Keep, |_row| Vec::new();
+    ErasedFileRow: ErasedFile, |row| chunk_key(&row.space, &top(&row.root));
     SlotRow: Slot, |row| SlotRow::name(row.number).to_vec();
     SearchRow: Search, |_row| Vec::new();
 }

@@ -179,6 +179,19 @@ pub(crate) fn keep_whole(
     Ok(lost)
 }
 
+/// Reads a slot and writes it again, for [`crate::readers`].
+#[cfg(any(test, fuzzing))]
+pub(crate) fn reread(bytes: &[u8]) -> Option<Vec<u8>> {
+    Slot::from_bytes(bytes).ok().map(|slot| slot.to_bytes())
+}
+
+/// A slot as it is in the file, for [`crate::readers`].
+#[cfg(any(test, fuzzing))]
+pub(crate) fn sample(unlock: Unlock<'_>, rng: &mut impl CryptoRng) -> Result<Vec<u8>> {
+    let (slot, _) = Slot::new(unlock, &Secret::new([1; 32]), rng)?;
+    Ok(slot.to_bytes())
+}
+
 fn try_slots(store: &Store, unlock: Unlock<'_>) -> Result<Opened> {
     let mut failure = VaultError::NoSlot;
     for (number, slot) in store.slots()? {

@@ -6,15 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use twin_identity::aead::Salt;
 use twin_ops::change::{Change, Erase, RecordChange, Stamp};
 use twin_ops::op::{Header, LogId, Op, Origin, Part};
-use twin_ops::seal::{PartPlace, open_part};
+use twin_ops::seal::Opener;
 use twin_ops::space::SpaceId;
-use zeroize::Zeroizing;
 
 use crate::error::{Result, VaultError};
+use crate::frames::{Row, is_dropped};
 use crate::index::{collection, next_place};
-use crate::late::Changed;
+use crate::late::{Changed, LateRow};
 use crate::merge::{Version, Write, settle};
-use crate::oplog::PartNo;
+use crate::oplog::{DAMAGED, PartNo};
 use crate::rows::{AheadRow, ClockRow, CollectionRow, UnreadRow};
 use crate::state::Log;
 use crate::vault::Vault;
@@ -42,6 +42,11 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
+    /// How many records are on it.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
     /// Where the records are that are on it.
     pub fn places(&self) -> impl Iterator<Item = i64> {
         self.records.keys().copied()
@@ -56,6 +61,8 @@ pub(crate) struct Staged {
     /// Those that decide nothing any more.
     gone: Vec<PartNo>,
     changed: bool,
+    /// Whether other parts hold the same as before.
+    moved: bool,
     /// Whether what was known of its past is forgotten.
     anew: bool,
 }
@@ -69,8 +76,22 @@ impl Staged {
         self.versions = versions;
     }
 
-    /// Adds a change.
-    pub fn merge(&mut self, version: Version<PartNo>) {
+    /// Adds a change. If it is known already, and the same, it may be kept in another part from now on.
+    pub fn merge(
+        &mut self,
+        version: Version<PartNo>,
+        is_better_kept: impl FnOnce(PartNo, PartNo) -> bool,
+    ) {
+        let mut known = self.versions.iter_mut();
+        if let Some(known) = known.find(|known| known.at == version.at) {
+            if is_better_kept(version.key, known.key)
+                && version.change.to_bytes() == known.change.to_bytes()
+            {
+                known.key = version.key;
+                self.moved = true;
+            }
+            return;
+        }
         self.changed = true;
         #[cfg(twin_break)]
         if twin_identity::broken::is("last_to_arrive_wins") {
@@ -103,6 +124,12 @@ pub(crate) fn version(
     Version { at, key, change }
 }
 
+/// What a part says that was sealed as this; `None` if it does not open, or cannot be read.
+fn read_change(opener: &Opener, key: PartNo, sealed: &[u8]) -> Option<Change> {
+    let plaintext = opener.open(key.index(), sealed).ok()?;
+    Change::from_bytes(&plaintext).ok()
+}
+
 impl Vault {
     /// A record of the collection with this number, on the stage.
     pub(crate) fn staged<'s>(
@@ -125,6 +152,7 @@ impl Vault {
                     versions: found.unwrap_or_default(),
                     gone: Vec::new(),
                     changed: false,
+                    moved: false,
                     anew: false,
                 };
                 free.insert(record);
@@ -140,14 +168,21 @@ impl Vault {
             .ok_or(VaultError::Damaged("the index of records"))
     }
 
-    /// The change to a record in a part that is here and was merged before.
-    pub(crate) fn version(&self, key: PartNo, sealed: &[u8]) -> Result<Version<PartNo>> {
-        let head = self.state.op_heads.get(&self.file.store, key.op())?;
+    /// The change to a record in a part that is in this row, and was merged before.
+    pub(crate) fn version_in(&self, key: PartNo, row: Row<'_>) -> Result<Version<PartNo>> {
+        let sealed = row.part(key)?.filter(|part| !is_dropped(part));
+        let sealed = sealed.ok_or(DAMAGED)?;
+        let op = self.opened_op(key.op(), row)?;
         let read = || {
-            let (origin, plaintext) = self.open_part(&head.header, &head.salt, key, sealed)?;
+            let plaintext = op.opener.open(key.index(), sealed).ok()?;
             match Change::from_accepted(&plaintext).ok()? {
-                Change::Record(change) => Some(version(&origin, &head.header, key, change)),
-                Change::Seen(_) | Change::Erase(_) | Change::Unknown => None,
+                Change::Record(change) => Some(version(&op.origin, &op.header, key, change)),
+                Change::Copy(original, change) => self.copy(key, original, change),
+                Change::Seen(_)
+                | Change::Erase(_)
+                | Change::Checkpoint(_)
+                | Change::Snapshot(_)
+                | Change::Unknown => None,
             }
         };
         read().ok_or(VaultError::Damaged("a record"))
@@ -155,7 +190,11 @@ impl Vault {
 
     /// The same, of a part that is read from the file first.
     pub(crate) fn stored_version(&self, key: PartNo) -> Result<Version<PartNo>> {
-        self.version(key, &self.file.store.part(key)?)
+        let version = self
+            .file
+            .store
+            .with_row(key, |row| self.version_in(key, row))?;
+        version.ok_or(DAMAGED)
     }
 
     /// What a part says, and who says it; `None` if it does not open with the key of its epoch in its space, or cannot
@@ -167,27 +206,18 @@ impl Vault {
         key: PartNo,
         sealed: &[u8],
     ) -> Option<(Origin, Change)> {
-        let (origin, plaintext) = self.open_part(header, salt, key, sealed)?;
-        Some((origin, Change::from_bytes(&plaintext).ok()?))
+        let (origin, opener) = self.opener(header, salt)?;
+        Some((origin, read_change(&opener, key, sealed)?))
     }
 
-    fn open_part(
-        &self,
-        header: &Header,
-        salt: &Salt,
-        key: PartNo,
-        sealed: &[u8],
-    ) -> Option<(Origin, Zeroizing<Vec<u8>>)> {
-        let place = PartPlace {
-            log: &header.log,
-            seq: header.seq,
-            epoch: &header.epoch,
-            salt,
-            index: key.index(),
-        };
-        let origin = self.state.logs.get(&header.log)?.origin;
-        let epoch = self.state.epochs.get(&(origin.space, header.epoch))?;
-        Some((origin, open_part(&epoch.parts, place, sealed).ok()?))
+    /// What opens the parts of an op, and who wrote it; `None` without the key of its epoch in its space.
+    pub(crate) fn opener(&self, header: &Header, salt: &Salt) -> Option<(Origin, Opener)> {
+        let Header {
+            log, seq, epoch, ..
+        } = header;
+        let origin = self.state.logs.get(log)?.origin;
+        let key = &self.state.epochs.get(&(origin.space, *epoch))?.parts;
+        Some((origin, Opener::new(key, log, *seq, epoch, salt).ok()?))
     }
 
     /// The number of a collection, a new one if it has none; what is on the stage keeps its own.
@@ -228,34 +258,60 @@ impl Vault {
             }
             return self.file.put(&UnreadRow { op: op_no });
         }
+        let Some((origin, opener)) = self.opener(header, op.salt()) else {
+            return Ok(());
+        };
         for (index, part) in (0..).zip(op.parts()) {
             let Part::Sealed(sealed) = part else { continue };
             let key = PartNo::new(op_no, index);
-            let version = match self.open_change(header, op.salt(), key, sealed) {
-                Some((origin, Change::Record(change))) => version(&origin, header, key, change),
-                Some((origin, Change::Seen(seen))) => {
+            match read_change(&opener, key, sealed) {
+                Some(Change::Record(change)) => {
+                    if change.is_of_later_version() {
+                        self.note_later(key)?;
+                    }
+                    let version = version(&origin, header, key, change);
+                    self.take_version(stage, &space, version, horizon)?;
+                }
+                Some(Change::Seen(seen)) => {
                     self.note_heads(&origin.device, &seen.heads)?;
-                    continue;
+                    self.note_seen(&origin.device, &space, &seen)?;
                 }
-                Some((origin, Change::Erase(erase))) if self.may_erase(&origin.device) => {
+                Some(Change::Erase(erase)) if self.may_erase(&origin.device) => {
                     self.note_erasure(stage, &space, key, erase)?;
-                    continue;
                 }
-                _ => continue,
-            };
-            if version.at.stamp > horizon {
-                self.put_off(&version)?;
-            } else if !self.state.ahead.contains(&(version.at.stamp, key)) {
-                self.merge(stage, &space, version)?;
+                Some(Change::Checkpoint(said)) if self.may_erase(&origin.device) => {
+                    self.note_checkpoint(key, &origin, &said)?;
+                }
+                Some(Change::Unknown) => self.note_later(key)?,
+                _ => {}
             }
         }
-        Ok(())
+        self.absorb_copies(stage, op_no, op, horizon)
+    }
+
+    /// Merges a change, or lets it wait for the clock. Inside a transaction.
+    pub(crate) fn take_version(
+        &mut self,
+        stage: &mut Stage,
+        space: &SpaceId,
+        version: Version<PartNo>,
+        horizon: Stamp,
+    ) -> Result<()> {
+        let waits = (version.at.stamp, version.key);
+        if version.at.stamp > horizon {
+            self.put_off(&version)
+        } else if self.state.ahead.contains(&waits) {
+            Ok(())
+        } else {
+            self.merge(stage, space, version)
+        }
     }
 
     /// Whether an op that is here counts: what devices wrote after they were removed or suspended waits aside.
     pub(crate) fn is_counted(&self, log: &LogId, seq: u64) -> Result<bool> {
-        let log = self.state.logs.get(log);
-        let log = log.ok_or(VaultError::Damaged("the table of logs"))?;
+        let Some(log) = self.state.logs.get(log) else {
+            return Ok(false);
+        };
         Ok(seq <= self.state.counted(&self.file.store, log)?)
     }
 
@@ -287,11 +343,11 @@ impl Vault {
         let collection = self.collection(stage, space, &version.change.collection)?;
         self.state.clock = self.state.clock.max(version.at.stamp);
         self.staged(stage, collection, &version.change.id)?
-            .merge(version);
+            .merge(version, |new, old| self.is_better_kept(new, old));
         Ok(())
     }
 
-    /// Erases what is to be erased and writes the gathered records into the index, and the clock.
+    /// Erases what is to be erased and writes the gathered records, where logs end, and the clock.
     pub(crate) fn flush(&mut self, mut stage: Stage) -> Result<()> {
         self.erase_noted(&mut stage)?;
         let records = stage.records.iter().filter(|(_, record)| record.changed);
@@ -299,8 +355,11 @@ impl Vault {
         let changed = stage
             .records
             .into_iter()
-            .filter(|(_, record)| record.changed);
+            .filter(|(_, record)| record.changed || record.moved);
         let changed: Vec<(i64, Staged)> = changed.collect();
+        for (place, record) in &changed {
+            self.note_files(collection(*place), &record.versions)?;
+        }
         for (place, _) in changed.iter().filter(|(_, record)| record.anew) {
             self.file.forget_past(&mut self.state.late, *place)?;
         }
@@ -319,18 +378,59 @@ impl Vault {
         {
             self.state.schemas.clear();
         }
-        self.file.put_late(&mut self.state.late, changed)?;
+        self.save_late(changed)?;
         if self.wipe {
-            self.file.settle_late(&mut self.state.late)?;
+            self.settle_late()?;
             // Words of what is gone are kept there, too.
             self.clear_search()?;
         }
-        if self.state.saved_clock != self.state.clock {
-            let last = self.state.clock;
-            self.file.put(&ClockRow { last })?;
-            self.state.saved_clock = last;
-        }
         Ok(())
+    }
+
+    /// Writes what has changed since the last time: records, where logs end, the clock. Inside a transaction.
+    pub(crate) fn save_late(&mut self, records: Vec<Changed>) -> Result<()> {
+        let clock = self.state.clock;
+        if records.is_empty() && self.state.grown.is_empty() && clock == self.state.saved_clock {
+            return Ok(());
+        }
+        let grown = self.state.grown.iter();
+        let grown = grown.filter_map(|id| self.state.logs.get(id));
+        let row = LateRow {
+            clock,
+            heads: grown.map(|log| (log.number, log.head)).collect(),
+            records,
+        };
+        if !self.file.put_late(&mut self.state.late, row)? {
+            return self.settle_late();
+        }
+        self.state.grown.clear();
+        self.state.saved_clock = clock;
+        Ok(())
+    }
+
+    /// Writes what is late where it belongs. Inside a transaction.
+    pub(crate) fn settle_late(&mut self) -> Result<()> {
+        self.save_logs()?;
+        self.file.settle_late(&mut self.state.late)
+    }
+
+    /// Forgets what is late of records. Inside a transaction.
+    pub(crate) fn clear_late(&mut self) -> Result<()> {
+        self.save_logs()?;
+        self.file.clear_late(&mut self.state.late)
+    }
+
+    /// Writes the rows of the logs that have grown since what is late was last settled, and that of the clock.
+    fn save_logs(&mut self) -> Result<()> {
+        for (id, log) in &self.state.logs {
+            if self.state.late.head(log.number).is_some() || self.state.grown.contains(id) {
+                self.file.put(&log.row(*id))?;
+            }
+        }
+        self.state.grown.clear();
+        let last = self.state.clock;
+        self.state.saved_clock = last;
+        self.file.put(&ClockRow { last })
     }
 
     /// Merges the parts that are due. Inside a transaction.
@@ -352,7 +452,7 @@ impl Vault {
                 }
                 Err(error) => return Err(error),
             };
-            if !self.is_counted(&version.at.log, version.at.seq)? {
+            if !self.counts(&version)? {
                 continue;
             }
             let space = self.space_of(&version.at.log)?;
@@ -377,7 +477,8 @@ impl Vault {
                 self.absorb(&mut stage, number, &op, horizon(self.now))?;
             }
         }
-        self.flush(stage)
+        self.flush(stage)?;
+        self.raise_checkpoints()
     }
 
     /// Makes the index of records anew from the ops. What waits for the clock goes on waiting.
@@ -389,8 +490,13 @@ impl Vault {
     pub(crate) fn rebuild_index_now(&mut self) -> Result<()> {
         self.file.store.clear_index()?;
         self.file.store.clear_past()?;
-        self.file.clear_late(&mut self.state.late)?;
-        self.state.erased = self.read_erased()?;
+        self.clear_late()?;
+        self.forget_later()?;
+        self.read_what_counts()?;
+        for known in &mut self.state.checkpoints {
+            // Perhaps everything is found in its snapshot now.
+            known.stands &= known.covers;
+        }
         self.clear_search()?;
         self.touch_all();
         let counted = self.state.all_counted(&self.file.store)?;
@@ -402,8 +508,15 @@ impl Vault {
         let mut heights: BTreeMap<LogId, u64> = BTreeMap::new();
         while let Some(number) = self.file.store.op_after(last)? {
             let op = self.file.store.op(number)?;
-            let log = op.header().log;
-            *heights.entry(log).or_default() += 1;
+            let (log, seq) = (op.header().log, op.header().seq);
+            last = number;
+            if seq <= self.superseded(&log) {
+                continue;
+            }
+            let known = self.state.logs.get(&log).and_then(|log| log.base);
+            if known.is_none_or(|base| seq > base.height) {
+                *heights.entry(log).or_default() += 1;
+            }
             if counted
                 .get(&log)
                 .is_some_and(|counted| op.header().seq <= *counted)
@@ -418,20 +531,23 @@ impl Vault {
             if stage.records.len() >= BATCH {
                 self.flush(std::mem::take(&mut stage))?;
             }
-            last = number;
         }
         // An index made from fewer ops than there were would pass off old content as new.
-        let whole = |(id, log): (&LogId, &Log)| heights.get(id) == Some(&log.head.height);
+        let whole = |(id, log): (&LogId, &Log)| {
+            let base = log.base.map_or(0, |base| base.height);
+            heights.get(id).copied().unwrap_or(0) == log.head.height - base
+        };
         if !self.state.logs.iter().all(whole) {
             return Err(VaultError::Damaged("operations are missing"));
         }
         self.flush(stage)?;
         self.find_holes()?;
-        self.file.settle_late(&mut self.state.late)
+        self.settle_late()?;
+        self.raise_checkpoints()
     }
 
     /// Writes what is late into the index of records, as happens by itself from time to time.
     pub fn settle_index(&mut self) -> Result<()> {
-        self.write(|vault| vault.file.settle_late(&mut vault.state.late))
+        self.write(Self::settle_late)
     }
 }

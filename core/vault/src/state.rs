@@ -4,24 +4,28 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use twin_identity::aead::DataKey;
 use twin_identity::entry::{Entry, Genesis};
-use twin_identity::id::{DeviceId, EntryId};
+use twin_identity::id::{DeviceId, EntryId, TwinId};
 use twin_identity::log::{Counts, IdentityLog, LogError};
 use twin_identity::secret::Secret;
+use twin_identity::sign::Verifier;
 use twin_ops::chain::Head;
 use twin_ops::change::Stamp;
 use twin_ops::epoch::{DiscoveryKey, EpochId, EpochKey};
 use twin_ops::grant::{Grant, GrantId, Recipient};
-use twin_ops::op::{LogId, Origin};
+use twin_ops::op::{Link, LogId, Origin};
 use twin_ops::space::{SpaceId, SpaceName};
 use twin_ops::store::Hole;
 
+use crate::checkpoint::Checkpointed;
 use crate::erase::Erased;
 use crate::error::{Result, VaultError};
+use crate::heard::Heard;
 use crate::late::Late;
-use crate::oplog::{OpHeads, PartNo};
+use crate::opened::OpenedOps;
+use crate::oplog::{OpHeads, PartNo, op_number};
 use crate::rows::{
     AheadRow, ClockRow, CollectionRow, EntryRow, EpochRow, GenesisRow, GrantRow, HoleRow, LogRow,
-    Predecessor, SeenRow, UnheardRow,
+    Predecessor, SeenRow, ToldRow, UnheardRow,
 };
 use crate::schema::Schemas;
 use crate::segment::Blocks;
@@ -31,6 +35,8 @@ use crate::store::{Sealed, Store};
 pub(crate) struct State {
     pub identity: IdentityLog,
     pub epochs: BTreeMap<SpaceEpoch, Epoch>,
+    /// The ids of the spaces that this device has keys to.
+    pub spaces: BTreeMap<SpaceName, SpaceId>,
     pub grants: BTreeMap<GrantId, Granted>,
     /// Of the epoch of the members' space that is to be written in.
     pub discovery: Option<DiscoveryKey>,
@@ -40,22 +46,32 @@ pub(crate) struct State {
     pub clock: Stamp,
     /// The clock as it is in the file.
     pub saved_clock: Stamp,
+    /// The logs whose heads are not in the file yet.
+    pub grown: BTreeSet<LogId>,
+    /// By space, what this device's ops have told of what it has seen.
+    pub told: BTreeMap<SpaceId, ToldRow>,
     /// Parts that wait for the clock.
     pub ahead: BTreeSet<(Stamp, PartNo)>,
     /// What is erased by the ops that count.
     pub erased: Erased,
     /// Ops that content is missing of.
     pub holes: BTreeSet<Hole>,
+    /// Checkpoints, whether they stand or not.
+    pub checkpoints: Vec<Checkpointed>,
+    /// What other devices are known to have.
+    pub heard: Heard,
     /// What is still to be written into the index of records.
     pub late: Late,
     pub op_heads: OpHeads,
+    pub opened_ops: OpenedOps,
     pub schemas: Schemas,
     /// Of what is kept for searching, what was opened lately.
     pub blocks: Blocks,
     /// Entries of the identity log that other devices have seen and this one has not, and who has.
     pub unheard: BTreeMap<EntryId, DeviceId>,
-    /// The file's version that all this is of.
-    pub data_version: i64,
+    /// The version of the file that all this is of; `None` once the file was let go, for versions are counted from its
+    /// opening on.
+    pub data_version: Option<i64>,
 }
 
 /// An epoch in a space. Two spaces have one epoch only if somebody granted one key for both; then each has it.
@@ -134,6 +150,9 @@ pub(crate) struct Log {
     pub number: u32,
     pub origin: Origin,
     pub head: Head,
+    /// What it begins after here, if not with its first op. What of the ops up to there is here nonetheless is of use as
+    /// long as no checkpoint supersedes it.
+    pub base: Option<Head>,
 }
 
 impl State {
@@ -144,11 +163,14 @@ impl State {
                 identity: load_identity(file, before)?,
                 grants: load_grants(file, before)?,
                 epochs: BTreeMap::new(),
+                spaces: BTreeMap::new(),
                 discovery: None,
                 logs: BTreeMap::new(),
                 collections: BTreeMap::new(),
                 clock: Stamp::default(),
                 saved_clock: Stamp::default(),
+                grown: BTreeSet::new(),
+                told: BTreeMap::new(),
                 ahead: BTreeSet::new(),
                 unheard: BTreeMap::new(),
                 erased: Erased::new(),
@@ -157,23 +179,28 @@ impl State {
                     .iter()
                     .map(|row| row.hole)
                     .collect(),
+                checkpoints: Vec::new(),
+                heard: Heard::load(file)?,
                 late: file.late()?,
                 op_heads: OpHeads::default(),
+                opened_ops: OpenedOps::default(),
                 schemas: Schemas::default(),
                 blocks: Blocks::default(),
-                data_version: store.data_version()?,
+                data_version: Some(store.data_version()?),
             };
             for row in file.items::<EpochRow>()? {
                 state.add_epoch(&row);
             }
             state.find_discovery();
             for row in file.items::<LogRow>()? {
-                state.clock = state.clock.max(row.clock);
-                state.logs.insert(row.id, row.into());
+                state.load_log(store, row)?;
             }
             for row in file.items::<CollectionRow>()? {
                 let of_space = state.collections.entry(row.space).or_default();
                 of_space.insert(row.name, row.number);
+            }
+            for row in file.items::<ToldRow>()? {
+                state.told.insert(row.space, row);
             }
             for row in file.items::<AheadRow>()? {
                 state.ahead.insert((row.stamp, PartNo(row.part)));
@@ -181,12 +208,32 @@ impl State {
             for row in file.items::<UnheardRow>()? {
                 state.unheard.insert(row.id, row.by);
             }
-            if let Some(row) = file.item::<ClockRow>(&[])? {
-                state.clock = state.clock.max(row.last);
-            }
+            let saved = file.item::<ClockRow>(&[])?;
+            let saved = saved.map(|row| row.last).unwrap_or_default();
+            state.clock = saved.max(state.late.clock());
             state.saved_clock = state.clock;
             Ok(state)
         })
+    }
+
+    /// Takes in a log, as far as it goes.
+    fn load_log(&mut self, store: &Store, row: LogRow) -> Result<()> {
+        let id = row.id;
+        let mut log = Log::from(row);
+        log.head = self.late.head(log.number).unwrap_or(log.head);
+        let newest = store.last_op(log.number)?;
+        if newest > op_number(log.number, log.head.height) {
+            // A late row is missing or damaged, and with it where the log ends: its ops say so, too.
+            if self.late.damaged.is_empty() {
+                self.late.miss();
+            }
+            if let Some(head) = newest.and_then(|op| log.head_at(store, op, self.identity.twin())) {
+                log.head = head;
+                self.grown.insert(id);
+            }
+        }
+        self.logs.insert(id, log);
+        Ok(())
     }
 
     /// Takes in an epoch, or what is newly known of it.
@@ -203,8 +250,9 @@ impl State {
             },
             written: row.written.unwrap_or(false),
         };
-        let id = (row.space.id(self.identity.twin()), row.id);
-        self.epochs.insert(id, epoch);
+        let space = row.space.id(self.identity.twin());
+        self.spaces.insert(row.space.clone(), space);
+        self.epochs.insert((space, row.id), epoch);
     }
 
     /// Finds the discovery key, after epochs or the identity log have changed.
@@ -270,11 +318,34 @@ impl State {
             // On the way to the line nothing can be said yet of what is there.
             Counts::UpTo(line) if height < line.height => Ok(height),
             Counts::UpTo(line) => {
-                let op = store.op_at(log.number, line.height)?;
-                let op = op.ok_or(VaultError::Damaged("an operation"))?;
-                let same = *store.link(op)?.as_bytes() == line.head;
+                let link = self.link_at(store, &id, line.height)?;
+                let link = link.ok_or(VaultError::Damaged("an operation"))?;
+                let same = *link.as_bytes() == line.head;
                 Ok(if same { line.height } else { 0 })
             }
+        }
+    }
+
+    /// The link of the op at `seq` of a log, if it is known. Of the ops that a log begins after that is the last, and
+    /// the one that the line of its device names: what was there is gone, and can be no other.
+    pub fn link_at(&self, store: &Store, id: &LogId, seq: u64) -> Result<Option<Link>> {
+        let Some(log) = self.logs.get(id) else {
+            return Ok(None);
+        };
+        match log.base {
+            Some(base) if base.height == seq => return Ok(Some(base.link)),
+            Some(base) if base.height > seq => {
+                let counts = self.identity.counts(&log.origin.device, id.as_bytes());
+                return Ok(match counts {
+                    Counts::UpTo(line) if line.height == seq => Some(Link::from_bytes(line.head)),
+                    _ => None,
+                });
+            }
+            _ => {}
+        }
+        match store.op_at(log.number, seq)? {
+            Some(op) => store.link(op).map(Some),
+            None => Ok(None),
         }
     }
 
@@ -285,9 +356,30 @@ impl State {
             .collect()
     }
 
+    /// Forgets what was opened of ops, when they are replaced.
+    pub fn forget_ops(&self) {
+        self.op_heads.clear();
+        self.opened_ops.clear();
+    }
+
+    /// The id of a space.
+    pub fn space(&self, name: &SpaceName) -> SpaceId {
+        let known = self.spaces.get(name).copied();
+        known.unwrap_or_else(|| name.id(self.identity.twin()))
+    }
+
     /// The number of a collection.
     pub fn collection(&self, space: &SpaceId, name: &str) -> Option<u16> {
         self.collections.get(space)?.get(name).copied()
+    }
+
+    /// The space of the collection with this number.
+    pub fn space_of_collection(&self, number: u16) -> Option<SpaceId> {
+        let holds = |names: &&BTreeMap<String, u16>| names.values().any(|other| *other == number);
+        let mut spaces = self.collections.iter();
+        spaces
+            .find(|(_, names)| holds(names))
+            .map(|(space, _)| *space)
     }
 
     /// The number for the next collection, from 1 up; `None` if all are taken.
@@ -328,15 +420,28 @@ impl Epoch {
 
 impl Log {
     /// The row that it is stored as.
-    pub fn row(&self, id: LogId, clock: Stamp) -> LogRow {
+    pub fn row(&self, id: LogId) -> LogRow {
         LogRow {
             number: self.number,
             id,
             origin: self.origin,
             height: self.head.height,
             link: self.head.link,
-            clock,
+            base: self.base,
         }
+    }
+
+    /// The head that the op with this number makes; `None` if it is not an op of this log, signed by who writes it.
+    fn head_at(&self, store: &Store, op: i64, twin: &TwinId) -> Option<Head> {
+        let op = store.op(op).ok()?;
+        let device = Verifier::new(&self.origin.device).ok()?;
+        op.verify(&device, twin).ok()?;
+        let header = op.header();
+        let head = Head {
+            height: header.seq,
+            link: op.link(),
+        };
+        (header.log == self.origin.log_id(twin)).then_some(head)
     }
 }
 
@@ -349,6 +454,7 @@ impl From<LogRow> for Log {
                 height: row.height,
                 link: row.link,
             },
+            base: row.base,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The SQLite file: how it is made, opened and written.
 
+use std::cell::OnceCell;
 use std::fs::{self, File, OpenOptions};
-use std::path::Path;
+use std::path::{self, Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,127 +11,131 @@ use rusqlite::{CachedStatement, Connection, OpenFlags};
 
 use crate::error::{Result, VaultError};
 use crate::keys::VaultKeys;
+use crate::upgrade::{self, STEPS, VERSION};
 
 /// "twin" in ASCII: tells `file` and us what this is.
 pub(crate) const APPLICATION_ID: i32 = 0x7477_696e;
-/// The version of the tables. A later version upgrades one step at a time, in one transaction.
-pub(crate) const SCHEMA_VERSION: i32 = 1;
 /// How long to wait for another process that is writing.
 const BUSY: Duration = Duration::from_secs(10);
 /// How often to look whether a lock is free.
 const POLL: Duration = Duration::from_millis(10);
 /// Page cache, in KiB.
 const CACHE_KIB: i32 = 8 << 10;
+/// How many pages are given back to the file system in one transaction: 4 MiB.
+const GIVEN_BACK: u32 = 1024;
 /// More than there are different statements.
 const STATEMENTS: usize = 80;
 
-/// `n` of an op is the number of its log, then 37 bits for its place there; `n` of a part is `n` of its op, then 12 bits
-/// for its index there. `p` of a record is one part or, as a blob,
-/// several; `past` has the parts that no longer decide what the record at `k` is; what is still to go into both is in
+const DATA_VERSION: &str = "PRAGMA data_version";
+
+/// `n` of a row of `op` is that of the first part in it: the number of the log, 37 bits for the op's place there, 12 bits
+/// for the part's index in the op. `p` of a record is one part or, as a blob, several; `past` has the parts that no longer
+/// decide what the record at `k` is; what is still to go into both is in
 /// `late`; `t` is the MAC over both columns before it. `n` of a block is the number of its segment, then 20 bits for its
 /// place there (see `segment`).
-const SCHEMA: &str = "
+pub(crate) const SCHEMA: &str = "
     CREATE TABLE slot (n INTEGER PRIMARY KEY, v BLOB NOT NULL, checksum BLOB NOT NULL) STRICT;
     CREATE TABLE tries (n INTEGER PRIMARY KEY CHECK (n = 1), wrong INTEGER NOT NULL, last INTEGER NOT NULL) STRICT;
     CREATE TABLE item (kind INTEGER NOT NULL, name BLOB NOT NULL, v BLOB NOT NULL, PRIMARY KEY (kind, name))
         STRICT, WITHOUT ROWID;
-    CREATE TABLE op (n INTEGER PRIMARY KEY, header BLOB NOT NULL, signature BLOB NOT NULL, salt BLOB NOT NULL) STRICT;
-    CREATE TABLE part (n INTEGER PRIMARY KEY, v BLOB NOT NULL) STRICT;
+    CREATE TABLE op (n INTEGER PRIMARY KEY, v BLOB NOT NULL) STRICT;
     CREATE TABLE rec (k INTEGER PRIMARY KEY, p ANY NOT NULL, t INTEGER NOT NULL) STRICT;
     CREATE TABLE past (k INTEGER NOT NULL, p INTEGER NOT NULL, PRIMARY KEY (k, p)) STRICT, WITHOUT ROWID;
-    CREATE TABLE late (n INTEGER PRIMARY KEY, v BLOB NOT NULL, t INTEGER NOT NULL) STRICT;
+    CREATE TABLE late (n INTEGER PRIMARY KEY, v BLOB NOT NULL) STRICT;
     CREATE TABLE chunk (n INTEGER PRIMARY KEY, v BLOB NOT NULL) STRICT;
     CREATE TABLE block (n INTEGER PRIMARY KEY, v BLOB NOT NULL) STRICT;
 ";
 
-/// The open file. What it says about people is sealed; see `items`, `oplog` and `index` for its tables.
+/// The file. What it says about people is sealed; see `items`, `oplog` and `index` for its tables.
+///
+/// As long as SQLite has it open, it holds a lock on it, whether anything is read or not; [`Store::let_go`] ends that
+/// too, and the next use opens the file again.
 pub(crate) struct Store {
-    conn: Connection,
+    path: PathBuf,
+    conn: OnceCell<Connection>,
 }
 
 impl Store {
     /// Makes a new file with empty tables.
     pub fn create(path: &Path) -> Result<Self> {
         private(OpenOptions::new().write(true).create_new(true)).open(path)?;
-        let store = Self::connect(path)?;
+        let conn = connect(path)?;
         // Order matters: page size and vacuum mode are fixed by the first table.
-        store.conn.execute_batch(&format!(
+        conn.execute_batch(&format!(
             "PRAGMA page_size = 4096;
              PRAGMA auto_vacuum = INCREMENTAL;
              PRAGMA journal_mode = WAL;
-             BEGIN IMMEDIATE; {SCHEMA}
-             PRAGMA application_id = {APPLICATION_ID};
-             PRAGMA user_version = {SCHEMA_VERSION};
-             COMMIT;"
+             BEGIN IMMEDIATE;
+             PRAGMA application_id = {APPLICATION_ID};"
         ))?;
-        Ok(store)
+        upgrade::take_steps(&conn, 0, STEPS)?;
+        conn.execute_batch("COMMIT")?;
+        Self::with(path, conn)
     }
 
-    /// Opens an existing file; refuses one of a later version before anything in it is touched.
+    /// Opens an existing file, and makes today's of one of an earlier version; refuses one of a later version before
+    /// anything in it is touched.
     pub fn open(path: &Path) -> Result<Self> {
-        if !path.try_exists()? {
-            return Err(VaultError::Missing);
-        }
-        let store = Self::connect(path)?;
-        // Closing the last connection writes the WAL into the file: not before we know that the file is ours.
-        let no_checkpoint = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
-        store.conn.set_db_config(no_checkpoint, true)?;
-        if store.pragma("user_version")? > SCHEMA_VERSION {
-            return Err(VaultError::Newer);
-        }
-        let ours = store.pragma("application_id")? == APPLICATION_ID
-            && store.pragma("user_version")? == SCHEMA_VERSION;
-        if !ours {
-            return Err(VaultError::Damaged("its header"));
-        }
-        store.conn.set_db_config(no_checkpoint, false)?;
-        Ok(store)
+        Self::with(path, open(path)?)
     }
 
-    fn connect(path: &Path) -> Result<Self> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let conn = Connection::open_with_flags(path, flags)?;
-        conn.busy_timeout(BUSY)?;
-        // Else plans depend on bound values, and every statement would be prepared anew each time it is used.
-        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-        conn.set_prepared_statement_cache_capacity(STATEMENTS);
-        conn.execute_batch(&format!(
-            "PRAGMA synchronous = FULL;
-             PRAGMA fullfsync = ON;
-             PRAGMA checkpoint_fullfsync = ON;
-             PRAGMA secure_delete = ON;
-             PRAGMA cell_size_check = ON;
-             PRAGMA trusted_schema = OFF;
-             PRAGMA temp_store = MEMORY;
-             PRAGMA cache_size = -{CACHE_KIB};"
-        ))?;
-        Ok(Self { conn })
+    fn with(path: &Path, conn: Connection) -> Result<Self> {
+        Ok(Self {
+            // It may be opened again, wherever the process has gone meanwhile.
+            path: path::absolute(path)?,
+            conn: OnceCell::from(conn),
+        })
     }
 
-    fn pragma(&self, name: &str) -> Result<i32> {
-        Ok(self.conn.pragma_query_value(None, name, |row| row.get(0))?)
+    /// The open file; opens it if it was let go.
+    fn conn(&self) -> Result<&Connection> {
+        if let Some(conn) = self.conn.get() {
+            return Ok(conn);
+        }
+        let conn = open(&self.path)?;
+        Ok(self.conn.get_or_init(|| conn))
     }
 
-    /// Closes the file; its WAL goes into it unless another process has it open.
-    pub fn close(self) -> Result<()> {
-        self.conn.close().map_err(|(_, error)| error.into())
+    /// Whether SQLite has the file open.
+    pub fn is_open(&self) -> bool {
+        self.conn.get().is_some()
+    }
+
+    /// Closes the file for now: no lock on it is held any more, and nothing of it is in memory. Its WAL goes into it
+    /// unless another process has it open.
+    pub fn let_go(&mut self) -> Result<()> {
+        let Some(conn) = self.conn.take() else {
+            return Ok(());
+        };
+        conn.close().map_err(|(conn, error)| {
+            self.conn = OnceCell::from(conn);
+            error.into()
+        })
+    }
+
+    /// Closes the file, which nobody else has open, with its WAL in it: SQLite does that by itself, but closes as well
+    /// where it cannot.
+    pub fn close(mut self) -> Result<()> {
+        let left = self.checkpoint()?;
+        if left {
+            return Err(VaultError::Busy);
+        }
+        self.let_go()
     }
 
     /// A statement, prepared once.
     pub fn sql(&self, sql: &str) -> Result<CachedStatement<'_>> {
-        Ok(self.conn.prepare_cached(sql)?)
+        Ok(self.conn()?.prepare_cached(sql)?)
     }
 
     /// Grows with every row that this connection writes.
     pub fn changes(&self) -> u64 {
-        self.conn.total_changes()
+        self.conn.get().map_or(0, Connection::total_changes)
     }
 
     /// Changes whenever another connection has written.
     pub fn data_version(&self) -> Result<i64> {
-        Ok(self
-            .sql("PRAGMA data_version")?
-            .query_row([], |row| row.get(0))?)
+        Ok(self.sql(DATA_VERSION)?.query_row([], |row| row.get(0))?)
     }
 
     /// Begins to write: nobody else writes, and what is read is the newest, until [`Store::commit`] or
@@ -148,11 +153,8 @@ impl Store {
 
     /// Takes back what was written since [`Store::begin`].
     pub fn rollback(&self) {
-        // After a full disk SQLite has rolled back by itself; any other failure shows at the next use.
-        if !self.conn.is_autocommit()
-            && let Err(error) = self.conn.execute_batch("ROLLBACK")
-        {
-            log::warn!("a transaction could not be rolled back: {error}");
+        if let Some(conn) = self.conn.get() {
+            rollback(conn);
         }
     }
 
@@ -164,33 +166,76 @@ impl Store {
         Ok(says.into_iter().filter(|says| says != "ok").collect())
     }
 
-    /// Gives the pages that nothing is in any more back to the file system.
+    /// Gives all pages that nothing is in any more back to the file system, a few in one transaction.
     pub fn give_back(&self) -> Result<()> {
-        let mut vacuum = self.sql("PRAGMA incremental_vacuum")?;
-        let mut pages = vacuum.query([])?;
-        // One step a page.
-        while pages.next()?.is_some() {}
-        drop(pages);
+        while self.give_some_back()? {}
         self.truncate_wal();
         Ok(())
     }
 
-    /// Empties the WAL, so that nothing from before the last commit is left in it. Waits for others who read; if they
-    /// read on, the WAL goes when the last of them closes the file.
-    pub fn truncate_wal(&self) {
-        let emptied = self
-            .conn
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
-                row.get::<_, bool>(0)
-            });
-        if !matches!(emptied, Ok(false)) {
-            log::warn!("the write-ahead log could not be emptied: another program reads it");
+    /// Gives pages that nothing is in any more back to the file system, as many as others can wait for; `true` if there
+    /// are more.
+    pub fn give_some_back(&self) -> Result<bool> {
+        if self.free_pages()? == 0 {
+            return Ok(false);
+        }
+        let sql = format!("PRAGMA incremental_vacuum({GIVEN_BACK})");
+        let mut vacuum = self.sql(&sql)?;
+        let mut pages = vacuum.query([])?;
+        // One step a page.
+        while pages.next()?.is_some() {}
+        drop(pages);
+        Ok(self.free_pages()? > 0)
+    }
+
+    fn free_pages(&self) -> Result<i64> {
+        let mut free = self.sql("PRAGMA freelist_count")?;
+        Ok(free.query_row([], |row| row.get(0))?)
+    }
+
+    /// Empties the WAL, so that nothing from before the last commit is left in it; `false` if that cannot be done now.
+    /// Waits for others who read; if they read on, the WAL goes when the last of them closes the file.
+    pub fn truncate_wal(&self) -> bool {
+        match self.checkpoint() {
+            Ok(false) => return true,
+            Ok(true) => {
+                log::warn!("the write-ahead log could not be emptied: another program reads it");
+            }
+            Err(error) => log::warn!("the write-ahead log could not be emptied: {error}"),
+        }
+        false
+    }
+
+    /// Writes the WAL into the file and empties it; `true` if another process has kept it from that.
+    fn checkpoint(&self) -> Result<bool> {
+        let emptied = "PRAGMA wal_checkpoint(TRUNCATE)";
+        Ok(self.conn()?.query_row(emptied, [], |row| row.get(0))?)
+    }
+
+    /// Runs `work` on one snapshot of the file, if no other connection has written since it had this version (see
+    /// [`Store::data_version`]); `None` if one has.
+    ///
+    /// Asking for the version and what is read then share one read transaction: beginning and ending one takes as long as
+    /// reading a record.
+    pub fn snapshot_of<T>(
+        &self,
+        version: i64,
+        work: impl FnOnce() -> Result<T>,
+    ) -> Result<Option<T>> {
+        let mut statement = self.sql(DATA_VERSION)?;
+        let mut rows = statement.query([])?;
+        // The transaction lasts until no statement has more to say, and this one is not asked to the end.
+        let row = rows.next()?;
+        if row.map(|row| row.get(0)).transpose()? == Some(version) {
+            work().map(Some)
+        } else {
+            Ok(None)
         }
     }
 
     /// Runs `work` on one snapshot of the file.
     pub fn snapshot<T>(&self, work: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
-        if !self.conn.is_autocommit() {
+        if !self.conn()?.is_autocommit() {
             return work(self);
         }
         self.sql("BEGIN")?.execute([])?;
@@ -198,6 +243,83 @@ impl Store {
         self.rollback();
         result
     }
+}
+
+/// Opens an existing file: see [`Store::open`].
+fn open(path: &Path) -> Result<Connection> {
+    if !path.try_exists()? {
+        return Err(VaultError::Missing);
+    }
+    if upgrade::is_newer(path, VERSION)? {
+        return Err(VaultError::Newer);
+    }
+    let conn = connect(path)?;
+    // Closing the last connection writes the WAL into the file: not before we know that the file is ours.
+    let no_checkpoint = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    conn.set_db_config(no_checkpoint, true)?;
+    let version = version(&conn)?;
+    conn.set_db_config(no_checkpoint, false)?;
+    if version < VERSION {
+        take_steps(&conn)?;
+    }
+    Ok(conn)
+}
+
+/// The version of the tables, of a file that is ours.
+fn version(conn: &Connection) -> Result<i32> {
+    let version = pragma(conn, "user_version")?;
+    if version > VERSION {
+        return Err(VaultError::Newer);
+    }
+    if version < 1 || pragma(conn, "application_id")? != APPLICATION_ID {
+        return Err(VaultError::Damaged("its header"));
+    }
+    Ok(version)
+}
+
+/// Takes the steps to today's version, all in one transaction; another process may have done it just now.
+fn take_steps(conn: &Connection) -> Result<()> {
+    conn.execute_batch("BEGIN IMMEDIATE")?;
+    let done = version(conn)
+        .and_then(|version| upgrade::take_steps(conn, version, STEPS))
+        .and_then(|()| Ok(conn.execute_batch("COMMIT")?));
+    if done.is_err() {
+        rollback(conn);
+    }
+    done
+}
+
+fn rollback(conn: &Connection) {
+    // After a full disk SQLite has rolled back by itself; any other failure shows at the next use.
+    if !conn.is_autocommit()
+        && let Err(error) = conn.execute_batch("ROLLBACK")
+    {
+        log::warn!("a transaction could not be rolled back: {error}");
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(BUSY)?;
+    // Else plans depend on bound values, and every statement would be prepared anew each time it is used.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    conn.execute_batch(&format!(
+        "PRAGMA synchronous = FULL;
+         PRAGMA fullfsync = ON;
+         PRAGMA checkpoint_fullfsync = ON;
+         PRAGMA secure_delete = ON;
+         PRAGMA cell_size_check = ON;
+         PRAGMA trusted_schema = OFF;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA cache_size = -{CACHE_KIB};"
+    ))?;
+    Ok(conn)
+}
+
+fn pragma(conn: &Connection, name: &str) -> Result<i32> {
+    Ok(conn.pragma_query_value(None, name, |row| row.get(0))?)
 }
 
 /// The file with the keys that its rows are sealed under.

@@ -12,10 +12,11 @@ const MAX_JOINS: usize = 160;
 
 impl Vault {
     /// Does what has become this device's to do since others have written: acknowledges a rotation, begins epochs where
-    /// somebody is out who has the key, grants keys to who lacks them. To be called after a sync; `now` in milliseconds
-    /// since the Unix epoch. `true` if there was anything to do.
+    /// somebody is out who has the key, grants keys to who lacks them, drops content of erased files that is still here.
+    /// To be called after a sync; `now` in milliseconds since the Unix epoch. `true` if others have something to hear of.
     pub fn tend(&mut self, now: u64, rng: &mut impl CryptoRng) -> Result<bool> {
         self.merge_due(now)?;
+        self.try_to_drop_erased_files(now);
         let idle = !self.state.identity.should_acknowledge(&self.device.id())
             && self.stale_spaces().is_empty()
             && self.orphans()?.is_empty()

@@ -13,6 +13,7 @@ use twin_ops::space::SpaceName;
 
 use crate::change::RESERVED;
 use crate::error::{Result, VaultError};
+use crate::files::Fetching;
 use crate::keys::VaultKeys;
 use crate::rows::{AddressRow, DeviceRow};
 use crate::slots::{self, Opened, Unlock};
@@ -31,7 +32,8 @@ const MAX_ADDRESS_LEN: usize = 512;
 
 /// An open vault: one device's replica of a twin, and its keys. Dropping it locks it.
 ///
-/// Several processes of one device may have one vault open, each with a `Vault` of its own.
+/// Several processes of one device may have one vault open, each with a `Vault` of its own. An app that may be suspended
+/// calls [`Vault::sleep`] before it is.
 pub struct Vault {
     pub(crate) file: Sealed,
     pub(crate) device: DeviceKeys,
@@ -44,10 +46,14 @@ pub struct Vault {
     generation: u64,
     /// The keys that other devices have said that they lack, since this vault was opened.
     pub(crate) asked: BTreeMap<DeviceId, BTreeSet<SpaceEpoch>>,
+    /// When it was last written what other devices have.
+    pub(crate) noted: BTreeMap<DeviceId, u64>,
     /// The slot that it was unlocked through.
     pub(crate) slot: u32,
-    /// Whether what is being written erases something.
+    /// Whether what is being written erases something, or what was could not be taken out of the WAL yet.
     pub(crate) wipe: bool,
+    /// Which content is wanted, and who was asked for it.
+    pub(crate) fetching: Fetching,
     /// Gathers what is touched, once anybody watches.
     pub(crate) listener: Option<Listener>,
 }
@@ -89,11 +95,13 @@ impl Vault {
             stale: false,
             generation: 0,
             asked: BTreeMap::new(),
+            noted: BTreeMap::new(),
             slot: opened.slot,
             wipe: false,
+            fetching: Fetching::default(),
             listener: None,
         };
-        vault.state.erased = vault.read_erased()?;
+        vault.read_what_counts()?;
         Ok(vault)
     }
 
@@ -101,23 +109,26 @@ impl Vault {
     /// meanwhile, and what others wrote before is seen.
     pub(crate) fn write<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.file.store.begin()?;
+        // What an earlier call could not empty is still to be.
+        let owed = std::mem::take(&mut self.wipe);
         let before = self.file.store.changes();
-        let result = self
-            .catch_up()
-            .and_then(|_| work(self))
-            .and_then(|done| self.file.store.commit().map(|()| done));
+        let result = self.catch_up().and_then(|_| work(self)).and_then(|done| {
+            self.save_late(Vec::new())?;
+            self.file.store.commit().map(|()| done)
+        });
         let wipe = std::mem::take(&mut self.wipe);
         match result {
             Ok(done) => {
-                if wipe {
+                if wipe || owed {
                     // What is gone from the file is to be gone from what was written ahead of it, too.
-                    self.file.store.truncate_wal();
+                    self.wipe = !self.file.store.truncate_wal();
                 }
                 self.generation += u64::from(self.file.store.changes() != before);
                 Ok(done)
             }
             Err(error) => {
                 self.file.store.rollback();
+                self.wipe = owed;
                 self.stale = true;
                 // If this fails too, the next call tries again and says why.
                 let _ = self.catch_up();
@@ -126,9 +137,31 @@ impl Vault {
         }
     }
 
-    /// Sees what other processes have written; `true` if there was something.
+    /// Runs `work` on one snapshot of the file, in which what others wrote before is seen.
+    pub(crate) fn read<T>(&mut self, work: impl Fn(&Self) -> Result<T>) -> Result<T> {
+        loop {
+            if let (false, Some(version)) = (self.stale, self.state.data_version)
+                && let Some(done) = self.file.store.snapshot_of(version, || work(self))?
+            {
+                return Ok(done);
+            }
+            self.catch_up()?;
+        }
+    }
+
+    /// Reads the erasures and checkpoints that count.
+    pub(crate) fn read_what_counts(&mut self) -> Result<()> {
+        self.state.checkpoints = self.read_checkpoints()?;
+        self.state.erased = self.read_erased()?;
+        Ok(())
+    }
+
+    /// Sees what other processes have written; `true` if there was something, or may have been.
     pub(crate) fn catch_up(&mut self) -> Result<bool> {
-        if !self.stale && self.file.store.data_version()? == self.state.data_version {
+        if !self.stale
+            && let Some(known) = self.state.data_version
+            && self.file.store.data_version()? == known
+        {
             return Ok(false);
         }
         let before = (!self.stale).then_some(&self.state);
@@ -139,15 +172,16 @@ impl Vault {
             }
             State::load(file, before)
         })?;
-        self.state.erased = self.read_erased()?;
+        self.read_what_counts()?;
         self.stale = false;
         self.touch_all();
+        self.fetching.mark += 1;
         self.generation += 1;
         Ok(true)
     }
 
-    /// Whether another process has written since this was last asked or anything was written here; what it wrote is
-    /// then seen. Cheap enough to ask several times a second.
+    /// Whether another process has written since this was last asked or anything was written here, or may have while
+    /// this was asleep; what it wrote is then seen. Cheap enough to ask several times a second.
     pub fn changed_elsewhere(&mut self) -> Result<bool> {
         self.catch_up()
     }

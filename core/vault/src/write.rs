@@ -14,6 +14,7 @@ use crate::change::{RESERVED_NAME, WriteChange};
 use crate::error::{Result, VaultError};
 use crate::field::Field;
 use crate::merge::{Version, Write};
+use crate::snapshot::has_room;
 use crate::stage::{Stage, horizon};
 use crate::vault::Vault;
 
@@ -193,6 +194,9 @@ impl Vault {
                 edits,
             };
             let plaintext = Zeroizing::new(change.to_bytes());
+            if !has_room(plaintext.len()) {
+                return Err(OpError::TooLarge.into());
+            }
             // Every item takes a byte: what is shorter has no more than any reader takes.
             if plaintext.len() > cbor::MAX_ITEMS
                 && cbor::check_with_floats(&plaintext, MAX_OP_LEN).is_err()
@@ -200,17 +204,15 @@ impl Vault {
                 return Err(OpError::TooLarge.into());
             }
             let key = draft.add(plaintext);
-            record.merge(Version {
-                at: Write {
-                    stamp,
-                    device: origin.device,
-                    log: place.log,
-                    seq: place.seq,
-                    index: key.index(),
-                },
-                key,
-                change,
-            });
+            let at = Write {
+                stamp,
+                device: origin.device,
+                log: place.log,
+                seq: place.seq,
+                index: key.index(),
+            };
+            // It is new, so nothing else holds it.
+            record.merge(Version { at, key, change }, |_, _| false);
             self.state.clock = self.state.clock.max(stamp);
         }
         let head = self.finish_op(draft, rng)?;

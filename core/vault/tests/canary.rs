@@ -1,22 +1,26 @@
-//! Nothing readable in the file: words planted everywhere are looked for in every file of the folder.
+//! Nothing readable in the file: words planted everywhere are looked for in every file of the folder, in the folder for
+//! temporary files and in all that is logged.
 //!
 //! In a build with `--cfg twin_break` and `TWIN_BREAK=sealing_off` the same words must be found, each of them: that
 //! shows that they would be.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+#[path = "common/canary.rs"]
+mod canary;
 mod common;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use canary::{Found, logged, record_log, search, search_bytes, spellings};
 use common::*;
-use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
+use data_encoding::BASE64_NOPAD;
 use tempfile::tempdir;
 use twin_ops::store::OpStore;
 use twin_ops::value::Value;
-use twin_vault::{Query, Vault};
+use twin_vault::{Query, Unlock, Vault};
 
 const DIR: &str = "TWIN_VAULT_TEST_DIR";
 
@@ -32,8 +36,15 @@ const ADDRESS: &str = "canary-address-Pirol";
 const CONTENT: &str = "canary-content-Stieglitz";
 /// A word of the value, as it is kept for searching.
 const FOLDED: &str = "zaunkonig";
-const WORDS: [&str; 11] = [
-    VALUE, BYTES, FIELD, ID, COLLECTION, SPACE, DEVICE, TWIN, ADDRESS, CONTENT, FOLDED,
+/// What a field was before.
+const PAST: &str = "canary-past-Wiedehopf";
+/// What a file is called.
+const FILE: &str = "canary-file-Kleiber.jpg";
+/// What a slot is called.
+const LABEL: &str = "canary-label-Sperling";
+const WORDS: [&str; 14] = [
+    VALUE, BYTES, FIELD, ID, COLLECTION, SPACE, DEVICE, TWIN, ADDRESS, CONTENT, FOLDED, PAST, FILE,
+    LABEL,
 ];
 
 fn plant(vault: &mut Vault) {
@@ -43,6 +54,18 @@ fn plant(vault: &mut Vault) {
         ID,
         &[(FIELD, VALUE)],
     );
+    let past = common::change(
+        twin_ops::change::Kind::Put,
+        COLLECTION,
+        ID,
+        &[(FIELD, PAST)],
+    );
+    vault
+        .commit(NOON - 1, &mut rng(5), &space(SPACE), vec![past])
+        .unwrap();
+    let chip = SoftKeyStore::new(2);
+    let unlock = Unlock::KeyStore(&chip);
+    vault.add_slot(NOON, unlock, LABEL, &mut rng(6)).unwrap();
     let bytes = Value::Bytes(BYTES.as_bytes().to_vec());
     note.fields.0.insert("bytes".to_owned(), bytes);
     vault
@@ -66,7 +89,12 @@ fn plant(vault: &mut Vault) {
         let mut writer = vault.begin_file(now, &mut rng(3), &space(SPACE)).unwrap();
         vault.push_file(now, &mut writer, text.as_bytes()).unwrap();
         let added = vault.finish_file(now, writer).unwrap();
-        let mut file = common::change(twin_ops::change::Kind::Put, COLLECTION, "file", &[]);
+        let mut file = common::change(
+            twin_ops::change::Kind::Put,
+            COLLECTION,
+            "file",
+            &[("name", FILE)],
+        );
         let root = added.root().to_value();
         file.fields.0.insert("content".to_owned(), root);
         if now == NOON {
@@ -97,55 +125,6 @@ fn look(vault: &mut Vault) {
     assert!(page.indexed && page.records.len() == 1);
 }
 
-/// The ways in which a word may stand in a file.
-fn spellings(word: &str) -> Vec<(&'static str, Vec<u8>)> {
-    let bytes = word.as_bytes();
-    let utf16 = |order: fn(u16) -> [u8; 2]| word.encode_utf16().flat_map(order).collect();
-    let mut spellings = vec![
-        ("UTF-8", bytes.to_vec()),
-        ("UTF-16LE", utf16(u16::to_le_bytes)),
-        ("UTF-16BE", utf16(u16::to_be_bytes)),
-        ("hex", HEXLOWER.encode(bytes).into_bytes()),
-        ("HEX", HEXUPPER.encode(bytes).into_bytes()),
-    ];
-    for (name, base64) in [("base64", BASE64_NOPAD), ("base64url", BASE64URL_NOPAD)] {
-        for before in 0..3 {
-            // Without the characters that neighbouring bytes have a part in.
-            let text = base64.encode(&[&vec![0; before], bytes].concat());
-            let first = [0, 2, 3][before];
-            let last = (before + bytes.len()) * 8 / 6;
-            spellings.push((name, text.as_bytes()[first..last].to_vec()));
-        }
-    }
-    spellings
-}
-
-/// Which of the words are in the files of a folder, and how.
-fn search(dir: &Path) -> Vec<(&'static str, &'static str)> {
-    let mut found = Vec::new();
-    let mut searched = 0;
-    for file in fs::read_dir(dir).unwrap() {
-        let mut content = Vec::new();
-        fs::File::open(file.unwrap().path())
-            .unwrap()
-            .read_to_end(&mut content)
-            .unwrap();
-        searched += content.len();
-        for word in WORDS {
-            for (how, spelling) in spellings(word) {
-                if content
-                    .windows(spelling.len())
-                    .any(|window| window == spelling)
-                {
-                    found.push((word, how));
-                }
-            }
-        }
-    }
-    assert!(searched > 10_000, "there is nothing to search");
-    found
-}
-
 #[cfg(twin_break)]
 fn sealing_is_off() -> bool {
     twin_identity::broken::is("sealing_off")
@@ -157,7 +136,8 @@ fn sealing_is_off() -> bool {
 }
 
 fn expect_nothing(dir: &Path, when: &str) {
-    let found = search(dir);
+    let (found, searched) = search(dir, &WORDS);
+    assert!(searched > 10_000, "there is nothing to search");
     if sealing_is_off() {
         for word in WORDS {
             assert!(
@@ -168,10 +148,12 @@ fn expect_nothing(dir: &Path, when: &str) {
     } else {
         assert_eq!(found, [], "{when}");
     }
+    assert_eq!(search_bytes(&logged(), &WORDS), [], "logged {when}");
 }
 
 #[test]
 fn no_word_is_readable() {
+    record_log();
     let dir = tempdir().unwrap();
     let mut vault = phone(dir.path());
     plant(&mut vault);
@@ -187,11 +169,15 @@ fn no_word_is_readable() {
 
 #[test]
 fn no_word_is_readable_after_kill_9() {
-    let dir = tempdir().unwrap();
+    record_log();
+    let (dir, temporary) = (tempdir().unwrap(), tempdir().unwrap());
     drop(phone(dir.path()));
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["child", "--exact", "--ignored", "--nocapture"])
         .env(DIR, dir.path())
+        // Where it would put what does not fit into memory.
+        .env("TMPDIR", temporary.path())
+        .env("SQLITE_TMPDIR", temporary.path())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -205,6 +191,7 @@ fn no_word_is_readable_after_kill_9() {
         "the child was killed before its WAL went into the file"
     );
     expect_nothing(dir.path(), "after kill -9");
+    assert_eq!(search(temporary.path(), &WORDS), (vec![], 0));
     let mut vault = reopen(dir.path()).unwrap();
     assert!(vault.get(&space(SPACE), COLLECTION, ID).unwrap().is_some());
     drop(vault);
@@ -229,9 +216,9 @@ fn every_spelling_would_be_found() {
     let dir = tempdir().unwrap();
     let path = dir.path().join("file");
     let around = vec![0xa5; 6000];
-    let written = |spelling: &[u8]| {
+    let written = |spelling: &[u8]| -> Vec<Found<'_>> {
         fs::write(&path, [&around, spelling, &around].concat()).unwrap();
-        search(dir.path())
+        search(dir.path(), &WORDS).0
     };
     assert_eq!(written(b""), []);
     for word in WORDS {

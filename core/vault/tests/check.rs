@@ -7,11 +7,12 @@ use common::*;
 use rusqlite::{Connection, types::Value as Column};
 use tempfile::{TempDir, tempdir};
 use twin_identity::device::Role;
+use twin_ops::store::OpStore;
 use twin_vault::check::{Damage, MAX_NAMED, Report};
 use twin_vault::{FILE_NAME, Vault};
 
 const RECORDS: usize = 20;
-/// An operation in the middle.
+/// The row of an operation in the middle, which is short enough for one.
 const NINTH: &str = "n = (SELECT n FROM op ORDER BY n LIMIT 1 OFFSET 8)";
 
 /// A vault with records of its own and from a laptop, an address, and the laptop's folder.
@@ -52,6 +53,17 @@ fn harm(dir: &TempDir, sql: &str) {
     assert!(file.execute(sql, []).unwrap() > 0, "{sql}");
 }
 
+/// Flips a bit of the operation in the middle.
+fn flip(dir: &TempDir, at: fn(&[u8]) -> usize) {
+    let file = Connection::open(dir.path().join(FILE_NAME)).unwrap();
+    let row = format!("SELECT v FROM op WHERE {NINTH}");
+    let mut row: Vec<u8> = file.query_row(&row, [], |row| row.get(0)).unwrap();
+    let at = at(&row);
+    row[at] ^= 1;
+    let altered = format!("UPDATE op SET v = ?1 WHERE {NINTH}");
+    assert_eq!(file.execute(&altered, [row]).unwrap(), 1);
+}
+
 fn named(report: &Report) -> &[Damage] {
     assert_eq!(report.damages, report.named.len() as u64);
     &report.named
@@ -81,33 +93,37 @@ fn a_whole_vault_is_whole() {
 }
 
 #[test]
+fn each_damage_of_an_operation_is_named() {
+    // Signature, salt and header are one frame, the first part is the next; three bytes before each are its length.
+    let places: [fn(&[u8]) -> usize; 6] = [
+        |_| 2,
+        |_| 3 + 63,
+        |_| 3 + 64 + 15,
+        |_| 3 + 64 + 16 + 100,
+        |row| 3 + usize::from(row[2]) + 2,
+        |row| row.len() - 1,
+    ];
+    for (number, place) in places.into_iter().enumerate() {
+        let (dir, mut vault) = sample();
+        flip(&dir, place);
+        let report = vault.check().unwrap();
+        let is_op = |damage: &Damage| matches!(damage, Damage::Op { .. });
+        assert!(named(&report).iter().any(is_op), "{number}: {report:?}");
+        assert!(!report.can_be_rebuilt());
+    }
+}
+
+#[test]
 fn each_damage_is_named() {
     let flip = "cast(substr(V, 1, length(V) - 1) || x'5a' AS BLOB)";
     let flip = |column: &str| flip.replace('V', column);
     type Says = fn(&Damage) -> bool;
     let op: Says = |damage| matches!(damage, Damage::Op { .. });
-    let cases: [(String, Says); 9] = [
-        (
-            format!(
-                "UPDATE op SET signature = {} WHERE {NINTH}",
-                flip("signature")
-            ),
-            op,
-        ),
-        (
-            format!("UPDATE op SET header = {} WHERE {NINTH}", flip("header")),
-            op,
-        ),
-        (
-            format!("UPDATE op SET salt = {} WHERE {NINTH}", flip("salt")),
-            op,
-        ),
+    let cases: [(String, Says); 7] = [
         (format!("DELETE FROM op WHERE {NINTH}"), op),
+        // The newest.
         (
-            format!(
-                "UPDATE part SET v = {} WHERE n = (SELECT n << 12 FROM op WHERE {NINTH})",
-                flip("v")
-            ),
+            "DELETE FROM op WHERE n = (SELECT max(n) FROM op)".to_owned(),
             op,
         ),
         (
@@ -122,13 +138,17 @@ fn each_damage_is_named() {
             "UPDATE rec SET t = t + 1 WHERE k = (SELECT min(k) FROM rec)".to_owned(),
             |damage| matches!(damage, Damage::Record(_)),
         ),
+        ("INSERT INTO late VALUES (7, x'00')".to_owned(), |damage| {
+            *damage == Damage::Record(7)
+        }),
         (
-            "INSERT INTO late VALUES (7, x'00', 0)".to_owned(),
-            |damage| *damage == Damage::Record(7),
+            "UPDATE late SET v = zeroblob(length(v)) WHERE n = 1".to_owned(),
+            |damage| *damage == Damage::Record(1),
         ),
     ];
     for (sql, says) in cases {
         let (dir, mut vault) = sample();
+        put(&mut vault, NOON + 4, "c", "late", &[("a", "1")]);
         harm(&dir, &sql);
         let report = vault.check().unwrap();
         assert!(named(&report).iter().any(says), "{sql}: {report:?}");
@@ -138,6 +158,47 @@ fn each_damage_is_named() {
                 .iter()
                 .all(|damage| !damage.to_string().is_empty())
         );
+    }
+}
+
+#[test]
+fn what_only_a_late_row_said_is_read_from_the_operations() {
+    for sql in [
+        "UPDATE late SET v = zeroblob(length(v))",
+        "DELETE FROM late",
+        "DELETE FROM late WHERE n = (SELECT max(n) FROM late)",
+    ] {
+        let (dir, mut vault) = sample();
+        for i in 0..3 {
+            put(
+                &mut vault,
+                NOON + 4,
+                "c",
+                &format!("late{i}"),
+                &[("a", "1")],
+            );
+        }
+        let (truth, heads) = (records(&mut vault, "c"), vault.heads().unwrap());
+        harm(&dir, sql);
+        // The one that has it open sees it, and so does the next.
+        let mut next = reopen(dir.path()).unwrap();
+        for vault in [&mut vault, &mut next] {
+            let report = vault.check().unwrap();
+            assert!(
+                matches!(named(&report), [Damage::Record(_), ..]) && report.can_be_rebuilt(),
+                "{sql}: {report:?}"
+            );
+            assert_eq!(vault.heads().unwrap(), heads);
+        }
+        vault.rebuild_index().unwrap();
+        let mut next = reopen(dir.path()).unwrap();
+        for vault in [&mut vault, &mut next] {
+            assert!(vault.check().unwrap().is_whole(), "{sql}");
+            assert_eq!(records(vault, "c"), truth);
+            assert_eq!(vault.heads().unwrap(), heads);
+        }
+        put(&mut next, NOON + 5, "c", "more", &[("a", "1")]);
+        assert!(vault.check().unwrap().is_whole());
     }
 }
 

@@ -2,11 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod common;
+#[path = "common/files.rs"]
+mod files;
 
 use std::fs;
 use std::path::Path;
 
 use common::*;
+use files::*;
 use rusqlite::Connection;
 use tempfile::{TempDir, tempdir};
 use twin_identity::device::Role;
@@ -38,9 +41,9 @@ fn ids(vault: &mut Vault) -> Vec<String> {
 /// Everything sealed that is in a vault.
 fn sealed(dir: &Path) -> Vec<Vec<u8>> {
     let file = Connection::open(dir.join(FILE_NAME)).unwrap();
-    let mut parts = file.prepare("SELECT v FROM part").unwrap();
-    let parts = parts.query_map([], |row| row.get(0)).unwrap();
-    parts.map(|part| part.unwrap()).collect()
+    let mut rows = file.prepare("SELECT v FROM op").unwrap();
+    let rows = rows.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap();
+    rows.flat_map(|row| frames(&row.unwrap())).collect()
 }
 
 /// How many blocks of what is kept for searching are in a vault.
@@ -322,4 +325,92 @@ fn a_companion_asks_and_an_admin_confirms() {
         assert!(vault.erasure_requests(&home).unwrap().is_empty());
         whole(vault);
     }
+}
+
+fn erase_file(vault: &mut Vault, now: u64, id: &str) -> Erasure {
+    vault
+        .erase(now, &mut rng(78), &space("home"), "files", id)
+        .unwrap()
+}
+
+#[test]
+fn content_of_a_file_goes_with_its_record_at_once() {
+    let dir = tempdir().unwrap();
+    let mut vault = phone(dir.path());
+    let (film, letter) = (of_chunks("film", 3), of_chunks("letter", 2));
+    add_file(&mut vault, NOON, "film", &film);
+    let of_film = sealed_chunks(dir.path());
+    add_file(&mut vault, NOON, "letter", &letter);
+    let kept = root(&mut vault, "film");
+    assert!(of_film.iter().all(|chunk| is_in(dir.path(), chunk)));
+    assert_eq!(erase_file(&mut vault, NOON, "film"), Erasure::Done);
+    // Neither its bytes are in any file, nor is anything there that whoever kept all of its keys could open.
+    for chunk in &of_film {
+        assert!(!is_in(dir.path(), chunk));
+    }
+    let left = vault.missing_chunks(&space("home"), &kept, 0).unwrap();
+    assert_eq!((left.count, left.chunks), (4, 4));
+    assert_eq!(sealed_chunks(dir.path()).len(), 3);
+    assert_eq!(read_file(&mut vault, "letter").unwrap(), letter);
+    assert!(vault.check().unwrap().is_whole());
+    // What changed the record is as gone after the vault was opened again.
+    drop(vault);
+    let mut vault = reopen(dir.path()).unwrap();
+    assert!(of_film.iter().all(|chunk| !is_in(dir.path(), chunk)));
+    assert_eq!(vault.collect_garbage(NOON).unwrap().chunks, 0);
+}
+
+#[test]
+fn content_that_something_else_names_stays() {
+    let dir = tempdir().unwrap();
+    let mut vault = phone(dir.path());
+    let film = of_chunks("film", 3);
+    // The same again; one that begins alike; and one that was replaced, but can be looked up in its history.
+    let longer = [film.as_slice(), b"and more"].concat();
+    for (id, content) in [
+        ("film", &film),
+        ("again", &film),
+        ("longer", &longer),
+        ("was", &film),
+    ] {
+        add_file(&mut vault, NOON, id, content);
+    }
+    add_file(&mut vault, NOON, "was", &of_chunks("other", 1));
+    let all = sealed_chunks(dir.path()).len();
+    erase_file(&mut vault, NOON, "film");
+    assert_eq!(sealed_chunks(dir.path()).len(), all);
+    erase_file(&mut vault, NOON, "again");
+    assert_eq!(sealed_chunks(dir.path()).len(), all);
+    erase_file(&mut vault, NOON, "was");
+    // The manifest of the film and the other one; of the film all chunks are in the longer one.
+    assert_eq!(sealed_chunks(dir.path()).len(), all - 2);
+    assert_eq!(read_file(&mut vault, "longer").unwrap(), longer);
+    erase_file(&mut vault, NOON, "longer");
+    assert!(sealed_chunks(dir.path()).is_empty());
+    // Deleted is not erased.
+    add_file(&mut vault, NOON, "letter", &film);
+    delete(&mut vault, NOON + 1, "files", "letter");
+    assert_eq!(sealed_chunks(dir.path()).len(), 4);
+    erase_file(&mut vault, NOON + 2, "letter");
+    assert!(sealed_chunks(dir.path()).is_empty());
+}
+
+#[test]
+fn what_an_add_that_goes_on_has_found_waits_for_its_end() {
+    let dir = tempdir().unwrap();
+    let mut vault = phone(dir.path());
+    let film = of_chunks("film", 3);
+    add_file(&mut vault, NOON, "film", &film);
+    let home = space("home");
+    let later = NOON + MINUTE;
+    let mut writer = vault.begin_file(later, &mut rng(5), &home).unwrap();
+    vault.push_file(later, &mut writer, &film).unwrap();
+    let added = vault.finish_file(later, writer).unwrap();
+    assert_eq!(added.stored(), 0, "all of it is here");
+    erase_file(&mut vault, later, "film");
+    assert_eq!(sealed_chunks(dir.path()).len(), 4);
+    // It is given up: then the content goes.
+    vault.drop_file(added).unwrap();
+    vault.tend(later, &mut rng(6)).unwrap();
+    assert!(sealed_chunks(dir.path()).is_empty());
 }

@@ -146,16 +146,16 @@ fn it_is_the_same_late_settled_rebuilt_reopened_and_under_a_new_key() {
 fn settling_happens_by_itself_when_one_record_changes_all_the_time() {
     let dir = tempfile::tempdir().unwrap();
     let mut vault = phone(dir.path());
-    for op in 0..3u64 {
+    for op in 0..5u64 {
         let change = |i| common::change(Kind::Put, "c", "r", &[("a", &format!("{op} {i}"))]);
-        commit(&mut vault, NOON + op, (0..2000).map(change).collect());
+        commit(&mut vault, NOON + op, (0..4000).map(change).collect());
     }
-    assert!(rows(dir.path()) > 4096);
+    assert!(rows(dir.path()) > 16_384);
     let newest = vault.history(&space("home"), "c", "r", None, 3).unwrap();
     let values = newest
         .iter()
         .map(|revision| revision.record.clone().unwrap());
-    let expected = ["2 1999", "2 1998", "2 1997"].map(|value| fields(&[("a", value)]));
+    let expected = ["4 3999", "4 3998", "4 3997"].map(|value| fields(&[("a", value)]));
     assert!(values.eq(expected));
     assert_eq!(history(&mut vault, "r").len(), 500, "a page has an end");
 }

@@ -268,8 +268,9 @@ fn only_a_whole_and_genuine_run_is_taken() {
         put(&mut phone, NOON, "notes", &format!("{i}"), &[("x", "1")]);
     }
     let (origin, run) = home_log(&phone);
-    let broken = laptop.append_run(NOON, &origin, &run[1..]);
-    assert!(matches!(broken, Err(VaultError::Chain(ChainError::Broken))));
+    // Something may come first by which a log begins later.
+    let early = laptop.append_run(NOON, &origin, &run[1..]).unwrap();
+    assert_eq!((early.new, early.early), (0, run.len() - 1));
     let mut holed = run.clone();
     holed.remove(2);
     let broken = laptop.append_run(NOON, &origin, &holed);

@@ -248,29 +248,6 @@ fn a_device_without_keys_gets_no_vault() {
     create(phone.device_keys(), &[grant]).unwrap();
 }
 
-#[test]
-fn a_later_version_of_the_file_is_left_as_it_is() {
-    let dir = tempfile::tempdir().unwrap();
-    drop(phone(dir.path()));
-    let path = dir.path().join(FILE_NAME);
-    // The later version was killed: what it wrote is in the WAL.
-    let later = rusqlite::Connection::open(&path).unwrap();
-    later.pragma_update(None, "user_version", 2).unwrap();
-    let copy = tempfile::tempdir().unwrap();
-    for file in fs::read_dir(dir.path()).unwrap() {
-        let file = file.unwrap();
-        fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
-    }
-    let before = fs::read(copy.path().join(FILE_NAME)).unwrap();
-    assert!(matches!(reopen(copy.path()), Err(VaultError::Newer)));
-    assert_eq!(fs::read(copy.path().join(FILE_NAME)).unwrap(), before);
-    // And once it is in the file itself.
-    drop(later);
-    let before = fs::read(&path).unwrap();
-    assert!(matches!(reopen(dir.path()), Err(VaultError::Newer)));
-    assert_eq!(fs::read(&path).unwrap(), before);
-}
-
 #[cfg(unix)]
 #[test]
 fn only_the_owner_can_read_the_files() {

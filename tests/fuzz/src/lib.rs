@@ -1,11 +1,13 @@
-//! Fuzzing of every parser in twin-identity and twin-ops.
+//! Fuzzing of every parser in twin-identity, twin-ops and twin-sync, and of what reads the file in twin-vault.
 //!
-//! `identity` and `ops` hold one function a parser; the fuzzers in `fuzz_targets` call it with what libFuzzer makes
-//! up, the tests of both crates with the corpus. A function panics if a rule is broken, and otherwise says whether it
+//! `identity`, `ops`, `sync` and `vault` hold one function a parser; the fuzzers in `fuzz_targets` call it with what libFuzzer
+//! makes up, the tests of the crates with the corpus. A function panics if a rule is broken, and otherwise says whether it
 //! accepted the bytes.
 
 pub mod identity;
 pub mod ops;
+pub mod sync;
+pub mod vault;
 
 /// The fuzzer of one function.
 #[macro_export]

@@ -11,8 +11,8 @@ use twin_identity::log::IdentityLog;
 use twin_identity::secret::Secret;
 use twin_identity::words::RecoverySecret;
 use twin_ops::backup::{
-    Container, FileKey, Header as BackupHeader, Item, Items, LogRow, Manifest, Opener, Ops, Piece,
-    Reading, Sealer, heights, recipients,
+    Chunks, Container, Content, FileKey, Header as BackupHeader, Item, Items, LogRow, Manifest,
+    Opener, Ops, Piece, Reading, Sealer, heights, recipients,
 };
 use twin_ops::chain::{Head, verify_run};
 use twin_ops::change::Change;
@@ -144,6 +144,16 @@ fn backup_content() -> Vec<u8> {
         Item::Ops(Ops {
             origin,
             run: vec![op.to_bytes().into()],
+            base: None,
+        }),
+        Item::Chunks(Chunks {
+            space: origin.space,
+            sealed: vec![vec![5; 48].into()],
+        }),
+        Item::Content(Content {
+            chunks: 1,
+            incomplete: 0,
+            left_out: false,
         }),
     ];
     items.iter().flat_map(Item::to_bytes).collect()
@@ -156,7 +166,7 @@ fn backup_file() -> Vec<u8> {
     let header = BackupHeader::seal(&file_key(), &to, rng).unwrap();
     let (mut bytes, place) = header.begin();
     let mut sealer = Sealer::new(&file_key(), place);
-    bytes.extend(sealer.seal(&backup_content(), true, rng).unwrap());
+    bytes.extend(sealer.seal(&backup_content(), Some(0), true, rng).unwrap());
     bytes.extend(sealer.trailer());
     bytes
 }
@@ -183,7 +193,7 @@ pub fn backup(bytes: &[u8]) -> bool {
                     opened
                         .and_then(Result::ok)
                         .iter()
-                        .flat_map(|chunk| chunk.to_vec()),
+                        .flat_map(|chunk| chunk.content().to_vec()),
                 );
             }
             Ok(Piece::End) => break,

@@ -121,8 +121,8 @@ impl<'a> Device<'a> {
     }
 }
 
-/// The built command under test.
-fn twin() -> PathBuf {
+/// The built `twin` command.
+pub fn twin() -> PathBuf {
     let path = std::env::var_os("TWIN_BIN").map(PathBuf::from);
     let path = path
         .expect("TWIN_BIN names the built command; `cargo xtask test e2e` builds it and sets this");

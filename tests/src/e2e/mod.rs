@@ -13,7 +13,7 @@ mod recovering;
 mod transcript;
 
 pub use acts::Linking;
-pub use device::Device;
+pub use device::{Device, twin};
 pub use lan::{Cable, Lan};
 pub use namespace::Namespace;
 pub use program::{Finished, Program, kill};

@@ -253,6 +253,30 @@ impl Cast {
         Ok(())
     }
 
+    /// A person lets a device forget what was overwritten in a space.
+    pub fn compact(
+        &mut self,
+        device: usize,
+        at: Instant,
+        dice: &mut Dice,
+        space: &SpaceName,
+    ) -> Held {
+        let now = self.tell_time(device, at)?;
+        let author = &mut self.devices[device];
+        match author.vault().compact(now, dice.rng(), space) {
+            Err(error) if may_refuse(author, space, &error) => return Ok(()),
+            Err(VaultError::MayNotCompact) if !author.is_admin() => return Ok(()),
+            compacted => {
+                let compacted = compacted?;
+                self.trace.say(at, || {
+                    format!("device {device} compacts {space}: {compacted:?}")
+                });
+            }
+        }
+        self.truth.compacted(author.vault_ref())?;
+        self.inspect(device, at)
+    }
+
     /// A person reads everything on a device and finds what they must.
     pub fn check_records(&mut self, device: usize, at: Instant) -> Held {
         self.tell_time(device, at)?;

@@ -36,6 +36,7 @@ mod world;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+pub use device::Chip;
 pub use fault::{Fault, Held};
 
 use crate::dice::Dice;

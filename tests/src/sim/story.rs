@@ -90,7 +90,8 @@ impl World {
                 self.set_clock(device, story);
                 Ok(())
             }
-            92..95 => {
+            92..96 => self.compact(&ours),
+            96..98 => {
                 self.cast.devices[device].vault().rebuild_index()?;
                 self.cast.check_records(device, self.now)
             }
@@ -116,6 +117,32 @@ impl World {
         });
         self.cast
             .write(device, self.now, &mut self.dice, &space, &changes)
+    }
+
+    /// A person lets go of what was overwritten, on a device that may; mostly after it has met the others.
+    fn compact(&mut self, ours: &[usize]) -> Held {
+        let is_admin = |device: &&usize| self.cast.devices[**device].is_admin();
+        let admins: Vec<usize> = ours.iter().filter(is_admin).copied().collect();
+        if admins.is_empty() {
+            return Ok(());
+        }
+        let device = *self.dice.pick(&admins);
+        if self.dice.chance(80) {
+            for other in ours.iter().filter(|other| **other != device) {
+                let quality = Quality::good(&mut self.dice);
+                self.meet([device, *other], [Stay::UntilInSync; 2], quality)?;
+                self.run_until(self.now + 10 * SECOND)?;
+            }
+        }
+        if !self.cast.devices[device].is_up() {
+            return Ok(());
+        }
+        let now = self.now;
+        let spaces = self.cast.devices[device].vault().spaces()?;
+        for space in spaces {
+            self.cast.compact(device, now, &mut self.dice, &space)?;
+        }
+        self.cast.check_records(device, now)
     }
 
     fn some_meet(&mut self, ours: &[usize], story: &Story) -> Held {

@@ -28,8 +28,10 @@ pub struct Acknowledged {
     pub link: Link,
     /// The epoch that it is sealed in.
     pub epoch: EpochId,
-    /// What it changes.
+    /// What it changes; nothing if it only says again what was said before.
     pub writes: Vec<Write>,
+    /// Who wrote it.
+    pub author: DeviceId,
     /// How many rotations its author knew of.
     pub rotations: usize,
     /// Who was out, as far as its author knew.
@@ -115,14 +117,13 @@ impl Truth {
 
     /// Who writes a log.
     pub fn author(&self, log: &LogId) -> Option<DeviceId> {
-        let op = self.op(*log, 1)?;
-        op.writes.first().map(|write| write.order.1)
+        self.op(*log, 1).map(|op| op.author)
     }
 
     /// The epochs that a device has written in.
     pub fn written_by(&self, device: &DeviceId) -> BTreeSet<EpochId> {
         let ops = self.ops.values();
-        let by_device = ops.filter(|op| op.writes.iter().any(|write| write.order.1 == *device));
+        let by_device = ops.filter(|op| op.author == *device);
         by_device.map(|op| op.epoch).collect()
     }
 
@@ -262,6 +263,7 @@ impl Truth {
             link: head.link,
             epoch,
             writes: writes.clone(),
+            author: vault.device(),
             rotations: identity.rotations(),
             out: identity
                 .gone()
@@ -269,14 +271,56 @@ impl Truth {
                 .chain(suspended.map(|device| device.public.id))
                 .collect(),
         };
+        self.note(log, head.height, op)?;
+        Ok(writes)
+    }
+
+    /// Notes the ops by which a vault has just let go of what is superseded: they change nothing.
+    pub fn compacted(&mut self, vault: &Vault) -> Held {
+        for LogHead { log, head } in vault.heads()? {
+            let author = vault.origin(&log)?.map(|origin| origin.device);
+            if author != Some(vault.device()) {
+                continue;
+            }
+            for seq in self.height(&log) + 1..=head.height {
+                let run = vault.read_run(&log, seq - 1, 0)?;
+                let bytes = run
+                    .first()
+                    .ok_or_else(|| fault!("a checkpoint is not there"))?;
+                let op = Op::from_bytes(bytes).map_err(|error| fault!("an own op: {error}"))?;
+                let epoch = op.header().epoch;
+                self.opened(vault, epoch)?;
+                let identity = vault.identity();
+                let suspended = identity.devices().values();
+                let suspended = suspended.filter(|device| device.suspended);
+                let op = Acknowledged {
+                    link: op.link(),
+                    epoch,
+                    writes: Vec::new(),
+                    author: vault.device(),
+                    rotations: identity.rotations(),
+                    out: identity
+                        .gone()
+                        .copied()
+                        .chain(suspended.map(|device| device.public.id))
+                        .collect(),
+                };
+                self.heads.insert(log, seq);
+                self.note(log, seq, op)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, log: LogId, seq: u64, op: Acknowledged) -> Held {
         for device in &op.out {
             hold!(
-                self.is_back(device, op.rotations) || !self.epochs_of(device).contains(&epoch),
+                self.is_back(device, op.rotations) || !self.epochs_of(device).contains(&op.epoch),
                 "something was written in an epoch whose key a device has that its writer knew to be out"
             );
         }
-        self.ops.insert((log, head.height), op);
-        Ok(writes)
+        self.ops.insert((log, seq), op);
+        Ok(())
     }
 
     /// The keys of an epoch that this vault's device has been granted.

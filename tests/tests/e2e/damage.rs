@@ -117,7 +117,7 @@ fn damage_is_looked_for_and_mended_where_it_can_be() {
     assert_eq!(whole(), before);
     is_whole(&phone);
 
-    harm("UPDATE op SET signature = zeroblob(64) WHERE n = (SELECT max(n) FROM op)");
+    harm("UPDATE op SET v = zeroblob(length(v)) WHERE n = (SELECT max(n) FROM op)");
     let checked = phone.try_run(["vault", "check", "--json"]);
     assert_eq!(checked.json()["can_be_rebuilt"], false);
     complains(checked, &["twin vault salvage", "nothing here is deleted"]);

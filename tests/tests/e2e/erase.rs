@@ -10,9 +10,19 @@ use crate::complaints::{complains, is_whole, settle};
 /// The parts of operations in a vault, as they are in its file.
 fn parts(device: &Device<'_>) -> Vec<Vec<u8>> {
     let file = rusqlite::Connection::open(device.home().join("vault.db")).unwrap();
-    let mut parts = file.prepare("SELECT v FROM part").unwrap();
-    let parts = parts.query_map([], |row| row.get(0)).unwrap();
-    parts.map(|part| part.unwrap()).collect()
+    let mut rows = file.prepare("SELECT v FROM op").unwrap();
+    let rows = rows.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap();
+    let mut parts = Vec::new();
+    for row in rows.map(Result::unwrap) {
+        let mut row = row.as_slice();
+        // Each after its length in three bytes, the head of the operation too.
+        while let [a, b, c, rest @ ..] = row {
+            let (part, rest) = rest.split_at(u32::from_be_bytes([0, *a, *b, *c]) as usize);
+            parts.push(part.to_vec());
+            row = rest;
+        }
+    }
+    parts
 }
 
 /// Whether a piece of any of these is in a file of the device's folder.

@@ -145,14 +145,24 @@ fn files_come_back_and_are_stored_once() {
     // A linked device has the records, and knows that it has not the content.
     let laptop = Device::new(&lan, "laptop");
     laptop.link(&phone, "laptop", "companion");
+    laptop.run(["file", "keep", "wanted"]);
     let (online, address) = phone.go_online([]);
     laptop.run(["sync", "--once", "--peer", &address]);
     drop(online);
     assert_eq!(listed(&laptop), all);
     let there = laptop.file("there.jpg");
     complains(
-        laptop.try_run(["file", "get", &record, "--to", text(&there)]),
-        &["not on this device yet", "6 of 6"],
+        laptop.try_run([
+            "file",
+            "get",
+            &record,
+            "--to",
+            text(&there),
+            "--no-discovery",
+            "--wait",
+            "2",
+        ]),
+        &["no other device"],
     );
     assert_eq!(
         fs::read_dir(there.parent().unwrap())

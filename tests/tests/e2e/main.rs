@@ -8,18 +8,22 @@
 )]
 
 mod backup;
+mod compact;
 mod complaints;
+mod content;
 mod damage;
 mod demo;
 mod devices;
 mod erase;
 mod export;
 mod files;
+mod full;
 mod guardians;
 mod harness;
 mod link_refused;
 mod login;
 mod main_path;
+mod memory;
 mod output;
 mod processes;
 mod proofs;

@@ -2,9 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod branches;
+mod chunks;
 // What the tests of the vault share; they cannot have sessions, for the vault knows nothing of sync.
 #[path = "../../../core/vault/tests/common/mod.rs"]
 mod common;
+mod compacted;
+#[path = "../../../core/vault/tests/common/files.rs"]
+mod files;
 mod holes;
 mod session;
 #[path = "../../../core/vault/tests/common/twins.rs"]

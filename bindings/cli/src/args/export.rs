@@ -10,6 +10,9 @@ pub struct Export {
     /// Only this space, and what it takes to read it
     #[arg(long, value_name = "NAME", conflicts_with = "plain")]
     pub space: Option<String>,
+    /// Leave out the content of files: their records only
+    #[arg(long, conflicts_with = "plain")]
+    pub without_files: bool,
     /// Into a folder, not encrypted: whoever has it can read it
     #[arg(long)]
     pub plain: bool,

@@ -2,14 +2,28 @@
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
+
+use super::Reach;
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum KeepFiles {
+    All,
+    Wanted,
+}
 
 #[derive(Subcommand)]
 pub enum FileCommand {
     /// Add files of any size: photos, documents
     Add(AddFiles),
-    /// Write a file out of the vault, readable by you only
+    /// Write a file out of the vault, readable by you only; what is not here comes from another device first
     Get(GetFile),
+    /// Which content this device keeps, without being asked for it
+    Keep {
+        /// all: of every file, so that it is in two places; wanted: of files that you have wanted to see
+        #[arg(value_enum)]
+        what: Option<KeepFiles>,
+    },
     /// List the files that there are
     List {
         /// Only of this space
@@ -33,4 +47,9 @@ pub struct GetFile {
     /// Where to write it; without it, under its own name in this folder
     #[arg(long, value_name = "PATH")]
     pub to: Option<PathBuf>,
+    #[command(flatten)]
+    pub reach: Reach,
+    /// How long to look for a device that has it, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    pub wait: u64,
 }

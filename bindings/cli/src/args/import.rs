@@ -16,4 +16,7 @@ pub struct Import {
     /// Open a sealed export by the 24 words, where this device was not in the twin yet when it was made
     #[arg(long, conflicts_with = "to")]
     pub words: bool,
+    /// Of a sealed export that is damaged: everything that can still be read and verified
+    #[arg(long, conflicts_with = "to")]
+    pub damaged: bool,
 }

@@ -9,6 +9,9 @@ pub struct Recover {
     /// From this sealed export, without the help of a device
     #[arg(long, value_name = "FILE", conflicts_with_all = ["alone", "finish", "qr"])]
     pub backup: Option<PathBuf>,
+    /// With --backup: the file is damaged, bring back everything that can still be read and verified
+    #[arg(long, requires = "backup")]
+    pub damaged: bool,
     /// No device and no backup is left: make the twin anew from its words, without its data
     #[arg(long, conflicts_with_all = ["guardians", "finish", "qr"], requires = "name")]
     pub alone: bool,

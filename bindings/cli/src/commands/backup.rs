@@ -1,7 +1,9 @@
 //! What is said about sealed exports.
 
+use std::ops::ControlFlow;
+
 use serde_json::{Value as Json, json};
-use twin::{Contained, TakenIn};
+use twin::{Contained, Damage, Progress, TakenIn, Unit};
 
 use crate::commands::activity::time;
 use crate::output::{Context, table};
@@ -12,44 +14,44 @@ const MANY_BYTES: u64 = 64 << 20;
 const MANY_OPERATIONS: u64 = 20_000;
 
 /// Says how far long work is, at every tenth.
-pub struct Progress<'a> {
+pub struct Tenths<'a> {
     cx: &'a Context,
     what: &'static str,
-    many: u64,
+    unit: Unit,
     tenths: u64,
 }
 
-impl<'a> Progress<'a> {
-    /// Of work that is counted in bytes.
-    pub const fn of_bytes(cx: &'a Context, what: &'static str) -> Self {
+impl<'a> Tenths<'a> {
+    /// Of work of which one says that it is so far, `what`.
+    pub const fn new(cx: &'a Context, what: &'static str) -> Self {
         Self {
             cx,
             what,
-            many: MANY_BYTES,
+            unit: Unit::Bytes,
             tenths: 0,
         }
     }
 
-    /// Of work that is counted in operations.
-    pub const fn of_operations(cx: &'a Context, what: &'static str) -> Self {
-        Self {
-            many: MANY_OPERATIONS,
-            ..Self::of_bytes(cx, what)
+    /// Says how far it is, and that it goes on.
+    pub fn show(&mut self, progress: Progress) -> ControlFlow<()> {
+        let Progress { done, total, unit } = progress;
+        if unit != self.unit {
+            (self.unit, self.tenths) = (unit, 0);
         }
-    }
-
-    /// To be given to the work.
-    pub fn shown(&mut self) -> impl FnMut(u64, u64) + use<'_, 'a> {
-        |done, total| {
-            let tenths = done.saturating_mul(10).checked_div(total).unwrap_or(0);
-            if tenths <= self.tenths || total < self.many {
-                return;
-            }
+        let (many, name) = match unit {
+            Unit::Bytes => (MANY_BYTES, "bytes"),
+            Unit::Operations => (MANY_OPERATIONS, "operations"),
+        };
+        let total = total.unwrap_or_default();
+        let tenths = done.saturating_mul(10).checked_div(total).unwrap_or(0);
+        if tenths > self.tenths && total >= many {
             self.tenths = tenths;
             self.cx
-                .event(json!({"event": "progress", "done": done, "total": total}));
-            self.cx.say(format!("{} %  {}", tenths * 10, self.what));
+                .event(json!({"event": "progress", "done": done, "total": total, "of": name}));
+            self.cx
+                .say(format!("{} % of {name} {}", tenths * 10, self.what));
         }
+        ControlFlow::Continue(())
     }
 }
 
@@ -63,6 +65,9 @@ pub fn to_json(contained: &Contained) -> Json {
         "grants": contained.grants,
         "logs": contained.logs,
         "operations": contained.operations,
+        "chunks": contained.chunks,
+        "incomplete_files": contained.incomplete,
+        "records_only": contained.records_only,
         "unknown": contained.unknown,
     })
 }
@@ -73,6 +78,16 @@ pub fn say(cx: &Context, contained: &Contained) {
         Some(space) => format!("the space {space} only"),
         None => "everything".to_owned(),
     };
+    let files = if contained.records_only {
+        "left out: their records only".to_owned()
+    } else if contained.incomplete > 0 {
+        format!(
+            "{} chunks; {} files were not, or not whole, on that device",
+            contained.chunks, contained.incomplete
+        )
+    } else {
+        format!("{} chunks", contained.chunks)
+    };
     let rows = [
         ("holds", scope),
         ("made", time(contained.made)),
@@ -81,6 +96,7 @@ pub fn say(cx: &Context, contained: &Contained) {
         ("logs", contained.logs.to_string()),
         ("identity entries", contained.entries.to_string()),
         ("grants of keys", contained.grants.to_string()),
+        ("content of files", files),
     ];
     let rows = rows.map(|(name, value)| vec![name.to_owned(), value]);
     cx.say(table(&rows).trim_end());
@@ -94,6 +110,7 @@ pub fn taken_to_json(taken: &TakenIn) -> Json {
         "new": taken.new,
         "here": taken.here,
         "refused": taken.refused,
+        "chunks": taken.chunks,
         "unknown": taken.unknown,
     })
 }
@@ -104,6 +121,9 @@ pub fn say_taken(cx: &Context, taken: &TakenIn) {
         "operations taken in: {}, here already: {}",
         taken.new, taken.here
     ));
+    if taken.chunks > 0 {
+        cx.say(format!("chunks of files taken in: {}", taken.chunks));
+    }
     if taken.refused > 0 {
         cx.say(format!(
             "not taken, because they do not count for this device: {}",
@@ -111,6 +131,36 @@ pub fn say_taken(cx: &Context, taken: &TakenIn) {
         ));
     }
     say_unknown(cx, taken.unknown);
+}
+
+/// What is damaged of a sealed export.
+pub fn damage_to_json(damage: &Damage) -> Json {
+    json!({
+        "pieces": damage.pieces,
+        "near": damage.near,
+        "operations": damage.operations,
+        "chunks": damage.chunks,
+    })
+}
+
+/// The same for a person.
+pub fn say_damage(cx: &Context, damage: &Damage) {
+    if damage.pieces == 0 {
+        cx.say("Nothing in it was found to be damaged.");
+        return;
+    }
+    let chunks = damage.chunks.map_or_else(
+        || "an unknown number of".to_owned(),
+        |chunks| chunks.to_string(),
+    );
+    let near: Vec<String> = damage.near.iter().map(u64::to_string).collect();
+    cx.say(format!(
+        "WARNING: the file is damaged in {} places, near byte {}. Lost with them: {} signed operations and {chunks} chunks of\n\
+         files. Keep the file, and look for another copy: what is lost here may be there.",
+        damage.pieces,
+        near.join(", "),
+        damage.operations
+    ));
 }
 
 fn say_unknown(cx: &Context, unknown: u64) {

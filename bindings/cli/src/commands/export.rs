@@ -6,8 +6,9 @@ use serde_json::json;
 use twin::{ImportOptions, RECORDS, RecoverySecret, Scope, SpaceName, Twin};
 
 use crate::args::{Check, Export, Import};
-use crate::commands::backup::{self, Progress};
+use crate::commands::backup::{self, Tenths};
 use crate::commands::progress::Bar;
+use crate::commands::record::printable;
 use crate::error::{CliError, Result};
 use crate::output::Context;
 use crate::stop::Asked;
@@ -22,19 +23,32 @@ pub fn export(cx: &Context, options: &Export) -> Result<()> {
         None => Scope::Twin,
     };
     let twin = cx.open()?;
-    let mut progress = Progress::of_operations(cx, "exported");
-    let sealed = twin.export_sealed(&options.path, &scope, &mut progress.shown());
+    let mut tenths = Tenths::new(cx, "exported");
+    let mut watch = |progress| tenths.show(progress);
+    let sealed = if options.without_files {
+        twin.export_sealed_records(&options.path, &scope, &mut watch)
+    } else {
+        twin.export_sealed(&options.path, &scope, &mut watch)
+    };
     let sealed = sealed.map_err(|error| unwritable(&options.path, error))?;
     cx.event(json!({
         "event": "exported",
         "operations": sealed.operations,
         "bytes": sealed.bytes,
         "kept": sealed.kept,
+        "chunks": sealed.chunks,
+        "damaged_chunks": sealed.damaged,
+        "incomplete_files": sealed.incomplete,
+        "incomplete": sealed.incomplete_names,
     }));
     if sealed.kept > 0 {
         cx.say("Went on with an export that had been broken off.");
     }
     let file = options.path.display();
+    if options.without_files {
+        cx.say("The content of files was left out: only their records are in it.");
+    }
+    say_incomplete(cx, &sealed);
     cx.say(format!(
         "{file} is whole: {} signed operations, {} bytes, sealed. Your words open it, and the devices that\n\
          you have now. Keep it away from them, and see from time to time that it is whole: twin check {file}",
@@ -47,6 +61,30 @@ pub fn export(cx: &Context, options: &Export) -> Result<()> {
         None => format!("If everything is lost: twin recover --backup {file}"),
     });
     Ok(())
+}
+
+/// Which files are not in it, or not whole, because this device has not got them.
+fn say_incomplete(cx: &Context, sealed: &twin::Sealed) {
+    if sealed.damaged > 0 {
+        cx.say(format!(
+            "WARNING: {} chunks of files are damaged on this device and were left out: twin vault check",
+            sealed.damaged
+        ));
+    }
+    if sealed.incomplete == 0 {
+        return;
+    }
+    cx.say(format!(
+        "NOT WHOLE in it: {} files that are not, or not all, on this device. Get them (twin file get), or export on a\n\
+         device that keeps all files:",
+        sealed.incomplete
+    ));
+    for name in &sealed.incomplete_names {
+        cx.say(format!("    {}", printable(name)));
+    }
+    if sealed.incomplete > sealed.incomplete_names.len() as u64 {
+        cx.say("    ...");
+    }
 }
 
 fn plain(cx: &Context, folder: &Path) -> Result<()> {
@@ -81,15 +119,15 @@ fn plain(cx: &Context, folder: &Path) -> Result<()> {
 }
 
 pub fn check(cx: &Context, options: &Check) -> Result<()> {
-    let mut progress = Progress::of_bytes(cx, "checked");
-    let complete = Twin::check_sealed(&options.file, &mut progress.shown());
+    let mut tenths = Tenths::new(cx, "checked");
+    let complete = Twin::check_sealed(&options.file, &mut |progress| tenths.show(progress));
     let complete = complete.map_err(|error| unreadable(&options.file, error))?;
     let contained = if options.open {
         let twin = cx.open()?;
         let words = backup_words(cx, options.words)?;
-        let mut progress = Progress::of_bytes(cx, "verified");
-        let contained =
-            twin.look_into_sealed(&options.file, words.as_ref(), &mut progress.shown())?;
+        let mut tenths = Tenths::new(cx, "verified");
+        let watch = &mut |progress| tenths.show(progress);
+        let contained = twin.look_into_sealed(&options.file, words.as_ref(), watch)?;
         Some(contained)
     } else {
         None
@@ -139,7 +177,7 @@ pub fn import(cx: &Context, options: &Import) -> Result<()> {
     if sealed_one.map_err(|error| unreadable(&options.path, error))? {
         return sealed(cx, options);
     }
-    if options.words {
+    if options.words || options.damaged {
         return Err(CliError::NotSealed);
     }
     let to = options.to.as_deref().map(|to| match to.split_once('/') {
@@ -178,8 +216,20 @@ pub fn import(cx: &Context, options: &Import) -> Result<()> {
 fn sealed(cx: &Context, options: &Import) -> Result<()> {
     let twin = cx.open()?;
     let words = backup_words(cx, options.words)?;
-    let mut progress = Progress::of_bytes(cx, "taken in");
-    let taken = twin.import_sealed(&options.path, words.as_ref(), &mut progress.shown())?;
+    let mut tenths = Tenths::new(cx, "taken in");
+    let watch = &mut |progress| tenths.show(progress);
+    if options.damaged {
+        let (taken, damage) = twin.import_damaged(&options.path, words.as_ref(), watch)?;
+        let mut event = backup::taken_to_json(&taken);
+        if let Some(event) = event.as_object_mut() {
+            event.insert("damage".to_owned(), backup::damage_to_json(&damage));
+        }
+        cx.event(event);
+        backup::say_taken(cx, &taken);
+        backup::say_damage(cx, &damage);
+        return Ok(());
+    }
+    let taken = twin.import_sealed(&options.path, words.as_ref(), watch)?;
     cx.event(backup::taken_to_json(&taken));
     backup::say_taken(cx, &taken);
     Ok(())

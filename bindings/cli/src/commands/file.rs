@@ -1,20 +1,26 @@
-//! `twin file add | get | list`
+//! `twin file add | get | keep | list`
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value as Json, json};
-use twin::{FILES, FileInfo, Space, Twin};
+use twin::{Collection, FILES, FileInfo, Keep, Space, Stay, Twin};
 
-use crate::args::{AddFiles, FileCommand, GetFile};
+use crate::args::{AddFiles, FileCommand, GetFile, KeepFiles};
+use crate::commands::online;
 use crate::commands::progress::Bar;
 use crate::commands::record::{RecordPath, printable};
 use crate::error::{CliError, Result};
 use crate::output::{Context, table};
+use crate::stop::Stop;
 
-pub fn run(cx: &Context, command: &FileCommand) -> Result<()> {
+pub async fn run(cx: &Context, command: &FileCommand) -> Result<()> {
     match command {
         FileCommand::Add(options) => add(cx, options),
-        FileCommand::Get(options) => get(cx, options),
+        FileCommand::Get(options) => get(cx, options).await,
+        FileCommand::Keep { what } => keep(cx, *what),
         FileCommand::List { space } => list(cx, space.as_deref()),
     }
 }
@@ -60,7 +66,73 @@ fn unreadable(path: &Path, error: twin::Error) -> CliError {
     }
 }
 
-fn get(cx: &Context, options: &GetFile) -> Result<()> {
+/// Gets from another device what is not here. Ctrl-C stops it; what has come stays.
+async fn fetch(
+    cx: &Context,
+    twin: &Twin,
+    collection: &Collection,
+    options: &GetFile,
+    id: &str,
+) -> Result<()> {
+    let Some(mut fetch) = collection.fetch_file(id)? else {
+        return Ok(());
+    };
+    cx.say("Not all of it is here: looking for a device that has it.");
+    let config = online::config(&options.reach, Stay::Online).await?;
+    let mut stop = Stop::new()?;
+    let (mut bar, stopped) = (Bar::new(cx), AtomicBool::new(false));
+    let mut watch = |progress| {
+        if stopped.load(Ordering::Relaxed) {
+            return ControlFlow::Break(());
+        }
+        bar.show(progress)
+    };
+    let patience = Duration::from_secs(options.wait);
+    let fetched = {
+        let fetching = twin.fetch_once(config, &mut fetch, patience, &mut watch);
+        tokio::pin!(fetching);
+        tokio::select! {
+            fetched = &mut fetching => fetched,
+            () = stop.asked() => {
+                stopped.store(true, Ordering::Relaxed);
+                (&mut fetching).await
+            }
+        }
+    };
+    bar.clear();
+    let twin::Progress { done, total, .. } = fetch.progress();
+    cx.event(json!({
+        "event": if fetched.is_ok() { "fetched" } else { "unfinished" },
+        "here": done,
+        "size": total,
+    }));
+    Ok(fetched?)
+}
+
+fn keep(cx: &Context, what: Option<KeepFiles>) -> Result<()> {
+    let twin = cx.open()?;
+    if let Some(what) = what {
+        twin.set_keeps_files(match what {
+            KeepFiles::All => Keep::All,
+            KeepFiles::Wanted => Keep::Wanted,
+        })?;
+    }
+    let (name, meaning) = match twin.keeps_files()? {
+        Keep::All => (
+            "all",
+            "it gets the content of every file from the devices that it meets",
+        ),
+        Keep::Wanted => (
+            "wanted",
+            "it gets the content of a file when you want to see it; what is here stays",
+        ),
+    };
+    cx.event(json!({"keep": name}));
+    cx.say(format!("this device keeps: {name} ({meaning})"));
+    Ok(())
+}
+
+async fn get(cx: &Context, options: &GetFile) -> Result<()> {
     let path = RecordPath::parse(&options.record)?;
     let twin = cx.open()?;
     let collection = path.collection(&twin)?;
@@ -72,6 +144,11 @@ fn get(cx: &Context, options: &GetFile) -> Result<()> {
         Some(to) => to.clone(),
         None => PathBuf::from(twin::plain_file_name(&info.name)),
     };
+    // Nobody fetches what cannot be written.
+    if to.symlink_metadata().is_ok() {
+        return Err(twin::Error::FileExists.into());
+    }
+    fetch(cx, &twin, &collection, options, path.id).await?;
     let mut bar = Bar::new(cx);
     let saved = collection.save_file(path.id, &to, &mut |progress| bar.show(progress));
     bar.clear();

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::json;
-use twin::{Address, DeviceId, OnlineConfig, OnlineEvent, Stay, Traffic, Twin};
+use twin::{Address, CHUNK_LEN, DeviceId, OnlineConfig, OnlineEvent, Stay, Traffic, Twin};
 
 use crate::args::{Online, Reach, Sync};
+use crate::commands::file::size;
 use crate::commands::record::printable;
 use crate::error::Result;
 use crate::output::{Context, show};
@@ -27,7 +28,14 @@ pub async fn sync(cx: &Context, options: &Sync) -> Result<()> {
         "devices": synced.devices.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "sent": synced.traffic.wire_sent,
         "received": synced.traffic.wire_received,
+        "wanting": synced.wanting,
     }));
+    if synced.wanting > 0 {
+        cx.say(format!(
+            "still missing here, and not on any device that was met: about {} of files",
+            size(synced.wanting.saturating_mul(CHUNK_LEN as u64))
+        ));
+    }
     Ok(())
 }
 
@@ -63,7 +71,7 @@ pub async fn run(cx: &Context, options: &Online) -> Result<()> {
     Ok(())
 }
 
-async fn config(reach: &Reach, stay: Stay) -> Result<OnlineConfig> {
+pub async fn config(reach: &Reach, stay: Stay) -> Result<OnlineConfig> {
     Ok(OnlineConfig {
         listen: resolve(&reach.listen).await?,
         peers: resolve(&reach.peer).await?,
@@ -85,6 +93,9 @@ async fn resolve(texts: &[String]) -> Result<Vec<Address>> {
 struct Count {
     received: usize,
     sent: usize,
+    /// Bytes of content that came and went.
+    content: u64,
+    gave: u64,
 }
 
 /// Shows events: to programs each as a line, to people what they mean, with a moving count on a terminal.
@@ -118,7 +129,9 @@ impl<'a> Screen<'a> {
                 "holds something else, and neither can send it: update both",
             ),
             OnlineEvent::InSync(device) => {
-                let Count { received, sent } = self.counts.remove(device).unwrap_or_default();
+                let count = self.counts.entry(*device).or_default();
+                let (received, sent) = (count.received, count.sent);
+                (count.received, count.sent) = (0, 0);
                 self.about(
                     "in_sync",
                     device,
@@ -141,6 +154,21 @@ impl<'a> Screen<'a> {
                 }));
                 self.progress(device);
             }
+            OnlineEvent::Content { device, bytes } => {
+                self.counts.entry(*device).or_default().content += *bytes as u64;
+                self.line(json!({
+                    "event": "content", "device": device.to_string(), "bytes": bytes,
+                }));
+                self.progress(device);
+            }
+            OnlineEvent::Gave { device, bytes } => {
+                self.counts.entry(*device).or_default().gave += *bytes as u64;
+                self.line(json!({
+                    "event": "gave", "device": device.to_string(), "bytes": bytes,
+                }));
+                self.progress(device);
+            }
+            OnlineEvent::Wanting { device, chunks } => self.wanting(device, *chunks),
             OnlineEvent::Problem(problem) => {
                 self.line(json!({"event": "problem", "message": problem}));
                 self.cx.say(problem);
@@ -160,14 +188,39 @@ impl<'a> Screen<'a> {
         }
     }
 
+    /// All content has come that a device has.
+    fn wanting(&mut self, device: &DeviceId, chunks: u64) {
+        self.line(json!({
+            "event": "wanting", "device": device.to_string(), "chunks": chunks,
+        }));
+        let came = self.counts.entry(*device).or_default();
+        let content = std::mem::take(&mut came.content);
+        if content > 0 {
+            self.cx.say(format!("{} of files came", size(content)));
+        }
+        if chunks > 0 {
+            self.cx.say(format!(
+                "about {} of files are still missing here",
+                size(chunks.saturating_mul(CHUNK_LEN as u64))
+            ));
+        }
+    }
+
     /// On a terminal, a count that moves; it is written over by the next line.
     fn progress(&self, device: &DeviceId) {
         if !self.cx.is_interactive() {
             return;
         }
-        if let Some(Count { received, sent }) = self.counts.get(device) {
-            show(&format!("{received} changes received, {sent} sent\r"));
-        }
+        let Some(count) = self.counts.get(device) else {
+            return;
+        };
+        let Count { received, sent, .. } = count;
+        let files = [(count.content, "came"), (count.gave, "given")];
+        let files = files.into_iter().filter(|(bytes, _)| *bytes > 0);
+        let files = files.map(|(bytes, what)| format!("{} of files {what}", size(bytes)));
+        let changes = format!("{received} changes received, {sent} sent");
+        let line: Vec<String> = std::iter::once(changes).chain(files).collect();
+        show(&format!("{}\r", line.join(", ")));
     }
 
     fn name(&self, id: &DeviceId) -> String {

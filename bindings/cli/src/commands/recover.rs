@@ -7,7 +7,7 @@ use twin::{DeviceState, Means, Twin, Unlock};
 
 use crate::args::Recover;
 use crate::commands::activity::time;
-use crate::commands::backup::{self, Progress};
+use crate::commands::backup::{self, Tenths};
 use crate::commands::device;
 use crate::commands::guardians::ask_shares;
 use crate::commands::link::show_code;
@@ -67,18 +67,29 @@ fn alone(cx: &Context, home: &Path, options: &Recover, name: &str) -> Result<()>
 /// From a sealed export and nothing else.
 fn from_backup(cx: &Context, home: &Path, options: &Recover, file: &Path) -> Result<()> {
     // Nobody types 24 words for a file that is worth nothing.
-    let mut progress = Progress::of_bytes(cx, "checked");
-    Twin::check_sealed(file, &mut progress.shown())?;
+    if !options.damaged {
+        let mut tenths = Tenths::new(cx, "checked");
+        Twin::check_sealed(file, &mut |progress| tenths.show(progress))?;
+    }
     let means = ask_means(cx, options)?;
     let password = password::choose()?;
     let unlock = Unlock::Password(&password);
     cx.event(json!({"event": "begun"}));
-    cx.say("The export is complete. Verifying it and taking it in; this may take a while.");
-    let mut progress = Progress::of_bytes(cx, "done");
-    let mut shown = progress.shown();
-    let restored =
-        Twin::recover_from_backup(home, unlock, file, means, &options.device, &mut shown)?;
-    drop(shown);
+    let mut tenths = Tenths::new(cx, "done");
+    let watch = &mut |progress| tenths.show(progress);
+    let device = &options.device;
+    let (restored, damage) = if options.damaged {
+        cx.say(
+            "Looking for everything in the export that can still be read; this may take a while.",
+        );
+        let (restored, damage) =
+            Twin::recover_from_damaged(home, unlock, file, means, device, watch)?;
+        (restored, Some(damage))
+    } else {
+        cx.say("The export is complete. Verifying it and taking it in; this may take a while.");
+        let restored = Twin::recover_from_backup(home, unlock, file, means, device, watch)?;
+        (restored, None)
+    };
     let twin = &restored.twin;
     let waits = waits(twin)?;
     cx.event(json!({
@@ -88,8 +99,12 @@ fn from_backup(cx: &Context, home: &Path, options: &Recover, file: &Path) -> Res
         "due": waits,
         "made": restored.contained.made,
         "taken": backup::taken_to_json(&restored.taken),
+        "damage": damage.as_ref().map(backup::damage_to_json),
     }));
     backup::say_taken(cx, &restored.taken);
+    if let Some(damage) = &damage {
+        backup::say_damage(cx, damage);
+    }
     if let Some(due) = waits {
         say_waits(cx, due);
         return Ok(());

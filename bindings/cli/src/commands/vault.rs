@@ -1,4 +1,4 @@
-//! `twin vault check | salvage | rebuild | clean`
+//! `twin vault check | salvage | rebuild | clean | compact`
 
 use std::path::Path;
 
@@ -7,6 +7,7 @@ use twin::check::Report;
 use twin::{Loss, Salvaged, Twin};
 
 use crate::args::VaultCommand;
+use crate::commands::activity;
 use crate::commands::file::size;
 use crate::error::{CliError, Result};
 use crate::output::{Context, table};
@@ -17,6 +18,7 @@ pub fn run(cx: &Context, command: &VaultCommand) -> Result<()> {
         VaultCommand::Salvage { folder, rest } => salvage(cx, folder, rest.as_deref()),
         VaultCommand::Rebuild => rebuild(cx),
         VaultCommand::Clean => clean(cx),
+        VaultCommand::Compact => compact(cx),
     }
 }
 
@@ -142,6 +144,45 @@ fn clean(cx: &Context) -> Result<()> {
         0 => "There was nothing to forget.".to_owned(),
         _ => format!("{} were set free.", size(collected.bytes)),
     });
+    Ok(())
+}
+
+fn compact(cx: &Context) -> Result<()> {
+    let twin = cx.open()?;
+    let compacted = twin.compact()?;
+    let devices = twin.devices()?;
+    let name = |id| {
+        let device = devices.iter().find(|device| device.id == id);
+        device.map_or_else(|| id.to_string(), |device| device.name.clone())
+    };
+    let waiting: Vec<_> = compacted
+        .waiting
+        .iter()
+        .map(|waits| json!({"device": name(waits.device), "lacks": waits.ops, "met": waits.heard}))
+        .collect();
+    cx.event(json!({
+        "gone": compacted.gone,
+        "snapshot": compacted.snapshot,
+        "waiting": waiting,
+    }));
+    cx.say(match compacted.gone {
+        0 => "There was nothing to let go.".to_owned(),
+        gone => format!(
+            "{gone} operations went; what they still said is in {}.",
+            compacted.snapshot
+        ),
+    });
+    for waits in &compacted.waiting {
+        let met = match waits.heard {
+            Some(at) => format!("was last met on {}", activity::time(at)),
+            None => "was never met".to_owned(),
+        };
+        cx.say(format!(
+            "{} lacks {} operations and {met}: what it lacks stays until it has synced.",
+            name(waits.device),
+            waits.ops
+        ));
+    }
     Ok(())
 }
 

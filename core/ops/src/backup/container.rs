@@ -65,6 +65,62 @@ pub enum Piece<'a> {
     End,
 }
 
+/// The beginning of a file that may be damaged anywhere: what it takes to open those of its chunks that are whole. Each
+/// chunk is sealed for its place, so it needs none of the others.
+#[derive(Debug)]
+pub struct Beginning {
+    /// Who can open it. A seal that was hit does not open, and the others do.
+    pub header: Header,
+    /// The check of the beginning as it was computed, and as it stands in the file: one of them is right if only one
+    /// place was hit.
+    pub places: [Place; 2],
+    /// Where the first chunk begins.
+    pub at: u64,
+}
+
+impl Beginning {
+    /// The most bytes that it takes to read a beginning.
+    pub const MOST: usize = PRELUDE_LEN + MAX_HEADER_LEN + HASH_LEN;
+
+    /// Reads it from the first bytes of a file.
+    pub fn read(bytes: &[u8]) -> Result<Self, BackupError> {
+        const DAMAGED: BackupError = BackupError::Damaged(MAGIC.len() as u64);
+        let prelude: [u8; PRELUDE_LEN] = *bytes.first_chunk().ok_or(BackupError::Foreign)?;
+        check_magic(&prelude)?;
+        let (version, len) = split_prelude(&prelude);
+        if version != VERSION {
+            return Err(BackupError::Newer);
+        }
+        let header = bytes.get(PRELUDE_LEN..PRELUDE_LEN + len).ok_or(DAMAGED)?;
+        let check = bytes
+            .get(PRELUDE_LEN + len..)
+            .and_then(|rest| rest.first_chunk());
+        let computed = Place::after_header(&prelude, header);
+        let written = Place {
+            header: *check.ok_or(DAMAGED)?,
+            ..computed
+        };
+        Ok(Self {
+            header: Header::from_bytes(header, DAMAGED)?,
+            places: [computed, written],
+            at: computed.len,
+        })
+    }
+
+    /// The chunk at a place, from 0, of which these are the [`FRAME_LEN`] bytes; it is not known whether it is the last.
+    /// `None` if there are not as many bytes.
+    pub fn chunks<'a>(&self, index: u64, frame: &'a [u8]) -> Option<[Chunk<'a>; 2]> {
+        let sealed = frame.get(1..1 + SEALED_LEN)?;
+        let at = self.at + index * FRAME_LEN as u64;
+        Some([false, true].map(|last| Chunk {
+            index,
+            last,
+            at,
+            sealed,
+        }))
+    }
+}
+
 /// A sealed chunk.
 #[derive(Debug, Clone, Copy)]
 pub struct Chunk<'a> {

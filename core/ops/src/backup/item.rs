@@ -7,7 +7,9 @@ use zeroize::Zeroizing;
 
 use super::BackupError;
 use super::manifest::{LogRow, Manifest};
+use crate::chain::Head;
 use crate::op::{MAX_OP_LEN, Origin};
+use crate::space::SpaceId;
 
 /// The most bytes of an item's content: an op with what stands around it.
 pub const MAX_ITEM_LEN: usize = MAX_OP_LEN + (64 << 10);
@@ -19,7 +21,8 @@ const LOGS: u8 = 2;
 const ENTRIES: u8 = 3;
 const GRANTS: u8 = 4;
 const OPS: u8 = 5;
-// 6 is for pieces of files; a reader that does not know it passes over it, as over all other numbers.
+const CHUNKS: u8 = 6;
+const CONTENT: u8 = 7;
 
 /// Type and length.
 const HEAD_LEN: usize = 5;
@@ -37,8 +40,39 @@ pub enum Item {
     Grants(Vec<ByteVec>),
     /// Ops that continue a log.
     Ops(Ops),
+    /// Sealed chunks of files.
+    Chunks(Chunks),
+    /// What there is of files: once, after all chunks.
+    Content(Content),
     /// Of a later version: to be passed over.
     Unknown(u8),
+}
+
+/// Sealed chunks of the files of one space. Their ids are their hashes.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Chunks {
+    /// The space.
+    #[n(3)]
+    pub space: SpaceId,
+    /// The chunks as they are stored and sent.
+    #[n(4)]
+    pub sealed: Vec<ByteVec>,
+}
+
+/// How much content of files there is, and how much there is not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Content {
+    /// How many chunks come before this.
+    #[n(3)]
+    pub chunks: u64,
+    /// How many files of records were not, or not whole, on the device that made the backup.
+    #[n(4)]
+    pub incomplete: u64,
+    /// Whether content was left out on purpose.
+    #[n(5)]
+    pub left_out: bool,
 }
 
 /// Ops that continue a log.
@@ -51,6 +85,9 @@ pub struct Ops {
     /// The ops as they are stored and sent.
     #[n(4)]
     pub run: Vec<ByteVec>,
+    /// What the first of them comes after, if the log begins there: the ops before are superseded by a checkpoint.
+    #[n(5)]
+    pub base: Option<Head>,
 }
 
 impl Item {
@@ -62,6 +99,8 @@ impl Item {
             Self::Entries(entries) => (ENTRIES, cbor::encode(entries)),
             Self::Grants(grants) => (GRANTS, cbor::encode(grants)),
             Self::Ops(ops) => (OPS, cbor::encode(ops)),
+            Self::Chunks(chunks) => (CHUNKS, cbor::encode(chunks)),
+            Self::Content(content) => (CONTENT, cbor::encode(content)),
             Self::Unknown(number) => (*number, Vec::new()),
         };
         let len = u32::try_from(content.len()).unwrap_or(u32::MAX);
@@ -86,6 +125,8 @@ impl Item {
             ENTRIES => Self::Entries(decode(content)?),
             GRANTS => Self::Grants(decode(content)?),
             OPS => Self::Ops(decode(content)?),
+            CHUNKS => Self::Chunks(decode(content)?),
+            CONTENT => Self::Content(decode(content)?),
             number => Self::Unknown(number),
         })
     }
@@ -97,12 +138,31 @@ pub struct Items {
     buffer: Zeroizing<Vec<u8>>,
     taken: u64,
     ended: bool,
+    /// Whether what comes next is the rest of an item whose beginning is lost.
+    lost: bool,
 }
 
 impl Items {
     /// Adds the content of the next chunk.
     pub fn push(&mut self, content: &[u8]) {
         self.buffer.extend_from_slice(content);
+    }
+
+    /// A chunk is missing here, and with it the item that goes on into it.
+    pub fn lose(&mut self) {
+        self.buffer.clear();
+        self.lost = true;
+    }
+
+    /// As [`Items::push`], of a chunk in which the first item begins at `begins`: after a loss it is gone on there.
+    pub fn push_from(&mut self, content: &[u8], begins: Option<usize>) {
+        let from = match (self.lost, begins) {
+            (false, _) => 0,
+            (true, Some(begins)) => begins,
+            (true, None) => return,
+        };
+        self.lost = false;
+        self.push(content.get(from..).unwrap_or_default());
     }
 
     /// The next item that is there whole; `None` if more has to be pushed first, or there are no more.

@@ -5,6 +5,7 @@
 //! - [`Header`] and [`FileKey`]: who can open it; [`Sealer`] and [`Opener`]: its chunks
 //! - [`Item`] and [`Items`]: what is in the chunks
 //! - [`Manifest`]: what a device has signed of it; [`Contents`]: all of it, verified as it is read
+//! - [`Beginning`]: what can still be read of a file that is damaged
 //!
 //! Bytes in, bytes out: whoever reads or writes the file is elsewhere.
 
@@ -20,11 +21,11 @@ use twin_identity::seal::SealError;
 
 pub use minicbor::bytes::ByteVec;
 
-pub use chunk::{CHUNK_LEN, Opener, Sealer};
-pub use container::{Chunk, Container, FRAME_LEN, MAGIC, MAX_HEADER_LEN, Piece, Place};
+pub use chunk::{CHUNK_LEN, Opened, Opener, Sealer};
+pub use container::{Beginning, Chunk, Container, FRAME_LEN, MAGIC, MAX_HEADER_LEN, Piece, Place};
 pub use contents::{Contents, Reading};
 pub use header::{FileId, FileKey, Header, MAX_WRAPS, recipients};
-pub use item::{Item, Items, MAX_ITEM_LEN, Ops};
+pub use item::{Chunks, Content, Item, Items, MAX_ITEM_LEN, Ops};
 pub use manifest::{LogRow, Manifest, Stand, heights};
 
 /// A file is no whole backup that can be read here.

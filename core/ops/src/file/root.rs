@@ -89,6 +89,11 @@ impl Root {
         Value::Bytes(self.to_bytes())
     }
 
+    /// The one chunk that names all others, or is the content.
+    pub const fn top(&self) -> &ChunkId {
+        &self.top.id
+    }
+
     /// How many bytes the file has.
     pub const fn len(&self) -> u64 {
         self.len

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use chacha20_rng::ChaCha20Rng;
 use chacha20_rng::rand_core::SeedableRng;
 use twin_identity::device::DeviceKeys;
-use twin_identity::id::{EntryId, TwinId};
+use twin_identity::id::{DeviceId, EntryId, TwinId};
 use twin_identity::secret::Secret;
 use twin_ops::change::{Change, Kind, RecordChange, Seen, SeenHeight, Stamp};
+use twin_ops::checkpoint::{Checkpoint, Line, Original, Snapshot};
 use twin_ops::edit::{Dot, Edit, Edits, Removed, position};
 use twin_ops::epoch::EpochKey;
 use twin_ops::op::{Link, LogId, Op, Origin, Place};
@@ -54,7 +55,7 @@ pub fn write(origin: &Origin, seq: u64, prev: Option<Link>, texts: &[String]) ->
         .map(|text| Zeroizing::new(text.clone().into_bytes()))
         .collect();
     let rng = &mut ChaCha20Rng::seed_from_u64(seq);
-    let (salt, parts) = seal_parts(&space_key().part_key(), &place, &plaintexts, rng).unwrap();
+    let (salt, parts) = seal_parts(&space_key().part_key(), &place, plaintexts, rng).unwrap();
     Op::sign(place, salt, parts, &twin_id(), &keys).unwrap()
 }
 
@@ -106,6 +107,15 @@ pub fn changes() -> Vec<Change> {
         }),
         other => other,
     };
+    let line = |device: u8, height| Line {
+        device: DeviceId::from_bytes([device; 32]),
+        incarnation: [9; 16],
+        height,
+        link: Link::from_bytes([device + 1; 32]),
+    };
+    let lines = [line(4, 1), line(6, 300)];
+    let original = |line, seq, index| Original { line, seq, index };
+    let originals = [original(1, 299, 0), original(0, 1, 4095)];
     vec![
         Change::Seen(Seen::new(
             vec![EntryId::from_bytes([1; 32]), EntryId::from_bytes([2; 32])],
@@ -153,6 +163,12 @@ pub fn changes() -> Vec<Change> {
                 ),
             ],
         ),
-        edited,
+        edited.clone(),
+        Change::Checkpoint(Checkpoint::new(lines.to_vec(), 2).unwrap()),
+        Change::Snapshot(Snapshot::new(originals.to_vec())),
+        match edited {
+            Change::Record(change) => Change::Copy(originals[1], change),
+            other => other,
+        },
     ]
 }

@@ -106,6 +106,9 @@ fn plaintexts() -> Value {
         "delete",
         "put_of_other_types",
         "patch_with_edits",
+        "checkpoint",
+        "snapshot",
+        "copy_of_patch_with_edits",
     ];
     let written: Vec<Value> = names
         .iter()
@@ -133,6 +136,20 @@ fn refused_changes() -> Vec<Value> {
         ];
         [head.as_slice(), edits].concat()
     };
+    let checkpoint = |lines: &[(u8, u8)]| {
+        let mut bytes = vec![0xa3, 2, 5, 3, 0x80 + lines.len() as u8];
+        for (device, height) in lines {
+            bytes.extend([0x84, 0x58, 32]);
+            bytes.extend([*device; 32]);
+            bytes.push(0x50);
+            bytes.extend([0; 16]);
+            bytes.extend([*height, 0x58, 32]);
+            bytes.extend([0; 32]);
+        }
+        bytes.extend([4, 1]);
+        bytes
+    };
+    assert!(Change::from_bytes(&checkpoint(&[(1, 1), (2, 1)])).is_ok());
     let counted = [0xa1, 0x61, b'f', 0x83, 0x03, 0xf6, 0x01];
     assert!(Change::from_bytes(&edited(2, &counted)).is_ok());
     [
@@ -207,6 +224,18 @@ fn refused_changes() -> Vec<Value> {
             "a collection without a name",
         ),
         (
+            vec![0xa3, 2, 5, 3, 0x81, 0x84, 0x58],
+            "a checkpoint that is cut",
+        ),
+        (checkpoint(&[(2, 1), (1, 1)]), "lines out of order"),
+        (checkpoint(&[(1, 1), (1, 2)]), "a log with two lines"),
+        (checkpoint(&[(1, 0)]), "a line at no op"),
+        (vec![0xa2, 2, 6, 3, 0x80], "a snapshot of nothing"),
+        (
+            vec![0xa2, 2, 6, 3, 0x81, 0x83, 0, 1, 0x1a, 0, 1, 0, 0],
+            "an index of more than 16 bits",
+        ),
+        (
             vec![0xa4, 2, 1, 3, 0, 4, 0x61, b'c', 5, 0x61, b'i'],
             "without fields, and cut",
         ),
@@ -232,7 +261,7 @@ fn op(
     };
     let plaintexts: Vec<_> = plaintexts.iter().cloned().map(Zeroizing::new).collect();
     let rng = &mut Counter::default();
-    let (salt, sealed) = seal_parts(&epoch.part_key(), &place, &plaintexts, rng).unwrap();
+    let (salt, sealed) = seal_parts(&epoch.part_key(), &place, plaintexts.clone(), rng).unwrap();
     let aad = |index: u64| {
         let (seq, index) = (place.seq.to_be_bytes(), index.to_be_bytes());
         derived(

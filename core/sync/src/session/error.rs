@@ -14,6 +14,10 @@ pub enum SyncError {
     /// A message of another version, out of order, or more than is allowed.
     #[error("the other device sent something unexpected: update the app on both devices")]
     Unexpected,
+    /// The peer has sent chunks of files that it was not asked for, other bytes than it was asked for, or has asked for
+    /// too many at once.
+    #[error("the other device sent or asked for content of files against the rules: {0}")]
+    Content(&'static str),
     /// The peer was silent for too long at the beginning.
     #[error("the other device did not answer in time")]
     Silent,

@@ -118,7 +118,8 @@ impl<S: OpStore + ?Sized> Session<S> {
 
     /// The next op that the peer lacks content of and this side has all of.
     fn next_filling(&mut self, store: &S) -> Result<Option<Message>, SyncError> {
-        while let Some(hole) = self.to_fill.pop_first() {
+        // From the end: the beginning of a log that is missing can be verified from what comes after it.
+        while let Some(hole) = self.to_fill.pop_last() {
             let Hole { log, seq } = hole;
             let holes = store.holes().map_err(SyncError::store)?;
             let here = store.link_at(&log, seq).map_err(SyncError::store)?;
@@ -126,8 +127,14 @@ impl<S: OpStore + ?Sized> Session<S> {
             if let (Some(_), Some(origin), Err(_)) = (here, origin, holes.binary_search(&hole)) {
                 let run = store.read_run(&log, seq.saturating_sub(1), 0);
                 let run = run.map_err(SyncError::store)?;
-                let ops = run.into_iter().take(1).map(Into::into).collect();
-                return Ok(Some(Message::Ops(Ops { origin, ops })));
+                let Some(op) = run.into_iter().next() else {
+                    continue;
+                };
+                return Ok(Some(Message::Ops(Ops {
+                    origin,
+                    ops: vec![op.into()],
+                    base: None,
+                })));
             }
         }
         Ok(None)
@@ -197,7 +204,11 @@ impl<S: OpStore + ?Sized> Session<S> {
     pub(super) fn on_ops(&mut self, now: Millis, ops: Ops, store: &mut S) -> Result<(), SyncError> {
         let run: Vec<Vec<u8>> = ops.ops.into_iter().map(Into::into).collect();
         let log = ops.origin.log_id(store.identity().twin());
-        let taken = match store.append_run(now, &ops.origin, &run) {
+        let taken = match ops.base {
+            Some(base) => store.append_from(now, &ops.origin, base, &run),
+            None => store.append_run(now, &ops.origin, &run),
+        };
+        let taken = match taken {
             Err(error) if S::is_refusal(&error) => {
                 log::warn!("a log is passed over: {error}");
                 if self.peer.pass_over(log) {
@@ -238,13 +249,21 @@ impl<S: OpStore + ?Sized> Session<S> {
         self.announced = None;
     }
 
-    pub(super) fn on_digest(&mut self, theirs: &Digest, store: &S) -> Result<(), SyncError> {
+    pub(super) fn on_digest(
+        &mut self,
+        now: Millis,
+        theirs: &Digest,
+        store: &mut S,
+    ) -> Result<(), SyncError> {
         self.heard = Some(theirs.digest);
         if !self.linked(store) {
             return Ok(());
         }
         if replica::digest(store)? == theirs.digest {
             self.peer.equals(store)?;
+            if let Some(device) = self.device() {
+                store.in_sync(now, &device);
+            }
             self.events.push_back(SyncEvent::InSync);
             return Ok(());
         }
@@ -292,7 +311,7 @@ impl<S: OpStore + ?Sized> Session<S> {
                 self.peer.has_grants(sent);
                 Message::Grants(batch)
             }
-            Lack::Ops { log, after } => {
+            Lack::Ops { log, after, base } => {
                 let origin = store.origin(&log).map_err(SyncError::store)?;
                 let origin = origin.ok_or(SyncError::Unexpected)?;
                 let run = store
@@ -308,6 +327,7 @@ impl<S: OpStore + ?Sized> Session<S> {
                 Message::Ops(Ops {
                     origin,
                     ops: run.into_iter().map(Into::into).collect(),
+                    base,
                 })
             }
         }))

@@ -5,9 +5,12 @@ use minicbor::{Decode, Encode};
 use twin_identity::cbor::{self, CborError};
 use twin_identity::id::{DeviceId, EntryId};
 use twin_identity::sign::Signature;
+use twin_ops::chain::Head;
+use twin_ops::file::ChunkId;
 use twin_ops::grant::GrantId;
 use twin_ops::op::{Link, LogId, Origin};
-use twin_ops::store::{Hole, Want};
+use twin_ops::space::SpaceId;
+use twin_ops::store::{ChunkName, Hole, Want};
 
 use crate::machine::MAX_FRAME;
 
@@ -34,7 +37,7 @@ pub(super) enum Message {
     /// Grants.
     #[n(6)]
     Grants(#[n(0)] Vec<ByteVec>),
-    /// Ops that continue one log.
+    /// Ops that continue one log, or with which it begins.
     #[n(7)]
     Ops(#[n(0)] Ops),
     /// Nothing more to send now.
@@ -50,6 +53,12 @@ pub(super) enum Message {
     /// The ops of which this side lacks content that nobody erased.
     #[n(11)]
     Holes(#[n(0)] Vec<Hole>),
+    /// Chunks of files that this side wants; none: no more for now.
+    #[n(12)]
+    Ask(#[n(0)] Vec<ChunkName>),
+    /// What this side has of the chunks that it was asked for.
+    #[n(13)]
+    Chunks(#[n(0)] Vec<Piece>),
 }
 
 #[derive(Debug, Encode, Decode)]
@@ -108,6 +117,22 @@ pub(super) struct Ops {
     pub origin: Origin,
     #[n(4)]
     pub ops: Vec<ByteVec>,
+    /// What the first of them comes after, if the log begins there: the ops before are superseded by the checkpoint
+    /// that the first one is.
+    #[n(5)]
+    pub base: Option<Head>,
+}
+
+/// A chunk that was asked for; without its bytes if it is not here.
+#[derive(Debug, Encode, Decode)]
+#[cbor(map)]
+pub(super) struct Piece {
+    #[n(0)]
+    pub space: SpaceId,
+    #[n(1)]
+    pub id: ChunkId,
+    #[n(2)]
+    pub sealed: Option<ByteVec>,
 }
 
 impl Message {
@@ -117,5 +142,63 @@ impl Message {
 
     pub fn from_frame(frame: &[u8]) -> Result<Self, CborError> {
         cbor::decode(frame, MAX_FRAME)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+    use proptest::prelude::*;
+    use twin_ops::store::MAX_ASKED;
+
+    use super::*;
+
+    fn name() -> impl Strategy<Value = ChunkName> {
+        (any::<[u8; 32]>(), any::<[u8; 32]>()).prop_map(|(space, id)| ChunkName {
+            space: SpaceId::from_bytes(space),
+            id: ChunkId::from_bytes(id),
+        })
+    }
+
+    fn piece() -> impl Strategy<Value = Piece> {
+        (name(), any::<Option<Vec<u8>>>()).prop_map(|(ChunkName { space, id }, sealed)| Piece {
+            space,
+            id,
+            sealed: sealed.map(Into::into),
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn questions_and_answers_are_read_as_they_were_written(
+            names in prop::collection::vec(name(), 0..=MAX_ASKED),
+            pieces in prop::collection::vec(piece(), 0..8),
+            cut in 1_usize..40,
+        ) {
+            let ask = Message::Ask(names.clone()).to_frame();
+            let Message::Ask(read) = Message::from_frame(&ask).unwrap() else {
+                panic!("another message");
+            };
+            prop_assert_eq!(read, names);
+            let chunks = Message::Chunks(pieces).to_frame();
+            let read = Message::from_frame(&chunks).unwrap();
+            prop_assert_eq!(read.to_frame(), &chunks[..]);
+            // What is cut is no message, nor is what goes on.
+            for whole in [ask, chunks] {
+                let short = whole.len().saturating_sub(cut);
+                prop_assert!(Message::from_frame(&whole[..short]).is_err());
+                prop_assert!(Message::from_frame(&[&whole[..], &[0]].concat()).is_err());
+            }
+        }
+
+        #[test]
+        fn any_bytes_get_an_answer(number in 10_u8..16, bytes: Vec<u8>) {
+            for frame in [bytes.clone(), [&[0x82, number, 0x81], &bytes[..]].concat()] {
+                if let Ok(message) = Message::from_frame(&frame) {
+                    prop_assert_eq!(message.to_frame(), frame);
+                }
+            }
+        }
     }
 }

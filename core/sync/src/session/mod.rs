@@ -8,6 +8,7 @@
 //! both   Wants, Holes              before a Digest, if there are: keys that this side should have been given, and ops
 //!                                  that it has not got all of the content of
 //! both   Digest                    nothing more to send; equal: in sync
+//! both   Ask, Chunks               content of files that somebody wants, whenever there is nothing else to send
 //! ```
 //!
 //! The session may then stay open: whatever changes here is sent at once, and a `Digest` follows. A session that is
@@ -15,7 +16,9 @@
 //!
 //! - [`handshake`]: who may talk; `message`: the frames
 //! - `exchange`: what is done with each frame; `replica`, `peer`: what we have, what the other lacks
+//! - `chunks`: content of files
 
+mod chunks;
 mod error;
 mod exchange;
 pub mod handshake;
@@ -36,6 +39,7 @@ pub use handshake::Side;
 
 use crate::machine::{Machine, Millis};
 use crate::transport::TransportKey;
+use chunks::Content;
 use handshake::Handshake;
 use message::{Hello, Message};
 use peer::Peer;
@@ -60,6 +64,26 @@ pub enum SyncEvent {
     Sent {
         /// How many.
         ops: usize,
+    },
+    /// Content of files has come.
+    Content {
+        /// How many chunks that were wanted.
+        chunks: usize,
+        /// Their bytes, as they were sent.
+        bytes: usize,
+    },
+    /// Content of files was sent.
+    Gave {
+        /// How many chunks.
+        chunks: usize,
+        /// Their bytes.
+        bytes: usize,
+    },
+    /// So many chunks of files are still wanted, and the peer has not got them. Told when some have come, or when the
+    /// number has changed.
+    Wanting {
+        /// How many, counting all that a missing one names.
+        chunks: u64,
     },
     /// Both replicas are equal.
     InSync,
@@ -90,7 +114,7 @@ enum Phase {
 }
 
 /// A sync session with one peer.
-pub struct Session<S: ?Sized> {
+pub struct Session<S: OpStore + ?Sized> {
     phase: Phase,
     handshake: Handshake,
     stay: Stay,
@@ -116,6 +140,7 @@ pub struct Session<S: ?Sized> {
     received: u64,
     announced: Option<[u8; 32]>,
     heard: Option<[u8; 32]>,
+    content: Content<S::Look>,
     store: PhantomData<fn(&mut S)>,
 }
 
@@ -154,8 +179,16 @@ impl<S: OpStore + ?Sized> Session<S> {
             received: 0,
             announced: None,
             heard: None,
+            content: Content::default(),
             store: PhantomData,
         }
+    }
+
+    /// The same session, in which this side asks for no content of files: it comes later.
+    #[must_use]
+    pub fn records_only(mut self) -> Self {
+        self.content.asks = false;
+        self
     }
 
     /// The device at the other end, once it has proved itself.
@@ -178,10 +211,14 @@ impl<S: OpStore + ?Sized> Session<S> {
         self.outbox.push_back(message.to_frame());
     }
 
-    /// Both sides count the frames that can change what the other has to say: all after the handshake but digests,
-    /// which may cross.
+    /// Both sides count the frames that can change what the other has to say of its replica: all after the handshake
+    /// but digests, which may cross, and what is about content.
     fn is_counted(&self, message: &Message) -> bool {
-        matches!(self.phase, Phase::Open(_)) && !matches!(message, Message::Digest(_))
+        matches!(self.phase, Phase::Open(_))
+            && !matches!(
+                message,
+                Message::Digest(_) | Message::Ask(_) | Message::Chunks(_)
+            )
     }
 
     /// A peer that is removed or suspended while a session goes on hears no more from then on. One that was never in may
@@ -201,6 +238,12 @@ impl<S: OpStore + ?Sized> Session<S> {
         }
         self.device().is_some_and(|device| store.admits(&device))
     }
+}
+
+/// Whether bytes are one message of this protocol, and what writing it gives: what a session asks first of every frame, for
+/// fuzzers.
+pub fn is_message(frame: &[u8]) -> bool {
+    Message::from_frame(frame).is_ok_and(|message| message.to_frame() == frame)
 }
 
 /// Whether a device was in and is not any more, or is suspended.
@@ -242,7 +285,7 @@ impl<S: OpStore + ?Sized> Machine for Session<S> {
             (Phase::Open(_), Message::Entries(entries)) => {
                 self.on_entries(now, &owned(entries), store)
             }
-            (Phase::Open(_), Message::Digest(digest)) => self.on_digest(&digest, store),
+            (Phase::Open(_), Message::Digest(digest)) => self.on_digest(now, &digest, store),
             (Phase::Open(device), Message::Wants(wants)) => {
                 if wants.len() > MAX_WANTS {
                     return Err(SyncError::Unexpected);
@@ -254,6 +297,10 @@ impl<S: OpStore + ?Sized> Machine for Session<S> {
                 Ok(())
             }
             (Phase::Open(_), Message::Holes(holes)) if self.linked(store) => self.on_holes(holes),
+            (Phase::Open(_), Message::Ask(names)) if self.linked(store) => self.on_ask(names),
+            (Phase::Open(_), Message::Chunks(pieces)) if self.linked(store) => {
+                self.on_chunks(now, pieces, store)
+            }
             (Phase::Open(_), Message::Grants(grants)) if self.linked(store) => {
                 self.on_grants(&owned(grants), store)
             }
@@ -264,7 +311,7 @@ impl<S: OpStore + ?Sized> Machine for Session<S> {
         }
     }
 
-    fn next_frame(&mut self, _: Millis, store: &mut S) -> Result<Option<Vec<u8>>, SyncError> {
+    fn next_frame(&mut self, now: Millis, store: &mut S) -> Result<Option<Vec<u8>>, SyncError> {
         self.end_if_out(store)?;
         let open = matches!(self.phase, Phase::Open(_));
         if self.outbox.is_empty() && open && self.dirty {
@@ -281,7 +328,10 @@ impl<S: OpStore + ?Sized> Machine for Session<S> {
                 }
             }
         }
-        Ok(self.outbox.pop_front())
+        match self.outbox.pop_front() {
+            Some(frame) => Ok(Some(frame)),
+            None => self.next_of_content(now, store),
+        }
     }
 
     fn next_event(&mut self) -> Option<SyncEvent> {
@@ -289,13 +339,16 @@ impl<S: OpStore + ?Sized> Machine for Session<S> {
     }
 
     fn deadline(&self) -> Option<Millis> {
-        self.deadline
+        self.deadline.or(self.content.deadline())
     }
 
     fn tick(&mut self, now: Millis, _: &mut S) -> Result<(), SyncError> {
         match self.deadline {
             Some(deadline) if now >= deadline => Err(SyncError::Silent),
-            _ => Ok(()),
+            _ => {
+                self.content.tick(now);
+                Ok(())
+            }
         }
     }
 
@@ -305,6 +358,9 @@ impl<S: OpStore + ?Sized> Machine for Session<S> {
     }
 
     fn is_finished(&self) -> bool {
-        self.stay == Stay::UntilInSync && self.outbox.is_empty() && self.is_in_sync()
+        self.stay == Stay::UntilInSync
+            && self.outbox.is_empty()
+            && self.is_in_sync()
+            && self.content.is_over()
     }
 }

@@ -7,7 +7,7 @@ use twin_identity::log::{MAX_ENTRIES, MAX_ROTATIONS};
 use twin_ops::chain::Head;
 use twin_ops::grant::GrantId;
 use twin_ops::op::LogId;
-use twin_ops::store::{LogHead, MAX_GRANTS, MAX_LOGS, OpStore};
+use twin_ops::store::{LogHead, MAX_GRANTS, MAX_LOGS, OpStore, Standing};
 
 use super::error::SyncError;
 use super::message::{Row, Table};
@@ -31,7 +31,12 @@ pub(super) struct Peer {
 pub(super) enum Lack {
     Entries(Vec<EntryId>),
     Grants(Vec<GrantId>),
-    Ops { log: LogId, after: u64 },
+    /// The ops of a log after so many; if the peer is to begin the log there, with what comes before them.
+    Ops {
+        log: LogId,
+        after: u64,
+        base: Option<Head>,
+    },
 }
 
 impl Peer {
@@ -144,13 +149,61 @@ impl Peer {
         if !grants.is_empty() {
             return Ok(Some(Lack::Grants(grants)));
         }
+        self.lacks_ops(store)
+    }
+
+    /// What the peer lacks of ops: first the logs that begin with a checkpoint of their own, for what others begin after
+    /// is said there.
+    fn lacks_ops<S: OpStore + ?Sized>(&self, store: &S) -> Result<Option<Lack>, SyncError> {
+        let checkpoints = store.checkpoints();
+        let heights = self.superseded(&checkpoints);
+        let mut lack = None;
         for LogHead { log, head } in store.heads().map_err(SyncError::store)? {
-            let after = self.heights.get(&log).copied().unwrap_or(0);
-            if head.height > after && !self.passed_over.contains(&log) {
-                return Ok(Some(Lack::Ops { log, after }));
+            let after = heights.get(&log).copied().unwrap_or(0);
+            if head.height <= after || self.passed_over.contains(&log) {
+                continue;
+            }
+            let base = store.base(&log).map_err(SyncError::store)?;
+            let base = base.filter(|base| base.height > after);
+            let Some(base) = base else {
+                lack = lack.or(Some(Lack::Ops {
+                    log,
+                    after,
+                    base: None,
+                }));
+                continue;
+            };
+            let mut own = checkpoints.iter().filter(|standing| standing.log == log);
+            if own.any(|standing| standing.lines.get(&log) == Some(&base)) {
+                return Ok(Some(Lack::Ops {
+                    log,
+                    after: base.height,
+                    base: Some(base),
+                }));
             }
         }
-        Ok(None)
+        Ok(lack)
+    }
+
+    /// How far logs go for the peer, with what the checkpoints that it has let it do without.
+    fn superseded(&self, checkpoints: &[Standing]) -> BTreeMap<LogId, u64> {
+        let mut heights = self.heights.clone();
+        // One may be known only by another.
+        for _ in checkpoints {
+            for Standing {
+                log, last, lines, ..
+            } in checkpoints
+            {
+                if heights.get(log).is_none_or(|height| height < last) {
+                    continue;
+                }
+                for (log, line) in lines {
+                    let known = heights.entry(*log).or_default();
+                    *known = (*known).max(line.height);
+                }
+            }
+        }
+        heights
     }
 }
 

@@ -13,7 +13,7 @@ use twin_ops::chain::{Head, verify_run};
 use twin_ops::epoch::DiscoveryKey;
 use twin_ops::grant::{Grant, GrantId};
 use twin_ops::op::{Link, LogId, Op, Origin};
-use twin_ops::store::{Hole, LogHead, OpStore, Taken, Want};
+use twin_ops::store::{ChunkName, Hole, LogHead, OpStore, Sought, Taken, Want};
 
 pub struct Replica {
     pub keys: DeviceKeys,
@@ -21,6 +21,9 @@ pub struct Replica {
     pub discovery: DiscoveryKey,
     pub grants: BTreeMap<GrantId, Grant>,
     pub logs: BTreeMap<LogId, (Origin, Vec<Op>)>,
+    /// Chunks of files that are here, and those that are wanted.
+    pub chunks: BTreeMap<ChunkName, Vec<u8>>,
+    pub wanted: Vec<ChunkName>,
 }
 
 impl Replica {
@@ -38,6 +41,7 @@ fn head(ops: &[Op]) -> Option<Head> {
 
 impl OpStore for Replica {
     type Error = Infallible;
+    type Look = ();
 
     fn is_refusal(error: &Infallible) -> bool {
         match *error {}
@@ -153,5 +157,45 @@ impl OpStore for Replica {
             new,
             ..Taken::default()
         })
+    }
+
+    fn wanting(&self) -> u64 {
+        0
+    }
+
+    fn seek_chunks(
+        &mut self,
+        _: u64,
+        (): &mut (),
+        _: &DeviceId,
+        limit: usize,
+    ) -> Result<Sought, Infallible> {
+        let ask: Vec<ChunkName> = { self.wanted.iter() }
+            .filter(|name| !self.chunks.contains_key(name))
+            .take(limit)
+            .copied()
+            .collect();
+        Ok(Sought {
+            missing: ask.len() as u64,
+            ask,
+            elsewhere: 0,
+            over: true,
+        })
+    }
+
+    fn chunk(&self, _: &DeviceId, name: &ChunkName) -> Result<Option<Vec<u8>>, Infallible> {
+        Ok(self.chunks.get(name).cloned())
+    }
+
+    fn add_chunks(
+        &mut self,
+        _: u64,
+        answers: Vec<(ChunkName, Option<Vec<u8>>)>,
+    ) -> Result<usize, Infallible> {
+        let before = self.chunks.len();
+        let came = answers.into_iter();
+        let came = came.filter_map(|(name, sealed)| Some((name, sealed?)));
+        self.chunks.extend(came);
+        Ok(self.chunks.len() - before)
     }
 }

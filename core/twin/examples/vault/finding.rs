@@ -10,6 +10,8 @@ use super::store::Failure;
 
 /// How often each is asked for; the middle counts.
 const ASKED: usize = 200;
+/// The first that is asked for: those that were patched before are others, and their names are not what they were.
+const FIRST: usize = 10_000;
 
 /// What finding takes, in microseconds.
 pub struct Found {
@@ -32,7 +34,7 @@ pub fn time(space: &Space, rows: &[Row]) -> Result<Found, Failure> {
     let begun = Instant::now();
     space.search("nothing", None, 1)?;
     let take_up = begun.elapsed().as_secs_f64() * 1e6;
-    let any = |number: usize| &rows[number.wrapping_mul(7919) % rows.len()];
+    let any = |number: usize| &rows[(FIRST + number).wrapping_mul(7919) % rows.len()];
     let search = middle(|number| {
         let row = any(number);
         let hits = space.search(&row.name, None, 10)?;

@@ -7,7 +7,9 @@ use std::io::{Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use twin_identity::device::DeviceKeys;
-use twin_ops::backup::{BackupError, CHUNK_LEN, FileKey, Items, Opener, Piece, Place, Reading};
+use twin_ops::backup::{
+    BackupError, CHUNK_LEN, FileKey, Items, Opened, Opener, Piece, Place, Reading,
+};
 use zeroize::Zeroizing;
 
 use super::source::{Source, key_of_device};
@@ -27,6 +29,8 @@ pub(super) struct Kept {
     pub place: Place,
     /// What comes first in the next chunk.
     pub begun: Zeroizing<Vec<u8>>,
+    /// Where the first item begins in it.
+    pub begins: Option<usize>,
     /// What is in all of it.
     pub reading: Reading,
 }
@@ -117,17 +121,17 @@ impl Kept {
         let opener = Opener::new(&key, &place);
         let mut items = Items::default();
         // Chunks that hold more than whole items.
-        let mut open: VecDeque<(Place, Zeroizing<Vec<u8>>)> = VecDeque::new();
+        let mut open: VecDeque<(Place, Opened)> = VecDeque::new();
         loop {
-            let content = match source.piece() {
+            let opened = match source.piece() {
                 // If it was broken off after the last chunk, that one is made anew.
                 Ok(Piece::Chunk(chunk)) if !chunk.last => opener.open(&chunk),
                 Ok(Piece::Frame | Piece::Header(_)) => continue,
                 Ok(Piece::Chunk(_) | Piece::End) | Err(Error::Backup(_)) => break,
                 Err(error) => return Err(error),
             };
-            let Ok(content) = content else { break };
-            items.push(&content);
+            let Ok(opened) = opened else { break };
+            items.push(opened.content());
             loop {
                 match items.take() {
                     Ok(Some(item)) if reading.take(&item).is_ok() => {}
@@ -136,7 +140,7 @@ impl Kept {
                     Ok(Some(_)) | Err(_) => return Ok(None),
                 }
             }
-            open.push_back((place, content));
+            open.push_back((place, opened));
             place = source.place().unwrap_or(place);
             while let Some((first, _)) = open.front()
                 && (first.chunks() + 1) * CHUNK_LEN as u64 <= items.taken()
@@ -144,19 +148,21 @@ impl Kept {
                 open.pop_front();
             }
         }
-        let mut begun = Zeroizing::new(Vec::new());
-        if let Some((first, content)) = open.front() {
+        let (mut begun, mut begins) = (Zeroizing::new(Vec::new()), None);
+        if let Some((first, opened)) = open.front() {
             let len = items
                 .taken()
                 .saturating_sub(first.chunks() * CHUNK_LEN as u64);
             let len = usize::try_from(len).unwrap_or(CHUNK_LEN);
-            begun.extend_from_slice(content.get(..len).unwrap_or_default());
+            begun.extend_from_slice(opened.content().get(..len).unwrap_or_default());
+            begins = opened.begins().filter(|begins| *begins < len);
             place = *first;
         }
         Ok(Some(Self {
             key,
             place,
             begun,
+            begins,
             reading,
         }))
     }

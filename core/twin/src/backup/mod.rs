@@ -1,6 +1,8 @@
 //! Sealed exports: a whole twin, or one space, in one file that the words, the guardians or the devices open, and the
 //! twin that comes back from it. `core/docs/backup.md` says what they promise; the format is in [`twin_ops::backup`].
 
+mod content;
+mod damaged;
 mod draft;
 mod output;
 mod read;
@@ -12,6 +14,7 @@ use twin_identity::id::DeviceId;
 use twin_ops::backup::Contents;
 use twin_ops::space::SpaceName;
 
+pub use damaged::Damage;
 pub use read::{Complete, TakenIn};
 pub use recover::Restored;
 pub use write::Sealed;
@@ -24,9 +27,6 @@ pub enum Scope {
     /// One space, and what it takes to read it.
     Space(SpaceName),
 }
-
-/// Is told how much of long work is done, and how much there is.
-pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
 /// What is in a sealed export, verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +45,12 @@ pub struct Contained {
     pub logs: u64,
     /// How many signed operations.
     pub operations: u64,
+    /// How many chunks of files.
+    pub chunks: u64,
+    /// How many files were not, or not whole, on the device that made it.
+    pub incomplete: u64,
+    /// Whether the content of files was left out.
+    pub records_only: bool,
     /// How many items were made by a later version of the app, and cannot be read by this one.
     pub unknown: u64,
 }
@@ -59,7 +65,10 @@ impl Contained {
             entries: contents.log.entries().len() as u64,
             grants: contents.grants.len() as u64,
             logs: contents.logs.len() as u64,
-            operations: contents.ops(),
+            operations: contents.ops,
+            chunks: contents.content.chunks,
+            incomplete: contents.content.incomplete,
+            records_only: contents.content.left_out,
             unknown: contents.unknown,
         }
     }

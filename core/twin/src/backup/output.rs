@@ -1,5 +1,6 @@
 //! The file of a sealed export while it is written.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::ops::Range;
@@ -19,6 +20,8 @@ pub(super) struct Output {
     draft: Draft,
     sealer: Sealer,
     content: Zeroizing<Vec<u8>>,
+    /// Where items begin in it.
+    begins: VecDeque<usize>,
     /// Bytes in the file.
     len: u64,
 }
@@ -27,7 +30,7 @@ impl Output {
     /// Begins a file anew.
     pub fn begin(draft: Draft, header: &Header, key: &FileKey) -> Result<Self> {
         let (bytes, place) = header.begin();
-        let mut output = Self::at(draft, key, place, Zeroizing::default());
+        let mut output = Self::at(draft, key, place, Zeroizing::default(), None);
         output.file().set_len(0)?;
         output.file().seek(SeekFrom::Start(0))?;
         output.file().write_all(&bytes)?;
@@ -40,19 +43,27 @@ impl Output {
             key,
             place,
             begun,
+            begins,
             reading,
         } = kept;
-        let mut output = Self::at(draft, &key, place, begun);
+        let mut output = Self::at(draft, &key, place, begun, begins);
         output.file().set_len(place.at())?;
         output.file().seek(SeekFrom::Start(place.at()))?;
         Ok((output, reading))
     }
 
-    fn at(draft: Draft, key: &FileKey, place: Place, content: Zeroizing<Vec<u8>>) -> Self {
+    fn at(
+        draft: Draft,
+        key: &FileKey,
+        place: Place,
+        content: Zeroizing<Vec<u8>>,
+        begins: Option<usize>,
+    ) -> Self {
         Self {
             draft,
             sealer: Sealer::new(key, place),
             content,
+            begins: begins.into_iter().collect(),
             len: place.at(),
         }
     }
@@ -62,8 +73,13 @@ impl Output {
     }
 
     fn seal(&mut self, content: Range<usize>, last: bool) -> Result<()> {
+        while self.begins.front().is_some_and(|at| *at < content.start) {
+            self.begins.pop_front();
+        }
+        let first = self.begins.front().filter(|at| content.contains(at));
+        let begins = first.map(|at| at - content.start);
         let content = self.content.get(content).unwrap_or_default();
-        let chunk = self.sealer.seal(content, last, &mut rng())?;
+        let chunk = self.sealer.seal(content, begins, last, &mut rng())?;
         self.draft.file.write_all(&chunk)?;
         self.len += chunk.len() as u64;
         Ok(())
@@ -71,7 +87,12 @@ impl Output {
 
     /// Adds an item.
     pub fn write(&mut self, item: &Item) -> Result<()> {
-        self.content.extend(item.to_bytes());
+        self.add(&item.to_bytes())
+    }
+
+    fn add(&mut self, item: &[u8]) -> Result<()> {
+        self.begins.push_back(self.content.len());
+        self.content.extend_from_slice(item);
         self.seal_whole()
     }
 
@@ -83,13 +104,14 @@ impl Output {
             sealed += CHUNK_LEN;
         }
         self.content.drain(..sealed);
+        self.begins.retain(|at| *at >= sealed);
+        self.begins.iter_mut().for_each(|at| *at -= sealed);
         Ok(())
     }
 
     /// Writes the end and gives the file its name; its length.
     pub fn finish(mut self) -> Result<u64> {
-        self.content.extend(END);
-        self.seal_whole()?;
+        self.add(&END)?;
         self.seal(0..self.content.len(), true)?;
         let trailer = self.sealer.trailer();
         self.file().write_all(&trailer)?;

@@ -5,14 +5,16 @@ use std::io::Read;
 use std::path::Path;
 
 use twin_identity::words::RecoverySecret;
-use twin_ops::backup::{ByteVec, FileKey, Header, Item, MAGIC, Ops, Piece};
+use twin_ops::backup::{ByteVec, Chunks, FileKey, Header, Item, MAGIC, Ops, Piece};
 use twin_ops::store::{OpStore, Taken};
 use twin_vault::{Vault, VaultError};
 
+use super::Contained;
+use super::damaged::{Damage, Wreck};
 use super::source::{Source, key_of_device, key_of_means};
-use super::{Contained, Progress};
 use crate::error::{Error, Result};
 use crate::platform::rng;
+use crate::progress::{Watch, tell};
 use crate::twin::Twin;
 
 /// A sealed export that is complete and as it was written.
@@ -33,6 +35,8 @@ pub struct TakenIn {
     pub here: u64,
     /// Operations, entries and grants that do not count here: of devices that are out, or beyond a limit.
     pub refused: u64,
+    /// Chunks of files that were not here.
+    pub chunks: u64,
     /// Items that a later version of the app has made; this one cannot read them.
     pub unknown: u64,
 }
@@ -61,11 +65,11 @@ impl Twin {
     ///
     /// # Errors
     /// [`twin_ops::backup::BackupError`] says what is wrong with the file, and where.
-    pub fn check_sealed(file: &Path, progress: Progress<'_>) -> Result<Complete> {
+    pub fn check_sealed(file: &Path, watch: &mut Watch<'_>) -> Result<Complete> {
         let mut source = Source::open(file)?;
         while !matches!(source.piece()?, Piece::End) {
             let (done, total) = source.progress();
-            progress(done, total);
+            tell(watch, done, Some(total))?;
         }
         let (bytes, _) = source.progress();
         let chunks = source.place().map_or(0, |place| place.chunks());
@@ -78,11 +82,11 @@ impl Twin {
         &self,
         file: &Path,
         words: Option<&RecoverySecret>,
-        progress: Progress<'_>,
+        watch: &mut Watch<'_>,
     ) -> Result<Contained> {
         let (source, header, key) = self.open_sealed(file, words)?;
-        let contents = source.verify(&header, &key, progress)?.finish()?;
-        Ok(Contained::of(&contents))
+        let reading = source.verify(&header, &key, watch, |_| Ok(()))?;
+        Ok(Contained::of(&reading.finish()?))
     }
 
     /// Takes in what a sealed export of this twin holds, as if a device that has it had been met: what is here already
@@ -92,17 +96,56 @@ impl Twin {
         &self,
         file: &Path,
         words: Option<&RecoverySecret>,
-        progress: Progress<'_>,
+        watch: &mut Watch<'_>,
     ) -> Result<TakenIn> {
         let (source, _, key) = self.open_sealed(file, words)?;
-        let mut taken = TakenIn::default();
-        let read = source.each_item(&key, progress, |item| {
-            take_item(&mut self.vault(), self.now(), item, &mut taken)
-        });
-        let tended = self.vault().tend(self.now(), &mut rng());
+        self.take_in(|twin, now, taken| {
+            source.each_item(&key, watch, |item| {
+                take_item(&mut twin.vault(), now, item, taken)
+            })
+        })
+    }
+
+    /// As [`Twin::import_sealed`], of a file that is damaged: everything is taken in that can still be read and verified.
+    pub fn import_damaged(
+        &self,
+        file: &Path,
+        words: Option<&RecoverySecret>,
+        watch: &mut Watch<'_>,
+    ) -> Result<(TakenIn, Damage)> {
+        let wreck = Wreck::open(file)?;
+        let key = self.key_of(wreck.header(), words)?;
+        let (contents, damage) = wreck.verify(&key, watch, |_| Ok(()))?;
+        if contents.manifest.twin()? != self.id() {
+            return Err(Error::BackupTwin);
+        }
+        let taken = self.take_in(|twin, now, taken| {
+            wreck.each_item(&key, watch, |item| {
+                match take_item(&mut twin.vault(), now, item, taken) {
+                    // After a hole.
+                    Err(Error::Vault(VaultError::Chain(_) | VaultError::Identity(_))) => {
+                        taken.refused += 1;
+                        Ok(())
+                    }
+                    result => result,
+                }
+            })?;
+            Ok(())
+        })?;
+        Ok((taken, damage))
+    }
+
+    /// Takes in what `read` gives, and does what is to be done then.
+    fn take_in(
+        &self,
+        read: impl FnOnce(&Self, u64, &mut TakenIn) -> Result<()>,
+    ) -> Result<TakenIn> {
+        let (now, mut taken) = (self.now(), TakenIn::default());
+        let read = read(self, now, &mut taken);
+        let ended = end_taking(&mut self.vault(), now, &taken);
         self.notify();
         read?;
-        tended?;
+        ended?;
         Ok(taken)
     }
 
@@ -113,15 +156,34 @@ impl Twin {
     ) -> Result<(Source, Header, FileKey)> {
         let mut source = Source::open(file)?;
         let header = source.header()?;
-        let key = match words {
-            Some(words) => key_of_means(&header, &words.sealing())?,
-            None => {
-                let key = key_of_device(&header, self.vault().device_keys());
-                key.ok_or(Error::BackupDevice)?
-            }
-        };
+        let key = self.key_of(&header, words)?;
         Ok((source, header, key))
     }
+
+    fn key_of(&self, header: &Header, words: Option<&RecoverySecret>) -> Result<FileKey> {
+        match words {
+            Some(words) => key_of_means(header, &words.sealing()),
+            None => {
+                let key = key_of_device(header, self.vault().device_keys());
+                key.ok_or(Error::BackupDevice)
+            }
+        }
+    }
+}
+
+/// After what was taken in at `now`: a backup may be older than an erasure, and what that took away does not come back.
+pub(super) fn end_taking(vault: &mut Vault, now: u64, taken: &TakenIn) -> Result<()> {
+    if taken.chunks > 0 {
+        match vault.drop_uncalled(now) {
+            // What it names cannot be known: then everything stays.
+            Err(VaultError::Damaged(what)) => log::warn!("this vault is damaged: {what}"),
+            dropped => {
+                dropped?;
+            }
+        }
+    }
+    vault.tend(now, &mut rng())?;
+    Ok(())
 }
 
 /// Takes in an item through the same door as what a peer sends.
@@ -132,7 +194,8 @@ fn take_item(vault: &mut Vault, now: u64, item: Item, taken: &mut TakenIn) -> Re
                 return Err(Error::BackupTwin);
             }
         }
-        Item::Logs(_) => {}
+        Item::Logs(_) | Item::Content(_) => {}
+        Item::Chunks(chunks) => take_chunks(vault, now, chunks, taken)?,
         Item::Unknown(_) => taken.unknown += 1,
         Item::Entries(entries) => {
             let new = vault.add_entries(now, &to_vecs(entries))?;
@@ -162,10 +225,29 @@ fn take_grants(vault: &mut Vault, grants: &[Vec<u8>], taken: &mut TakenIn) -> Re
     Ok(())
 }
 
+/// Takes in chunks of files of a space that this device has a key of.
+pub(super) fn take_chunks(
+    vault: &mut Vault,
+    now: u64,
+    chunks: Chunks,
+    taken: &mut TakenIn,
+) -> Result<()> {
+    match vault.take_carried(now, chunks.space, to_vecs(chunks.sealed)) {
+        Ok(new) => taken.chunks += new,
+        Err(VaultError::NoKey) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
 /// Takes in ops that continue a log.
 pub(super) fn take_ops(vault: &mut Vault, now: u64, ops: Ops, taken: &mut TakenIn) -> Result<()> {
     let run = to_vecs(ops.run);
-    let new = match vault.append_run(now, &ops.origin, &run) {
+    let new = match ops.base {
+        Some(base) => vault.append_from(now, &ops.origin, base, &run),
+        None => vault.append_run(now, &ops.origin, &run),
+    };
+    let new = match new {
         // What sync passes over, too.
         Err(error) if Vault::is_refusal(&error) => Taken {
             refused: run.len(),

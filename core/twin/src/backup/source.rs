@@ -10,8 +10,8 @@ use twin_ops::backup::{
     BackupError, Container, FileKey, Header, Item, Items, Opener, Piece, Place, Reading,
 };
 
-use super::Progress;
 use crate::error::{Error, Result};
+use crate::progress::{Watch, tell};
 
 /// A sealed export that is read from its beginning.
 pub(super) struct Source {
@@ -71,7 +71,7 @@ impl Source {
     pub fn each_item(
         mut self,
         key: &FileKey,
-        progress: Progress<'_>,
+        watch: &mut Watch<'_>,
         mut show: impl FnMut(Item) -> Result<()>,
     ) -> Result<()> {
         let place = self.place().ok_or(BackupError::Foreign)?;
@@ -80,7 +80,7 @@ impl Source {
         loop {
             match self.piece()? {
                 Piece::Chunk(chunk) => {
-                    items.push(&opener.open(&chunk)?);
+                    items.push(opener.open(&chunk)?.content());
                     let last = chunk.last;
                     while let Some(item) = items.take()? {
                         show(item)?;
@@ -93,14 +93,23 @@ impl Source {
                 Piece::Frame | Piece::Header(_) => {}
             }
             let (done, total) = self.progress();
-            progress(done, total);
+            tell(watch, done, Some(total))?;
         }
     }
 
-    /// Reads and verifies all of it.
-    pub fn verify(self, header: &Header, key: &FileKey, progress: Progress<'_>) -> Result<Reading> {
+    /// Reads and verifies all of it, and shows each item.
+    pub fn verify(
+        self,
+        header: &Header,
+        key: &FileKey,
+        watch: &mut Watch<'_>,
+        mut show: impl FnMut(&Item) -> Result<()>,
+    ) -> Result<Reading> {
         let mut reading = Reading::new(*header.file());
-        self.each_item(key, progress, |item| Ok(reading.take(&item)?))?;
+        self.each_item(key, watch, |item| {
+            reading.take(&item)?;
+            show(&item)
+        })?;
         Ok(reading)
     }
 }

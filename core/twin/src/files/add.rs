@@ -11,9 +11,10 @@ use twin_vault::WriteChange;
 use twin_vault::files::Added;
 use zeroize::Zeroizing;
 
-use super::{CONTENT, MODIFIED, NAME, SIZE, TYPE, Watch, media, tell};
+use super::{CONTENT, MODIFIED, NAME, SIZE, TYPE, media};
 use crate::error::{Error, Result};
 use crate::platform::rng;
+use crate::progress::{Watch, tell};
 use crate::space::{Collection, Space};
 
 /// How many bytes are read at once. The vault is free for others in between.

@@ -9,8 +9,9 @@ use twin_vault::VaultError;
 use twin_vault::files::{FileReader, Root};
 use zeroize::Zeroizing;
 
-use super::{CONTENT, Watch, tell};
+use super::CONTENT;
 use crate::error::{Error, Result};
+use crate::progress::{Watch, tell};
 use crate::space::Collection;
 use crate::twin::Twin;
 

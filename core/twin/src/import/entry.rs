@@ -13,7 +13,7 @@ use twin_vault::WriteChange;
 
 use super::{Batch, Imported};
 use crate::error::{Error, Result};
-use crate::files::Watch;
+use crate::progress::Watch;
 use crate::space::{Collection, Space};
 use crate::twin::Twin;
 

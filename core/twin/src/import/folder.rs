@@ -12,7 +12,8 @@ use twin_vault::WriteChange;
 use super::Imported;
 use super::entry::{short_id, text_id};
 use crate::error::{Error, Result};
-use crate::files::{NewFile, Progress, Watch};
+use crate::files::NewFile;
+use crate::progress::{Progress, Watch};
 use crate::space::Collection;
 
 /// How deep folders may stand in each other.
@@ -35,6 +36,7 @@ pub(super) fn take_in(to: &Collection, folder: &Path, watch: &mut Watch<'_>) -> 
             watch(Progress {
                 done: done + progress.done,
                 total: Some(found.bytes),
+                ..progress
             })
         };
         let content = to.space().store(&mut file, about.len, &mut told)?;

@@ -64,6 +64,8 @@ impl Link {
             me: self.node.key(),
             peer,
             stay: Stay::UntilInSync,
+            // Nobody stands before two devices until all photos have come.
+            content: false,
         };
         sync::run_to_end(twin, meeting, stream).await
     }

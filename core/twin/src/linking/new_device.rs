@@ -15,6 +15,7 @@ use twin_sync::link::new_device::{Admitted, Joining, Progress, Waiting};
 use twin_sync::link::offer::{OFFER_LIFE, Offer};
 use twin_sync::link::recovering::{self, Answer, Material, Recovering};
 use twin_sync::session::Side;
+use twin_vault::files::Keep;
 use twin_vault::{Unlock, Vault};
 
 use crate::comeback::{self, Rotated};
@@ -240,14 +241,10 @@ impl Link {
 fn make_vault(admitted: &Admitted, dir: &Path, unlock: Unlock<'_>) -> Result<Vault> {
     let grants = to_bytes(&admitted.grants);
     let Admitted { keys, log, .. } = admitted;
-    Ok(Vault::create_linked(
-        dir,
-        unlock,
-        keys,
-        log,
-        &grants,
-        &mut rng(),
-    )?)
+    let mut vault = Vault::create_linked(dir, unlock, keys, log, &grants, &mut rng())?;
+    // What the phone adds should be in two places before it gets lost.
+    vault.set_keeps(Keep::All)?;
+    Ok(vault)
 }
 
 fn to_bytes(grants: &[Grant]) -> Vec<Vec<u8>> {

@@ -3,7 +3,9 @@
 //! - `worker`: dials, accepts, runs a session with each peer
 //! - `targets`: whom to dial, and when
 //! - `session`: one session, told to the application
+//! - `chores`: what is done when nothing else is to be
 
+mod chores;
 mod session;
 mod targets;
 mod worker;
@@ -61,7 +63,29 @@ pub enum OnlineEvent {
         /// How many ops.
         ops: usize,
     },
-    /// This device and that one hold the same.
+    /// Content of files came from a device.
+    Content {
+        /// Which.
+        device: DeviceId,
+        /// How many bytes, sealed.
+        bytes: usize,
+    },
+    /// Content of files went to a device.
+    Gave {
+        /// Which.
+        device: DeviceId,
+        /// How many bytes, sealed.
+        bytes: usize,
+    },
+    /// All content that a device has of what is wanted here has come, and so much is missing still; nothing, if
+    /// something was.
+    Wanting {
+        /// Which.
+        device: DeviceId,
+        /// How many chunks, of about 64 KiB each.
+        chunks: u64,
+    },
+    /// This device and that one hold the same records.
     InSync(DeviceId),
     /// The two differ, and neither has anything to send.
     Stuck(DeviceId),
@@ -133,8 +157,9 @@ impl Twin {
         })
     }
 
-    /// Meets the other devices: returns those that are equal with this one now. Looks until `enough` are, or
-    /// `patience` is over; then finishes what is under way.
+    /// Meets the other devices: returns those that are equal with this one now, and has then got from them what they
+    /// have of content that is wanted here. Looks until `enough` are, or nobody was met and nothing has come for as long as
+    /// `patience`; then finishes what is under way.
     pub async fn sync_once(
         &self,
         config: OnlineConfig,
@@ -147,7 +172,8 @@ impl Twin {
             ..config
         };
         let mut online = self.go_online(config).await?;
-        let deadline = Instant::now() + patience;
+        let mut deadline = Instant::now() + patience;
+        let mut wanting = 0;
         let (mut open, mut synced) = (BTreeSet::new(), BTreeSet::new());
         let (mut met, mut problem) = (false, None);
         loop {
@@ -175,6 +201,10 @@ impl Twin {
                     problem = Some("something that one of them has cannot be passed on".to_owned());
                 }
                 OnlineEvent::Problem(text) => problem = Some(text),
+                OnlineEvent::Content { .. } | OnlineEvent::Gave { .. } => {
+                    deadline = deadline.max(Instant::now() + patience);
+                }
+                OnlineEvent::Wanting { chunks, .. } => wanting = chunks,
                 _ => {}
             }
         }
@@ -183,6 +213,7 @@ impl Twin {
         match (synced.is_empty(), met, problem) {
             (false, ..) => Ok(Synced {
                 devices: synced.into_iter().collect(),
+                wanting,
                 traffic,
             }),
             (true, false, None) => Err(Error::NobodyMet),
@@ -199,6 +230,8 @@ impl Twin {
 pub struct Synced {
     /// The devices that hold the same as this one now.
     pub devices: Vec<DeviceId>,
+    /// How many chunks of files are wanted here that no device has which was met.
+    pub wanting: u64,
     /// Bytes sent and received.
     pub traffic: Traffic,
 }

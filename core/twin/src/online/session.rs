@@ -28,7 +28,10 @@ pub(super) async fn run_session(
                     remember(twin, met, address);
                 }
             }
-            if matches!(event, SyncEvent::Received { .. }) {
+            if matches!(
+                event,
+                SyncEvent::Received { .. } | SyncEvent::Content { .. }
+            ) {
                 twin.notify();
             }
             if event == SyncEvent::InSync {
@@ -40,6 +43,9 @@ pub(super) async fn run_session(
                 SyncEvent::Received { ops: 0 } => continue,
                 SyncEvent::Received { ops } => OnlineEvent::Received { device, ops },
                 SyncEvent::Sent { ops } => OnlineEvent::Sent { device, ops },
+                SyncEvent::Content { bytes, .. } => OnlineEvent::Content { device, bytes },
+                SyncEvent::Gave { bytes, .. } => OnlineEvent::Gave { device, bytes },
+                SyncEvent::Wanting { chunks } => OnlineEvent::Wanting { device, chunks },
                 SyncEvent::InSync => OnlineEvent::InSync(device),
                 SyncEvent::Stuck => OnlineEvent::Stuck(device),
                 SyncEvent::PassedOver(_) => OnlineEvent::Problem(

@@ -13,6 +13,7 @@ use twin_sync::session::{Side, Stay, SyncError};
 use twin_vault::VaultError;
 
 use super::OnlineEvent;
+use super::chores::Chores;
 use super::session::run_session;
 use super::targets::{Call, TargetId, Targets};
 use crate::error::{Error, Result};
@@ -33,6 +34,7 @@ pub(super) struct Worker {
     sessions: BTreeMap<TransportKey, (Side, AbortHandle)>,
     running: JoinSet<Done>,
     targets: Targets,
+    chores: Chores,
 }
 
 /// What a task came back with.
@@ -52,6 +54,7 @@ enum Done {
 impl Worker {
     pub fn new(twin: Twin, node: Arc<Node>, stay: Stay, events: mpsc::Sender<OnlineEvent>) -> Self {
         Self {
+            chores: Chores::new(twin.clone()),
             twin,
             node,
             stay,
@@ -94,12 +97,16 @@ impl Worker {
                     }
                 }
                 _ = refresh.tick() => {
+                    // Whoever has put the twin to sleep does not want its files opened.
+                    if self.twin.is_asleep() {
+                        continue;
+                    }
                     match self.twin.refresh() {
                         // Nothing can be read or written any more: this device has to be unlocked again.
                         Err(Error::Vault(VaultError::Renewed)) => return,
                         Err(error) => self.tell(OnlineEvent::Problem(error.to_string())).await,
                         Ok(true) => sync::tend(&self.twin),
-                        Ok(false) => self.index_some(),
+                        Ok(false) => self.chores.do_some(),
                     }
                 }
                 () = sleep_until(due) => self.dial_due(),
@@ -110,14 +117,6 @@ impl Worker {
     async fn tell(&self, event: OnlineEvent) {
         // Nobody may be listening; that is no reason to stop.
         let _ = self.events.send(event).await;
-    }
-
-    /// Uses a moment in which nothing has changed to make searching ready.
-    fn index_some(&self) {
-        // Whoever searches is told what is wrong.
-        if let Err(error) = self.twin.index_some() {
-            log::warn!("records could not be made ready for searching: {error}");
-        }
     }
 
     /// Where the other devices were reached before.
@@ -185,6 +184,7 @@ impl Worker {
             me: self.node.key(),
             peer,
             stay: self.stay,
+            content: true,
         };
         let (twin, events) = (self.twin.clone(), self.events.clone());
         let abort = self.running.spawn(async move {

@@ -217,3 +217,24 @@ async fn who_waits_is_woken_and_who_is_dropped_is_forgotten() {
     notes.put("one", fields(2)).unwrap();
     assert!(lock(&twin.watches.0).open.is_empty());
 }
+
+#[test]
+fn what_was_written_while_a_twin_slept_is_shown_when_it_wakes() {
+    let dir = TempDir::new().unwrap();
+    let twin = create(dir.path());
+    let notes = twin.space("home").unwrap().collection("notes");
+    let mut watch = notes.watch_record("one");
+    let mut next = || now(watch.next()).map(|record| record.unwrap().map(|record| record.fields));
+    assert_eq!(next(), Some(None));
+    twin.sleep().unwrap();
+    assert!(!twin.refresh().unwrap(), "looking for changes can wait");
+    assert!(twin.is_asleep());
+    let other = Twin::open(&dir.path().join("phone"), UNLOCK).unwrap();
+    let others = other.space("home").unwrap().collection("notes");
+    others.put("one", fields(1)).unwrap();
+    assert_eq!(next(), None);
+    assert!(twin.is_asleep(), "nobody has told the watch to look");
+    assert!(twin.wake().unwrap());
+    assert_eq!(next(), Some(Some(fields(1))));
+    assert!(!twin.is_asleep() && !twin.wake().unwrap());
+}

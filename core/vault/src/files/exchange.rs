@@ -1,16 +1,14 @@
-//! What sync needs to fetch a file when somebody wants to see it: which chunks are missing, giving and taking them.
+//! What is missing of a file, and chunks by themselves, without a session: sync has [`super::Look`].
 //!
 //! Whoever has the record has its root, and asks for what is missing from there down. Bytes that are not those of their
 //! id are refused before anything of them is opened. Take only what was asked for: nothing else bounds how much comes.
 
 use std::collections::HashSet;
 
-use twin_ops::file::{
-    ChunkId, ChunkRef, FileError, MAX_SEALED_CHUNK, MIN_SEALED_CHUNK, Root, Sealed as SealedChunk,
-    Visit, Walked, walk,
-};
+use twin_ops::file::{ChunkId, ChunkRef, Root, Sealed as SealedChunk, Visit, Walked, walk};
 use twin_ops::space::{SpaceId, SpaceName};
 
+use super::wanted::check_chunk;
 use crate::error::{Result, VaultError};
 use crate::store::Sealed;
 use crate::vault::Vault;
@@ -65,7 +63,7 @@ impl Vault {
     /// Takes the bytes of chunks that were asked for, all or none. `now`: milliseconds since the Unix epoch.
     ///
     /// # Errors
-    /// Among others [`FileError::Malformed`] if bytes are not those of their id.
+    /// Among others [`FileError::Malformed`](super::FileError::Malformed) if bytes are not those of their id.
     pub fn put_chunks(
         &mut self,
         now: u64,
@@ -75,22 +73,19 @@ impl Vault {
         if chunks.len() > MAX_TAKEN {
             return Err(VaultError::Limit("chunks at once"));
         }
-        let fits = |(id, bytes): &(ChunkId, Vec<u8>)| {
-            (MIN_SEALED_CHUNK..=MAX_SEALED_CHUNK).contains(&bytes.len())
-                && ChunkId::of(bytes) == *id
-        };
-        if !chunks.iter().all(fits) {
-            return Err(FileError::Malformed.into());
-        }
+        let chunks: Vec<SealedChunk> = chunks
+            .into_iter()
+            .map(|(id, bytes)| SealedChunk { id, bytes })
+            .collect();
+        chunks.iter().try_for_each(check_chunk)?;
         self.now = now;
         self.write(|vault| {
             let space = space.id(vault.twin());
             if vault.state.newest_epoch(&space).is_none() {
                 return Err(VaultError::NoKey);
             }
-            for (id, bytes) in chunks {
-                let chunk = SealedChunk { id, bytes };
-                vault.file.keep_chunk(&space, &chunk, now, now)?;
+            for chunk in &chunks {
+                vault.file.keep_chunk(&space, chunk, now, now)?;
             }
             Ok(())
         })

@@ -5,7 +5,7 @@
 //! removed. What came less than a day ago stays, and so does what came since an add began that goes on. Other processes
 //! may add and write meanwhile: before each removal the ops that are new are followed, too, in the same transaction.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use twin_ops::chain::Head;
 use twin_ops::change::Change;
@@ -17,6 +17,7 @@ use twin_ops::store::OpStore;
 use super::chunks::chunk_key;
 use crate::error::{Result, VaultError};
 use crate::items::Page;
+use crate::keys::NAME_LEN;
 use crate::oplog::PartNo;
 use crate::rows::{AddingRow, ChunkRow};
 use crate::state::Log;
@@ -37,38 +38,71 @@ pub struct Collected {
     pub bytes: u64,
 }
 
+/// A collection of garbage that goes on: what was come to so far.
+#[derive(Default)]
+pub struct Collecting {
+    marks: Marks,
+    /// The last chunk that was looked at, once all ops were.
+    after: Option<[u8; NAME_LEN]>,
+    collected: Collected,
+}
+
+impl Collecting {
+    /// What was removed so far.
+    pub const fn collected(&self) -> Collected {
+        self.collected
+    }
+}
+
 impl Vault {
     /// Removes the chunks that no record names or has named. `now`: milliseconds since the Unix epoch.
     ///
-    /// Reads every op that is here, and every manifest. Others can write meanwhile.
+    /// Reads every op that is here, and every manifest. Other processes can write meanwhile.
     ///
     /// # Errors
     /// Among others [`VaultError::Damaged`] if an op or a manifest is damaged: what it names cannot be known, and
     /// nothing is removed.
     pub fn collect_garbage(&mut self, now: u64) -> Result<Collected> {
+        let mut collecting = Collecting::default();
+        while self.collect_some(now, &mut collecting, u64::MAX)? {}
+        if collecting.collected.chunks > 0 {
+            self.file.store.truncate_wal();
+        }
+        Ok(collecting.collected)
+    }
+
+    /// As [`Vault::collect_garbage`], but only one step: looks through `budget` ops, or a few chunks. `true` if there is
+    /// more to do. Between two steps anybody can read and write.
+    pub fn collect_some(
+        &mut self,
+        now: u64,
+        collecting: &mut Collecting,
+        budget: u64,
+    ) -> Result<bool> {
         self.catch_up()?;
-        let mut marks = Marks::default();
-        self.follow_new(&mut marks)?;
-        let mut collected = Collected::default();
-        let mut after = None;
-        loop {
-            let page: Page<ChunkRow> = self.file.items_after(after, BATCH)?;
-            let Some((last, _)) = page.last() else { break };
-            after = Some(*last);
-            let rows: Result<Vec<ChunkRow>> = page.into_iter().map(|(_, row)| row).collect();
-            let mut unnamed = rows?;
-            unnamed.retain(|row| !marks.has(&row.id));
-            if unnamed.is_empty() {
-                continue;
-            }
-            let removed = self.write(|vault| vault.remove_unnamed(now, &unnamed, &mut marks))?;
-            collected.chunks += removed.chunks;
-            collected.bytes += removed.bytes;
+        if self.file.count::<ChunkRow>()? == 0 {
+            return self.file.store.give_some_back();
         }
-        if collected.chunks > 0 {
-            self.file.store.give_back()?;
+        if collecting.after.is_none() && !self.follow_some(&mut collecting.marks, budget)? {
+            return Ok(true);
         }
-        Ok(collected)
+        let page: Page<ChunkRow> = self.file.items_after(collecting.after, BATCH)?;
+        let Some((last, _)) = page.last() else {
+            return self.file.store.give_some_back();
+        };
+        collecting.after = Some(*last);
+        let rows: Result<Vec<ChunkRow>> = page.into_iter().map(|(_, row)| row).collect();
+        let mut unnamed = rows?;
+        unnamed.retain(|row| !collecting.marks.has(&row.id));
+        if !unnamed.is_empty() {
+            // What is new is looked at before others are kept from writing.
+            self.follow_some(&mut collecting.marks, u64::MAX)?;
+            let marks = &mut collecting.marks;
+            let removed = self.write(|vault| vault.remove_unnamed(now, &unnamed, marks))?;
+            collecting.collected.chunks += removed.chunks;
+            collecting.collected.bytes += removed.bytes;
+        }
+        Ok(true)
     }
 
     /// Removes those of the chunks that are garbage still. Inside a transaction.
@@ -97,34 +131,62 @@ impl Vault {
         Ok(removed)
     }
 
-    /// Since when what came is kept. Forgets adds that nothing was heard of for a day.
+    /// Since when what came is kept.
     fn kept_from(&self, now: u64) -> Result<u64> {
-        let mut from = now.saturating_sub(KEPT);
+        let from = now.saturating_sub(KEPT);
+        let began = self.adds_began(now)?;
+        Ok(began.map_or(from, |began| from.min(began)))
+    }
+
+    /// When the first of the adds began that go on. Forgets those that nothing was heard of for a day.
+    pub(super) fn adds_began(&self, now: u64) -> Result<Option<u64>> {
+        let mut first: Option<u64> = None;
         for row in self.file.items::<AddingRow>()? {
             // A clock that was set back ends no add.
             if row.touched.saturating_add(KEPT) < now {
                 self.file.remove::<AddingRow>(&row.add)?;
             } else {
-                from = from.min(row.began);
+                first = Some(first.map_or(row.began, |first| first.min(row.began)));
             }
         }
-        Ok(from)
+        Ok(first)
     }
 
     /// Follows the roots in the ops that were not looked at yet.
-    fn follow_new(&self, marks: &mut Marks) -> Result<()> {
+    pub(super) fn follow_new(&self, marks: &mut Marks) -> Result<()> {
+        self.follow_some(marks, u64::MAX).map(drop)
+    }
+
+    /// Follows the roots in the ops that were not looked at yet, `budget` of them at most; `true` if these were all.
+    fn follow_some(&self, marks: &mut Marks, mut budget: u64) -> Result<bool> {
         for (id, log) in &self.state.logs {
+            let spaces = marks.spaces.as_ref();
+            if spaces.is_some_and(|spaces| !spaces.contains(&log.origin.space)) {
+                continue;
+            }
             let looked = match marks.logs.get(id) {
                 // Another history in its place is looked at from the beginning.
                 Some(head) if self.link_at(id, head.height)? == Some(head.link) => head.height,
                 _ => 0,
             };
-            for seq in looked + 1..=log.head.height {
+            let base = log.base.map_or(0, |base| base.height);
+            let looked = looked.max(base);
+            let height = log.head.height.min(looked.saturating_add(budget));
+            for seq in looked + 1..=height {
                 self.follow_op(log, seq, marks)?;
             }
-            marks.logs.insert(*id, log.head);
+            budget -= height.saturating_sub(looked);
+            let link = match height == log.head.height {
+                true => Some(log.head.link),
+                false => self.link_at(id, height)?,
+            };
+            let head = link.map(|link| (*id, Head { height, link }));
+            marks.logs.extend(head);
+            if height < log.head.height {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn follow_op(&self, log: &Log, seq: u64, marks: &mut Marks) -> Result<()> {
@@ -135,7 +197,7 @@ impl Vault {
         for (index, part) in (0..).zip(op.parts()) {
             let Part::Sealed(sealed) = part else { continue };
             let key = PartNo::new(number, index);
-            let Some((origin, Change::Record(change))) =
+            let Some((origin, Change::Record(change) | Change::Copy(_, change))) =
                 self.open_change(op.header(), op.salt(), key, sealed)
             else {
                 continue;
@@ -155,7 +217,9 @@ impl Vault {
 
 /// What has been come to.
 #[derive(Default)]
-struct Marks {
+pub(super) struct Marks {
+    /// The only spaces that are looked at; `None` for all.
+    spaces: Option<BTreeSet<SpaceId>>,
     /// The first 8 bytes of the ids of chunks: 8 bytes a chunk, and where two are alike too much is kept.
     ids: HashSet<u64>,
     /// Manifests all below which was come to.
@@ -165,7 +229,15 @@ struct Marks {
 }
 
 impl Marks {
-    fn has(&self, id: &ChunkId) -> bool {
+    /// Of what is in these spaces.
+    pub fn of(spaces: BTreeSet<SpaceId>) -> Self {
+        Self {
+            spaces: Some(spaces),
+            ..Self::default()
+        }
+    }
+
+    pub fn has(&self, id: &ChunkId) -> bool {
         self.ids.contains(&short(id))
     }
 }

@@ -329,6 +329,43 @@ fn garbage_goes_after_a_day_and_nothing_else_ever() {
 }
 
 #[test]
+fn garbage_is_collected_step_by_step_while_others_write() {
+    let dir = tempdir().unwrap();
+    let mut vault = phone(dir.path());
+    let mut other = reopen(dir.path()).unwrap();
+    for i in 0..5 {
+        add(&mut vault, NOON + i, &format!("{i}"), &[i as u8; 100]);
+    }
+    let named = chunks(dir.path());
+    let broken = store(&mut vault, NOON, &content("broken", 70 * CHUNK_LEN));
+    vault.drop_file(broken).unwrap();
+    let garbage = chunks(dir.path()) - named;
+    let (later, mut collecting) = (NOON + 2 * DAY, Collecting::default());
+    let (mut steps, mut added) = (0u64, 0i64);
+    while vault.collect_some(later, &mut collecting, 1).unwrap() {
+        steps += 1;
+        // Of the other process, between two steps: a new record with a new file, while there are ops to look through.
+        if steps < 4 {
+            let photo = content(&format!("new {steps}"), 1000);
+            added += 1;
+            add(&mut other, later + steps, &format!("new {steps}"), &photo);
+            put(&mut vault, later + steps, "c", "r", &[("a", "written")]);
+        }
+    }
+    assert!(garbage > 70 && steps > 10, "{garbage} {steps}");
+    assert_eq!(collecting.collected().chunks as i64, garbage);
+    assert_eq!(chunks(dir.path()), named + added);
+    for i in 0..5 {
+        assert_eq!(read(&mut vault, &format!("{i}")).unwrap(), [i as u8; 100]);
+    }
+    for step in 1..4 {
+        let name = format!("new {step}");
+        assert_eq!(read(&mut other, &name).unwrap(), content(&name, 1000));
+    }
+    assert!(vault.check().unwrap().is_whole());
+}
+
+#[test]
 fn an_add_of_one_process_outlives_the_garbage_of_another() {
     let dir = tempdir().unwrap();
     let mut one = phone(dir.path());

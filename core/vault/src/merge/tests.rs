@@ -233,6 +233,34 @@ proptest! {
     }
 
     #[test]
+    fn a_snapshot_stands_for_all_that_it_was_taken_from((all, order) in history(), mask: u16) {
+        // What is below a line, and what comes later or was never seen by who drew it.
+        let is_below = |version: &Version<usize>| mask & (1 << version.at.index) != 0;
+        let mut snapshot: Versions = all.iter().filter(|version| is_below(version)).cloned().collect();
+        settle(&mut snapshot);
+        // Copies are kept elsewhere; they may come before, after or among what they are copies of.
+        let copies = snapshot.iter().map(|copy| Version { key: copy.key + 100, ..copy.clone() });
+        let copies: Versions = copies.collect();
+        let mut settled = all.clone();
+        settle(&mut settled);
+        let at = |versions: &Versions| versions.iter().map(|version| version.at).collect::<Vec<_>>();
+        let rest = all.iter().filter(|version| !is_below(version)).cloned();
+        let mut without: Versions = copies.iter().cloned().chain(rest).collect();
+        settle(&mut without);
+        prop_assert_eq!(at(&without), at(&settled));
+        prop_assert_eq!(fields(without), reference(&all));
+        let mut mixed: Versions = order.iter().map(|next| all[*next].clone()).collect();
+        let place = usize::from(mask) % (mixed.len() + 1);
+        mixed.splice(place..place, copies);
+        settle(&mut mixed);
+        prop_assert_eq!(at(&mixed), at(&settled));
+        // If nothing above decides anything, what decides is the snapshot.
+        if settled.iter().all(is_below) {
+            prop_assert_eq!(at(&snapshot), at(&settled));
+        }
+    }
+
+    #[test]
     fn replicas_that_exchange_what_they_kept_agree((all, order) in history(), cut in 0usize..10) {
         let (one, other) = order.split_at(cut.min(order.len()));
         let take = |some: &[usize]| {

@@ -12,7 +12,7 @@ use crate::error::{Result, VaultError};
 use crate::store::Store;
 
 /// What can be made anew from everything else is not carried over.
-const DERIVED: [&str; 4] = ["rec", "past", "late", "block"];
+const DERIVED: [&str; 3] = ["rec", "past", "block"];
 /// What must be there before anything can be unlocked.
 const FIRST: [&str; 2] = ["slot", "tries"];
 /// How many bytes are written in one transaction.
@@ -89,17 +89,18 @@ impl<'p> Carver<'p> {
 
     /// Moves what is needed to unlock the vault.
     pub fn carve_slots(&self, store: &Store) -> Result<()> {
-        self.carve(store, |table| FIRST.contains(&table), &mut |_, _| true)?;
+        self.carve(store, |table| FIRST.contains(&table), &mut |_, _, _| true)?;
         Ok(())
     }
 
-    /// Moves everything else that is worth it and that `keep` wants, given its table.
+    /// Moves everything else that is worth it and that `keep` wants, given its table, its values, and whether it surely
+    /// is of that table.
     ///
     /// Returns how many rows there should be that cannot be read.
     pub fn carve_rest(
         &self,
         store: &Store,
-        keep: &mut dyn FnMut(&str, &[Value]) -> bool,
+        keep: &mut dyn FnMut(&str, &[Value], bool) -> bool,
     ) -> Result<u64> {
         let wanted = |table: &str| !FIRST.contains(&table) && !is_derived(table);
         Ok(self.carve(store, wanted, keep)? + self.missing)
@@ -109,7 +110,7 @@ impl<'p> Carver<'p> {
         &self,
         store: &Store,
         wanted: impl Fn(&str) -> bool,
-        keep: &mut dyn FnMut(&str, &[Value]) -> bool,
+        keep: &mut dyn FnMut(&str, &[Value], bool) -> bool,
     ) -> Result<u64> {
         let mut unread = 0;
         let mut writer = Writer {
@@ -133,7 +134,7 @@ impl<'p> Carver<'p> {
                     // A doubtful version may be one that never counted.
                     unread += if version == 0 { missed } else { 0 };
                     for row in rows {
-                        let wrong = writer.write(table, &row)? == Row::Wrong;
+                        let wrong = writer.write(table, &row, true)? == Row::Wrong;
                         unread += u64::from(wrong && row.counted && version == 0);
                     }
                 }
@@ -149,7 +150,7 @@ impl<'p> Carver<'p> {
                 };
                 for row in btree::rows(self.pages, &page, number, kind)?.0 {
                     for table in self.tables.iter().filter(|table| wanted(&table.name)) {
-                        writer.write(table, &row)?;
+                        writer.write(table, &row, false)?;
                     }
                 }
             }
@@ -172,11 +173,11 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     /// Writes a row, if it fits into the table and there is none with its key.
-    fn write(&mut self, table: &Table, row: &StoredRow) -> Result<Row> {
+    fn write(&mut self, table: &Table, row: &StoredRow, sure: bool) -> Result<Row> {
         let Some(values) = table.values(row) else {
             return Ok(Row::Wrong);
         };
-        if !(self.keep)(&table.name, &values) {
+        if !(self.keep)(&table.name, &values, sure) {
             return Ok(Row::Unwanted);
         }
         let len = values.iter().map(|value| match value {

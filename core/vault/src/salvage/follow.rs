@@ -1,278 +1,205 @@
-//! A vault that is loaded from the rows that were kept: what of its operations and chunks is whole, and what is to be said
-//! of the others.
+//! Following each log as far as its operations continue it: these are kept, and what is known of the others is set aside.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use twin_identity::id::DeviceId;
-use twin_identity::log::Counts;
-use twin_ops::chain::Head;
-use twin_ops::file::{ChunkId, Sealed as SealedChunk};
-use twin_ops::op::{LogId, Origin};
-use twin_ops::space::SpaceId;
+use twin_identity::id::{DeviceId, TwinId};
+use twin_identity::log::{Counts, IdentityLog};
+use twin_ops::chain::{Head, verify_run};
+use twin_ops::op::{LogId, Op, Origin};
 
-use super::loss::{Loss, Salvaged};
-use super::rest::{Rest, RestRecord};
+use super::keep::Keeper;
+use super::loss::Loss;
 use crate::error::{Result, VaultError};
-use crate::oplog::{log_number, op_number};
-use crate::rows::{ChunkRow, LogRow, Row, UnreadRow};
-use crate::stage::{Stage, horizon};
-use crate::state::Log;
-use crate::vault::Vault;
+use crate::oplog::{PartNo, log_number, op_number, place_in_log};
+use crate::rows::{AheadRow, CheckpointRow, ErasureRow, HoleRow, LaterRow, LogRow, Row, UnreadRow};
+use crate::store::{Sealed, Store};
 
-/// How many records are gathered before they are written.
-const BATCH: usize = 4096;
+/// By the number of its log, the first and the last place that is kept.
+pub(super) struct Kept(BTreeMap<u32, (u64, u64)>);
 
-/// The operations of a log that continue it, and what is there beyond.
-pub(super) struct Kept {
-    log: LogId,
-    number: u32,
-    head: Option<Head>,
+impl Kept {
+    fn has(&self, op: i64) -> bool {
+        let range = self.0.get(&log_number(op));
+        range.is_some_and(|(first, last)| (*first..=*last).contains(&place_in_log(op)))
+    }
 }
 
-impl Vault {
-    /// Takes in grants that were here before, and the keys in them. Returns how many cannot be.
-    pub(super) fn regain(&mut self, grants: &[Vec<u8>]) -> Result<u64> {
-        let mut refused = 0;
-        self.write(|vault| {
-            for grant in grants {
-                match vault.take_grants(std::slice::from_ref(grant)) {
-                    Ok(taken) => refused += u64::from(taken.new == 0),
-                    Err(VaultError::Grant(_)) => refused += 1,
-                    Err(error) => return Err(error),
-                }
-            }
-            Ok(())
-        })?;
-        Ok(refused)
-    }
-
-    /// Keeps the chunks of files that are whole, those too whose row is lost: one of each space, of which all but one are
-    /// garbage. Returns how many there are.
-    pub(super) fn salvage_chunks(&mut self, lost: &mut Vec<Loss>) -> Result<u64> {
-        self.write(|vault| {
-            let mut damaged = BTreeSet::new();
-            let mut missing = Vec::new();
-            vault.file.check_chunks(|number| {
-                damaged.insert(number);
-            })?;
-            vault.file.each_item(|row: Result<ChunkRow>| {
-                let row = row?;
-                if damaged.contains(&row.number) {
-                    missing.push(row);
-                }
-                Ok(())
-            })?;
-            let twin = *vault.twin();
-            let mut spaces: Vec<SpaceId> = vault
-                .state
-                .epochs
-                .values()
-                .filter(|epoch| !epoch.space.as_str().starts_with('~'))
-                .map(|epoch| epoch.space.id(&twin))
-                .collect();
-            spaces.sort_unstable();
-            spaces.dedup();
-            let named: BTreeSet<i64> = missing.iter().map(|row| row.number).collect();
-            for number in damaged {
-                let bytes = vault.file.store.take_chunk_bytes(number)?;
-                let Some(bytes) = bytes.filter(|_| !named.contains(&number)) else {
-                    continue;
-                };
-                let id = ChunkId::of(&bytes);
-                let chunk = SealedChunk { id, bytes };
-                for space in &spaces {
-                    vault.file.keep_chunk(space, &chunk, 0, vault.now)?;
-                }
-            }
-            for row in &missing {
-                vault.file.remove::<ChunkRow>(&row.natural())?;
-            }
-            if !missing.is_empty() {
-                lost.push(Loss::Chunks(missing.len() as u64));
-            }
-            vault.file.check_chunks(|_| {})
-        })
-    }
-
-    /// Follows each log as far as its operations continue it, and makes the index of records of these.
-    pub(super) fn keep_ops(
-        &mut self,
-        saved: &mut Salvaged,
-        own: Option<DeviceId>,
-    ) -> Result<Vec<Kept>> {
-        self.write(|vault| {
-            let mut all = Vec::new();
-            let logs: Vec<(LogId, Log)> = vault
-                .state
-                .logs
-                .iter()
-                .map(|(id, log)| (*id, *log))
-                .collect();
-            for (id, log) in logs {
-                let mut head: Option<Head> = None;
-                loop {
-                    let seq = head.map_or(0, |head| head.height) + 1;
-                    let Some((.., next)) = vault.whole_op(&log, seq, head)? else {
-                        break;
-                    };
-                    head = next;
-                    saved.ops += 1;
-                }
-                let height = vault.file.store.highest(log.number)?.max(log.head.height);
-                let kept = head.map_or(0, |head| head.height);
-                if kept < height {
-                    saved.lost.push(Loss::Ops {
-                        log: id,
-                        by: Some(log.origin.device),
-                        own: own == Some(log.origin.device),
-                        first: kept + 1,
-                        last: height,
-                    });
-                }
-                match head {
-                    Some(head) => {
-                        vault.state.logs.insert(id, Log { head, ..log });
-                        vault.save_log(&id)?;
-                    }
-                    None => {
-                        vault.state.logs.remove(&id);
-                        vault.file.remove::<LogRow>(id.as_bytes())?;
-                    }
-                }
-                all.push(Kept {
-                    log: id,
-                    number: log.number,
-                    head,
+impl Keeper {
+    /// Follows the logs whose rows are here, and says how far they go.
+    pub fn follow(&mut self, twin: &TwinId, own: Option<DeviceId>) -> Result<Kept> {
+        let late = self.file.late()?;
+        let mut kept = Kept(BTreeMap::new());
+        for row in self.file.items::<LogRow>()? {
+            let log = Log {
+                store: &self.file.store,
+                twin,
+                origin: &row.origin,
+                number: row.number,
+            };
+            let (head, ops) = log.follow(row.base)?;
+            self.saved.ops += ops;
+            let newest = self.file.store.last_op(row.number)?.map_or(0, place_in_log);
+            let told = late.head(row.number).map_or(0, |head| head.height);
+            let height = row.height.max(newest).max(told);
+            let reached = head.map_or(0, |head| head.height);
+            if reached < height {
+                self.saved.lost.push(Loss::Ops {
+                    log: row.id,
+                    by: Some(row.origin.device),
+                    own: own == Some(row.origin.device),
+                    first: reached + 1,
+                    last: height,
                 });
             }
-            vault.index_kept(&all)?;
-            Ok(all)
-        })
-    }
-
-    /// Makes the index of records of the operations that are kept and count.
-    fn index_kept(&mut self, kept: &[Kept]) -> Result<()> {
-        let until = horizon(self.now);
-        let mut stage = Stage::default();
-        for Kept {
-            number, head, log, ..
-        } in kept
-        {
-            let Some(height) = head.map(|head| head.height) else {
-                continue;
+            let first = match row.base {
+                Some(base) => log.before(base)?,
+                None => 1,
             };
-            for seq in 1..=height {
-                if !self.is_counted(log, seq)? {
-                    break;
+            match head {
+                Some(Head { height, link }) => {
+                    kept.0.insert(row.number, (first, height));
+                    self.file.put(&LogRow {
+                        height,
+                        link,
+                        ..row
+                    })?;
                 }
-                let Some(number) = self.file.store.op_at(*number, seq)? else {
-                    break;
-                };
-                let op = self.file.store.op(number)?;
-                self.absorb(&mut stage, number, &op, until)?;
-                if stage.places().count() >= BATCH {
-                    self.flush(std::mem::take(&mut stage))?;
-                }
+                None => self.file.remove::<LogRow>(row.id.as_bytes())?,
             }
         }
-        self.flush(stage)?;
-        self.file.settle_late(&mut self.state.late)
+        Ok(kept)
     }
 
-    /// How many epochs something is sealed under whose keys are not here.
-    pub(super) fn missing_epochs(&self) -> Result<u64> {
-        let mut epochs = BTreeSet::new();
-        for row in self.file.items::<UnreadRow>()? {
-            epochs.insert(self.file.store.head(row.op)?.header.epoch);
-        }
-        Ok(epochs.len() as u64)
-    }
-
-    /// The logs of which nothing is left that says who writes them.
-    pub(super) fn logs_of_nobody(&self, kept: &[Kept]) -> Result<Vec<Loss>> {
-        let mut logs: BTreeMap<LogId, (u64, u64)> = BTreeMap::new();
+    /// Moves what is not kept out, and copies what is kept and counts for nobody any more; to `aside` goes what could
+    /// count.
+    pub fn set_aside(
+        &mut self,
+        kept: &Kept,
+        identity: &IdentityLog,
+        origins: &BTreeMap<LogId, Origin>,
+        aside: &Store,
+    ) -> Result<()> {
+        let store = &self.file.store;
+        let mut nobodys: BTreeMap<LogId, (u64, u64)> = BTreeMap::new();
         let mut last = 0;
-        while let Some(number) = self.file.store.op_after(last)? {
+        while let Some(number) = store.op_after(last)? {
             last = number;
-            let known = kept.iter().any(|kept| kept.number == log_number(number));
-            if let (false, Ok(head)) = (known, self.file.store.head(number)) {
-                let seq = head.header.seq;
-                let range = logs.entry(head.header.log).or_insert((seq, seq));
-                *range = (range.0.min(seq), range.1.max(seq));
+            let has = kept.has(number);
+            if let Ok(head) = store.head(number) {
+                let (log, seq) = (head.header.log, head.header.seq);
+                let origin = origins.get(&log);
+                if origin.is_none() {
+                    let range = nobodys.entry(log).or_insert((seq, seq));
+                    *range = (range.0.min(seq), range.1.max(seq));
+                }
+                if is_rest(identity, origin, &log, seq, has) {
+                    store.copy_op(number, aside)?;
+                }
+            }
+            if !has {
+                store.remove_op(number)?;
             }
         }
-        let lost = logs.into_iter().map(|(log, (first, last))| Loss::Ops {
+        let lost = nobodys.into_iter().map(|(log, (first, last))| Loss::Ops {
             log,
             by: None,
             own: false,
             first,
             last,
         });
-        Ok(lost.collect())
-    }
-
-    /// Shows what is known from the operations that are not kept.
-    pub(super) fn show_rest<E: From<VaultError>>(
-        &mut self,
-        kept: &[Kept],
-        origins: &BTreeMap<LogId, Origin>,
-        show: &mut impl FnMut(RestRecord) -> std::result::Result<(), E>,
-    ) -> std::result::Result<u64, E> {
-        let mut rest = Rest::new(&self.file, origins, Some(*self.twin()))?;
-        let mut last = 0;
-        while let Some(number) = self.file.store.op_after(last)? {
-            last = number;
-            if self.is_rest(kept, number, origins) {
-                rest.add(number)?;
-            }
-        }
-        rest.show(Some(self), show)
-    }
-
-    /// Whether the vault does not show what an operation says, although nobody has said that it should not count: it does
-    /// not continue its log, or the entry that names its device is lost.
-    fn is_rest(&self, kept: &[Kept], number: i64, origins: &BTreeMap<LogId, Origin>) -> bool {
-        let Ok(head) = self.file.store.head(number) else {
-            return false;
-        };
-        let log = head.header.log;
-        let Some(origin) = origins.get(&log) else {
-            return true;
-        };
-        if self.identity().role_once(&origin.device).is_none() {
-            return true;
-        }
-        if is_kept(kept, number) {
-            return false;
-        }
-        match self.identity().counts(&origin.device, log.as_bytes()) {
-            Counts::All => true,
-            Counts::Nothing => false,
-            Counts::UpTo(line) => head.header.seq <= line.height,
-        }
-    }
-
-    /// Forgets the operations that are not kept.
-    pub(super) fn forget_rest(&mut self, kept: &[Kept]) -> Result<()> {
-        self.write(|vault| {
-            let mut last = 0;
-            while let Some(number) = vault.file.store.op_after(last)? {
-                last = number;
-                if !is_kept(kept, number) {
-                    vault.file.store.remove_op(number)?;
-                }
-            }
-            vault.file.store.remove_strays()?;
-            vault.state.op_heads.clear();
-            vault.find_holes()
-        })
+        self.saved.lost.extend(lost);
+        forget_rows_of(&self.file, kept)
     }
 }
 
-/// Whether the op with this number is one of those that are kept.
-fn is_kept(kept: &[Kept], number: i64) -> bool {
-    let log = kept.iter().find(|kept| kept.number == log_number(number));
-    log.and_then(|log| Some((log, log.head?)))
-        .and_then(|(log, head)| op_number(log.number, head.height))
-        .is_some_and(|last| number <= last)
+/// Forgets what is noted of operations that are not here any more.
+fn forget_rows_of(file: &Sealed, kept: &Kept) -> Result<()> {
+    file.remove_all::<HoleRow>()?;
+    retain::<UnreadRow>(file, |row| kept.has(row.op))?;
+    retain::<AheadRow>(file, |row| kept.has(PartNo(row.part).op()))?;
+    retain::<ErasureRow>(file, |row| kept.has(PartNo(row.part).op()))?;
+    retain::<CheckpointRow>(file, |row| kept.has(PartNo(row.part).op()))?;
+    retain::<LaterRow>(file, |row| kept.has(PartNo(row.part).op()))
+}
+
+fn retain<T: Row>(file: &Sealed, keeps: impl Fn(&T) -> bool) -> Result<()> {
+    for row in file.items::<T>()? {
+        if !keeps(&row) {
+            file.remove::<T>(&row.natural())?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a new vault would not show what an operation says, although nobody has said that it should not count: it does
+/// not continue its log, or the entry that names its device is lost.
+fn is_rest(
+    identity: &IdentityLog,
+    origin: Option<&Origin>,
+    log: &LogId,
+    seq: u64,
+    is_kept: bool,
+) -> bool {
+    let Some(origin) = origin else { return true };
+    if identity.role_once(&origin.device).is_none() {
+        return true;
+    }
+    if is_kept {
+        return false;
+    }
+    match identity.counts(&origin.device, log.as_bytes()) {
+        Counts::All => true,
+        Counts::Nothing => false,
+        Counts::UpTo(line) => seq <= line.height,
+    }
+}
+
+/// A log and the operations that are there of it.
+struct Log<'l> {
+    store: &'l Store,
+    twin: &'l TwinId,
+    origin: &'l Origin,
+    number: u32,
+}
+
+impl Log<'_> {
+    /// The head of the operations that continue the log after `base`, and how many there are.
+    fn follow(&self, base: Option<Head>) -> Result<(Option<Head>, u64)> {
+        let (mut head, mut ops) = (base, 0);
+        while let Some(op) = self.op(head.map_or(0, |head| head.height) + 1)? {
+            let run = std::slice::from_ref(&op);
+            match verify_run(self.twin, self.origin, head, run) {
+                Ok(next) => head = next,
+                Err(_) => break,
+            }
+            ops += 1;
+        }
+        Ok((head, ops))
+    }
+
+    /// The first of the operations up to `base` that lead to it without a gap: what is left of what a checkpoint
+    /// supersedes, or has been found again.
+    fn before(&self, base: Head) -> Result<u64> {
+        let mut first = base.height.saturating_add(1);
+        let mut link = Some(base.link);
+        while let Some(op) = self.op(first - 1)?
+            && link == Some(op.link())
+        {
+            link = op.header().prev;
+            first -= 1;
+        }
+        Ok(first)
+    }
+
+    /// An operation that is whole.
+    fn op(&self, seq: u64) -> Result<Option<Op>> {
+        let Some(number) = op_number(self.number, seq) else {
+            return Ok(None);
+        };
+        match self.store.op(number) {
+            Ok(op) => Ok(Some(op)),
+            Err(VaultError::Damaged(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }

@@ -10,27 +10,27 @@ use twin_identity::id::{DeviceId, EntryId};
 use twin_identity::log::IdentityLog;
 use twin_identity::secret::Secret;
 use twin_ops::epoch::EpochKey;
-use twin_ops::op::{INCARNATION_LEN, LogId, Origin};
+use twin_ops::op::{INCARNATION_LEN, Link, LogId, Origin};
 use twin_ops::space::SpaceId;
 
 use super::loss::{self, Loss, Salvaged};
-use super::rest::{Rest, RestRecord};
-use crate::error::{Result, VaultError};
+use crate::error::Result;
 use crate::oplog::{log_number, op_number};
 use crate::rows::{
-    AddingRow, AheadRow, CollectionRow, DeviceRow, EntryRow, EpochRow, ErasureRow, GenesisRow,
-    GrantRow, HoleRow, LogRow, Row, ToldRow, UnreadRow,
+    AddingRow, ClockRow, DeviceRow, EntryRow, EpochRow, GenesisRow, GrantRow, LogRow, Row, ToldRow,
 };
 use crate::search::SearchRow;
-use crate::slots::{self, Opened, Unlock};
+use crate::slots::{self, Unlock};
 use crate::store::Sealed;
-use crate::vault::Vault;
 
 /// Goes through what was found.
 pub(super) struct Keeper {
-    file: Sealed,
-    saved: Salvaged,
+    pub file: Sealed,
+    pub saved: Salvaged,
 }
+
+/// A device and the incarnation that it wrote under.
+pub(super) type Before = (DeviceId, [u8; INCARNATION_LEN]);
 
 impl Keeper {
     /// `damaged`: the kinds of sealed rows that are not whole, each as often as there are. `unread`: how many rows of any
@@ -50,83 +50,38 @@ impl Keeper {
         Self { file, saved }
     }
 
-    /// Says that something is lost.
-    pub fn lose(&mut self, loss: Loss) {
-        self.saved.lost.push(loss);
-    }
-
     /// Keeps the slots that somebody who had the vault open has made; the one that was opened in any case.
     pub fn keep_slots(
         &mut self,
-        opened: &Opened,
+        opened: u32,
         unlock: Unlock<'_>,
         rng: &mut impl CryptoRng,
     ) -> Result<()> {
-        self.file.store.begin()?;
-        let lost = slots::keep_whole(&self.file, opened.slot, unlock, rng)?;
-        self.file.store.commit()?;
+        let lost = slots::keep_whole(&self.file, opened, unlock, rng)?;
         self.saved.lost.extend(lost.into_iter().map(Loss::Slot));
         Ok(())
     }
 
-    /// Makes a vault of what is here, and shows what cannot be in it.
-    pub fn keep<R: CryptoRng, E: From<VaultError>>(
-        mut self,
-        opened: Opened,
-        now: u64,
-        rng: &mut R,
-        show: &mut impl FnMut(RestRecord) -> std::result::Result<(), E>,
-    ) -> std::result::Result<Salvaged, E> {
-        self.file.store.begin()?;
-        self.forget_derived()?;
-        self.keep_epochs()?;
-        let identity = self.keep_identity()?;
-        let Some(identity) = identity else {
-            self.file.store.commit()?;
-            self.lose_all(show)?;
-            return Ok(self.saved);
-        };
-        let before = self.keep_device(rng)?;
-        let grants = self.take_out_grants()?;
-        let origins = self.keep_logs(&identity, before)?;
-        self.file.store.commit()?;
-        let Self { file, mut saved } = self;
-        let mut vault = Vault::load(file.store, &opened)?;
-        vault.now = now;
-        let refused = vault.regain(&grants)?;
-        if refused > 0 {
-            saved.lost.push(Loss::Grants(refused));
-        }
-        saved.chunks = vault.salvage_chunks(&mut saved.lost)?;
-        let kept = vault.keep_ops(&mut saved, before.map(|before| before.0))?;
-        saved.lost.extend(vault.logs_of_nobody(&kept)?);
-        saved.rest = vault.show_rest(&kept, &origins, show)?;
-        vault.forget_rest(&kept)?;
-        let keys = vault.missing_epochs()?;
-        if keys > 0 {
-            saved.lost.retain(|loss| !matches!(loss, Loss::Epochs(_)));
-            saved.lost.push(Loss::Epochs(keys));
-        }
-        saved.vault = true;
-        vault.file.store.truncate_wal();
-        vault.file.store.close()?;
-        Ok(saved)
-    }
-
     /// Forgets what is found again in what is kept, or was on its way when the vault was last written.
-    fn forget_derived(&self) -> Result<()> {
-        self.file.remove_all::<CollectionRow>()?;
+    pub fn forget_derived(&self) -> Result<()> {
+        self.file.store.remove_strays()?;
         self.file.remove_all::<ToldRow>()?;
-        self.file.remove_all::<UnreadRow>()?;
-        self.file.remove_all::<AheadRow>()?;
-        self.file.remove_all::<ErasureRow>()?;
-        self.file.remove_all::<HoleRow>()?;
         self.file.remove_all::<AddingRow>()?;
         self.file.remove_all::<SearchRow>()
     }
 
+    /// Writes down what is in the table of late rows alone, once the logs were followed, and forgets that.
+    pub fn keep_clock(&self) -> Result<()> {
+        let mut late = self.file.late()?;
+        let saved: Option<ClockRow> = self.file.item(&[])?;
+        let last = saved.map(|row| row.last).unwrap_or_default();
+        let last = last.max(late.clock());
+        self.file.put(&ClockRow { last })?;
+        self.file.clear_late(&mut late)
+    }
+
     /// Keeps the keys of epochs that are what they say.
-    fn keep_epochs(&self) -> Result<()> {
+    pub fn keep_epochs(&self) -> Result<()> {
         for row in self.file.items::<EpochRow>()? {
             if EpochKey::new(Secret::new(row.key)).id() != row.id {
                 self.file.remove::<EpochRow>(&row.natural())?;
@@ -136,7 +91,7 @@ impl Keeper {
     }
 
     /// Puts the identity log together; `None` if its beginning is lost.
-    fn keep_identity(&mut self) -> Result<Option<IdentityLog>> {
+    pub fn keep_identity(&mut self) -> Result<Option<IdentityLog>> {
         let mut entries = Vec::new();
         for row in self.file.items::<EntryRow>()? {
             match Entry::from_bytes(&row.entry) {
@@ -182,12 +137,9 @@ impl Keeper {
         Ok(())
     }
 
-    /// Keeps this device's keys under a new incarnation; new keys, which nobody knows, if they are lost. Returns the device
-    /// and the incarnation that it wrote under.
-    fn keep_device(
-        &mut self,
-        rng: &mut impl CryptoRng,
-    ) -> Result<Option<(DeviceId, [u8; INCARNATION_LEN])>> {
+    /// Keeps this device's keys under a new incarnation; new keys, which nobody knows, if they are lost. Returns what it
+    /// was before.
+    pub fn keep_device(&mut self, rng: &mut impl CryptoRng) -> Result<Option<Before>> {
         let row: Option<DeviceRow> = self.file.item(&[])?;
         let found = row.and_then(|row| {
             let device = DeviceKeys::from_secret(&Secret::new(row.keys)).ok()?;
@@ -213,7 +165,7 @@ impl Keeper {
     }
 
     /// Takes the grants out, to be verified and taken in like new ones.
-    fn take_out_grants(&self) -> Result<Vec<Vec<u8>>> {
+    pub fn take_out_grants(&self) -> Result<Vec<Vec<u8>>> {
         let mut grants = Vec::new();
         for row in self.file.items::<GrantRow>()? {
             self.file.remove::<GrantRow>(row.id.as_bytes())?;
@@ -224,82 +176,58 @@ impl Keeper {
 
     /// Keeps the rows of logs that are what they say, and finds those of this device that are lost. Returns who writes
     /// each log.
-    fn keep_logs(
+    pub fn keep_logs(
         &self,
         identity: &IdentityLog,
-        own: Option<(DeviceId, [u8; INCARNATION_LEN])>,
+        own: Option<Before>,
     ) -> Result<BTreeMap<LogId, Origin>> {
+        let twin = identity.twin();
         let mut origins = BTreeMap::new();
         let mut numbers = BTreeSet::new();
         for row in self.file.items::<LogRow>()? {
-            let is_own = row.origin.log_id(identity.twin()) == row.id;
-            if is_own && numbers.insert(row.number) {
+            if row.origin.log_id(twin) == row.id && numbers.insert(row.number) {
                 origins.insert(row.id, row.origin);
             } else {
                 self.file.remove::<LogRow>(row.id.as_bytes())?;
             }
         }
-        let spaces: Vec<SpaceId> = self
-            .file
-            .items::<EpochRow>()?
-            .iter()
-            .map(|row| row.space.id(identity.twin()))
-            .collect();
+        let Some((device, incarnation)) = own else {
+            return Ok(origins);
+        };
+        let epochs = self.file.items::<EpochRow>()?;
+        let spaces: BTreeSet<SpaceId> = epochs.iter().map(|row| row.space.id(twin)).collect();
         let mut last = 0;
-        while let Some(number) = self.file.store.op_after(last)? {
-            let log = log_number(number);
-            last = number;
-            let Ok(head) = self.file.store.head(number) else {
+        while let Some(op) = self.file.store.op_after(last)? {
+            last = op;
+            let number = log_number(op);
+            let Ok(head) = self.file.store.head(op) else {
                 continue;
             };
             // One op that can be read says what log it is.
-            last = op_number(log + 1, 0).unwrap_or(i64::MAX) - 1;
-            let Some((device, incarnation)) = own.filter(|_| !numbers.contains(&log)) else {
+            last = op_number(number + 1, 0).unwrap_or(i64::MAX) - 1;
+            let id = head.header.log;
+            if numbers.contains(&number) || origins.contains_key(&id) {
                 continue;
-            };
-            let origin = spaces.iter().map(|space| Origin {
+            }
+            let mut own = spaces.iter().map(|space| Origin {
                 space: *space,
                 device,
                 incarnation,
             });
-            let id = head.header.log;
-            let mut origin = origin.filter(|origin| origin.log_id(identity.twin()) == id);
-            if let Some(origin) = origin.next()
-                && !origins.contains_key(&id)
-            {
+            if let Some(origin) = own.find(|origin| origin.log_id(twin) == id) {
                 self.file.put(&LogRow {
-                    number: log,
+                    number,
                     id,
                     origin,
-                    // How far it went is lost with the row.
+                    // How far it goes is found out by following it.
                     height: 0,
-                    link: twin_ops::op::Link::of(&[], &[0; 64]),
-                    clock: twin_ops::change::Stamp::default(),
+                    link: Link::from_bytes([0; 32]),
+                    base: None,
                 })?;
                 origins.insert(id, origin);
-                numbers.insert(log);
+                numbers.insert(number);
             }
         }
         Ok(origins)
-    }
-
-    /// There is no vault without the beginning of the identity log: everything that can be read is shown.
-    fn lose_all<E: From<VaultError>>(
-        &mut self,
-        show: &mut impl FnMut(RestRecord) -> std::result::Result<(), E>,
-    ) -> std::result::Result<(), E> {
-        self.saved.lost.push(Loss::Identity);
-        let mut origins = BTreeMap::new();
-        for row in self.file.items::<LogRow>()? {
-            origins.insert(row.id, row.origin);
-        }
-        let mut rest = Rest::new(&self.file, &origins, None)?;
-        let mut last = 0;
-        while let Some(number) = self.file.store.op_after(last)? {
-            rest.add(number)?;
-            last = number;
-        }
-        self.saved.rest = rest.show(None, show)?;
-        Ok(())
     }
 }

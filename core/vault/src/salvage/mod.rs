@@ -2,7 +2,8 @@
 //!
 //! Read top-down:
 //! - [`salvage`]: what is done in which order; `loss`: what is said of it
-//! - `keep`: what of the rows makes up a vault; `follow`: what of its operations; `rest`: what is known from operations that cannot be kept
+//! - `keep`: what of the rows makes up a vault; `follow`: what of its operations; `vault`: what hangs on these; `rest`: what
+//!   is known from operations that cannot be kept
 //! - `carve`: rows into the tables of a new file; `strays`: what only a salvage asks of them
 //! - `btree`, `pages`, `wal`: SQLite's file, read without SQLite
 //!
@@ -17,25 +18,33 @@ mod loss;
 mod pages;
 mod rest;
 mod strays;
+mod vault;
 mod wal;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rand_core::CryptoRng;
 use rusqlite::types::Value;
+use twin_ops::op::{LogId, Origin};
 
 use self::carve::Carver;
 use self::keep::Keeper;
 pub use self::loss::{Loss, Salvaged};
 use self::pages::Pages;
+use self::rest::Rest;
 pub use self::rest::RestRecord;
 use crate::create::{LOCK, NEW, move_in, remove};
 use crate::error::{Result, VaultError};
 use crate::keys::VaultKeys;
+use crate::rows::LogRow;
 use crate::slots::{self, Unlock};
-use crate::store::{self, APPLICATION_ID, SCHEMA_VERSION, Sealed, Store};
-use crate::vault::FILE_NAME;
+use crate::store::{self, APPLICATION_ID, Sealed, Store};
+use crate::upgrade::VERSION;
+use crate::vault::{FILE_NAME, Vault};
+
+/// The file that operations are in which are not kept, until the salvage is done.
+const ASIDE: &str = "vault.db.aside";
 
 /// Makes a vault in the folder `to` of all that still verifies in the one in the folder `from`, whatever of that is
 /// damaged. Nothing in `from` is changed, and nobody may write to it meanwhile. `now`: milliseconds since the Unix epoch.
@@ -58,36 +67,39 @@ pub fn salvage<R: CryptoRng, E: From<VaultError>>(
     show: &mut impl FnMut(RestRecord) -> std::result::Result<(), E>,
 ) -> std::result::Result<Salvaged, E> {
     let pages = Pages::open(&from.join(FILE_NAME))?;
-    if pages.is_newer(APPLICATION_ID, SCHEMA_VERSION)? {
+    if pages.is_newer(APPLICATION_ID, VERSION)? {
         return Err(VaultError::Newer.into());
     }
     store::make_folder(to)?;
     let _lock = store::lock(&to.join(LOCK))?;
-    let (new, path) = (to.join(NEW), to.join(FILE_NAME));
+    let (new, aside, path) = (to.join(NEW), to.join(ASIDE), to.join(FILE_NAME));
     if path.try_exists().map_err(VaultError::from)? {
         return Err(VaultError::Exists.into());
     }
     remove(&new)?;
-    let saved = fill(&pages, &new, unlock, now, rng, show).and_then(|saved| {
+    remove(&aside)?;
+    let saved = fill(&pages, [&new, &aside], unlock, now, rng, show).and_then(|saved| {
         if pages.have_changed()? {
             return Err(VaultError::Busy.into());
         }
         if saved.vault {
+            store::sync(to, &new)?;
             move_in(to, &new, &path)?;
         }
         Ok(saved)
     });
+    // What counts is what has become of the vault: the next attempt clears away first.
+    let _ = remove(&aside);
     if !matches!(&saved, Ok(saved) if saved.vault) {
-        // What counts is why there is no vault.
         let _ = remove(&new);
     }
     saved
 }
 
-/// Fills the new file with what can be kept.
+/// Fills the new file with what can be kept; `aside` is for what cannot.
 fn fill<R: CryptoRng, E: From<VaultError>>(
     pages: &Pages,
-    new: &Path,
+    [new, aside]: [&Path; 2],
     unlock: Unlock<'_>,
     now: u64,
     rng: &mut R,
@@ -101,35 +113,90 @@ fn fill<R: CryptoRng, E: From<VaultError>>(
         store,
         keys: VaultKeys::new(&opened.key),
     };
-    let (damaged, unread) = carve_items(&carver, &file)?;
+    let carved = carve_items(&carver, &file)?;
     drop(carver);
-    let mut keeper = Keeper::new(file, damaged, unread);
+    let mut keeper = Keeper::new(file, carved.damaged, carved.unread);
     if pages.is_log_damaged() {
-        keeper.lose(Loss::Newest);
+        keeper.saved.lost.push(Loss::Newest);
     }
-    keeper.keep_slots(&opened, unlock, rng)?;
-    keeper.keep(opened, now, rng, show)
+    keeper.file.store.begin()?;
+    keeper.keep_slots(opened.slot, unlock, rng)?;
+    keeper.forget_derived()?;
+    keeper.keep_epochs()?;
+    let Some(identity) = keeper.keep_identity()? else {
+        keeper.file.store.commit()?;
+        return lose_all(keeper, show);
+    };
+    let before = keeper.keep_device(rng)?;
+    let grants = keeper.take_out_grants()?;
+    let origins = keeper.keep_logs(&identity, before)?;
+    let kept = keeper.follow(identity.twin(), before.map(|(device, _)| device))?;
+    let rest = Store::create(aside)?;
+    rest.begin()?;
+    keeper.set_aside(&kept, &identity, &origins, &rest)?;
+    rest.commit()?;
+    keeper.keep_clock()?;
+    keeper.file.store.commit()?;
+
+    let Keeper { file, mut saved } = keeper;
+    let mut vault = Vault::load(file.store, &opened)?;
+    vault.now = now;
+    vault.settle_salvaged(&grants, &carved.unsure, &mut saved)?;
+    let known = Rest::read(&rest, &vault.file, &origins, Some(*vault.twin()))?;
+    saved.rest = known.show(Some(&vault), show)?;
+    vault.file.store.close()?;
+    saved.vault = true;
+    Ok(saved)
 }
 
-/// Moves everything but the slots, of the sealed rows those that are whole. Returns the kinds of the others, each as often
-/// as there are, and how many rows of any kind cannot be read at all.
-fn carve_items(carver: &Carver<'_>, file: &Sealed) -> Result<(Vec<u8>, u64)> {
+/// There is no vault without the beginning of the identity log: everything that can be read is shown.
+fn lose_all<E: From<VaultError>>(
+    keeper: Keeper,
+    show: &mut impl FnMut(RestRecord) -> std::result::Result<(), E>,
+) -> std::result::Result<Salvaged, E> {
+    let Keeper { file, mut saved } = keeper;
+    saved.lost.push(Loss::Identity);
+    let logs = file.items::<LogRow>()?.into_iter();
+    let origins: BTreeMap<LogId, Origin> = logs.map(|row| (row.id, row.origin)).collect();
+    saved.rest = Rest::read(&file.store, &file, &origins, None)?.show(None, show)?;
+    Ok(saved)
+}
+
+/// What was said of rows while they were moved.
+struct Carved {
+    /// The kinds of sealed rows that are not whole, each as often as there are.
+    damaged: Vec<u8>,
+    /// How many rows of any kind cannot be read at all.
+    unread: u64,
+    /// The numbers of chunks that may be anything.
+    unsure: BTreeSet<i64>,
+}
+
+/// Moves everything but the slots, of the sealed rows those that are whole.
+fn carve_items(carver: &Carver<'_>, file: &Sealed) -> Result<Carved> {
     let mut damaged = BTreeSet::new();
     let mut whole = BTreeSet::new();
-    let unread = carver.carve_rest(&file.store, &mut |table, values| {
-        let (true, [Value::Integer(kind), Value::Blob(name), Value::Blob(sealed)]) =
-            (table == "item", values)
-        else {
-            return table != "item";
-        };
-        let Ok(number) = u8::try_from(*kind) else {
-            return false;
-        };
-        let is_whole = file.is_whole_item(number, name, sealed);
-        let of = if is_whole { &mut whole } else { &mut damaged };
-        of.insert((number, name.clone()));
-        is_whole
+    let mut unsure = BTreeSet::new();
+    let unread = carver.carve_rest(&file.store, &mut |table, values, sure| match values {
+        [Value::Integer(kind), Value::Blob(name), Value::Blob(sealed)] if table == "item" => {
+            let Ok(number) = u8::try_from(*kind) else {
+                return false;
+            };
+            let is_whole = file.is_whole_item(number, name, sealed);
+            let of = if is_whole { &mut whole } else { &mut damaged };
+            of.insert((number, name.clone()));
+            is_whole
+        }
+        [Value::Integer(number), _] if table == "chunk" && !sure => {
+            unsure.insert(*number);
+            true
+        }
+        _ => true,
     })?;
     let lost = damaged.difference(&whole);
-    Ok((lost.map(|(kind, _)| *kind).collect(), unread))
+    Ok(Carved {
+        damaged: lost.map(|(kind, _)| *kind).collect(),
+        unread,
+        unsure,
+    })
 }

@@ -84,13 +84,12 @@ impl Vault {
         if terms.is_empty() || limit == 0 {
             return Ok(Vec::new());
         }
-        self.catch_up()?;
         self.index_all()?;
-        match self.find_words(space, &terms, within, limit) {
+        match self.read(|vault| vault.find_words(space, &terms, within, limit)) {
             Err(error) if is_damage(&error) => {
                 self.drop_segments()?;
                 self.index_all()?;
-                self.find_words(space, &terms, within, limit)
+                self.read(|vault| vault.find_words(space, &terms, within, limit))
             }
             found => found,
         }
@@ -103,7 +102,7 @@ impl Vault {
         within: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Hit>> {
-        let space = space.id(self.twin());
+        let space = self.state.space(space);
         let names: BTreeMap<u16, &str> = self
             .state
             .collections
@@ -113,16 +112,14 @@ impl Vault {
             .filter(|(name, _)| within.is_none_or(|only| only == *name))
             .map(|(name, number)| (*number, name.as_str()))
             .collect();
-        self.file.store.snapshot(|_| {
-            let row = self.file.search_row()?;
-            let place = Where {
-                source: self.source(&self.state.blocks),
-                segments: &row.segments,
-                names: &names,
-            };
-            let ranked = place.ranked(terms)?;
-            self.open_hits(&names, terms, ranked, limit.min(MAX_HITS))
-        })
+        let row = self.file.search_row()?;
+        let place = Where {
+            source: self.source(&self.state.blocks),
+            segments: &row.segments,
+            names: &names,
+        };
+        let ranked = place.ranked(terms)?;
+        self.open_hits(&names, terms, ranked, limit.min(MAX_HITS))
     }
 
     /// Opens the best, and leaves out what has changed since it was taken up.

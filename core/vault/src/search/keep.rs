@@ -82,7 +82,9 @@ impl Vault {
 
     fn wants_indexing(&self) -> Result<bool> {
         let row = self.file.search_row()?;
-        let late = self.state.late.after(row.late)?.next().is_some();
+        let late = &self.state.late;
+        // Mostly nothing is new, and then there is no need to go through what is late.
+        let late = late.last() != row.late && late.after(row.late)?.next().is_some();
         Ok(late || !row.sweeps.is_empty() || self.file.store.first_todo()?.is_some())
     }
 

@@ -13,6 +13,8 @@ mod words;
 pub use find::{Hit, MAX_HITS, MAX_QUERY, MAX_QUERY_WORDS};
 pub use query::{Cursor, MAX_PAGE, Order, Page, Query};
 pub(crate) use row::SearchRow;
+#[cfg(any(test, fuzzing))]
+pub(crate) use row::{pack, unpacked};
 
 use std::collections::{BTreeMap, BTreeSet};
 

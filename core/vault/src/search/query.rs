@@ -63,7 +63,7 @@ impl fmt::Debug for Cursor {
 }
 
 /// A page of records.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Page {
     /// The records.
     pub records: Vec<Record>,
@@ -124,34 +124,24 @@ impl Vault {
             "these values cannot be compared: ask for true or false, numbers, or texts",
         ))?;
         self.catch_up()?;
-        let mut page = Page {
-            records: Vec::new(),
-            next: None,
-            scanned: 0,
-            indexed: false,
-        };
-        let space = space.id(self.twin());
+        let space = self.state.space(space);
         let Some(number) = self.state.collection(&space, collection) else {
-            return Ok(page);
+            return Ok(Page::default());
         };
         if query.limit == 0 {
-            return Ok(page);
+            return Ok(Page::default());
         }
         if !self.is_indexed(&space, collection, number, &query.field)? {
-            self.go_through(number, query, &between, &mut page)?;
-            return Ok(page);
+            return self.read(|vault| vault.go_through(number, query, &between));
         }
-        page.indexed = true;
-        match self.look_up(number, query, &between, &mut page) {
+        match self.read(|vault| vault.look_up(number, query, &between)) {
             Err(error) if is_damage(&error) => {
                 self.drop_segments()?;
                 self.index_all()?;
-                page.records.clear();
-                self.look_up(number, query, &between, &mut page)?;
+                self.read(|vault| vault.look_up(number, query, &between))
             }
-            done => done?,
+            found => found,
         }
-        Ok(page)
     }
 
     /// Whether a field is indexed; what was written since is taken up then.
@@ -174,13 +164,11 @@ impl Vault {
     }
 
     /// By what is kept for the field.
-    fn look_up(
-        &self,
-        number: u16,
-        query: &Query,
-        between: &Between,
-        page: &mut Page,
-    ) -> Result<()> {
+    fn look_up(&self, number: u16, query: &Query, between: &Between) -> Result<Page> {
+        let mut page = Page {
+            indexed: true,
+            ..Page::default()
+        };
         let prefix = field_key(number, &query.field);
         let lowest = [prefix.as_slice(), &between.first()].concat();
         let highest = between
@@ -203,55 +191,48 @@ impl Vault {
                 (direction, (key, after.place))
             }
         };
-        self.file.store.snapshot(|_| {
-            let row = self.file.search_row()?;
-            let source = self.source(&self.state.blocks);
-            let mut found = Merged::new(source, &row.segments, direction, (&key, place))?;
-            while let Some(next) = found.next()? {
-                let Some(value) = next.key.strip_prefix(prefix.as_slice()) else {
-                    break;
-                };
-                let above = highest.as_ref().is_some_and(|highest| next.key > *highest);
-                let below = next.key < lowest;
-                if above || below {
-                    break;
-                }
-                let at = Cursor {
-                    value: value.to_vec(),
-                    place: next.place,
-                };
-                if !query.is_next(&at) || !between.may_have(value) {
-                    continue;
-                }
-                page.scanned += 1;
-                let versions = self.versions_at(next.place)?;
-                let Some(record) = versions.and_then(Record::of) else {
-                    continue;
-                };
-                // What the record says now counts, not what it said when it was taken up.
-                let now = record.fields.0.get(&query.field);
-                let now = now.filter(|now| between.has(now)).and_then(order::sorted);
-                if now.as_deref() != Some(value) {
-                    continue;
-                }
-                page.records.push(record);
-                if page.records.len() >= query.limit() {
-                    page.next = Some(at);
-                    break;
-                }
+        let row = self.file.search_row()?;
+        let source = self.source(&self.state.blocks);
+        let mut found = Merged::new(source, &row.segments, direction, (&key, place))?;
+        while let Some(next) = found.next()? {
+            let Some(value) = next.key.strip_prefix(prefix.as_slice()) else {
+                break;
+            };
+            let above = highest.as_ref().is_some_and(|highest| next.key > *highest);
+            let below = next.key < lowest;
+            if above || below {
+                break;
             }
-            Ok(())
-        })
+            let at = Cursor {
+                value: value.to_vec(),
+                place: next.place,
+            };
+            if !query.is_next(&at) || !between.may_have(value) {
+                continue;
+            }
+            page.scanned += 1;
+            let versions = self.versions_at(next.place)?;
+            let Some(record) = versions.and_then(Record::of) else {
+                continue;
+            };
+            // What the record says now counts, not what it said when it was taken up.
+            let now = record.fields.0.get(&query.field);
+            let now = now.filter(|now| between.has(now)).and_then(order::sorted);
+            if now.as_deref() != Some(value) {
+                continue;
+            }
+            page.records.push(record);
+            if page.records.len() >= query.limit() {
+                page.next = Some(at);
+                break;
+            }
+        }
+        Ok(page)
     }
 
     /// By opening every record of the collection. No more of them are held than the page has.
-    fn go_through(
-        &self,
-        number: u16,
-        query: &Query,
-        between: &Between,
-        page: &mut Page,
-    ) -> Result<()> {
+    fn go_through(&self, number: u16, query: &Query, between: &Between) -> Result<Page> {
+        let mut page = Page::default();
         let mut best: BTreeMap<Cursor, Record> = BTreeMap::new();
         let mut more = false;
         self.each_found(places(number), |place, versions| {
@@ -285,6 +266,6 @@ impl Vault {
         if query.order == Order::Down {
             page.records.reverse();
         }
-        Ok(())
+        Ok(page)
     }
 }

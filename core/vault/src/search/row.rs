@@ -128,7 +128,7 @@ impl Store {
 }
 
 /// Places in their order: the first, then how far each is from the one before.
-fn pack(places: &[i64]) -> Vec<u8> {
+pub(crate) fn pack(places: &[i64]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(places.len() * 8);
     let mut before = i64::MIN;
     for place in places {
@@ -138,7 +138,7 @@ fn pack(places: &[i64]) -> Vec<u8> {
     bytes
 }
 
-fn unpacked(mut bytes: &[u8]) -> Option<Vec<i64>> {
+pub(crate) fn unpacked(mut bytes: &[u8]) -> Option<Vec<i64>> {
     let mut places = Vec::new();
     let mut before = i64::MIN;
     while !bytes.is_empty() {

@@ -23,6 +23,8 @@ use minicbor::{Decode, Encode};
 use crate::error::{Result, VaultError};
 use crate::store::{Sealed, Store};
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use block::{BLOCK_LEN, Draft, Entry};
 pub(crate) use block::{Block, put_varint, varint};
 pub(crate) use cursor::{Direction, Merged, weight_of};
 pub(crate) use merge::merge_some;

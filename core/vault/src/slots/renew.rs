@@ -32,7 +32,7 @@ impl Vault {
             Ok(done)
         })?;
         self.file.keys = keys;
-        self.file.store.truncate_wal();
+        self.wipe = !self.file.store.truncate_wal();
         Ok(done)
     }
 
@@ -63,16 +63,17 @@ impl Vault {
             moved.push((place_there, parts, self.past_at(place)?));
             Ok(ControlFlow::Continue(()))
         })?;
-        self.file.clear_late(&mut self.state.late)?;
+        self.clear_late()?;
         self.clear_search()?;
         let store = &self.file.store;
         store.clear_index()?;
         store.clear_past()?;
+        let mut index = store.index_writer(keys)?;
         for (mut place, parts, past) in moved {
             while store.is_taken(place)? {
                 place = next_place(place);
             }
-            store.set_parts(keys, place, &parts)?;
+            index.set_parts(place, &parts)?;
             past.into_iter()
                 .try_for_each(|part| store.insert_past(place, part))?;
         }
@@ -120,6 +121,8 @@ mod tests {
         vault
             .remember_address(vault.device_keys().id(), "somewhere")
             .unwrap();
+        // As a new key does, so that there are as many rows before as after.
+        vault.settle_index().unwrap();
         let old = VaultKeys::new(&Secret::new(*vault.file.keys.vault().expose()));
         let before = rows(&vault);
         assert_eq!(open(&before, &old), before.len());

@@ -13,7 +13,7 @@ use twin_identity::secret::Secret;
 use twin_identity::words::RecoverySecret;
 use twin_ops::change::Kind;
 use twin_ops::space::SpaceName;
-use twin_ops::store::{LogHead, OpStore};
+use twin_ops::store::OpStore;
 use twin_ops::value::{Fields, Value};
 use twin_vault::{KeyStore, KeyStoreError, Unlock, Vault, VaultError, WriteChange};
 
@@ -117,10 +117,28 @@ pub fn send(from: &Vault, to: &mut Vault, now: u64) {
         .map(|id| from.grant(id).unwrap().unwrap())
         .collect();
     assert_eq!(to.add_grants(&grants).unwrap().early, 0);
-    for LogHead { log, .. } in from.heads().unwrap() {
+    let mut logs: Vec<_> = from.heads().unwrap().iter().map(|head| head.log).collect();
+    // What logs begin after is said in those that begin with a checkpoint.
+    let checkpoints = from.checkpoints();
+    logs.sort_by_key(|log| checkpoints.iter().all(|standing| standing.log != *log));
+    for log in logs {
         let origin = from.origin(&log).unwrap().unwrap();
-        let run = from.read_run(&log, 0, usize::MAX).unwrap();
-        assert_eq!(to.append_run(now, &origin, &run).unwrap().early, 0);
+        let base = from.base(&log).unwrap();
+        let after = base.map_or(0, |base| base.height);
+        let run = from.read_run(&log, after, usize::MAX).unwrap();
+        let taken = match base {
+            Some(base) => to.append_from(now, &origin, base, &run),
+            None => to.append_run(now, &origin, &run),
+        };
+        assert_eq!(taken.unwrap().early, 0);
+    }
+}
+
+/// Lets vaults know of each other that they are equal, as the end of a sync does.
+pub fn are_equal(vaults: &mut [&mut Vault], now: u64) {
+    let devices: Vec<_> = vaults.iter().map(|vault| vault.device()).collect();
+    for vault in vaults {
+        devices.iter().for_each(|device| vault.in_sync(now, device));
     }
 }
 
@@ -169,4 +187,15 @@ pub fn index_rows(dir: &Path) -> Vec<(i64, rusqlite::types::Value, i64)> {
     let mut rows = file.prepare("SELECT k, p, t FROM rec ORDER BY k").unwrap();
     let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
     rows.unwrap().map(|row| row.unwrap()).collect()
+}
+
+/// What a row of the table of ops holds: heads and parts.
+pub fn frames(mut row: &[u8]) -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    while let [a, b, c, rest @ ..] = row {
+        let (frame, rest) = rest.split_at(u32::from_be_bytes([0, *a, *b, *c]) as usize);
+        frames.push(frame.to_vec());
+        row = rest;
+    }
+    frames
 }

@@ -301,11 +301,11 @@ fn sealed(
         fields: Fields::default(),
         edits: Edits::default(),
     });
-    let plain = [change.to_bytes().into()];
+    let plain = vec![change.to_bytes().into()];
     let refused = |error: &dyn std::error::Error| Fault(error.to_string());
     let key = &scene.cast.truth.opened(vault, place.epoch)?.parts;
     let (salt, parts) =
-        seal_parts(key, place, &plain, scene.dice.rng()).map_err(|error| refused(&error))?;
+        seal_parts(key, place, plain, scene.dice.rng()).map_err(|error| refused(&error))?;
     let keys = keys.unwrap_or_else(|| vault.device_keys());
     let op = Op::sign(*place, salt, parts, vault.twin(), keys).map_err(|error| refused(&error))?;
     Ok(Some(op.to_bytes()))

@@ -13,7 +13,7 @@ use twin_ops::epoch::DiscoveryKey;
 use twin_ops::grant::GrantId;
 use twin_ops::op::{Link, LogId, Origin};
 use twin_ops::space::SpaceName;
-use twin_ops::store::{Hole, LogHead, OpStore, Taken, Want};
+use twin_ops::store::{ChunkName, Hole, LogHead, OpStore, Sought, Taken, Want};
 use twin_sync::machine::Machine;
 use twin_sync::session::{Session, Side, Stay};
 use twin_sync::transport::TransportKey;
@@ -123,6 +123,7 @@ struct Loot {
 
 impl OpStore for Loot {
     type Error = Infallible;
+    type Look = ();
 
     fn is_refusal(error: &Infallible) -> bool {
         match *error {}
@@ -202,5 +203,35 @@ impl OpStore for Loot {
     fn append_run(&mut self, _: u64, _: &Origin, run: &[Vec<u8>]) -> Result<Taken, Infallible> {
         self.things += run.len();
         Ok(Taken::default())
+    }
+
+    fn wanting(&self) -> u64 {
+        0
+    }
+
+    fn seek_chunks(
+        &mut self,
+        _: u64,
+        (): &mut (),
+        _: &DeviceId,
+        _: usize,
+    ) -> Result<Sought, Infallible> {
+        Ok(Sought {
+            over: true,
+            ..Sought::default()
+        })
+    }
+
+    fn chunk(&self, _: &DeviceId, _: &ChunkName) -> Result<Option<Vec<u8>>, Infallible> {
+        Ok(None)
+    }
+
+    fn add_chunks(
+        &mut self,
+        _: u64,
+        answers: Vec<(ChunkName, Option<Vec<u8>>)>,
+    ) -> Result<usize, Infallible> {
+        self.things += answers.len();
+        Ok(0)
     }
 }

@@ -41,15 +41,15 @@ fn items_of_a_later_version_are_counted_and_passed_over() {
     let sample = sample();
     let key = FileKey::random(&mut rng(9));
     let mut items = Items::default();
-    items.push(&[6, 0, 0, 0, 3, 0xff, 0xff, 0xff, 200, 0, 0, 0, 0]);
-    assert_eq!(items.take(), Ok(Some(Item::Unknown(6))));
+    items.push(&[8, 0, 0, 0, 3, 0xff, 0xff, 0xff, 200, 0, 0, 0, 0]);
+    assert_eq!(items.take(), Ok(Some(Item::Unknown(8))));
     assert_eq!(items.take(), Ok(Some(Item::Unknown(200))));
     let mut all = sample.items(&key);
-    all.insert(1, Item::Unknown(6));
+    all.insert(1, Item::Unknown(8));
     all.push(Item::Unknown(200));
     assert_eq!(read(&all, &key).unwrap().unknown, 2);
     assert!(
-        read(&[Item::Unknown(6)], &key).is_err(),
+        read(&[Item::Unknown(8)], &key).is_err(),
         "the manifest comes first"
     );
 }
@@ -60,7 +60,7 @@ fn what_is_in_it_is_what_its_maker_has_signed() {
     let key = FileKey::random(&mut rng(9));
     let items = sample.items(&key);
     let contents = read(&items, &key).unwrap();
-    assert_eq!(contents.ops(), 3);
+    assert_eq!(contents.ops, 3);
     assert_eq!(
         contents.logs[&sample.log_id()],
         (sample.ops.origin, sample.head)
@@ -68,21 +68,39 @@ fn what_is_in_it_is_what_its_maker_has_signed() {
     assert_eq!(contents.log.entries(), sample.log.entries());
     assert_eq!(contents.manifest.made(), 5);
 
-    // Nothing can be left out or come twice, but for what comes again just so.
+    assert_eq!(
+        (contents.content.chunks, contents.content.incomplete),
+        (2, 1)
+    );
+
+    // Nothing can be left out, nor come twice but for what the file ends with once more.
     for left_out in 0..items.len() {
         let mut fewer = items.clone();
         fewer.remove(left_out);
         assert!(read(&fewer, &key).is_err(), "without item {left_out}");
     }
-    for again in [0, 1, 3] {
+    for again in [3, 4, 5] {
         let mut more = items.clone();
         more.push(items[again].clone());
         assert!(read(&more, &key).is_err(), "item {again} twice");
     }
+    let again = [items.clone(), items[..3].to_vec()].concat();
+    assert_eq!(read(&again, &key).unwrap().ops, 3);
+    let mut other = sample.manifest(&key);
+    other = Manifest::sign(
+        key.id(),
+        6,
+        None,
+        &sample.log,
+        *other.heights(),
+        &sample.device,
+    );
+    let two = [items.clone(), vec![Item::Manifest(Box::new(other))]].concat();
+    assert!(read(&two, &key).is_err(), "two manifests");
     // Nor ops.
     let ops = |change: fn(&mut Ops)| {
         let mut other = items.clone();
-        if let Some(Item::Ops(ops)) = other.last_mut() {
+        if let Item::Ops(ops) = &mut other[3] {
             change(ops);
         }
         read(&other, &key).err()
@@ -104,4 +122,58 @@ fn what_is_in_it_is_what_its_maker_has_signed() {
         said,
         Some(BackupError::Content("no device of the twin has signed it"))
     );
+}
+
+#[test]
+fn after_a_loss_the_next_item_that_begins_is_found() {
+    let key = FileKey::random(&mut rng(9));
+    let items = sample().items(&key);
+    let all = content(&items);
+    let mut begins = vec![0];
+    for item in &items {
+        begins.push(begins[begins.len() - 1] + item.to_bytes().len());
+    }
+    let step = 100;
+    // Whatever piece is lost: all items are there that do not reach into it.
+    for lost in 0..all.len() / step {
+        let (mut reader, mut found) = (Items::default(), Vec::new());
+        for (index, piece) in all.chunks(step).enumerate() {
+            let start = index * step;
+            let first = begins.iter().find(|at| (start..start + step).contains(at));
+            if index == lost {
+                reader.lose();
+            } else {
+                reader.push_from(piece, first.map(|at| at - start));
+            }
+            while let Ok(Some(item)) = reader.take() {
+                found.push(item);
+            }
+        }
+        let gone = lost * step..(lost + 1) * step;
+        let whole = begins.windows(2).zip(&items);
+        let whole = whole.filter(|(ends, _)| ends[1] <= gone.start || ends[0] >= gone.end);
+        let whole: Vec<Item> = whole.map(|(_, item)| item.clone()).collect();
+        assert_eq!(found, whole, "without piece {lost}");
+    }
+}
+
+#[test]
+fn of_a_damaged_one_what_comes_before_a_hole_counts() {
+    let sample = sample();
+    let key = FileKey::random(&mut rng(9));
+    let items = sample.items(&key);
+    let damaged = |lost: &[usize]| {
+        let mut reading = Reading::new(key.id());
+        for (index, item) in items.iter().enumerate() {
+            if !lost.contains(&index) {
+                reading.take(item).unwrap();
+            }
+        }
+        reading.finish_damaged()
+    };
+    assert_eq!(damaged(&[]).unwrap().ops, 3);
+    let without = damaged(&[3, 5]).unwrap();
+    assert_eq!((without.ops, without.content.chunks), (0, 2));
+    // Who is in is known or nothing is.
+    assert!(damaged(&[2]).is_err());
 }

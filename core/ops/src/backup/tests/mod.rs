@@ -57,7 +57,11 @@ fn sample() -> Sample {
         height: 3,
         link: prev.unwrap(),
     };
-    let ops = Ops { origin, run };
+    let ops = Ops {
+        origin,
+        run,
+        base: None,
+    };
     Sample {
         words,
         log,
@@ -98,6 +102,15 @@ impl Sample {
                     .collect(),
             ),
             Item::Ops(self.ops.clone()),
+            Item::Chunks(Chunks {
+                space: self.ops.origin.space,
+                sealed: vec![vec![5; 48].into(), vec![6; 64].into()],
+            }),
+            Item::Content(Content {
+                chunks: 2,
+                incomplete: 1,
+                left_out: false,
+            }),
         ]
     }
 
@@ -118,7 +131,11 @@ fn file(header: &Header, key: &FileKey, chunks: &[Vec<u8>]) -> Vec<u8> {
     let mut sealer = Sealer::new(key, place);
     for (index, chunk) in chunks.iter().enumerate() {
         let last = index + 1 == chunks.len();
-        bytes.extend(sealer.seal(chunk, last, &mut rng(index as u64)).unwrap());
+        bytes.extend(
+            sealer
+                .seal(chunk, Some(0), last, &mut rng(index as u64))
+                .unwrap(),
+        );
     }
     bytes.extend(sealer.trailer());
     bytes
@@ -151,7 +168,7 @@ fn open(bytes: &[u8], key: &FileKey) -> Result<Vec<Vec<u8>>, BackupError> {
     let mut chunks = Vec::new();
     each_chunk(bytes, |container, chunk| {
         let opener = Opener::new(key, &container.place().unwrap());
-        chunks.push(opener.open(&chunk)?.to_vec());
+        chunks.push(opener.open(&chunk)?.content().to_vec());
         Ok(())
     })?;
     Ok(chunks)
@@ -263,7 +280,7 @@ fn who_goes_on_with_a_file_seals_no_two_things_alike() {
     let (_, place) = sample().header(&key).begin();
     let seal = |content: &[u8]| {
         Sealer::new(&key, place)
-            .seal(content, true, &mut rng(1))
+            .seal(content, None, true, &mut rng(1))
             .unwrap()
     };
     // The generator is stuck, the place the same.

@@ -1,0 +1,166 @@
+//! Chunks that travel in a backup: all of them out, in the order in which they came, and back in.
+
+use std::collections::BTreeSet;
+
+use rusqlite::OptionalExtension;
+use twin_ops::file::{ChunkId, Sealed as SealedChunk};
+use twin_ops::space::SpaceId;
+use twin_ops::store::ChunkName;
+
+use super::chunks::chunk_key;
+use super::garbage::Marks;
+use super::wanted::check_chunk;
+use crate::error::{Result, VaultError};
+use crate::items::Page;
+use crate::rows::ChunkRow;
+use crate::store::Store;
+use crate::vault::Vault;
+
+/// How many chunks are looked at in one transaction.
+const BATCH: u32 = 64;
+
+/// Some of the chunks that are here, to be taken along.
+#[derive(Debug, Default)]
+pub struct Carried {
+    /// Chunks of one space, with their sealed bytes.
+    pub chunks: Vec<(ChunkName, Vec<u8>)>,
+    /// From where to go on; `None` after the last one.
+    pub next: Option<i64>,
+    /// How many were come by whose bytes are damaged.
+    pub damaged: u64,
+}
+
+impl Vault {
+    /// How many bytes all chunks have, sealed.
+    pub fn chunk_bytes(&self) -> Result<u64> {
+        let mut statement = self.file.store.sql("SELECT sum(length(v)) FROM chunk")?;
+        let bytes: Option<i64> = statement.query_row([], |row| row.get(0))?;
+        Ok(bytes.map_or(0, i64::unsigned_abs))
+    }
+
+    /// After which place the chunks come that came after this one; `None` if it is not here.
+    pub fn place_of_chunk(&mut self, name: &ChunkName) -> Result<Option<i64>> {
+        self.catch_up()?;
+        let row = self.file.chunk_row(&name.space, &name.id)?;
+        Ok(row.map(|row| row.number))
+    }
+
+    /// The next chunks of `spaces`, or of all, after a place, 0 at the beginning: those of one space, of at most `budget`
+    /// bytes, but at least one if there is one.
+    pub fn carry_chunks(
+        &mut self,
+        spaces: Option<&BTreeSet<SpaceId>>,
+        after: i64,
+        budget: usize,
+    ) -> Result<Carried> {
+        self.catch_up()?;
+        let known = self.state.epochs.values();
+        let known: BTreeSet<SpaceId> = known.map(|epoch| epoch.space.id(self.twin())).collect();
+        let mut carried = Carried {
+            next: Some(after),
+            ..Carried::default()
+        };
+        let (mut at, mut len) = (after, 0);
+        while let Some((number, bytes)) = self.file.store.chunk_after(at)? {
+            let id = ChunkId::of(&bytes);
+            let mut owner = None;
+            for space in &known {
+                let row = self.file.chunk_row(space, &id)?;
+                if row.is_some_and(|row| row.number == number) {
+                    owner = Some(*space);
+                }
+            }
+            let first = carried.chunks.first().map(|(name, _)| name.space);
+            match owner {
+                Some(space) if spaces.is_none_or(|spaces| spaces.contains(&space)) => {
+                    let other = first.is_some_and(|first| first != space);
+                    if other || (len + bytes.len() > budget && first.is_some()) {
+                        return Ok(carried);
+                    }
+                    len += bytes.len();
+                    carried.chunks.push((ChunkName { space, id }, bytes));
+                }
+                Some(_) => {}
+                None => carried.damaged += 1,
+            }
+            at = number;
+            carried.next = Some(at);
+        }
+        carried.next = None;
+        Ok(carried)
+    }
+
+    /// Takes chunks of a space as of `now`, whether anything names them or not: see [`Vault::drop_uncalled`]. What is here
+    /// stays as it is. Returns how many were stored.
+    ///
+    /// # Errors
+    /// Among others [`VaultError::NoKey`] if this device has no key of the space.
+    pub fn take_carried(&mut self, now: u64, space: SpaceId, sealed: Vec<Vec<u8>>) -> Result<u64> {
+        let chunks = sealed.into_iter().map(|bytes| SealedChunk {
+            id: ChunkId::of(&bytes),
+            bytes,
+        });
+        let chunks: Vec<SealedChunk> = chunks.collect();
+        chunks.iter().try_for_each(check_chunk)?;
+        self.now = now;
+        self.write(|vault| {
+            if vault.state.newest_epoch(&space).is_none() {
+                return Err(VaultError::NoKey);
+            }
+            let mut stored = 0;
+            for chunk in &chunks {
+                stored += u64::from(vault.file.keep_chunk(&space, chunk, 0, now)?);
+            }
+            Ok(stored)
+        })
+    }
+
+    /// Drops the chunks that came at `now`, in milliseconds since the Unix epoch, and that nothing names: a backup may be
+    /// older than an erasure. Returns how many.
+    pub fn drop_uncalled(&mut self, now: u64) -> Result<u64> {
+        self.catch_up()?;
+        let mut marks = Marks::default();
+        self.follow_new(&mut marks)?;
+        let (mut after, mut dropped) = (None, 0);
+        loop {
+            let page: Page<ChunkRow> = self.file.items_after(after, BATCH)?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(*last);
+            let rows: Result<Vec<ChunkRow>> = page.into_iter().map(|(_, row)| row).collect();
+            let mut uncalled = rows?;
+            uncalled.retain(|row| row.at == now && !marks.has(&row.id));
+            if uncalled.is_empty() {
+                continue;
+            }
+            dropped += self.write(|vault| {
+                vault.wipe = true;
+                vault.follow_new(&mut marks)?;
+                let mut dropped = 0;
+                for row in uncalled.iter().filter(|row| !marks.has(&row.id)) {
+                    let key = chunk_key(&row.space, &row.id);
+                    // An add that found it here has said so.
+                    let here = vault.file.chunk_row(&row.space, &row.id)?;
+                    if here.is_some_and(|here| here.at == now) {
+                        vault.file.remove::<ChunkRow>(&key)?;
+                        vault.file.store.remove_chunk_bytes(row.number)?;
+                        dropped += 1;
+                    }
+                }
+                Ok(dropped)
+            })?;
+        }
+        if dropped > 0 {
+            self.file.store.give_back()?;
+        }
+        Ok(dropped)
+    }
+}
+
+impl Store {
+    /// The chunk after a number, by number.
+    fn chunk_after(&self, number: i64) -> Result<Option<(i64, Vec<u8>)>> {
+        let mut statement = self.sql("SELECT n, v FROM chunk WHERE n > ?1 ORDER BY n LIMIT 1")?;
+        let found = statement.query_row([number], |row| Ok((row.get(0)?, row.get(1)?)));
+        Ok(found.optional()?)
+    }
+}

@@ -1,0 +1,167 @@
+//! Removing what a checkpoint supersedes: in pieces, so that neither the WAL nor a lock grows with how much there is.
+
+use crate::error::Result;
+use crate::index::parts_in;
+use crate::items::Page;
+use crate::oplog::{PartNo, op_number};
+use crate::rows::{AheadRow, ErasureRow, HoleRow, LaterRow, Row, UnreadRow};
+use crate::store::Store;
+use crate::vault::Vault;
+
+/// About how many bytes go in one transaction.
+const PIECE: i64 = 4 << 20;
+/// How many rows are looked through at a time.
+const PAGE: u32 = 512;
+
+impl Store {
+    /// Whether what any record is depends on a part in these ranges.
+    pub fn are_in_use(&self, ranges: &[(PartNo, PartNo)]) -> Result<bool> {
+        let mut statement = self.sql("SELECT p FROM rec")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let parts = parts_in(row.get_ref(0)?)?;
+            let within = |part: &PartNo| {
+                let mut ranges = ranges.iter();
+                ranges.any(|(first, last)| (first..=last).contains(&part))
+            };
+            if parts.iter().any(within) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Forgets the past parts in a range, of all records.
+    fn remove_past_within(&self, (first, last): (PartNo, PartNo)) -> Result<()> {
+        self.sql("DELETE FROM past WHERE p BETWEEN ?1 AND ?2")?
+            .execute((first.0, last.0))?;
+        Ok(())
+    }
+
+    /// Of the ops `first` to `last` the last of those that have about so many bytes of parts together; `None` if there
+    /// are none at all.
+    fn piece(&self, first: i64, last: i64, bytes: i64) -> Result<Option<i64>> {
+        let mut parts =
+            self.sql("SELECT n, length(v) FROM op WHERE n BETWEEN ?1 AND ?2 ORDER BY n")?;
+        let range = (PartNo::new(first, 0).0, PartNo::new(last + 1, 0).0 - 1);
+        let mut rows = parts.query(range)?;
+        let (mut end, mut sum) = (None, 0);
+        while let Some(row) = rows.next()? {
+            end = Some(PartNo(row.get(0)?).op());
+            sum += row.get::<_, i64>(1)?;
+            if sum >= bytes {
+                break;
+            }
+        }
+        Ok(end)
+    }
+
+    /// Forgets the ops `first` to `last` and their parts.
+    fn remove_ops(&self, first: i64, last: i64) -> Result<()> {
+        self.sql("DELETE FROM op WHERE n BETWEEN ?1 AND ?2")?
+            .execute((PartNo::new(first, 0).0, PartNo::new(last + 1, 0).0 - 1))?;
+        Ok(())
+    }
+}
+
+impl Vault {
+    /// Removes some of the ops that checkpoints supersede, if there are any; `true` if there may be more. To be called
+    /// when nothing else is to be done. After the last of them the file gives back what it no longer needs.
+    pub fn sweep(&mut self) -> Result<bool> {
+        self.catch_up()?;
+        if self.next_piece()?.is_none() {
+            return Ok(false);
+        }
+        self.write(Self::sweep_piece)?;
+        let more = self.next_piece()?.is_some();
+        if !more {
+            self.file.store.give_back()?;
+        }
+        Ok(more)
+    }
+
+    /// The next ops that are superseded.
+    fn next_piece(&self) -> Result<Option<(i64, i64)>> {
+        for (id, log) in &self.state.logs {
+            let superseded = self.superseded(id);
+            if superseded == 0 {
+                continue;
+            }
+            let (Some(first), Some(last)) =
+                (op_number(log.number, 1), op_number(log.number, superseded))
+            else {
+                continue;
+            };
+            if let Some(end) = self.file.store.piece(first, last, PIECE)? {
+                return Ok(Some((first, end)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn sweep_piece(&mut self) -> Result<()> {
+        if let Some((first, last)) = self.next_piece()? {
+            self.file.store.remove_ops(first, last)?;
+            self.state.forget_ops();
+            // It is gone from the file, and so it is to be from what was written ahead of it.
+            self.wipe = true;
+        }
+        Ok(())
+    }
+
+    /// Removes all that is superseded. Inside a transaction.
+    pub(crate) fn sweep_all(&mut self) -> Result<()> {
+        while self.next_piece()?.is_some() {
+            self.sweep_piece()?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what is known of parts in these ranges beside the ops themselves. Inside a transaction.
+    pub(crate) fn forget_superseded(&mut self, ranges: &[(PartNo, PartNo)]) -> Result<()> {
+        let within = |part: i64| {
+            let mut ranges = ranges.iter();
+            ranges.any(|(first, last)| (first.0..=last.0).contains(&part))
+        };
+        for range in ranges {
+            self.file.store.remove_past_within(*range)?;
+        }
+        let part = |op: i64| PartNo::new(op, 0).0;
+        self.forget_rows::<UnreadRow>(|row| within(part(row.op)))?;
+        self.forget_rows::<AheadRow>(|row| within(row.part))?;
+        self.forget_rows::<ErasureRow>(|row| within(row.part))?;
+        self.forget_rows::<LaterRow>(|row| within(row.part))?;
+        self.state.ahead.retain(|(_, part)| !within(part.0));
+        self.forget_checkpoints(|part| within(part.0))?;
+        let logs = &self.state.logs;
+        let op = |hole: &twin_ops::store::Hole| {
+            let log = logs.get(&hole.log)?;
+            op_number(log.number, hole.seq)
+        };
+        let filled = |hole: &twin_ops::store::Hole| op(hole).is_some_and(|op| within(part(op)));
+        let gone = self.state.holes.extract_if(.., filled);
+        for hole in gone {
+            self.file.remove::<HoleRow>(&HoleRow { hole }.natural())?;
+        }
+        self.state.forget_ops();
+        Ok(())
+    }
+
+    /// Removes the rows of a kind that are to go. Inside a transaction.
+    pub(crate) fn forget_rows<T: Row>(&self, goes: impl Fn(&T) -> bool) -> Result<()> {
+        let mut after = None;
+        loop {
+            let page: Page<T> = self.file.items_after(after, PAGE)?;
+            let Some((last, _)) = page.last() else {
+                return Ok(());
+            };
+            after = Some(*last);
+            for (_, row) in page {
+                let row = row?;
+                if goes(&row) {
+                    self.file.remove::<T>(&row.natural())?;
+                }
+            }
+        }
+    }
+}

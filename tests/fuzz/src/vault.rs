@@ -1,0 +1,43 @@
+//! The readers of what is in a vault's file.
+
+use chacha20_rng::ChaCha20Rng;
+use chacha20_rng::rand_core::SeedableRng;
+use twin_vault::readers;
+
+/// A reader's name, and the function that feeds it.
+pub type Target = (&'static str, fn(&[u8]) -> bool);
+
+/// Every reader here.
+pub const TARGETS: &[Target] = &[
+    ("vault_block", vault_block),
+    ("vault_late", vault_late),
+    ("vault_row", vault_row),
+    ("vault_slot", vault_slot),
+    ("vault_todo", vault_todo),
+];
+
+/// What a vault has written: the golden vectors hold none of it.
+#[allow(dead_code, reason = "for the corpus alone")]
+pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
+    readers::samples(&mut ChaCha20Rng::from_seed([1; 32]))
+}
+
+pub fn vault_block(bytes: &[u8]) -> bool {
+    readers::block(bytes)
+}
+
+pub fn vault_late(bytes: &[u8]) -> bool {
+    readers::late(bytes)
+}
+
+pub fn vault_row(bytes: &[u8]) -> bool {
+    readers::row(bytes)
+}
+
+pub fn vault_slot(bytes: &[u8]) -> bool {
+    readers::slot(bytes)
+}
+
+pub fn vault_todo(bytes: &[u8]) -> bool {
+    readers::todo(bytes)
+}
