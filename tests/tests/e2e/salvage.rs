@@ -26,6 +26,18 @@ fn harm(device: &Device<'_>, sql: &str) {
     assert!(file.execute(sql, []).unwrap() > 0, "{sql}");
 }
 
+/// Alters a bit of the signature of the operation before so many others; what it says can still be read.
+fn alter_signature(device: &Device<'_>, before: usize) {
+    let file = Connection::open(device.home().join("vault.db")).unwrap();
+    let sql = "SELECT n, v FROM op ORDER BY n DESC LIMIT 1 OFFSET ?1";
+    let (n, mut v): (i64, Vec<u8>) = file
+        .query_row(sql, [before], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap();
+    v[20] ^= 1;
+    file.execute("UPDATE op SET v = ?2 WHERE n = ?1", (n, v))
+        .unwrap();
+}
+
 /// `twin --home FOLDER WORDS…` on a device.
 fn in_new<'a>(device: &Device<'_>, words: impl IntoIterator<Item = &'a str>) -> Program {
     let mut command = device.command(words);
@@ -47,11 +59,7 @@ fn what_is_whole_comes_into_a_new_vault_and_the_rest_into_a_file() {
     fs::write(&photo, vec![7; 200_000]).unwrap();
     phone.run(["file", "add", "home", photo.to_str().unwrap()]);
     // Page 1 leads to all tables; and one operation in the middle of the log.
-    let place = "n = (SELECT n FROM op ORDER BY n DESC LIMIT 1 OFFSET 5)";
-    harm(
-        &phone,
-        &format!("UPDATE op SET signature = zeroblob(64) WHERE {place}"),
-    );
+    alter_signature(&phone, 5);
     let vault = phone.home().join("vault.db");
     let mut bytes = fs::read(&vault).unwrap();
     bytes[..4096].fill(0);
