@@ -222,7 +222,7 @@ impl Vault {
     }
 
     /// The operation at `seq` with its number, if it continues the log after `head`; and the head that it makes.
-    pub(crate) fn whole_op(
+    fn whole_op(
         &self,
         log: &Log,
         seq: u64,
