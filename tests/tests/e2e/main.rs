@@ -16,7 +16,6 @@ mod devices;
 mod erase;
 mod export;
 mod files;
-mod full;
 mod guardians;
 mod harness;
 mod link_refused;
