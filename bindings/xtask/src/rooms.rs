@@ -67,6 +67,12 @@ const FREE_OF: Rules = &[
     ("twin-site", &["libp2p-core", "libsqlite3-sys"]),
 ];
 
+/// Each crate and what it may name for its tests and measurements only, where cargo-deny cannot tell these apart.
+const NOT_SHIPPED: Rules = &[
+    // the example `vault` measures beside plain SQLite
+    ("twin", &["rusqlite"]),
+];
+
 /// Fails with one sentence for each broken arrow.
 pub fn check(project: &Project) -> Result {
     let graph = Graph::read(&metadata(&project.root, &["--locked"])?);
@@ -74,6 +80,7 @@ pub fn check(project: &Project) -> Result {
         .forbidden_edges(ARROWS, FOR_TESTS)
         .into_iter()
         .chain(graph.forbidden_reach(FREE_OF))
+        .chain(graph.forbidden_names(NOT_SHIPPED))
         .collect();
     if broken.is_empty() {
         Ok(())
@@ -169,6 +176,20 @@ impl Graph {
             }
         }
         broken
+    }
+
+    /// What ends up in a crate because that crate itself names it.
+    fn forbidden_names(&self, rules: Rules) -> Vec<String> {
+        rules
+            .iter()
+            .flat_map(|(from, banned)| banned.iter().map(move |to| (*from, *to)))
+            .filter(|(from, to)| {
+                self.shipped
+                    .get(*from)
+                    .is_some_and(|named| named.contains(*to))
+            })
+            .map(|(from, to)| format!("{from} must not name {to}, except for its tests"))
+            .collect()
     }
 
     fn forbidden_reach(&self, rules: Rules) -> Vec<String> {
@@ -278,6 +299,19 @@ mod tests {
                 .forbidden_reach(rules)
                 .is_empty()
         );
+    }
+
+    #[test]
+    fn what_is_not_shipped_may_still_be_measured_beside() {
+        let rules: Rules = &[("high", &["sqlite"])];
+        let named = |shipped| graph(&[("high", "sqlite", shipped)]).forbidden_names(rules);
+        assert!(named(false).is_empty());
+        assert_eq!(
+            named(true),
+            ["high must not name sqlite, except for its tests"]
+        );
+        let deeper = graph(&[("high", "low", true), ("low", "sqlite", true)]);
+        assert!(deeper.forbidden_names(rules).is_empty());
     }
 
     #[test]
