@@ -106,6 +106,7 @@ fn targets(project: &Project) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::project::metadata;
 
     /// A fuzzer that nobody names is never built, and one without a corpus starts from nothing.
     #[test]
@@ -123,5 +124,11 @@ mod tests {
             assert!(folder.join("corpus").join(&target).is_dir(), "{target}");
         }
         Ok(())
+    }
+
+    /// A workspace of its own has a lock of its own, which the builds of the other do not bring up to date.
+    #[test]
+    fn the_lock_of_the_fuzzers_is_up_to_date() -> Result {
+        metadata(&Project::find()?.root.join(FOLDER), &["--locked"]).map(drop)
     }
 }
