@@ -45,6 +45,11 @@ impl Checkpointed {
         (1..=last).contains(&(op - first))
     }
 
+    /// Whether a line at this height in its own log would let go of it, but not of all of its snapshot.
+    pub fn is_split_at(&self, height: u64) -> bool {
+        (place_in_log(self.part.op())..self.last).contains(&height)
+    }
+
     /// How far it supersedes a log.
     pub fn line(&self, log: &LogId) -> Option<Head> {
         let mut lines = self.lines.iter();
@@ -266,6 +271,20 @@ impl Vault {
         let first = op_number(log.number, 1)?;
         let after = op_number(log.number, height.checked_add(1)?)?;
         Some((PartNo::new(first, 0), PartNo(PartNo::new(after, 0).0 - 1)))
+    }
+
+    /// How far a log may go that may go to `height`: a checkpoint goes with all of its snapshot, which nobody could read
+    /// without it, nor erase from.
+    pub(crate) fn beside_snapshots(&self, log: &LogId, height: u64) -> u64 {
+        let known = self
+            .state
+            .checkpoints
+            .iter()
+            .filter(|known| known.log == *log);
+        let mut split = known.filter(|known| known.is_split_at(height));
+        split
+            .next()
+            .map_or(height, |known| place_in_log(known.part.op()) - 1)
     }
 
     /// Whether what is here of a log is no other history than all checkpoints that stand speak of.

@@ -177,7 +177,7 @@ impl Vault {
                 // Its beginning is missing.
                 continue;
             }
-            height = height.max(base);
+            height = self.beside_snapshots(id, height).max(base);
             if let Some(link) = self.state.link_at(&self.file.store, id, height)? {
                 lines.insert(*id, (log.origin, Head { height, link }));
             }
@@ -327,7 +327,8 @@ impl Vault {
 mod tests {
     use tempfile::tempdir;
     use twin_identity::device::Role;
-    use twin_ops::store::OpStore;
+    use twin_ops::change::{Seen, SeenHeight};
+    use twin_ops::store::{LogHead, OpStore};
 
     use super::*;
     use crate::common::{MINUTE, NOON, are_equal, linked, phone, put, records, rng, send, space};
@@ -425,6 +426,71 @@ mod tests {
             assert_eq!(history(vault), 1);
             assert_eq!(vault.checkpoints().len(), 1);
             assert!(vault.check().unwrap().is_whole());
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_does_not_go_without_the_end_of_its_snapshot() {
+        let (_dirs, mut phone, mut other) = pair(Role::Admin);
+        let dir = tempdir().unwrap();
+        let mut tablet = linked(dir.path(), &mut phone, 20, Role::Member);
+        let home = space("home");
+        // So much that the snapshot takes several ops.
+        let long = "long".repeat(64 << 10);
+        for id in ["t", "u", "v"] {
+            put(&mut phone, NOON, "c", id, &[("a", &long)]);
+        }
+        send(&phone, &mut other, NOON);
+        send(&phone, &mut tablet, NOON);
+        are_equal(&mut [&mut phone, &mut other, &mut tablet], NOON);
+        assert!(phone.compact(NOON, &mut rng(1), &home).unwrap().snapshot > 1);
+        send(&phone, &mut other, NOON);
+        let log = phone.checkpoints()[0].log;
+        let checkpoint = phone.checkpoints()[0].seq;
+        put(&mut other, NOON, "c", "r", &[("a", "more")]);
+        put(&mut other, NOON, "c", "r", &[("a", "even more")]);
+        let id = home.id(other.twin());
+        // The tablet has got no further than to the middle of it.
+        let seen = |LogHead { log: of, head }: &LogHead| SeenHeight {
+            log: *of,
+            height: head
+                .height
+                .min(if *of == log { checkpoint + 1 } else { u64::MAX }),
+        };
+        let seen = Seen::new([].into(), other.heads().unwrap().iter().map(seen).collect());
+        let device = tablet.device();
+        other
+            .write(|vault| vault.note_seen(&device, &id, &seen))
+            .unwrap();
+        are_equal(&mut [&mut other, &mut phone], NOON);
+        let lines = other.lines(&id).unwrap().unwrap();
+        assert_eq!(lines[&log].1.height, checkpoint - 1);
+        // Who draws a line there all the same lets nothing go by it.
+        other
+            .write(|vault| {
+                let (origin, _) = lines[&log];
+                let height = checkpoint + 1;
+                let link = vault
+                    .state
+                    .link_at(&vault.file.store, &log, height)?
+                    .unwrap();
+                let line = Line::new(&origin, Head { height, link });
+                let mut plan = vault.plan(&id)?.unwrap();
+                plan.lines.retain(|(of, _)| *of != log);
+                plan.lines.push((log, line));
+                plan.lines
+                    .sort_unstable_by(|(_, a), (_, b)| a.order().cmp(&b.order()));
+                vault.write_checkpoint(plan, &mut rng(2), &home)?;
+                vault.raise_checkpoints()
+            })
+            .unwrap();
+        send(&other, &mut phone, NOON);
+        for vault in [&mut phone, &mut other] {
+            while vault.sweep().unwrap() {}
+            assert_eq!(records(vault, "c").len(), 5);
+            assert!(vault.check().unwrap().is_whole());
+            vault.rebuild_index().unwrap();
+            assert_eq!(records(vault, "c").len(), 5);
         }
     }
 

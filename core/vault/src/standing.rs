@@ -83,7 +83,8 @@ impl Vault {
         self.settle_late()?;
         let mut fitting = Vec::new();
         for (log, line) in &known.lines {
-            if !self.is_other(log, line.head())? {
+            let is_split = self.beside_snapshots(log, line.height) < line.height;
+            if !is_split && !self.is_other(log, line.head())? {
                 fitting.push((*log, line.head()));
             }
         }
