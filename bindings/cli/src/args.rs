@@ -145,6 +145,8 @@ pub enum VaultCommand {
     Rebuild,
     /// Forget what is left of files whose adding was broken off more than a day ago
     Clean,
+    /// Let go of what was overwritten and all your devices have: the history of records up to there, and its space
+    Compact,
 }
 
 #[derive(clap::Args)]

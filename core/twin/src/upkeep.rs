@@ -9,6 +9,9 @@ use crate::error::Result;
 use crate::platform::rng;
 use crate::twin::Twin;
 
+/// How many operations have to go at least before a device compacts by itself: some megabytes of single changes.
+const WORTHWHILE: u64 = 10_000;
+
 /// How many records are made ready for searching at a time when nothing else is to be done: some hundredths of a second.
 const SOME_RECORDS: usize = 1024;
 /// How many operations are looked through at a time for the files that they name: some hundredths of a second.
@@ -36,9 +39,6 @@ impl Twin {
     /// Lets go of what is superseded, in every space, as far as all devices have it: see [`Vault::compact`]. Only a device
     /// that may replace the phone can.
     ///
-    /// Nothing calls it by itself yet, and the `twin` command does not offer it: where several devices compact, stories of
-    /// the simulator end with a record that cannot be read (`sim --seeds 277..278 --compacting`).
-    ///
     /// [`Vault::compact`]: twin_vault::Vault::compact
     pub fn compact(&self) -> Result<Compacted> {
         let mut all = Compacted::default();
@@ -64,9 +64,27 @@ impl Twin {
         Ok(all)
     }
 
-    /// Removes some of what a checkpoint supersedes; `true` if there was anything. Meant for when nothing else is to be done.
-    pub(crate) fn sweep_some(&self) -> Result<bool> {
-        Ok(self.vault().sweep()?)
+    /// Compacts one space of which more than half would go, and enough that it is worth writing the rest again; `true`
+    /// if there was anything to do. Removes some of what is superseded, too. Meant for when nothing else is to be done.
+    pub(crate) fn compact_some(&self) -> Result<bool> {
+        if self.vault().sweep()? {
+            return Ok(true);
+        }
+        let me = self.vault().device_keys().id();
+        if !self.vault().identity().is_admin(&me) {
+            return Ok(false);
+        }
+        for space in self.compactable()? {
+            let (here, goes) = self.vault().superseded_ops(&space)?;
+            if goes >= WORTHWHILE && goes * 2 > here {
+                let compacted = self.vault().compact(self.now(), &mut rng(), &space)?;
+                if compacted.gone > 0 {
+                    self.notify();
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// The spaces that can be compacted: all but that of the keys, which devices carry that cannot read it.

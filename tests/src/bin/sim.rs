@@ -1,4 +1,4 @@
-//! Runs the simulation for a range of seeds: `sim --seeds A..B [--words | --devices | --compacting] [--trace]`. Each third story has
+//! Runs the simulation for a range of seeds: `sim --seeds A..B [--words | --devices] [--trace]`. Each third story has
 //! words in it, unless all are to have them, or none.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -10,7 +10,7 @@ use twin_tests::sim::{self, Scope};
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let Some((seeds, traced, scope)) = read(&words) else {
-        eprintln!("usage: sim --seeds A..B [--words | --devices | --compacting] [--trace]");
+        eprintln!("usage: sim --seeds A..B [--words | --devices] [--trace]");
         return ExitCode::FAILURE;
     };
     let (start, mut passed, mut failed, mut ops, mut devices) = (Instant::now(), 0, 0, 0, 0);
@@ -56,7 +56,6 @@ fn read(words: &[String]) -> Option<(std::ops::Range<u64>, bool, Option<Scope>)>
             "--trace" => traced = true,
             "--words" => scope = Some(Scope::Words),
             "--devices" => scope = Some(Scope::Devices),
-            "--compacting" => scope = Some(Scope::Compacting),
             _ => return None,
         }
     }

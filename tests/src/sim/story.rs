@@ -90,8 +90,8 @@ impl World {
                 self.set_clock(device, story);
                 Ok(())
             }
-            92..96 if self.cast.compacts => self.compact(&ours),
-            92..98 => {
+            92..96 => self.compact(&ours),
+            96..98 => {
                 self.cast.devices[device].vault().rebuild_index()?;
                 self.cast.check_records(device, self.now)
             }

@@ -67,6 +67,14 @@ impl View {
         self.unread.iter().filter(|part| self.reaches(part))
     }
 
+    /// Whether a write that waits for the clock is here only because a snapshot holds it, as one that came after all that
+    /// is before `bases` in each log.
+    pub fn waits_alone(&self, write: &Write, bases: &BTreeMap<LogId, u64>) -> bool {
+        let part = name(write);
+        let waits = self.waiting.contains(&(write.order.0, part));
+        waits && self.reaches(&part) && bases.get(&part.0).is_some_and(|base| part.1 <= *base)
+    }
+
     /// The latest stamp that waits for the clock.
     pub fn last_waiting(&self) -> Option<Stamp> {
         let mut waiting = self.waiting.iter().rev();

@@ -8,6 +8,7 @@
 )]
 
 mod backup;
+mod compact;
 mod complaints;
 mod content;
 mod damage;

@@ -1,9 +1,10 @@
-//! `twin vault check | rebuild | clean`
+//! `twin vault check | rebuild | clean | compact`
 
 use serde_json::json;
 use twin::check::Report;
 
 use crate::args::VaultCommand;
+use crate::commands::activity;
 use crate::commands::file::size;
 use crate::error::{CliError, Result};
 use crate::output::{Context, table};
@@ -13,6 +14,7 @@ pub fn run(cx: &Context, command: &VaultCommand) -> Result<()> {
         VaultCommand::Check => check(cx),
         VaultCommand::Rebuild => rebuild(cx),
         VaultCommand::Clean => clean(cx),
+        VaultCommand::Compact => compact(cx),
     }
 }
 
@@ -68,6 +70,45 @@ fn clean(cx: &Context) -> Result<()> {
         0 => "There was nothing to forget.".to_owned(),
         _ => format!("{} were set free.", size(collected.bytes)),
     });
+    Ok(())
+}
+
+fn compact(cx: &Context) -> Result<()> {
+    let twin = cx.open()?;
+    let compacted = twin.compact()?;
+    let devices = twin.devices()?;
+    let name = |id| {
+        let device = devices.iter().find(|device| device.id == id);
+        device.map_or_else(|| id.to_string(), |device| device.name.clone())
+    };
+    let waiting: Vec<_> = compacted
+        .waiting
+        .iter()
+        .map(|waits| json!({"device": name(waits.device), "lacks": waits.ops, "met": waits.heard}))
+        .collect();
+    cx.event(json!({
+        "gone": compacted.gone,
+        "snapshot": compacted.snapshot,
+        "waiting": waiting,
+    }));
+    cx.say(match compacted.gone {
+        0 => "There was nothing to let go.".to_owned(),
+        gone => format!(
+            "{gone} operations went; what they still said is in {}.",
+            compacted.snapshot
+        ),
+    });
+    for waits in &compacted.waiting {
+        let met = match waits.heard {
+            Some(at) => format!("was last met on {}", activity::time(at)),
+            None => "was never met".to_owned(),
+        };
+        cx.say(format!(
+            "{} lacks {} operations and {met}: what it lacks stays until it has synced.",
+            name(waits.device),
+            waits.ops
+        ));
+    }
     Ok(())
 }
 

@@ -32,7 +32,7 @@ impl Chores {
     /// Does a little: lets go of what is superseded; when nothing is, makes records ready for searching; and when all are,
     /// collects garbage. Of what goes wrong whoever searches, or has the vault checked, is told.
     pub fn do_some(&mut self) {
-        match self.twin.sweep_some() {
+        match self.twin.compact_some() {
             Ok(true) => return,
             Ok(false) => {}
             Err(error) => log::warn!("what is superseded could not be let go: {error}"),
