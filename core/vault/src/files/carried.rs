@@ -9,7 +9,7 @@ use twin_ops::store::ChunkName;
 
 use super::chunks::chunk_key;
 use super::garbage::Marks;
-use super::wanted::check_chunk;
+use super::look::check_chunk;
 use crate::error::{Result, VaultError};
 use crate::items::Page;
 use crate::rows::ChunkRow;

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use twin_ops::file::{ChunkId, ChunkRef, Root, Sealed as SealedChunk, Visit, Walked, walk};
 use twin_ops::space::{SpaceId, SpaceName};
 
-use super::wanted::check_chunk;
+use super::look::check_chunk;
 use crate::error::{Result, VaultError};
 use crate::store::Sealed;
 use crate::vault::Vault;
