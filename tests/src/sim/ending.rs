@@ -30,9 +30,13 @@ impl World {
             self.write_something(device)?;
         }
         self.settle()?;
-        self.sync_all()?;
+        let meet = self.sync_all()?;
         for device in self.cast.of_twin(0) {
             self.cast.check_records(device, self.now)?;
+        }
+        if !meet {
+            self.check_secrets()?;
+            return self.check_strangers();
         }
         self.check_whole()?;
         for group in self.groups() {
@@ -69,8 +73,9 @@ impl World {
         groups
     }
 
-    /// Everybody meets everybody who takes it for a device of the twin, until nobody has anything to say.
-    fn sync_all(&mut self) -> Held {
+    /// Everybody meets everybody who takes it for a device of the twin, until nobody has anything to say. `false` if some
+    /// cannot become equal: see [`Self::is_gone_for_good`].
+    fn sync_all(&mut self) -> Held<bool> {
         for round in 0.. {
             let mut cables = Vec::new();
             for pair in self.mutual_pairs() {
@@ -86,10 +91,11 @@ impl World {
             let apart = pairs.find(|pair| !in_sync.contains(pair));
             self.heal()?;
             match apart {
-                None => return Ok(()),
+                None => return Ok(true),
                 // Somebody was resumed or came back only now: those two have to begin anew, and what they hear from each
                 // other brings others together.
                 Some(_) if round < MOST_ROUNDS => {}
+                Some(_) if self.is_gone_for_good()? => return Ok(false),
                 Some(pair) => {
                     return Err(fault!(
                         "devices {pair:?} have nothing more to say and are not in sync"
@@ -97,7 +103,39 @@ impl World {
                 }
             }
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Whether what went by a checkpoint is on no device that is left, and the checkpoint counts no more: one that was
+    /// linked after it, and had never synced, has put its writer out. Who has the snapshot keeps what is in it; others
+    /// cannot be given that, nor the logs that it should have begun.
+    fn is_gone_for_good(&self) -> Held<bool> {
+        let ours = self.cast.of_twin(0);
+        for device in &ours {
+            let vault = self.cast.devices[*device].vault_ref();
+            for hole in vault.holes()? {
+                let base = vault.base(&hole.log)?;
+                if base.is_none_or(|base| base.height < hole.seq) {
+                    continue;
+                }
+                let others = ours
+                    .iter()
+                    .filter(|other| self.cast.are_mutual([*device, **other]));
+                let mut anybody = false;
+                for other in others {
+                    let other = self.cast.devices[*other].vault_ref();
+                    let base = other.base(&hole.log)?.map_or(0, |base| base.height);
+                    let mut heads = other.heads()?.into_iter();
+                    let head = heads.find(|head| head.log == hole.log);
+                    let height = head.map_or(0, |head| head.head.height);
+                    anybody |= (base + 1..=height).contains(&hole.seq);
+                }
+                if !anybody {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// The pairs of devices that take each other for devices of their twin.
