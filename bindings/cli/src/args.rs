@@ -141,6 +141,18 @@ pub enum Command {
 pub enum VaultCommand {
     /// Look for damage in everything that is here, signatures included; changes nothing
     Check,
+    /// Make a new vault of all that still verifies in this one, which stays as it is
+    ///
+    /// The new one is unlocked as this one is. Operations after a lost one cannot be in it; they come again from any
+    /// device that has them. What they say is all the same the newest that is known of a record: --rest writes it to a
+    /// file, which `twin import` reads.
+    Salvage {
+        /// Where the new vault goes: a folder without one
+        folder: PathBuf,
+        /// Write records whose newest content could not be kept to this new file, not encrypted
+        #[arg(long, value_name = "FILE")]
+        rest: Option<PathBuf>,
+    },
     /// Make the index of records anew from the signed operations
     Rebuild,
     /// Forget what is left of files whose adding was broken off more than a day ago

@@ -88,6 +88,10 @@ pub enum CliError {
     NotSealed,
     #[error("damage was found ({damages}); {advice}")]
     DamagedVault { damages: u64, advice: &'static str },
+    #[error(
+        "no vault could be made: bring the twin back from a backup or with its words (twin recover), or link this device again"
+    )]
+    NoneSalvaged,
     #[error("the terminal cannot be read or written: {0}")]
     Io(#[from] io::Error),
     #[error("{0}")]

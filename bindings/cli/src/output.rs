@@ -53,12 +53,18 @@ impl Context {
 
     /// Unlocks this device.
     pub fn open(&self) -> Result<Twin> {
-        if !self.keyring {
-            return self.open_by_password();
-        }
+        Ok(self.unlocking(Twin::open)??)
+    }
+
+    /// What unlocks this device goes to `work`, with the folder of its vault.
+    pub fn unlocking<T>(&self, work: impl FnOnce(&Path, twin::Unlock<'_>) -> T) -> Result<T> {
         let home = self.existing()?;
-        let keyring = Keyring::find()?;
-        Ok(Twin::open(home, twin::Unlock::KeyStore(&keyring))?)
+        if self.keyring {
+            let keyring = Keyring::find()?;
+            return Ok(work(home, twin::Unlock::KeyStore(&keyring)));
+        }
+        let password = password::ask()?;
+        Ok(work(home, twin::Unlock::Password(&password)))
     }
 
     /// Unlocks this device by its password.
@@ -163,18 +169,60 @@ pub fn table(rows: &[Vec<String>]) -> String {
     let widths: Vec<usize> = (0..columns)
         .map(|column| {
             let cells = rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+            cells.map(|cell| width(cell)).max().unwrap_or(0)
         })
         .collect();
     let mut text = String::new();
     for row in rows {
         let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
+        for (cell, wide) in row.iter().zip(&widths) {
             line.push_str(cell);
-            line.extend(std::iter::repeat_n(' ', width - cell.chars().count() + 2));
+            line.extend(std::iter::repeat_n(' ', wide - width(cell) + 2));
         }
         text.push_str(line.trim_end());
         text.push('\n');
     }
     text
+}
+
+/// How many columns of a terminal a text takes: letters of East Asia and pictures take two, marks on others none.
+fn width(text: &str) -> usize {
+    let of = |c| match c {
+        '\u{300}'..='\u{36f}'
+        | '\u{200b}'..='\u{200d}'
+        | '\u{20d0}'..='\u{20ff}'
+        | '\u{fe00}'..='\u{fe0f}' => 0,
+        '\u{1100}'..='\u{115f}'
+        | '\u{2e80}'..='\u{303e}'
+        | '\u{3041}'..='\u{a4cf}'
+        | '\u{ac00}'..='\u{d7a3}'
+        | '\u{f900}'..='\u{faff}'
+        | '\u{fe30}'..='\u{fe6f}'
+        | '\u{ff00}'..='\u{ff60}'
+        | '\u{ffe0}'..='\u{ffe6}'
+        | '\u{1f300}'..='\u{1f64f}'
+        | '\u{1f680}'..='\u{1f6ff}'
+        | '\u{1f900}'..='\u{1faff}'
+        | '\u{20000}'..='\u{3fffd}' => 2,
+        _ => 1,
+    };
+    text.chars().map(of).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_stand_below_each_other_in_any_script() {
+        let row = |cell: &str| vec![cell.to_owned(), "x".to_owned()];
+        let text = table(&[
+            row("abcd"),
+            row("日本"),
+            row("e\u{301}"),
+            row("🌳"),
+            row("ключ"),
+        ]);
+        assert_eq!(text, "abcd  x\n日本  x\ne\u{301}     x\n🌳    x\nключ  x\n");
+    }
 }

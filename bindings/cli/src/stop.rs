@@ -1,6 +1,8 @@
 //! Being asked to stop: Ctrl-C, a closed terminal, or a service manager.
 
 use std::io;
+use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -30,6 +32,34 @@ pub fn not_during<T>(prompt: impl FnOnce() -> T) -> T {
     let answer = prompt();
     TAKEN.store(false, Ordering::SeqCst);
     answer
+}
+
+/// Whether somebody has asked a long call to stop, which then does so in its own way; who asks twice gets it at once.
+#[derive(Clone)]
+pub struct Asked(Arc<AtomicBool>);
+
+impl Asked {
+    /// Listens from now on.
+    pub fn new() -> io::Result<Self> {
+        let asked = Self(Arc::default());
+        let (mut stop, flag) = (Stop::new()?, asked.clone());
+        tokio::spawn(async move {
+            stop.asked().await;
+            flag.0.store(true, Ordering::SeqCst);
+            stop.asked().await;
+            std::process::exit(INTERRUPTED);
+        });
+        Ok(asked)
+    }
+
+    /// Whether to go on.
+    pub fn flow(&self) -> ControlFlow<()> {
+        if self.0.load(Ordering::SeqCst) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
 }
 
 /// Listens from the moment it is made, so that no request is missed, whatever is done between two looks.

@@ -5,6 +5,7 @@ mod identity;
 mod parsers;
 mod program;
 mod report;
+mod vault;
 
 use crate::failure::{Failure, Result};
 use crate::machine;
@@ -15,6 +16,8 @@ use report::Measure;
 struct Bench {
     name: &'static str,
     command: &'static str,
+    /// The fewest runs that its median is made of.
+    least: u16,
     run: fn(&Project, u16) -> Result<Vec<Measure>>,
 }
 
@@ -22,17 +25,26 @@ const BENCHES: &[Bench] = &[
     Bench {
         name: "demo",
         command: demo::COMMAND,
+        least: 1,
         run: demo::run,
     },
     Bench {
         name: "identity",
         command: identity::COMMAND,
+        least: 1,
         run: identity::run,
     },
     Bench {
         name: "parsers",
         command: parsers::COMMAND,
+        least: 1,
         run: parsers::run,
+    },
+    Bench {
+        name: "vault",
+        command: vault::COMMAND,
+        least: vault::ROUNDS,
+        run: vault::run,
     },
 ];
 
@@ -50,6 +62,7 @@ pub fn run(project: &Project, name: &str, runs: u16) -> Result {
             names().join(", ")
         ))
     })?;
+    let runs = runs.max(bench.least);
     let measures = (bench.run)(project, runs)?;
     println!("\n{}", report::table(&measures));
     println!(

@@ -33,6 +33,16 @@ pub const CXX: Tool = Tool::Debian {
     programs: &["c++", "g++", "clang++"],
     package: "g++",
 };
+/// What configures OpenSSL.
+pub const PERL: Tool = Tool::Debian {
+    programs: &["perl"],
+    package: "perl",
+};
+/// What builds OpenSSL.
+pub const MAKE: Tool = Tool::Debian {
+    programs: &["make"],
+    package: "make",
+};
 /// `unshare`, `nsenter`, `setsid`: the namespaces themselves and terminals.
 pub const UNSHARE: Tool = Tool::Debian {
     programs: &["unshare"],

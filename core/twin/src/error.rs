@@ -164,7 +164,7 @@ pub enum Error {
     ExportExists,
     /// What is left of an export that was broken off, or is something else, but not this device's.
     #[error(
-        "beside it there is a file .unfinished that this device has not begun: move it away, or choose another name"
+        "beside it there is something of that name and .unfinished that this device has not begun: move it away, or choose another name"
     )]
     ExportNotOurs,
     /// Another program writes the same export.

@@ -17,6 +17,7 @@ use twin_vault::schema::SCHEMAS;
 use crate::activity::ACTIVITY;
 use crate::devices::DeviceState;
 use crate::error::{Error, Result};
+use crate::files::{Progress, Watch, tell};
 use crate::json::fields_to_json;
 use crate::space::Space;
 use crate::twin::Twin;
@@ -69,17 +70,18 @@ impl Twin {
     /// Writes all records of all spaces into a new folder, **unencrypted**, readable by its owner only, with the list
     /// of devices and, on a device that may replace the phone, what has happened. No key and no secret is in it.
     ///
-    /// The folder is there when all of it is, or not at all. What is written to the twin meanwhile may be in it or
-    /// not.
-    pub fn export_plain(&self, folder: &Path) -> Result<Exported> {
+    /// The folder is there when all of it is, or not at all: whoever watches is told of the bytes that are written, and
+    /// if they stop it nothing is left. What is written to the twin meanwhile may be in it or not.
+    pub fn export_plain(&self, folder: &Path, watch: &mut Watch<'_>) -> Result<Exported> {
         let draft = Draft::new(folder)?;
-        draft.write(README, |file| Ok(file.write_all(TEXT.as_bytes())?))?;
-        draft.write(ABOUT, |file| line(file, &self.about()?))?;
-        let exported = draft.write(RECORDS, |file| self.write_records(file, &draft))?;
+        draft.write(ABOUT, |file| line(file, &self.about()?).map(drop))?;
+        let exported = draft.write(RECORDS, |file| self.write_records(file, &draft, watch))?;
         if self.is_admin() {
             let activity = self.collection_of(SpaceName::keys(), ACTIVITY);
             draft.write(ACTIVITIES, |file| {
-                activity.each(PAGE, |record| line(file, &fields_to_json(&record.fields)))
+                activity.each(PAGE, |record| {
+                    line(file, &fields_to_json(&record.fields)).map(drop)
+                })
             })?;
         }
         draft.finish()?;
@@ -105,7 +107,13 @@ impl Twin {
         }))
     }
 
-    fn write_records(&self, file: &mut impl Write, draft: &Draft) -> Result<Exported> {
+    fn write_records(
+        &self,
+        file: &mut impl Write,
+        draft: &Draft,
+        watch: &mut Watch<'_>,
+    ) -> Result<Exported> {
+        let mut done = 0;
         let mut exported = Exported::default();
         let mut files = files::Files::new(draft);
         for name in self.spaces()? {
@@ -116,7 +124,15 @@ impl Twin {
                 let before = exported.records;
                 space.collection(&collection).each(PAGE, |mut record| {
                     exported.records += 1;
-                    let written = files.write(self, &name, &mut record.fields, &mut exported)?;
+                    let fields = &mut record.fields;
+                    let mut told = |more: Progress| {
+                        watch(Progress {
+                            done: done + more.done,
+                            total: None,
+                        })
+                    };
+                    let (written, len) =
+                        files.write(self, &name, fields, &mut exported, &mut told)?;
                     let mut json = json!({
                         "space": name.as_str(),
                         "collection": collection,
@@ -128,7 +144,8 @@ impl Twin {
                     if let (false, Some(json)) = (written.is_empty(), json.as_object_mut()) {
                         json.insert("files".to_owned(), Json::Object(written));
                     }
-                    line(file, &json)
+                    done += len + line(file, &json)?;
+                    tell(watch, done, None)
                 })?;
                 exported.collections += u64::from(exported.records > before);
             }
@@ -137,9 +154,12 @@ impl Twin {
     }
 }
 
-fn line(file: &mut impl Write, json: &Json) -> Result<()> {
-    serde_json::to_writer(&mut *file, json).map_err(io::Error::from)?;
-    Ok(file.write_all(b"\n")?)
+/// Writes a line and returns its length.
+fn line(file: &mut impl Write, json: &Json) -> Result<u64> {
+    let mut text = json.to_string();
+    text.push('\n');
+    file.write_all(text.as_bytes())?;
+    Ok(text.len() as u64)
 }
 
 fn make_folder(path: &Path) -> io::Result<()> {
@@ -149,10 +169,34 @@ fn make_folder(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
+/// Takes a folder over that was begun by an export in the clear which does not go on.
+fn take_over(path: &Path) -> Result<File> {
+    let is_folder = path.symlink_metadata().is_ok_and(|there| there.is_dir());
+    let readme = path.join(README);
+    let begun = fs::read(&readme).is_ok_and(|text| TEXT.as_bytes().starts_with(&text));
+    if !is_folder || !begun {
+        return Err(Error::ExportNotOurs);
+    }
+    let file = File::open(&readme)?;
+    file.try_lock().map_err(|_| Error::ExportBusy)?;
+    Ok(file)
+}
+
+/// A new file, readable by its owner only.
+pub(crate) fn create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
 /// A folder that is not there yet; what is left of one that is not finished goes.
 struct Draft {
     path: PathBuf,
     folder: PathBuf,
+    /// Its first file, which nobody else takes for one that is left.
+    _lock: File,
 }
 
 impl Draft {
@@ -163,11 +207,25 @@ impl Draft {
         let mut name = folder.file_name().ok_or(Error::ExportExists)?.to_owned();
         name.push(".unfinished");
         let path = folder.with_file_name(name);
-        make_folder(&path)?;
-        Ok(Self {
+        match make_folder(&path) {
+            // Left by one that was killed: it is begun anew, and what there is of it lies about no longer.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let _lock = take_over(&path)?;
+                fs::remove_dir_all(&path)?;
+                make_folder(&path)?;
+            }
+            made => made?,
+        }
+        let mut readme = create(&path.join(README))?;
+        readme.try_lock().map_err(|_| Error::ExportBusy)?;
+        let draft = Self {
             path,
             folder: folder.to_owned(),
-        })
+            _lock: readme.try_clone()?,
+        };
+        readme.write_all(TEXT.as_bytes())?;
+        readme.sync_all()?;
+        Ok(draft)
     }
 
     /// A new folder in this one.
@@ -177,11 +235,7 @@ impl Draft {
 
     /// A new file in this folder.
     fn create(&self, name: &str) -> io::Result<File> {
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(self.path.join(name))
+        create(&self.path.join(name))
     }
 
     fn write<T>(

@@ -136,6 +136,11 @@ impl Twin {
         options: &ImportOptions,
         watch: &mut Watch<'_>,
     ) -> Result<Imported> {
+        let about = path.metadata()?;
+        if !about.is_dir() && !about.is_file() {
+            // It is read twice.
+            return Err(Error::NotAFile);
+        }
         let form = Form::of(path, options.to.is_some())?;
         let usual = match form {
             Form::Folder => Some(FILES),

@@ -25,7 +25,7 @@
 //! - `erase`: what is to be gone for good
 //! - `schema`, `history`: what a collection says of its records, and what they were
 //! - `comeback`: a device that comes into its twin by a rotation of its own
-//! - `upkeep`: whether anything in the vault is damaged
+//! - `upkeep`: whether anything in the vault is damaged; `salvage`: a new one of what is not
 //! - `roots`: what grows from the recovery words; [`platform`]: time and randomness
 
 mod activity;
@@ -46,6 +46,7 @@ pub mod platform;
 mod progress;
 mod recovery;
 mod roots;
+mod salvage;
 mod schema;
 mod search;
 mod sites;
@@ -94,6 +95,7 @@ pub use twin_ops::value::{Fields, Reference, Value};
 pub use twin_sync::session::Stay;
 pub use twin_vault::check;
 pub use twin_vault::files::{CHUNK_LEN, Collected, Keep};
+pub use twin_vault::salvage::{Loss, Salvaged};
 pub use twin_vault::{
     Compacted, Cursor, Erasure, ErasureRequest, FieldEdit, FieldType, Hit, KeyStore, KeyStoreError,
     Order, Page, Query, Record, Revision, RevisionAt, Rule, RuleError, Schema, SchemaFault,

@@ -21,8 +21,8 @@ use crate::slots::{self, Opened, Unlock};
 use crate::store::{self, Sealed, Store};
 use crate::vault::{FILE_NAME, Vault};
 
-const NEW: &str = "vault.db.new";
-const LOCK: &str = "vault.lock";
+pub(crate) const NEW: &str = "vault.db.new";
+pub(crate) const LOCK: &str = "vault.lock";
 
 impl Vault {
     /// Makes the vault of a new twin's first device in the folder `dir`, with the twin's own two spaces.
@@ -184,7 +184,7 @@ fn build<R: CryptoRng, E: From<VaultError>>(
 }
 
 /// Moves a vault that is whole to its place.
-fn move_in(dir: &Path, new: &Path, path: &Path) -> Result<()> {
+pub(crate) fn move_in(dir: &Path, new: &Path, path: &Path) -> Result<()> {
     fs::rename(new, path)?;
     store::sync(dir, path)
 }
@@ -227,7 +227,7 @@ fn begin(
 }
 
 /// Removes what an attempt to make a vault left behind. Never called on a vault that anybody was told of.
-fn remove(remains: &Path) -> Result<()> {
+pub(crate) fn remove(remains: &Path) -> Result<()> {
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let mut path = remains.as_os_str().to_owned();
         path.push(suffix);

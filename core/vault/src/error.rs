@@ -44,6 +44,11 @@ pub enum VaultError {
     /// The vault has no slot of the kind that it was to be unlocked with.
     #[error("this vault cannot be unlocked in this way: use the way it was set up with")]
     NoSlot,
+    /// Of a damaged vault no way to unlock it is left.
+    #[error(
+        "every way to unlock this vault is damaged, and nothing in it can be read without one: bring the twin back from a backup or with its words, or link this device again"
+    )]
+    NoSlotLeft,
     /// No slot has this number.
     #[error("there is no slot {0}: see which there are")]
     UnknownSlot(u32),
@@ -66,7 +71,7 @@ pub enum VaultError {
     Newer,
     /// The file is damaged. It is never deleted.
     #[error(
-        "the vault is damaged ({0}): nothing was deleted; keep a copy of its folder and restore a backup"
+        "the vault is damaged ({0}): nothing was deleted; salvage what is whole into a new one, or restore a backup"
     )]
     Damaged(&'static str),
     /// A change has a name or an id that is empty or too long, or a delete has fields.

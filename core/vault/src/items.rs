@@ -168,6 +168,14 @@ impl Sealed {
         Ok(())
     }
 
+    /// Removes all rows of a kind.
+    pub fn remove_all<T: Row>(&self) -> Result<()> {
+        self.store
+            .sql("DELETE FROM item WHERE kind = ?1")?
+            .execute([T::KIND as u8])?;
+        Ok(())
+    }
+
     /// Whether the rows are sealed under these keys, and not under newer ones: this device's own is always there.
     pub fn fits(&self) -> Result<bool> {
         let kind = Kind::Device as u8;
@@ -203,18 +211,26 @@ impl Sealed {
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let (kind, name, sealed) = (row.get(0)?, row.get_ref(1)?, row.get_ref(2)?);
-            let in_place = || {
-                let name = name.as_blob().ok()?.try_into().ok()?;
-                let plain = open(&self.keys, kind, &name, sealed.as_blob().ok()?).ok()?;
-                Some(self.keys.name(kind, &rows::natural(kind, &plain)?) == name)
-            };
-            if in_place() == Some(true) {
+            let (name, sealed) = (name.as_blob(), sealed.as_blob());
+            if name
+                .is_ok_and(|name| sealed.is_ok_and(|sealed| self.is_whole_item(kind, name, sealed)))
+            {
                 whole += 1;
             } else {
                 damaged(kind);
             }
         }
         Ok(whole)
+    }
+
+    /// Whether a row is what it was, and where it belongs.
+    pub fn is_whole_item(&self, kind: u8, name: &[u8], sealed: &[u8]) -> bool {
+        let in_place = || {
+            let name = name.try_into().ok()?;
+            let plain = open(&self.keys, kind, &name, sealed).ok()?;
+            Some(self.keys.name(kind, &rows::natural(kind, &plain)?) == name)
+        };
+        in_place() == Some(true)
     }
 
     fn open<T: Row>(&self, name: &[u8; NAME_LEN], sealed: &[u8]) -> Result<T> {

@@ -157,6 +157,12 @@ impl Late {
 }
 
 impl Sealed {
+    /// Whether a row is what it was.
+    pub fn is_whole_late(&self, number: i64, sealed: &[u8]) -> bool {
+        let opened = self.keys.rows.open(&number.to_be_bytes(), sealed);
+        opened.is_ok_and(|row| unpacked(&row).is_some())
+    }
+
     /// Reads the table.
     pub fn late(&self) -> Result<Late> {
         let mut late = Late::default();

@@ -13,7 +13,7 @@
 //! - [`replica`]: what sync needs of it; `branch`: of two histories of a device that is out, the one that counts
 //! - [`compact`]: history goes; `snapshot`, `checkpoint`, `standing`: what takes its place, and from when; `beginning`: logs
 //!   without their first ops; `sweep`: how these go; `heard`, `later`: what other devices have, and what is not known yet
-//! - [`check`]: what of it is damaged; [`erase`]: what is gone for good
+//! - [`check`]: what of it is damaged; [`salvage`]: a new vault of what is not; [`erase`]: what is gone for good
 //! - `expiry`: devices whose time has run out
 //! - [`unheard`]: what others have seen of who is in the twin, and this device has not
 //! - `room`: limits, and what has no claim to them
@@ -77,6 +77,7 @@ pub mod replica;
 mod room;
 pub mod rotation;
 mod rows;
+pub mod salvage;
 pub mod schema;
 pub mod search;
 mod segment;

@@ -129,6 +129,56 @@ pub(crate) fn open(store: &Store, dir: &Path, unlock: Unlock<'_>, now: u64) -> R
     opened
 }
 
+/// As [`open`], of a copy that nobody will use again: a wrong password is not counted, but who has to wait waits.
+pub(crate) fn open_copy(store: &Store, unlock: Unlock<'_>, now: u64) -> Result<Opened> {
+    unlock.check()?;
+    if unlock.password().is_some() {
+        tries::check(store, now)?;
+    }
+    match try_slots(store, unlock) {
+        // That there is none of this kind says nothing as long as there is another.
+        Err(VaultError::NoSlot) if !store.slots()?.iter().any(|(_, slot)| slot.is_ok()) => {
+            Err(VaultError::NoSlotLeft)
+        }
+        Err(VaultError::Damaged(_)) => Err(VaultError::NoSlotLeft),
+        opened => opened,
+    }
+}
+
+/// Removes the slots that are damaged or that nobody who had the vault open has made, and returns their numbers. The one
+/// that was opened is made anew if it is one of them. Inside a transaction.
+pub(crate) fn keep_whole(
+    file: &Sealed,
+    opened: u32,
+    unlock: Unlock<'_>,
+    rng: &mut impl CryptoRng,
+) -> Result<Vec<u32>> {
+    let mut lost = Vec::new();
+    let rows = file.items::<SlotRow>()?;
+    let slots = file.store.slots()?;
+    for (number, slot) in &slots {
+        if slot.is_ok() && rows.iter().any(|row| row.number == *number) {
+            continue;
+        }
+        if *number == opened {
+            set(file, unlock, *number, "", None, rng)?;
+        } else {
+            file.store.remove_slot(*number)?;
+            lost.push(*number);
+        }
+    }
+    for row in rows {
+        let is_whole = |(number, slot): &(u32, Result<Slot>)| *number == row.number && slot.is_ok();
+        if !slots.iter().any(is_whole) {
+            file.remove::<SlotRow>(&SlotRow::name(row.number))?;
+            if !lost.contains(&row.number) {
+                lost.push(row.number);
+            }
+        }
+    }
+    Ok(lost)
+}
+
 /// Reads a slot and writes it again, for [`crate::readers`].
 #[cfg(any(test, fuzzing))]
 pub(crate) fn reread(bytes: &[u8]) -> Option<Vec<u8>> {

@@ -14,7 +14,7 @@ use crate::keys::VaultKeys;
 use crate::upgrade::{self, STEPS, VERSION};
 
 /// "twin" in ASCII: tells `file` and us what this is.
-const APPLICATION_ID: i32 = 0x7477_696e;
+pub(crate) const APPLICATION_ID: i32 = 0x7477_696e;
 /// How long to wait for another process that is writing.
 const BUSY: Duration = Duration::from_secs(10);
 /// How often to look whether a lock is free.

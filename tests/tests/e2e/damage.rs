@@ -121,7 +121,7 @@ fn damage_is_looked_for_and_mended_where_it_can_be() {
     harm("UPDATE op SET v = zeroblob(length(v)) WHERE n = (SELECT max(n) FROM op)");
     let checked = phone.try_run(["vault", "check", "--json"]);
     assert_eq!(checked.json()["can_be_rebuilt"], false);
-    complains(checked, &["keep a copy", "link this device again"]);
+    complains(checked, &["twin vault salvage", "nothing here is deleted"]);
 }
 
 #[test]

@@ -113,3 +113,73 @@ fn what_is_exported_is_imported_elsewhere() {
     );
     is_whole(&other);
 }
+
+#[test]
+fn an_export_that_was_killed_is_begun_anew_and_lies_about_no_longer() {
+    let lan = Lan::new();
+    let phone = Device::new(&lan, "phone");
+    settle(&phone, "Ada");
+    let folder = phone.file("all");
+    let export = ["export", "--plain", folder.to_str().unwrap()];
+    phone.run(export);
+    // As if it had been killed a moment before its end.
+    let left = phone.file("all.unfinished");
+    fs::rename(&folder, &left).unwrap();
+    fs::write(left.join("records.jsonl"), "{\"space\": \"ho").unwrap();
+    // Another one goes on with it.
+    let readme = fs::File::open(left.join("README.txt")).unwrap();
+    readme.lock().unwrap();
+    complains(phone.try_run(export), &["another program is writing"]);
+    drop(readme);
+    phone.run(export);
+    assert!(!left.exists());
+    let records = fs::read_to_string(folder.join("records.jsonl")).unwrap();
+    assert_eq!(records.lines().count(), 2);
+
+    // What is something else is left alone.
+    let other = phone.file("other.unfinished");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("diary.txt"), "mine").unwrap();
+    let export = [
+        "export",
+        "--plain",
+        &phone.file("other").display().to_string(),
+    ];
+    complains(
+        phone.try_run(export),
+        &[".unfinished", "choose another name"],
+    );
+    assert_eq!(fs::read_to_string(other.join("diary.txt")).unwrap(), "mine");
+}
+
+#[test]
+fn what_cannot_be_read_or_written_is_named() {
+    let lan = Lan::new();
+    let phone = Device::new(&lan, "phone");
+    settle(&phone, "Ada");
+    let none = phone.file("none.csv").display().to_string();
+    complains(
+        phone.try_run(["import", &none, "--to", "home/x"]),
+        &["none.csv cannot be read"],
+    );
+    complains(
+        phone.try_run(["check", &none]),
+        &["none.csv cannot be read"],
+    );
+    // What can be read only once would be looked through, and then be empty.
+    let pipe = phone.file("pipe.csv");
+    let made = phone.other("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let import = ["import", pipe.to_str().unwrap(), "--to", "home/x"];
+    complains(
+        phone.try_run(import),
+        &["pipe.csv cannot be read", "to a file first"],
+    );
+    let nowhere = phone.file("no/folder/all").display().to_string();
+    complains(phone.try_run(["export", &nowhere]), &["cannot be written"]);
+    complains(
+        phone.try_run(["export", "--plain", &nowhere]),
+        &["cannot be written"],
+    );
+    is_whole(&phone);
+}

@@ -28,6 +28,7 @@ mod processes;
 mod proofs;
 mod records;
 mod recovery;
+mod salvage;
 mod search;
 mod shop;
 mod sites;

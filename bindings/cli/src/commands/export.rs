@@ -11,6 +11,7 @@ use crate::commands::progress::Bar;
 use crate::commands::record::printable;
 use crate::error::{CliError, Result};
 use crate::output::Context;
+use crate::stop::Asked;
 use crate::words;
 
 pub fn export(cx: &Context, options: &Export) -> Result<()> {
@@ -25,10 +26,11 @@ pub fn export(cx: &Context, options: &Export) -> Result<()> {
     let mut tenths = Tenths::new(cx, "exported");
     let mut watch = |progress| tenths.show(progress);
     let sealed = if options.without_files {
-        twin.export_sealed_records(&options.path, &scope, &mut watch)?
+        twin.export_sealed_records(&options.path, &scope, &mut watch)
     } else {
-        twin.export_sealed(&options.path, &scope, &mut watch)?
+        twin.export_sealed(&options.path, &scope, &mut watch)
     };
+    let sealed = sealed.map_err(|error| unwritable(&options.path, error))?;
     cx.event(json!({
         "event": "exported",
         "operations": sealed.operations,
@@ -86,7 +88,15 @@ fn say_incomplete(cx: &Context, sealed: &twin::Sealed) {
 }
 
 fn plain(cx: &Context, folder: &Path) -> Result<()> {
-    let exported = cx.open()?.export_plain(folder)?;
+    let twin = cx.open()?;
+    let asked = Asked::new()?;
+    let mut bar = Bar::new(cx);
+    let exported = twin.export_plain(folder, &mut |progress| {
+        let _ = bar.show(progress);
+        asked.flow()
+    });
+    bar.clear();
+    let exported = exported.map_err(|error| unwritable(folder, error))?;
     cx.event(json!({
         "spaces": exported.spaces,
         "collections": exported.collections,
@@ -110,7 +120,8 @@ fn plain(cx: &Context, folder: &Path) -> Result<()> {
 
 pub fn check(cx: &Context, options: &Check) -> Result<()> {
     let mut tenths = Tenths::new(cx, "checked");
-    let complete = Twin::check_sealed(&options.file, &mut |progress| tenths.show(progress))?;
+    let complete = Twin::check_sealed(&options.file, &mut |progress| tenths.show(progress));
+    let complete = complete.map_err(|error| unreadable(&options.file, error))?;
     let contained = if options.open {
         let twin = cx.open()?;
         let words = backup_words(cx, options.words)?;
@@ -140,8 +151,30 @@ pub fn check(cx: &Context, options: &Check) -> Result<()> {
     Ok(())
 }
 
+/// Says what cannot be written.
+fn unwritable(path: &Path, error: twin::Error) -> CliError {
+    match error {
+        twin::Error::File(error) => CliError::Unwritable(path.to_owned(), error.to_string()),
+        twin::Error::Stopped => CliError::Stopped,
+        other => other.into(),
+    }
+}
+
+/// Says what cannot be read.
+fn unreadable(path: &Path, error: twin::Error) -> CliError {
+    match error {
+        twin::Error::File(error) => CliError::Unreadable(path.to_owned(), error.to_string()),
+        twin::Error::NotAFile => CliError::Unreadable(
+            path.to_owned(),
+            "it is neither a file nor a folder; save what it gives to a file first".to_owned(),
+        ),
+        other => other.into(),
+    }
+}
+
 pub fn import(cx: &Context, options: &Import) -> Result<()> {
-    if Twin::is_sealed(&options.path)? {
+    let sealed_one = Twin::is_sealed(&options.path);
+    if sealed_one.map_err(|error| unreadable(&options.path, error))? {
         return sealed(cx, options);
     }
     if options.words || options.damaged {
@@ -161,7 +194,7 @@ pub fn import(cx: &Context, options: &Import) -> Result<()> {
     let mut bar = Bar::new(cx);
     let imported = twin.import(&options.path, &wanted, &mut |progress| bar.show(progress));
     bar.clear();
-    let imported = imported?;
+    let imported = imported.map_err(|error| unreadable(&options.path, error))?;
     cx.event(json!({
         "written": imported.written,
         "same": imported.same,

@@ -1,7 +1,10 @@
-//! `twin vault check | rebuild | clean | compact`
+//! `twin vault check | salvage | rebuild | clean | compact`
+
+use std::path::Path;
 
 use serde_json::json;
 use twin::check::Report;
+use twin::{Loss, Salvaged, Twin};
 
 use crate::args::VaultCommand;
 use crate::commands::activity;
@@ -12,6 +15,7 @@ use crate::output::{Context, table};
 pub fn run(cx: &Context, command: &VaultCommand) -> Result<()> {
     match command {
         VaultCommand::Check => check(cx),
+        VaultCommand::Salvage { folder, rest } => salvage(cx, folder, rest.as_deref()),
         VaultCommand::Rebuild => rebuild(cx),
         VaultCommand::Clean => clean(cx),
         VaultCommand::Compact => compact(cx),
@@ -47,9 +51,79 @@ fn check(cx: &Context) -> Result<()> {
         advice: if report.can_be_rebuilt() {
             "nothing that was written is lost: twin vault rebuild mends it"
         } else {
-            "keep a copy of the folder of this vault, and link this device again from one that is whole"
+            "twin vault salvage FOLDER makes a new vault of what is whole; nothing here is deleted"
         },
     })
+}
+
+fn salvage(cx: &Context, folder: &Path, rest: Option<&Path>) -> Result<()> {
+    let saved = cx.unlocking(|home, unlock| Twin::salvage(home, unlock, folder, rest))??;
+    let lost: Vec<String> = saved.lost.iter().map(ToString::to_string).collect();
+    cx.event(json!({
+        "vault": saved.vault,
+        "entries": saved.entries,
+        "operations": saved.ops,
+        "chunks": saved.chunks,
+        "rest": saved.rest,
+        "lost": lost,
+    }));
+    let rows = [
+        ("entries of the identity log", saved.entries),
+        ("operations", saved.ops),
+        ("chunks of files", saved.chunks),
+    ];
+    let rows = rows.map(|(name, count)| vec![name.to_owned(), count.to_string()]);
+    cx.say(table(&rows).trim_end());
+    for loss in &lost {
+        cx.say(format!("lost: {loss}"));
+    }
+    if saved.rest > 0 {
+        cx.say(match rest {
+            Some(file) => format!(
+                "The newest content of {} records could not be kept. It is in {}, not encrypted: sync first, and then\n\
+                 twin import {}",
+                saved.rest,
+                file.display(),
+                file.display()
+            ),
+            None => format!(
+                "The newest content of {} records could not be kept. To have it: the same again into another folder, with\n\
+                 --rest FILE.",
+                saved.rest
+            ),
+        });
+    }
+    if !saved.vault {
+        return Err(CliError::NoneSalvaged);
+    }
+    let home = folder.display();
+    cx.say(format!(
+        "A new vault is in {home}. The damaged one is as it was: keep it until the new one is in use everywhere."
+    ));
+    help(&saved).into_iter().for_each(|help| cx.say(help));
+    cx.say(format!("From now on: twin --home {home}"));
+    Ok(())
+}
+
+/// What brings back what was lost.
+fn help(saved: &Salvaged) -> Vec<&'static str> {
+    let mut help = Vec::new();
+    let lost = |which: fn(&Loss) -> bool| saved.lost.iter().any(which);
+    if lost(|loss| matches!(loss, Loss::Keys)) {
+        help.push(
+            "Without its own keys this device is not in the twin any more: here you can read, search and export, but not\n\
+             write or sync. Link it again (twin link offer, into another folder), or bring the twin back with its words\n\
+             (twin recover); then take in what twin export --plain writes here.",
+        );
+    } else if lost(|loss| !matches!(loss, Loss::Slot(_))) {
+        help.push(
+            "What was lost comes again from any device that has it (twin sync), and from a backup (twin import FILE).",
+        );
+    }
+    if lost(|loss| matches!(loss, Loss::Slot(_))) {
+        help.push("A way to unlock it was lost: add it again (twin slots add).");
+    }
+    help
 }
 
 fn counts(report: &Report) -> String {

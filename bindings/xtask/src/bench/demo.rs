@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::program::Program;
-use super::report::Measure;
+use super::report::{Goal, Measure};
 use crate::failure::{Failure, Result};
 use crate::project::Project;
 
@@ -35,7 +35,7 @@ fn measures(report: &Value) -> Result<Vec<Measure>> {
             name: text(step, "name")?,
             value: value(step, "ms")?,
             unit: "ms",
-            below: None,
+            goal: None,
         });
     }
     let total = value(report, "total_ms")?;
@@ -43,7 +43,7 @@ fn measures(report: &Value) -> Result<Vec<Measure>> {
         name: "total".into(),
         value: total,
         unit: "ms",
-        below: Some(GOAL_TOTAL_MS),
+        goal: Some(Goal::Below(GOAL_TOTAL_MS)),
     });
     for process in list("traffic")? {
         let name = format!("sent by the {}", text(process, "process")?);
@@ -51,7 +51,7 @@ fn measures(report: &Value) -> Result<Vec<Measure>> {
             name,
             value: value(process, "sent")?,
             unit: "bytes",
-            below: None,
+            goal: None,
         });
     }
     Ok(all)

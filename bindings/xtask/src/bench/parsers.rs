@@ -1,6 +1,6 @@
 //! One megabyte of anything, to every parser of twin-identity and twin-ops: how long until it is answered.
 
-use super::report::{Measure, median};
+use super::report::{Goal, Measure, median};
 use crate::failure::{Failure, Result};
 use crate::process;
 use crate::project::{Project, cargo};
@@ -39,7 +39,7 @@ fn measure(line: &str) -> Option<Measure> {
         name: name.to_owned(),
         value: ms.strip_suffix(" ms")?.parse().ok()?,
         unit: "ms",
-        below: Some(GOAL_MS),
+        goal: Some(Goal::Below(GOAL_MS)),
     })
 }
 

@@ -8,19 +8,19 @@ use crate::process;
 use crate::project::{Project, cargo};
 
 /// How a program is built, found below `release` and called.
-pub struct Program {
-    pub build: &'static [&'static str],
-    pub file: &'static str,
-    pub args: &'static [&'static str],
+pub struct Program<'a> {
+    pub build: &'a [&'a str],
+    pub file: &'a str,
+    pub args: &'a [&'a str],
 }
 
-impl Program {
+impl Program<'_> {
     /// Builds it, runs it `runs` times and reads each report with `measures`; gives the median of each measure.
     pub fn measure(
         &self,
         project: &Project,
         runs: u16,
-        measures: fn(&Value) -> Result<Vec<Measure>>,
+        measures: impl Fn(&Value) -> Result<Vec<Measure>>,
     ) -> Result<Vec<Measure>> {
         process::succeed(
             project

@@ -1,5 +1,6 @@
 //! Numbers, their goals, and how they are shown and written down.
 
+use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 
@@ -17,18 +18,49 @@ pub struct Measure {
     pub value: f64,
     /// What `value` counts: ms, bytes, …
     pub unit: &'static str,
-    /// The value must stay below this, if there is a goal.
-    pub below: Option<f64>,
+    /// What the value must be, if there is a goal.
+    pub goal: Option<Goal>,
+}
+
+/// What a number must be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Goal {
+    /// Below this.
+    Below(f64),
+    /// This or less.
+    AtMost(f64),
+    /// This or more.
+    AtLeast(f64),
+}
+
+impl Goal {
+    fn is_met(self, value: f64) -> bool {
+        match self {
+            Self::Below(goal) => value < goal,
+            Self::AtMost(goal) => value <= goal,
+            Self::AtLeast(goal) => value >= goal,
+        }
+    }
+}
+
+impl fmt::Display for Goal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Below(goal) => write!(f, "< {goal}"),
+            Self::AtMost(goal) => write!(f, "<= {goal}"),
+            Self::AtLeast(goal) => write!(f, ">= {goal}"),
+        }
+    }
 }
 
 impl Measure {
     /// Whether the goal was met; none where there is no goal.
     pub fn met(&self) -> Option<bool> {
-        self.below.map(|goal| self.value < goal)
+        self.goal.map(|goal| goal.is_met(self.value))
     }
 
     fn goal(&self) -> Option<String> {
-        self.below.map(|goal| format!("< {goal}"))
+        self.goal.map(|goal| goal.to_string())
     }
 
     fn json(&self) -> Value {
@@ -103,10 +135,12 @@ pub fn write(project: &Project, name: &str, measures: &[Measure]) -> Result<Path
     Ok(file)
 }
 
-/// Whole numbers whole, others with one digit behind the point.
+/// Whole numbers whole, small ones with two digits behind the point, others with one.
 fn number(value: f64) -> String {
     if value.fract() == 0.0 {
         format!("{value:.0}")
+    } else if value < 10.0 {
+        format!("{value:.2}")
     } else {
         format!("{value:.1}")
     }
@@ -116,12 +150,12 @@ fn number(value: f64) -> String {
 mod tests {
     use super::*;
 
-    fn measure(value: f64, below: Option<f64>) -> Measure {
+    fn measure(value: f64, goal: Option<Goal>) -> Measure {
         Measure {
             name: "total".into(),
             value,
             unit: "ms",
-            below,
+            goal,
         }
     }
 
@@ -138,15 +172,20 @@ mod tests {
     }
 
     #[test]
-    fn a_goal_is_met_below_it_only() {
-        assert_eq!(measure(29.9, Some(30.0)).met(), Some(true));
-        assert_eq!(measure(30.0, Some(30.0)).met(), Some(false));
+    fn a_goal_is_met_on_its_own_side_only() {
+        let met = |value, goal| measure(value, Some(goal)).met();
+        assert_eq!(met(29.9, Goal::Below(30.0)), Some(true));
+        assert_eq!(met(30.0, Goal::Below(30.0)), Some(false));
+        assert_eq!(met(1.25, Goal::AtMost(1.25)), Some(true));
+        assert_eq!(met(1.26, Goal::AtMost(1.25)), Some(false));
+        assert_eq!(met(1.3, Goal::AtLeast(1.3)), Some(true));
+        assert_eq!(met(1.29, Goal::AtLeast(1.3)), Some(false));
         assert_eq!(measure(30.0, None).met(), None);
     }
 
     #[test]
     fn the_file_says_what_the_table_says() {
-        let late = measure(31.5, Some(30.0));
+        let late = measure(31.5, Some(Goal::Below(30.0)));
         assert_eq!(
             late.json(),
             json!({"name": "total", "value": 31.5, "unit": "ms", "goal": "< 30", "met": false})

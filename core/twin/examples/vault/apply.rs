@@ -15,7 +15,8 @@ use twin_vault::{Unlock, Vault};
 
 use super::rows::Row;
 use super::sealed::change;
-use super::{BATCH, Failure};
+use super::store::Failure;
+use super::work::BATCH;
 
 const NOW: u64 = 1_800_000_000_000;
 /// How many bytes of ops a peer sends at once.

@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use twin::{Query, Schema, Space, Value};
 
+use super::micros;
 use super::rows::Row;
-use super::{Failure, micros};
+use super::store::Failure;
 
 /// How often each is asked for; the middle counts.
 const ASKED: usize = 200;

@@ -1,171 +1,183 @@
-//! How quick a sealed vault is beside an unencrypted one: `cargo xtask bench vault` reads the JSON that this prints.
+//! How quick a sealed vault is beside an unencrypted one and beside SQLCipher: `cargo xtask bench vault` reads the JSON that
+//! this prints on its last line. `vault ROUNDS [PROGRAM]`: PROGRAM is SQLCipher's side, built in tests/sqlcipher.
 //!
-//! Each work is done by one and then by the other, and the order turns from round to round. Records have 256 bytes and
-//! random ids; both write ahead with `synchronous = FULL` and have a page cache of 8 MiB.
+//! Each work is done by one after the other, and who begins turns from turn to turn. A round has new files and new
+//! records; of each number the middle round counts. Records have 256 bytes and random ids. All write ahead with
+//! `synchronous = FULL`, have a page cache of 8 MiB and the same records in the same order.
 
 #![allow(clippy::indexing_slicing, reason = "a program that measures")]
+#![allow(clippy::print_stdout, reason = "what this program is for")]
 
 mod apply;
+mod cipher;
 mod finding;
 mod plain;
 mod rows;
 mod sealed;
+mod store;
+mod work;
 
-use std::hint::black_box;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use rows::{Row, rows};
-
-/// How many records are written, and how many of them in one commit.
-const RECORDS: usize = 100_000;
-const BATCH: usize = 1000;
-/// How many commits of one record, and how many patches.
-const SINGLES: usize = 300;
-const READS: usize = 20_000;
-const PAGES: usize = 200;
-/// How many records are in a page.
-const PAGE: usize = 50;
-/// How often reading is measured; each time the middle counts.
-const ROUNDS: usize = 5;
-
-type Failure = Box<dyn std::error::Error>;
-
-/// What is measured.
-trait Store {
-    /// Writes records in one commit.
-    fn write(&mut self, rows: &[Row]) -> Result<(), Failure>;
-
-    /// Reads a record and returns the length of its longest field.
-    fn get(&mut self, row: &Row) -> Result<usize, Failure>;
-
-    /// Reads a page of a collection after a record and returns its length.
-    fn list(&mut self, after: &Row, limit: usize) -> Result<usize, Failure>;
-
-    /// Changes one field of a record in a commit of its own.
-    fn patch(&mut self, row: &Row, name: &str) -> Result<(), Failure>;
-
-    /// Closes it and returns the bytes that it takes.
-    fn close(self) -> Result<u64, Failure>;
-}
+use cipher::Cipher;
+use plain::Plain;
+use sealed::Sealed;
+use store::{Failure, Store};
+use work::{BATCH, PAGES, READS, RECORDS, Rows, SINGLES, Work, perform};
 
 fn main() -> Result<(), Failure> {
-    let rows = rows(RECORDS + ROUNDS * SINGLES, 1);
-    let (all, more) = rows.split_at(RECORDS);
-    let folder = tempfile::tempdir()?;
-    let mut sealed = sealed::Sealed::create(&folder.path().join("sealed"))?;
-    let mut plain = plain::Plain::create(&folder.path().join("plain.db"))?;
-
-    let mut batched = Pair::default();
-    for (number, batch) in all.chunks(BATCH).enumerate() {
-        batched.time(number, || sealed.write(batch), || plain.write(batch))?;
-    }
-    let applied = apply::time(&folder.path().join("peers"), all)?;
-    let mut singles = Pair::default();
-    for (number, row) in more.iter().enumerate() {
-        let one = std::slice::from_ref(row);
-        singles.time(number, || sealed.write(one), || plain.write(one))?;
-    }
-    let any = |number: usize| &all[number.wrapping_mul(7919) % all.len()];
-    let mut gets = Pair::default();
-    let mut lists = Pair::default();
-    let mut patches = Pair::default();
-    for round in 0..ROUNDS {
-        let number = |i: usize| round * READS + i;
-        gets.time(
-            round,
-            || (0..READS).try_for_each(|i| read(&mut sealed, any(number(i)))),
-            || (0..READS).try_for_each(|i| read(&mut plain, any(number(i)))),
-        )?;
-        lists.time(
-            round,
-            || (0..PAGES).try_for_each(|i| page(&mut sealed, any(number(i)))),
-            || (0..PAGES).try_for_each(|i| page(&mut plain, any(number(i)))),
-        )?;
-        let name = format!("name {round}");
-        patches.time(
-            round,
-            || (0..SINGLES).try_for_each(|i| sealed.patch(any(number(i)), &name)),
-            || (0..SINGLES).try_for_each(|i| plain.patch(any(number(i)), &name)),
-        )?;
-    }
-    let found = finding::time(sealed.space(), all)?;
-    let (sealed_bytes, plain_bytes) = (sealed.close()?, plain.close()?);
-    let batched = batched.whole();
-    let singles = singles.middle();
-    let (gets, lists, patches) = (gets.middle(), lists.middle(), patches.middle());
-    let report = serde_json::json!({
-        "records": RECORDS,
-        "batched_us": batched.0 / RECORDS as f64,
-        "batched_ratio": batched.1 / batched.0,
-        "applied_ratio": batched.1 / applied,
-        "single_us": singles.0,
-        "single_ratio": singles.1 / singles.0,
-        "get_us": gets.0 / READS as f64,
-        "get_ratio": gets.1 / gets.0,
-        "list_us": lists.0 / PAGES as f64,
-        "list_ratio": lists.1 / lists.0,
-        "patch_us": patches.0 / SINGLES as f64,
-        "patch_ratio": patches.1 / patches.0,
-        "take_up_us": found.take_up / RECORDS as f64,
-        "search_us": found.search,
-        "query_us": found.query,
-        "bytes": sealed_bytes,
-        "bytes_ratio": sealed_bytes as f64 / plain_bytes as f64,
-    });
-    #[allow(clippy::print_stdout, reason = "what this program is for")]
-    {
-        println!("{report}");
-    }
-    Ok(())
-}
-
-fn read(store: &mut impl Store, row: &Row) -> Result<(), Failure> {
-    if black_box(store.get(row)?) == row.note.len() {
-        Ok(())
-    } else {
-        Err("a record is not what was written".into())
-    }
-}
-
-fn page(store: &mut impl Store, row: &Row) -> Result<(), Failure> {
-    black_box(store.list(row, PAGE)?);
-    Ok(())
-}
-
-/// Times of the sealed and of the plain one, in microseconds.
-#[derive(Default)]
-struct Pair(Vec<f64>, Vec<f64>);
-
-impl Pair {
-    /// Does both, one first in even rounds and the other in odd ones.
-    fn time(
-        &mut self,
-        round: usize,
-        sealed: impl FnOnce() -> Result<(), Failure>,
-        plain: impl FnOnce() -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        if round.is_multiple_of(2) {
-            self.0.push(micros(sealed)?);
-            self.1.push(micros(plain)?);
-        } else {
-            self.1.push(micros(plain)?);
-            self.0.push(micros(sealed)?);
+    let mut words = std::env::args().skip(1);
+    let rounds = words.next().map_or(Ok(5), |rounds| rounds.parse::<u64>())?;
+    let program = words.next().map(PathBuf::from);
+    let mut all: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for round in 1..=rounds.max(1) {
+        for (name, value) in measure(round, program.as_deref())? {
+            all.entry(name).or_default().push(value);
         }
-        Ok(())
+        println!("round {round} of {rounds}");
+    }
+    let middle = all.into_iter().map(|(name, mut values)| {
+        values.sort_by(f64::total_cmp);
+        (name.to_owned(), values[values.len() / 2].into())
+    });
+    println!("{}", serde_json::Value::Object(middle.collect()));
+    Ok(())
+}
+
+/// One round, in new files: times in microseconds, and ratios above 1 where the sealed one is the quicker.
+fn measure(round: u64, program: Option<&Path>) -> Result<Vec<(&'static str, f64)>, Failure> {
+    let rows = Rows::new(round);
+    let folder = tempfile::tempdir()?;
+    let mut all = Contest {
+        sealed: Sealed::create(&folder.path().join("sealed"))?,
+        plain: Plain::create(&folder.path().join("plain.db"), None)?,
+        cipher: match program {
+            Some(program) => Some(Cipher::start(
+                program,
+                &folder.path().join("cipher.db"),
+                round,
+            )?),
+            None => None,
+        },
+        rows: &rows,
+        turn: usize::try_from(round)?,
+    };
+    if round == 1 {
+        println!(
+            "sealed: journal_mode=WAL, synchronous=FULL, fullfsync, secure_delete, a cache of 8 MiB (core/vault/src/store.rs)"
+        );
+        println!("plain: {}", all.plain.durability()?);
+        if let Some(cipher) = &mut all.cipher {
+            println!("SQLCipher: {}", cipher.durability()?);
+        }
+    }
+    let batches = all.sum((0..RECORDS / BATCH).map(Work::Batch))?;
+    let singles = all.middle((0..SINGLES).map(Work::Single))?;
+    let gets = all.sum([Work::Gets])?;
+    let lists = all.sum([Work::Lists])?;
+    let patches = all.middle((0..SINGLES).map(Work::Patch))?;
+    let found = finding::time(all.sealed.space(), rows.all())?;
+    let applied = apply::time(&folder.path().join("peers"), rows.all())?;
+    let sizes = [all.sealed.close()?, all.plain.close()?];
+    let [sealed_bytes, plain_bytes] = sizes.map(|bytes| bytes as f64);
+    let mut measured = vec![
+        ("batch_us", batches.sealed / RECORDS as f64),
+        ("batch_plain", batches.plain / batches.sealed),
+        ("applied_us", applied / RECORDS as f64),
+        ("applied_plain", batches.plain / applied),
+        ("single_us", singles.sealed),
+        ("single_plain", singles.plain / singles.sealed),
+        ("get_us", gets.sealed / READS as f64),
+        ("get_plain", gets.plain / gets.sealed),
+        ("list_us", lists.sealed / PAGES as f64),
+        ("list_plain", lists.plain / lists.sealed),
+        ("patch_us", patches.sealed),
+        ("patch_plain", patches.plain / patches.sealed),
+        ("take_up_us", found.take_up / RECORDS as f64),
+        ("search_ms", found.search / 1e3),
+        ("query_ms", found.query / 1e3),
+        ("bytes", sealed_bytes),
+        ("bytes_plain", sealed_bytes / plain_bytes),
+    ];
+    if let Some(cipher) = all.cipher {
+        let bytes = cipher.close()? as f64;
+        measured.extend([
+            ("batch_cipher", batches.cipher / batches.sealed),
+            ("single_cipher", singles.cipher / singles.sealed),
+            ("get_cipher", gets.cipher / gets.sealed),
+            ("list_cipher", lists.cipher / lists.sealed),
+            ("patch_cipher", patches.cipher / patches.sealed),
+            ("bytes_cipher", sealed_bytes / bytes),
+        ]);
+    }
+    Ok(measured)
+}
+
+/// Those who are compared.
+struct Contest<'r> {
+    sealed: Sealed,
+    plain: Plain,
+    cipher: Option<Cipher>,
+    rows: &'r Rows,
+    turn: usize,
+}
+
+/// What each took, in microseconds.
+#[derive(Debug, Clone, Copy, Default)]
+struct Times {
+    sealed: f64,
+    plain: f64,
+    cipher: f64,
+}
+
+impl Contest<'_> {
+    /// Lets all do it, each time another first.
+    fn time(&mut self, work: Work) -> Result<Times, Failure> {
+        self.turn += 1;
+        let mut times = Times::default();
+        for place in 0..3 {
+            match (self.turn + place) % 3 {
+                0 => times.sealed = perform(&mut self.sealed, self.rows, work)?,
+                1 => times.plain = perform(&mut self.plain, self.rows, work)?,
+                _ => {
+                    if let Some(cipher) = &mut self.cipher {
+                        times.cipher = cipher.perform(work)?;
+                    }
+                }
+            }
+        }
+        Ok(times)
     }
 
-    /// All of it.
-    fn whole(&self) -> (f64, f64) {
-        (self.0.iter().sum(), self.1.iter().sum())
+    /// What several works take together.
+    fn sum(&mut self, works: impl IntoIterator<Item = Work>) -> Result<Times, Failure> {
+        let mut sum = Times::default();
+        for work in works {
+            let times = self.time(work)?;
+            sum.sealed += times.sealed;
+            sum.plain += times.plain;
+            sum.cipher += times.cipher;
+        }
+        Ok(sum)
     }
 
-    /// The middle one of each.
-    fn middle(mut self) -> (f64, f64) {
-        let middle = |times: &mut Vec<f64>| {
+    /// What the middle one of several works takes.
+    fn middle(&mut self, works: impl IntoIterator<Item = Work>) -> Result<Times, Failure> {
+        let works = works.into_iter();
+        let all: Result<Vec<Times>, Failure> = works.map(|work| self.time(work)).collect();
+        let all = all?;
+        let middle = |pick: fn(&Times) -> f64| {
+            let mut times: Vec<f64> = all.iter().map(pick).collect();
             times.sort_by(f64::total_cmp);
             times[times.len() / 2]
         };
-        (middle(&mut self.0), middle(&mut self.1))
+        Ok(Times {
+            sealed: middle(|times| times.sealed),
+            plain: middle(|times| times.plain),
+            cipher: middle(|times| times.cipher),
+        })
     }
 }
 

@@ -1,11 +1,14 @@
-//! Plain SQLite with the usual schema of an app.
+//! Plain SQLite with the usual schema of an app; with a key, where SQLite is SQLCipher.
 
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows::Row;
-use super::{Failure, Store};
+use super::store::{Failure, Store};
+
+const INSERT: &str =
+    "INSERT INTO record (id, collection, name, note, count, done) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
 pub struct Plain {
     conn: Connection,
@@ -13,10 +16,15 @@ pub struct Plain {
 }
 
 impl Plain {
-    pub fn create(path: &Path) -> Result<Self, Failure> {
+    /// Makes the file. `key`: 32 bytes as 64 hex digits, so that nobody stretches a password.
+    pub fn create(path: &Path, key: Option<&str>) -> Result<Self, Failure> {
         let conn = Connection::open(path)?;
+        if let Some(key) = key {
+            conn.pragma_update(None, "key", format!("x'{key}'"))?;
+        }
         conn.execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -8192;
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = ON;
+             PRAGMA checkpoint_fullfsync = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192;
              CREATE TABLE record (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, collection TEXT NOT NULL,
                  name TEXT NOT NULL, note TEXT NOT NULL, count INTEGER NOT NULL, done INTEGER NOT NULL);
              CREATE INDEX of_collection ON record (collection);",
@@ -26,17 +34,54 @@ impl Plain {
             path: path.to_owned(),
         })
     }
+
+    /// How durable its commits are and how much of the file it holds in memory, as SQLite says it.
+    pub fn durability(&self) -> Result<String, Failure> {
+        let pragma = |name: &str| {
+            self.conn
+                .query_row(&format!("PRAGMA {name}"), [], |row| {
+                    row.get::<_, rusqlite::types::Value>(0)
+                })
+                .map(|value| match value {
+                    rusqlite::types::Value::Text(text) => text,
+                    rusqlite::types::Value::Integer(number) => number.to_string(),
+                    other => format!("{other:?}"),
+                })
+        };
+        Ok(format!(
+            "journal_mode={}, synchronous={} (2 is FULL), fullfsync={}, page_size={}, cache_size={} KiB",
+            pragma("journal_mode")?,
+            pragma("synchronous")?,
+            pragma("fullfsync")?,
+            pragma("page_size")?,
+            pragma("cache_size")?.trim_start_matches('-'),
+        ))
+    }
+}
+
+fn insert(conn: &Connection, row: &Row) -> Result<(), Failure> {
+    conn.prepare_cached(INSERT)?.execute(params![
+        row.id,
+        row.collection,
+        row.name,
+        row.note,
+        row.count,
+        row.done
+    ])?;
+    Ok(())
 }
 
 impl Store for Plain {
     fn write(&mut self, rows: &[Row]) -> Result<(), Failure> {
+        // A single statement is a transaction by itself.
+        if let [row] = rows {
+            return insert(&self.conn, row);
+        }
         let transaction = self.conn.transaction()?;
         {
-            let mut insert = transaction.prepare_cached(
-                "INSERT INTO record (id, collection, name, note, count, done) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )?;
+            let mut statement = transaction.prepare_cached(INSERT)?;
             for row in rows {
-                insert.execute(params![
+                statement.execute(params![
                     row.id,
                     row.collection,
                     row.name,

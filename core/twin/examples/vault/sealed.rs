@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use twin::{Collection, Fields, Space, Twin, Unlock, Value, WriteChange};
 
 use super::rows::Row;
-use super::{Failure, Store};
+use super::store::{Failure, Store};
 
 pub struct Sealed {
     space: Space,

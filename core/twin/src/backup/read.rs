@@ -43,9 +43,16 @@ pub struct TakenIn {
 
 impl Twin {
     /// Whether a file begins as a sealed export does; a folder does not.
+    ///
+    /// # Errors
+    /// [`Error::NotAFile`] of what can be read only once, as a pipe: whoever asks reads it again.
     pub fn is_sealed(file: &Path) -> Result<bool> {
-        if file.is_dir() {
+        let about = file.metadata()?;
+        if about.is_dir() {
             return Ok(false);
+        }
+        if !about.is_file() {
+            return Err(Error::NotAFile);
         }
         let mut magic = Vec::with_capacity(MAGIC.len());
         let file = File::open(file)?;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::ops::ControlFlow;
 
 use serde_json::{Map, Value as Json, json};
 use twin_ops::space::SpaceName;
@@ -12,7 +11,7 @@ use twin_vault::files::Root;
 use super::names::safe;
 use super::{Draft, Exported};
 use crate::error::{Error, Result};
-use crate::files::StoredFile;
+use crate::files::{Progress, StoredFile, Watch};
 use crate::twin::Twin;
 
 /// The folder with the files.
@@ -38,15 +37,16 @@ impl<'a> Files<'a> {
         }
     }
 
-    /// Takes the fields that hold files out of a record, writes the files, and returns what stands for them. A file that
-    /// is not on this device stays what it is in the record.
+    /// Takes the fields that hold files out of a record, writes the files, and returns what stands for them, and how
+    /// many bytes they have. A file that is not on this device stays what it is in the record.
     pub fn write(
         &mut self,
         twin: &Twin,
         space: &SpaceName,
         fields: &mut Fields,
         exported: &mut Exported,
-    ) -> Result<Map<String, Json>> {
+        watch: &mut Watch<'_>,
+    ) -> Result<(Map<String, Json>, u64)> {
         let name = match fields.0.get("name") {
             Some(Value::Text(name)) => name.clone(),
             _ => String::new(),
@@ -55,19 +55,26 @@ impl<'a> Files<'a> {
         let roots: Vec<(String, Root)> = roots
             .filter_map(|(field, value)| Some((field.clone(), Root::of(value)?)))
             .collect();
-        let mut written = Map::new();
+        let (mut written, mut len) = (Map::new(), 0);
         for (field, root) in roots {
             if twin.vault().missing_chunks(space, &root, 0)?.count > 0 {
                 exported.absent += 1;
                 continue;
             }
             let mut stored = StoredFile::new(twin, space, root)?;
-            let path = self.write_one(space, &name, &mut stored)?;
+            let mut told = |more: Progress| {
+                watch(Progress {
+                    done: len + more.done,
+                    ..more
+                })
+            };
+            let path = self.write_one(space, &name, &mut stored, &mut told)?;
+            len += stored.len();
             exported.files += 1;
             fields.0.remove(&field);
             written.insert(field, json!(path));
         }
-        Ok(written)
+        Ok((written, len))
     }
 
     fn write_one(
@@ -75,10 +82,11 @@ impl<'a> Files<'a> {
         space: &SpaceName,
         name: &str,
         stored: &mut StoredFile,
+        watch: &mut Watch<'_>,
     ) -> Result<String> {
         let folder = self.folder(space)?;
         let (path, mut file) = self.first_free(&folder, name, Draft::create)?;
-        stored.copy(&mut file, &mut |_| ControlFlow::Continue(()))?;
+        stored.copy(&mut file, watch)?;
         file.sync_all()?;
         Ok(path)
     }

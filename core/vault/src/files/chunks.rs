@@ -124,6 +124,12 @@ impl Store {
         Ok(len.map_or(0, i64::unsigned_abs))
     }
 
+    /// Takes the bytes with this number out of the table.
+    pub fn take_chunk_bytes(&self, number: i64) -> Result<Option<Vec<u8>>> {
+        let mut statement = self.sql("DELETE FROM chunk WHERE n = ?1 RETURNING v")?;
+        Ok(statement.query_row([number], |row| row.get(0)).optional()?)
+    }
+
     fn each_chunk_number(&self, mut show: impl FnMut(i64)) -> Result<()> {
         let mut statement = self.sql("SELECT n FROM chunk")?;
         let mut rows = statement.query([])?;

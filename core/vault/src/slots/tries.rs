@@ -77,6 +77,16 @@ impl<'a> Turn<'a> {
     }
 }
 
+/// Refuses a try that is too recent; counts nothing.
+pub(super) fn check(store: &Store, now: u64) -> Result<()> {
+    match Tries::read(store)?.wait(now) {
+        0 => Ok(()),
+        left => Err(VaultError::TooManyTries {
+            wait: Duration::from_millis(left),
+        }),
+    }
+}
+
 /// The wait after so many wrong passwords, in milliseconds: none, then 1 s, doubled each time.
 fn wait_after(wrong: u32) -> u64 {
     match wrong.checked_sub(FREE) {
