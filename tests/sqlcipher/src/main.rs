@@ -9,7 +9,10 @@ mod rows;
 #[path = "../../../core/twin/examples/vault/store.rs"]
 mod store;
 #[path = "../../../core/twin/examples/vault/work.rs"]
-#[allow(dead_code, reason = "the other side of the comparison needs more of it")]
+#[allow(
+    dead_code,
+    reason = "the other side of the comparison needs more of it"
+)]
 mod work;
 
 use std::io::{BufRead, Write};

@@ -11,31 +11,13 @@ use rusqlite::types::Value;
 
 use super::btree::{self, Kind, StoredRow};
 use super::pages::{Layer, Pages};
-use crate::error::{Result, VaultError};
+use super::tables::{Table, tables};
+use crate::error::Result;
 use crate::store::Store;
 
-/// What can be made anew from everything else.
-const DERIVED: [&str; 3] = ["rec", "past", "block"];
 /// How many bytes are written in one transaction.
 const TRANSACTION: usize = 16 << 20;
 const NOBODY: u8 = u8::MAX;
-
-/// A table of the new file, which is made as the damaged one was.
-struct Table {
-    name: String,
-    root: u32,
-    columns: Vec<Column>,
-    /// Whether its rows are in the order of its own key, and have no numbers.
-    keyed: bool,
-    insert: String,
-}
-
-/// A column.
-struct Column {
-    kind: String,
-    /// Whether it is the number of the row, which is not stored again among the columns.
-    is_number: bool,
-}
 
 /// Takes the tables of a damaged file to pieces.
 pub(super) struct Carver<'p> {
@@ -86,7 +68,7 @@ impl<'p> Carver<'p> {
         for (owner, table) in (0..).zip(&carver.tables) {
             match carver.owners.get_mut(table.root as usize) {
                 Some(root) => *root = owner,
-                None => carver.missing += u64::from(!is_derived(&table.name)),
+                None => carver.missing += u64::from(!table.is_derived()),
             }
         }
         for (owner, table) in (0..).zip(&carver.tables) {
@@ -96,7 +78,7 @@ impl<'p> Carver<'p> {
                     Some(there) if *there == NOBODY && number > 1 => *there = owner,
                     Some(_) if number > 0 => continue,
                     _ => {
-                        carver.missing += u64::from(!is_derived(&table.name));
+                        carver.missing += u64::from(!table.is_derived());
                         continue;
                     }
                 }
@@ -115,7 +97,7 @@ impl<'p> Carver<'p> {
     fn below(&self, table: &Table, number: u32) -> Result<Vec<u32>> {
         let mut below = Vec::new();
         for (_, page) in self.pages.versions(number)? {
-            let kind = kind_in(table, &page, number);
+            let kind = table.kind_of(&page, number);
             below.extend(btree::children(&page, number, kind).into_iter().rev());
         }
         Ok(below)
@@ -164,7 +146,7 @@ impl<'p> Carver<'p> {
     ) -> Result<u64> {
         let mut unread = 0;
         for (layer, page) in self.pages.versions(number)? {
-            let kind = kind_in(table, &page, number);
+            let kind = table.kind_of(&page, number);
             let (rows, missed) = btree::rows(self.pages, &page, number, kind, layer, true)?;
             // Another version may be one that never counted.
             let counts = layer == Layer::Sound;
@@ -197,7 +179,7 @@ impl<'p> Carver<'p> {
         let mut found = 0;
         for (layer, page) in self.pages.versions(number)? {
             let said = Kind::of(&page, number);
-            let own = of.map(|table| kind_in(table, &page, number));
+            let own = of.map(|table| table.kind_of(&page, number));
             for kind in own
                 .into_iter()
                 .chain(said.filter(|said| own != Some(*said)))
@@ -220,10 +202,6 @@ impl<'p> Carver<'p> {
         }
         Ok(found)
     }
-}
-
-fn is_derived(table: &str) -> bool {
-    DERIVED.contains(&table)
 }
 
 /// Writes rows, and from time to time makes them durable, so that the log of the new file does not grow as large as it.
@@ -263,96 +241,4 @@ impl Writer<'_, '_> {
             Row::Taken
         })
     }
-}
-
-impl Table {
-    /// The values of a row, the number first if rows have one; `None` if it is no row of this table.
-    fn values(&self, row: &StoredRow) -> Option<Vec<Value>> {
-        if row.columns.len() != self.columns.len() || row.number.is_none() != self.keyed {
-            return None;
-        }
-        let number = row.number.map(Value::Integer);
-        let mut values: Vec<Value> = number.into_iter().collect();
-        for (column, value) in self.columns.iter().zip(&row.columns) {
-            let fits = match (column.kind.as_str(), value) {
-                _ if column.is_number => *value == Value::Null,
-                ("INTEGER", Value::Integer(_)) | ("BLOB", Value::Blob(_)) => true,
-                ("ANY", value) => *value != Value::Null,
-                _ => false,
-            };
-            if !fits {
-                return None;
-            }
-            if !column.is_number {
-                values.push(value.clone());
-            }
-        }
-        Some(values)
-    }
-}
-
-/// What a page of this table is: what it says, if the table has such pages, or else one with rows.
-fn kind_in(table: &Table, page: &[u8], number: u32) -> Kind {
-    let kinds = if table.keyed {
-        [Kind::IndexLeaf, Kind::IndexInterior]
-    } else {
-        [Kind::TableLeaf, Kind::TableInterior]
-    };
-    let said = Kind::of(page, number).filter(|kind| kinds.contains(kind));
-    said.unwrap_or(if table.keyed {
-        Kind::IndexLeaf
-    } else {
-        Kind::TableLeaf
-    })
-}
-
-fn tables(store: &Store) -> Result<Vec<Table>> {
-    let mut statement = store.sql(
-        "SELECT t.name, t.wr, s.rootpage FROM pragma_table_list AS t JOIN sqlite_schema AS s ON s.name = t.name
-         WHERE t.schema = 'main' AND s.type = 'table' AND t.name NOT LIKE 'sqlite%' ORDER BY s.rootpage",
-    )?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    let rows: Vec<(String, bool, u32)> = rows.collect::<rusqlite::Result<_>>()?;
-    rows.into_iter()
-        .map(|(name, keyed, root)| table(store, name, keyed, root))
-        .collect()
-}
-
-fn table(store: &Store, name: String, keyed: bool, root: u32) -> Result<Table> {
-    // The key's columns come first where it is the table's order.
-    let mut statement = store.sql(
-        "SELECT name, type, pk FROM pragma_table_info(?1) ORDER BY CASE WHEN ?2 AND pk > 0 THEN pk ELSE 1000 + cid END",
-    )?;
-    let rows = statement.query_map((&name, keyed), |row| {
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-    })?;
-    let rows: Vec<(String, String, i64)> = rows.collect::<rusqlite::Result<_>>()?;
-    let keys = rows.iter().filter(|(.., key)| *key > 0).count();
-    let mut names = Vec::new();
-    let mut columns = Vec::new();
-    if !keyed {
-        names.push("rowid".to_owned());
-    }
-    for (column, kind, key) in rows {
-        let is_number = !keyed && keys == 1 && key == 1 && kind == "INTEGER";
-        if !is_number {
-            names.push(column);
-        }
-        columns.push(Column { kind, is_number });
-    }
-    if names.is_empty() || columns.is_empty() {
-        return Err(VaultError::Damaged("its tables"));
-    }
-    let marks = vec!["?"; names.len()].join(", ");
-    let insert = format!(
-        "INSERT OR IGNORE INTO {name} ({}) VALUES ({marks})",
-        names.join(", ")
-    );
-    Ok(Table {
-        name,
-        root,
-        columns,
-        keyed,
-        insert,
-    })
 }

@@ -13,6 +13,15 @@ use crate::oplog::{OpHead, PartNo, log_number, op_number};
 use crate::rows::{ChunkRow, LogRow};
 use crate::store::Sealed;
 
+/// Decides about rows that must be there before anything can be opened: nothing can be said of them but how they look. Of
+/// rows of tries there is one.
+pub(super) fn before_unlocking(table: &str, values: &mut [Value], _: bool) -> Verdict {
+    match values {
+        [Value::Integer(number), ..] if table != "tries" || *number == 1 => Verdict::Keep,
+        _ => Verdict::Refuse,
+    }
+}
+
 /// Decides about sealed rows.
 pub(super) struct Items<'f> {
     file: &'f Sealed,

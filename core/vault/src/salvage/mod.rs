@@ -4,8 +4,8 @@
 //! - [`salvage`]: what is done in which order; `loss`: what is said of it
 //! - `keep`: what of the rows makes up a vault; `follow`: what of its operations; `vault`: what hangs on these; `rest`: what
 //!   is known from operations that cannot be kept
-//! - `carve`: rows into the tables of a new file; `judge`: of which table a row is; `strays`: what only a salvage asks of
-//!   them
+//! - `carve`: rows into the `tables` of a new file; `judge`: of which table a row is; `strays`: what only a salvage asks
+//!   of them
 //! - `btree`, `pages`, `wal`: SQLite's file, read without SQLite
 //!
 //! The new vault has the ways to unlock it and the keys of the damaged one, and writes under a new incarnation, for what
@@ -20,6 +20,7 @@ mod loss;
 mod pages;
 mod rest;
 mod strays;
+mod tables;
 mod vault;
 mod wal;
 
@@ -29,7 +30,7 @@ use std::path::Path;
 use rand_core::CryptoRng;
 use twin_ops::op::{LogId, Origin};
 
-use self::carve::{Carver, Verdict};
+use self::carve::Carver;
 use self::judge::{Content, Items};
 use self::keep::Keeper;
 pub use self::loss::{Loss, Salvaged};
@@ -109,7 +110,7 @@ fn fill<R: CryptoRng, E: From<VaultError>>(
 ) -> std::result::Result<Salvaged, E> {
     let store = Store::create(new)?;
     let carver = Carver::new(pages, &store)?;
-    carver.carve(&store, &["slot", "tries"], &mut |_, _, _| Verdict::Keep)?;
+    carver.carve(&store, &["slot", "tries"], &mut judge::before_unlocking)?;
     let opened = slots::open_copy(&store, unlock, now)?;
     let file = Sealed {
         store,
