@@ -17,8 +17,8 @@ use twin_vault::schema::SCHEMAS;
 use crate::activity::ACTIVITY;
 use crate::devices::DeviceState;
 use crate::error::{Error, Result};
-use crate::files::{Progress, Watch, tell};
 use crate::json::fields_to_json;
+use crate::progress::{Progress, Watch, tell};
 use crate::space::Space;
 use crate::twin::Twin;
 
@@ -129,6 +129,7 @@ impl Twin {
                         watch(Progress {
                             done: done + more.done,
                             total: None,
+                            ..more
                         })
                     };
                     let (written, len) =

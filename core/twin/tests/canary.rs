@@ -57,7 +57,7 @@ fn live(dir: &Path) {
         std::ops::ControlFlow::Continue(())
     })
     .unwrap();
-    twin.export_plain(&clear.join("plain")).unwrap();
+    twin.export_plain(&clear.join("plain"), quiet).unwrap();
     // What goes wrong is told, but not of whom or what.
     assert!(collection.put("", Fields::default()).is_err());
     assert!(twin.import(&clear.join(FILE), &options, quiet).is_err());

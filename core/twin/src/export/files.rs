@@ -11,7 +11,8 @@ use twin_vault::files::Root;
 use super::names::safe;
 use super::{Draft, Exported};
 use crate::error::{Error, Result};
-use crate::files::{Progress, StoredFile, Watch};
+use crate::files::StoredFile;
+use crate::progress::{Progress, Watch};
 use crate::twin::Twin;
 
 /// The folder with the files.
