@@ -27,7 +27,7 @@ fn harm(device: &Device<'_>, sql: &str) {
 }
 
 /// Alters a bit of the signature of the operation before so many others; what it says can still be read.
-fn alter_signature(device: &Device<'_>, before: usize) {
+fn alter_signature(device: &Device<'_>, before: i64) {
     let file = Connection::open(device.home().join("vault.db")).unwrap();
     let sql = "SELECT n, v FROM op ORDER BY n DESC LIMIT 1 OFFSET ?1";
     let (n, mut v): (i64, Vec<u8>) = file
