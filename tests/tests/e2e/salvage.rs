@@ -23,6 +23,8 @@ fn files(folder: PathBuf) -> Vec<(PathBuf, Vec<u8>)> {
 /// Does this to the vault of a device behind its back.
 fn harm(device: &Device<'_>, sql: &str) {
     let file = Connection::open(device.home().join("vault.db")).unwrap();
+    // What is only marked as free would be found again.
+    file.pragma_update(None, "secure_delete", true).unwrap();
     assert!(file.execute(sql, []).unwrap() > 0, "{sql}");
 }
 
