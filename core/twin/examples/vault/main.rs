@@ -78,9 +78,12 @@ fn measure(round: u64, program: Option<&Path>) -> Result<Vec<(&'static str, f64)
     let gets = all.sum([Work::Gets])?;
     let lists = all.sum([Work::Lists])?;
     let patches = all.middle((0..SINGLES).map(Work::Patch))?;
-    let found = finding::time(all.sealed.space(), rows.all())?;
-    let applied = apply::time(&folder.path().join("peers"), rows.all())?;
+    // What is kept for searching the others do not have.
     let sizes = [all.sealed.close()?, all.plain.close()?];
+    let sealed = Sealed::open(&folder.path().join("sealed"))?;
+    let found = finding::time(sealed.space(), rows.all())?;
+    drop(sealed);
+    let applied = apply::time(&folder.path().join("peers"), rows.all())?;
     let [sealed_bytes, plain_bytes] = sizes.map(|bytes| bytes as f64);
     let mut measured = vec![
         ("batch_us", batches.sealed / RECORDS as f64),

@@ -8,6 +8,8 @@ use twin::{Collection, Fields, Space, Twin, Unlock, Value, WriteChange};
 use super::rows::Row;
 use super::store::{Failure, Store};
 
+const PASSWORD: Unlock<'_> = Unlock::Password("only measured");
+
 pub struct Sealed {
     space: Space,
     collections: BTreeMap<String, Collection>,
@@ -16,13 +18,18 @@ pub struct Sealed {
 
 impl Sealed {
     pub fn create(dir: &Path) -> Result<Self, Failure> {
-        let twin = Twin::create(
+        Self::of_twin(
+            &Twin::create(dir, PASSWORD, Twin::new_words(), "measured", "machine")?,
             dir,
-            Unlock::Password("only measured"),
-            Twin::new_words(),
-            "measured",
-            "machine",
-        )?;
+        )
+    }
+
+    /// Opens it again.
+    pub fn open(dir: &Path) -> Result<Self, Failure> {
+        Self::of_twin(&Twin::open(dir, PASSWORD)?, dir)
+    }
+
+    fn of_twin(twin: &Twin, dir: &Path) -> Result<Self, Failure> {
         Ok(Self {
             space: twin.space("home")?,
             collections: BTreeMap::new(),
