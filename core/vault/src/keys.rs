@@ -72,10 +72,10 @@ fn prf<const N: usize>(key: &Secret<32>, fields: [&[u8]; 2]) -> [u8; N] {
     for field in fields {
         hasher.update(field);
     }
+    const { assert!(N <= blake3::OUT_LEN) };
     let mut out = [0; N];
     let hash = hasher.finalize();
-    out.iter_mut()
-        .zip(hash.as_bytes())
-        .for_each(|(to, from)| *to = *from);
+    let bytes = out.iter_mut().zip(hash.as_bytes());
+    bytes.for_each(|(to, from)| *to = *from);
     out
 }
