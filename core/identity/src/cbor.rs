@@ -68,6 +68,28 @@ impl minicbor::encode::Write for Counted {
     }
 }
 
+/// Whether `bytes` is what [`encode`] makes of a value: compared as it is written, without a copy.
+pub fn is_encoding<T: Encode<()>>(bytes: &[u8], value: &T) -> bool {
+    let mut rest = Compared(bytes);
+    let written = value.encode(&mut Encoder::new(&mut rest), &mut ());
+    written.is_ok() && rest.0.is_empty()
+}
+
+/// Holds what is still to be written to it.
+struct Compared<'b>(&'b [u8]);
+
+/// What is written is not what was expected.
+struct Different;
+
+impl minicbor::encode::Write for Compared<'_> {
+    type Error = Different;
+
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Different> {
+        self.0 = self.0.strip_prefix(bytes).ok_or(Different)?;
+        Ok(())
+    }
+}
+
 /// Decodes one value that fills `bytes` exactly and is its deterministic encoding.
 pub fn decode<'b, T>(bytes: &'b [u8], max: usize) -> Result<T, CborError>
 where
@@ -83,10 +105,11 @@ where
     T: Decode<'b, ()> + Encode<()>,
 {
     let value: T = minicbor::decode(bytes).map_err(|_| CborError::Malformed)?;
-    if encode(&value) != bytes {
-        return Err(CborError::Malformed);
+    if is_encoding(bytes, &value) {
+        Ok(value)
+    } else {
+        Err(CborError::Malformed)
     }
-    Ok(value)
 }
 
 /// Checks that `bytes` is exactly one deterministic value, without knowing its type.
@@ -246,6 +269,21 @@ mod tests {
 
     fn hex(text: &str) -> Vec<u8> {
         data_encoding::HEXLOWER.decode(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn an_encoding_is_told_from_all_that_is_longer_shorter_or_other() {
+        let sample = Sample {
+            version: 1,
+            data: vec![2; 300],
+            note: Some("three".to_owned()),
+        };
+        let bytes = encode(&sample);
+        assert!(is_encoding(&bytes, &sample));
+        let (last, shorter) = bytes.split_last().unwrap();
+        assert!(!is_encoding(shorter, &sample));
+        assert!(!is_encoding(&[&bytes, [0].as_slice()].concat(), &sample));
+        assert!(!is_encoding(&[shorter, &[last ^ 1]].concat(), &sample));
     }
 
     #[test]

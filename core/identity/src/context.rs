@@ -33,12 +33,33 @@ impl Context {
 
     /// Hashes the concatenation of `fields`; 32 bytes.
     pub fn hash<'a>(&self, fields: impl IntoIterator<Item = &'a [u8]>) -> [u8; HASH_LEN] {
+        self.begin(fields).end(&[])
+    }
+
+    /// Begins to hash what many messages have in common.
+    pub fn begin<'a>(&self, fields: impl IntoIterator<Item = &'a [u8]>) -> Begun {
         let key = self.key.get_or_init(|| hash_derive_key_context(self.name));
         let mut hasher = blake3::Hasher::new_from_context_key(key);
         for field in fields {
             hasher.update(field);
         }
-        *hasher.finalize().as_bytes()
+        Begun(hasher)
+    }
+}
+
+/// What many messages begin with, hashed once.
+#[derive(Clone)]
+pub struct Begun(blake3::Hasher);
+
+impl Begun {
+    /// The hash of a message that ends with `rest`; the same as [`Context::hash`] of all of it.
+    pub fn hash(&self, rest: &[u8]) -> [u8; HASH_LEN] {
+        self.clone().end(rest)
+    }
+
+    fn end(mut self, rest: &[u8]) -> [u8; HASH_LEN] {
+        self.0.update(rest);
+        *self.0.finalize().as_bytes()
     }
 }
 
@@ -186,6 +207,14 @@ mod tests {
             SPACE.hash([b"ab".as_slice(), b"c"]),
             blake3::derive_key("digital-twin v1 space", b"abc")
         );
+    }
+
+    #[test]
+    fn what_is_begun_ends_as_if_hashed_at_once() {
+        let begun = SPACE.begin([[7; 100].as_slice()]);
+        for rest in [b"".as_slice(), b"one", &[3; 2000]] {
+            assert_eq!(begun.hash(rest), SPACE.hash([[7; 100].as_slice(), rest]));
+        }
     }
 
     #[test]

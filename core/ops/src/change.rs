@@ -150,6 +150,9 @@ const PATCH: u8 = 2;
 const DELETE: u8 = 3;
 const ERASE: u8 = 4;
 
+/// At least as many bytes as a change to a record has beside its names, fields and edits.
+const HEADS: usize = 64;
+
 #[derive(Encode, Decode)]
 #[cbor(map)]
 struct RawRecordChange<'a> {
@@ -200,7 +203,7 @@ impl Change {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CborError> {
         cbor::check_with_floats(bytes, MAX_OP_LEN)?;
         let change = Self::from_accepted(bytes)?;
-        if matches!(change, Self::Unknown) || change.to_bytes() == bytes {
+        if change.is_written_as(bytes) {
             Ok(change)
         } else {
             Err(CborError::Malformed)
@@ -244,6 +247,16 @@ impl Change {
             Some(original) => Self::Copy(original, change),
             None => Self::Record(change),
         })
+    }
+
+    /// Whether this version writes it so, or cannot say how it is written.
+    fn is_written_as(&self, bytes: &[u8]) -> bool {
+        match self {
+            Self::Record(change) => cbor::is_encoding(bytes, &change.raw(None)),
+            Self::Copy(original, change) => cbor::is_encoding(bytes, &change.raw(Some(*original))),
+            Self::Unknown => true,
+            _ => self.to_bytes() == bytes,
+        }
     }
 
     /// The plaintext of a part; empty for [`Change::Unknown`], which is never written.
@@ -297,8 +310,8 @@ impl RecordChange {
         edits.any(|edit| matches!(edit, Edit::Unknown(_)))
     }
 
-    fn written(&self, original: Option<Original>) -> Vec<u8> {
-        let raw = RawRecordChange {
+    fn raw(&self, original: Option<Original>) -> RawRecordChange<'_> {
+        RawRecordChange {
             kind: match self.kind {
                 Kind::Put => PUT,
                 Kind::Patch => PATCH,
@@ -310,8 +323,16 @@ impl RecordChange {
             fields: Cow::Borrowed(&self.fields),
             edits: (!self.edits.0.is_empty()).then_some(Cow::Borrowed(&self.edits)),
             original,
-        };
-        cbor::encode_into(Vec::with_capacity(sealed_len(cbor::len(&raw))), &raw)
+        }
+    }
+
+    fn written(&self, original: Option<Original>) -> Vec<u8> {
+        let raw = self.raw(original);
+        // Room enough, and not counted to the byte: that would take as long as writing it.
+        let names = self.collection.len() + self.id.len();
+        let edits = raw.edits.as_ref().map_or(0, cbor::len);
+        let room = HEADS + names + self.fields.room() + edits;
+        cbor::encode_into(Vec::with_capacity(sealed_len(room)), &raw)
     }
 }
 
@@ -351,6 +372,7 @@ mod tests {
                 None => Change::Record(change),
             };
             let bytes = change.to_bytes();
+            prop_assert!(bytes.capacity() >= sealed_len(bytes.len()));
             let read = Change::from_bytes(&bytes).unwrap();
             // Not the values: a float that is no number is not equal to itself.
             prop_assert_eq!(read.to_bytes(), bytes);

@@ -8,7 +8,7 @@ use minicbor::encode::{self, Encoder, Write};
 use minicbor::{Decode, Encode};
 use twin_identity::aead::{SALT_LEN, Salt, TAG_LEN};
 use twin_identity::cbor::{self, CborError};
-use twin_identity::context;
+use twin_identity::context::{self, HASH_LEN};
 use twin_identity::device::DeviceKeys;
 use twin_identity::entry::{SUITE, VERSION};
 use twin_identity::id::{DeviceId, TwinId};
@@ -310,10 +310,13 @@ impl Part {
 }
 
 fn parts_hash(salt: &Salt, parts: &[Part]) -> [u8; 32] {
-    let hashes: Vec<PartHash> = parts.iter().map(Part::hash).collect();
-    context::PARTS.hash(
-        std::iter::once(salt.as_slice()).chain(hashes.iter().map(|h| h.as_bytes().as_slice())),
-    )
+    // In one piece: many bytes at once are hashed several times faster than a few many times.
+    let mut hashed = Vec::with_capacity(salt.len() + parts.len() * HASH_LEN);
+    hashed.extend_from_slice(salt);
+    for part in parts {
+        hashed.extend_from_slice(part.hash().as_bytes());
+    }
+    context::PARTS.hash([hashed.as_slice()])
 }
 
 #[derive(Encode, Decode)]

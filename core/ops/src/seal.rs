@@ -6,7 +6,7 @@
 
 use rand_core::CryptoRng;
 use twin_identity::aead::{AeadError, DataKey, Salt, SaltedKey, TAG_LEN};
-use twin_identity::context;
+use twin_identity::context::{self, Begun, HASH_LEN};
 use zeroize::Zeroizing;
 
 use crate::epoch::EpochId;
@@ -23,14 +23,14 @@ pub fn seal_parts(
     plaintexts: Vec<Zeroizing<Vec<u8>>>,
     rng: &mut impl CryptoRng,
 ) -> Result<(Salt, Vec<Vec<u8>>), AeadError> {
-    let first = aad(&place.log, place.seq, &place.epoch, 0);
+    let aad = Aad::new(&place.log, place.seq, &place.epoch);
+    let first = aad.of(0);
     let fields = std::iter::once(first.as_slice()).chain(plaintexts.iter().map(|p| p.as_slice()));
     let salt = key.salt(fields, rng);
     let salted = key.salted(&salt)?;
     let mut sealed = Vec::with_capacity(plaintexts.len());
     for (index, plaintext) in (0..).zip(plaintexts) {
-        let aad = aad(&place.log, place.seq, &place.epoch, index);
-        sealed.push(salted.seal(index, &aad, pad_in_place(plaintext))?);
+        sealed.push(salted.seal(index, &aad.of(index), pad_in_place(plaintext))?);
     }
     Ok((salt, sealed))
 }
@@ -70,9 +70,7 @@ pub fn open_part(
 /// Opens parts of one op: what they have in common is derived once.
 pub struct Opener {
     key: SaltedKey,
-    log: LogId,
-    seq: u64,
-    epoch: EpochId,
+    aad: Aad,
 }
 
 impl Opener {
@@ -86,28 +84,32 @@ impl Opener {
     ) -> Result<Self, AeadError> {
         Ok(Self {
             key: key.salted(salt)?,
-            log: *log,
-            seq,
-            epoch: *epoch,
+            aad: Aad::new(log, seq, epoch),
         })
     }
 
     /// Opens the part with this index.
     pub fn open(&self, index: u64, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, AeadError> {
-        let aad = aad(&self.log, self.seq, &self.epoch, index);
-        let mut padded = self.key.open(index, &aad, sealed)?;
+        let mut padded = self.key.open(index, &self.aad.of(index), sealed)?;
         unpad(&mut padded)?;
         Ok(padded)
     }
 }
 
-fn aad(log: &LogId, seq: u64, epoch: &EpochId, index: u64) -> [u8; 32] {
-    context::PART_AAD.hash([
-        log.as_bytes().as_slice(),
-        &seq.to_be_bytes(),
-        epoch.as_bytes(),
-        &index.to_be_bytes(),
-    ])
+/// The associated data of an op's parts: what they have in common is hashed once.
+struct Aad(Begun);
+
+impl Aad {
+    fn new(log: &LogId, seq: u64, epoch: &EpochId) -> Self {
+        let seq = seq.to_be_bytes();
+        let fields = [log.as_bytes().as_slice(), &seq, epoch.as_bytes()];
+        Self(context::PART_AAD.begin(fields))
+    }
+
+    /// Of the part with this index.
+    fn of(&self, index: u64) -> [u8; HASH_LEN] {
+        self.0.hash(&index.to_be_bytes())
+    }
 }
 
 /// ISO/IEC 7816-4 padding: this byte, then zeros.

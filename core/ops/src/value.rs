@@ -23,6 +23,9 @@ const VALUE_DEPTH: usize = 5;
 /// How deep arrays and maps may be in a value of an unknown kind, its own array included, so that it fits everywhere.
 pub const MAX_UNKNOWN_DEPTH: usize = cbor::MAX_DEPTH - VALUE_DEPTH;
 
+/// The most bytes that stand before a text, or that a number takes.
+const HEAD: usize = 9;
+
 const TIMESTAMP: u64 = 0;
 const REFERENCE: u64 = 1;
 pub(crate) const SET: u64 = 2;
@@ -80,6 +83,21 @@ impl Value {
             Self::Reference(reference) => reference.is_valid(),
             Self::Set(set) => set.iter().all(Self::is_valid),
             _ => true,
+        }
+    }
+
+    /// At least as many bytes as its encoding has.
+    fn room(&self) -> usize {
+        match self {
+            Self::Null | Self::Bool(_) => 1,
+            Self::Int(_) | Self::Float(_) => HEAD,
+            Self::Text(text) => HEAD + text.len(),
+            Self::Bytes(bytes) => HEAD + bytes.len(),
+            Self::Timestamp(_) | Self::Counter(_) => 2 + HEAD,
+            Self::Reference(Reference { collection, id }) => {
+                2 + HEAD + collection.len() + HEAD + id.len()
+            }
+            Self::Set(_) | Self::Unknown(_) => cbor::len(self),
         }
     }
 
@@ -208,6 +226,15 @@ pub(crate) fn decode_kind(d: &mut Decoder<'_>) -> Result<(u64, u64), minicbor::d
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Fields(pub BTreeMap<String, Value>);
 
+impl Fields {
+    /// At least as many bytes as their encoding has.
+    pub(crate) fn room(&self) -> usize {
+        let fields = self.0.iter();
+        let each = fields.map(|(name, value)| HEAD + name.len() + value.room());
+        HEAD + each.sum::<usize>()
+    }
+}
+
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
         Self::Text(text.to_owned())
@@ -263,7 +290,7 @@ impl<C> Encode<C> for Fields {
         c: &mut C,
     ) -> Result<(), encode::Error<W::Error>> {
         let mut fields: Vec<_> = self.0.iter().collect();
-        fields.sort_by_key(|(name, _)| (name.len(), *name));
+        fields.sort_unstable_by_key(|(name, _)| (name.len(), *name));
         e.map(fields.len() as u64)?;
         for (name, value) in fields {
             e.str(name)?;

@@ -14,7 +14,7 @@ use crate::oplog::{OpHead, PartNo};
 use crate::vault::Vault;
 
 /// How many ops are remembered: with each its key, which is wiped when it is forgotten.
-const MAX_OPENED: usize = 1024;
+const MAX_OPENED: usize = 512;
 
 /// An op whose parts can be opened.
 pub(crate) struct OpenedOp {
