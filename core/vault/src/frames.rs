@@ -1,8 +1,10 @@
 //! How an op lies in its table: as frames, its head and then its parts, of which neighbours share a row.
 //!
 //! A row of several frames fits on one page of the file, so that SQLite reads it without a copy, and ten parts of the
-//! usual size cost one row. A frame is its length in three bytes, then its bytes. A row's number is that of the first
-//! part in it; the head stands before the part with the index 0, in the same row.
+//! usual size cost one row. A row is the number of its parts in one byte, then its frames, each its length in three bytes,
+//! then its bytes. The head stands before the part with the index 0, in the same row. A row's number is that of the last
+//! part in it: a page is found by the highest number on it, so whoever looks for what lies between two numbers would read
+//! the page of the higher one in any case.
 
 use twin_identity::aead::{SALT_LEN, Salt};
 use twin_identity::context::HASH_LEN;
@@ -21,9 +23,11 @@ const SIGNATURE_LEN: usize = size_of::<Signature>();
 /// A row of the table of ops.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row<'r> {
+    /// Its number: the last part in it.
+    pub number: PartNo,
     /// The first part in it.
     pub first: PartNo,
-    /// Its frames.
+    /// As it is stored.
     pub bytes: &'r [u8],
 }
 
@@ -60,9 +64,44 @@ impl<'r> Iterator for Frames<'r> {
 }
 
 impl<'r> Row<'r> {
+    /// A row as it is stored.
+    pub fn new(number: PartNo, bytes: &'r [u8]) -> Result<Self> {
+        let parts = u64::from(*bytes.first().ok_or(DAMAGED)?);
+        match (number.index() + 1).checked_sub(parts) {
+            Some(index) if parts > 0 => Ok(Self {
+                number,
+                first: PartNo::new(number.op(), index),
+                bytes,
+            }),
+            _ => Err(DAMAGED),
+        }
+    }
+
+    /// The same, as the first of the op with this number.
+    pub fn opening(op: i64, bytes: &'r [u8]) -> Result<Self> {
+        let parts = u64::from(*bytes.first().ok_or(DAMAGED)?);
+        Self::new(PartNo::new(op, parts.saturating_sub(1)), bytes)
+    }
+
+    const fn frames(&self) -> Frames<'r> {
+        match self.bytes {
+            [_, frames @ ..] => Frames(frames),
+            [] => Frames(&[]),
+        }
+    }
+
+    /// Whether all its parts are there.
+    pub fn is_whole(&self) -> bool {
+        let mut next = self.first;
+        self.parts().all(|part| {
+            next = PartNo(next.0 + 1);
+            part.is_ok()
+        }) && next > self.number
+    }
+
     /// The head of the op, of an op's first row.
     pub fn head(&self) -> Result<Head<'r>> {
-        let frame = Frames(self.bytes).next().ok_or(DAMAGED)??;
+        let frame = self.frames().next().ok_or(DAMAGED)??;
         let read = || {
             let (signature, rest) = frame.split_first_chunk::<SIGNATURE_LEN>()?;
             let (salt, header) = rest.split_first_chunk::<SALT_LEN>()?;
@@ -81,7 +120,9 @@ impl<'r> Row<'r> {
 
     /// Its parts as they are stored, the first one first.
     pub fn parts(&self) -> impl Iterator<Item = Result<&'r [u8]>> + use<'r> {
-        Frames(self.bytes).skip(usize::from(self.has_head()))
+        let parts = usize::try_from(self.number.0 - self.first.0 + 1).unwrap_or(0);
+        let head = usize::from(self.has_head());
+        self.frames().skip(head).take(parts)
     }
 
     /// A part as it is stored, if it is in this row.
@@ -103,21 +144,26 @@ pub(crate) fn pack<'p>(
     mut show: impl FnMut(PartNo, &[u8]) -> Result<()>,
 ) -> Result<()> {
     let mut row = Vec::with_capacity(ROW);
+    row.push(0);
     if let Some(head) = head {
         put(&mut row, &[head.signature, head.salt, head.header])?;
     }
-    let (mut start, mut next) = (first, first);
+    let mut next = first;
     for part in parts {
-        if next > start && row.len() + LEN + part.len() > ROW {
-            show(start, &row)?;
+        let held = row.first().copied().unwrap_or_default();
+        if held > 0 && (row.len() + LEN + part.len() > ROW || held == u8::MAX) {
+            show(PartNo(next.0 - 1), &row)?;
             row.clear();
-            start = next;
+            row.push(0);
         }
         put(&mut row, &[part])?;
+        if let Some(held) = row.first_mut() {
+            *held += 1;
+        }
         next = PartNo(next.0 + 1);
     }
-    if next > start {
-        show(start, &row)?;
+    if next > first {
+        show(PartNo(next.0 - 1), &row)?;
     }
     Ok(())
 }
@@ -198,14 +244,17 @@ mod tests {
             let first = PartNo::new(op, after);
             let head = Head { signature: &[7; 64], salt: &[8; 16], header: &header };
             let rows = packed(first, (after == 0).then_some(head), &parts);
+            let stored = rows.iter().map(|(number, bytes)| Row::new(*number, bytes).unwrap());
+            let stored: Vec<Row<'_>> = stored.collect();
             let mut next = first;
-            for (number, bytes) in &rows {
-                prop_assert_eq!(*number, next);
-                let row = Row { first: *number, bytes };
+            for row in &stored {
+                prop_assert_eq!(row.first, next);
+                prop_assert!(row.is_whole());
                 let held = row.parts().count();
-                prop_assert!(held > 0 && (held == 1 || bytes.len() <= ROW));
+                prop_assert!(held > 0 && (held == 1 || row.bytes.len() <= ROW));
                 next.0 += i64::try_from(held).unwrap();
-                if number.index() == 0 {
+                prop_assert_eq!(row.number.0, next.0 - 1);
+                if row.first.index() == 0 {
                     let read = row.head().unwrap();
                     prop_assert_eq!((read.signature, read.salt, read.header), (&[7; 64], &[8; 16], &*header));
                 } else {
@@ -215,33 +264,46 @@ mod tests {
             prop_assert_eq!(next, PartNo(first.0 + i64::try_from(parts.len()).unwrap()));
             for (index, part) in (0..).zip(&parts) {
                 let number = PartNo(first.0 + index);
-                let held = rows.iter().filter_map(|(first, bytes)| {
-                    Row { first: *first, bytes }.part(number).unwrap()
-                });
-                prop_assert_eq!(held.collect::<Vec<_>>(), [part.as_slice()]);
+                // The row that SQLite finds: the first whose number is not below.
+                let row = stored.iter().find(|row| row.number >= number).unwrap();
+                prop_assert_eq!(row.part(number).unwrap(), Some(part.as_slice()));
+                let held = stored.iter().filter_map(|row| row.part(number).unwrap());
+                prop_assert_eq!(held.count(), 1);
                 let stranger = PartNo::new(op + 1, number.index());
-                let held = rows.iter().filter_map(|(first, bytes)| {
-                    Row { first: *first, bytes }.part(stranger).unwrap()
-                });
+                let held = stored.iter().filter_map(|row| row.part(stranger).unwrap());
                 prop_assert_eq!(held.count(), 0);
             }
         }
 
         #[test]
-        fn any_bytes_get_an_answer(bytes: Vec<u8>, first: i64, number: i64) {
-            let row = Row { first: PartNo(first), bytes: &bytes };
-            let _ = (row.head().is_ok(), row.part(PartNo(number)).is_ok());
-            prop_assert!(row.parts().count() <= bytes.len() / LEN + 1);
+        fn any_bytes_get_an_answer(bytes: Vec<u8>, number: i64, part: i64) {
+            if let Ok(row) = Row::new(PartNo(number), &bytes) {
+                let _ = (row.head().is_ok(), row.part(PartNo(part)).is_ok());
+                prop_assert!(row.parts().count() <= bytes.len() / LEN + 1);
+            }
         }
 
         #[test]
         fn what_is_cut_off_is_missed(parts in parts(), cut in 1usize..48) {
             let rows = packed(PartNo::new(1, 1), None, &parts);
-            let (first, bytes) = rows.last().unwrap();
+            let (number, bytes) = rows.last().unwrap();
             // The last part of all has at least as many bytes as a hash, and three for its length.
             let bytes = &bytes[..bytes.len() - cut.min(HASH_LEN + LEN - 1)];
-            let row = Row { first: *first, bytes };
-            prop_assert!(row.parts().last().unwrap().is_err());
+            let row = Row::new(*number, bytes).unwrap();
+            prop_assert!(row.parts().last().unwrap().is_err() && !row.is_whole());
+        }
+
+        #[test]
+        fn a_row_has_no_more_parts_than_come_before_its_number(parts in parts(), header: Vec<u8>) {
+            let head = Head { signature: &[7; 64], salt: &[8; 16], header: &header };
+            let rows = packed(PartNo::new(1, 0), Some(head), &parts);
+            let (number, bytes) = rows.first().unwrap();
+            for lower in PartNo::new(1, 0).0..number.0 {
+                prop_assert!(Row::new(PartNo(lower), bytes).is_err());
+            }
+            // With a higher one it is not the first, and has no head.
+            prop_assert!(Row::new(PartNo(number.0 + 1), bytes).unwrap().head().is_err());
+            prop_assert!(Row::new(*number, b"").is_err());
         }
     }
 }

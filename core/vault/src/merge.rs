@@ -84,7 +84,10 @@ pub(crate) fn fields<K>(mut settled: Vec<Version<K>>) -> Option<Fields> {
         && only.change.edits.0.is_empty()
     {
         let mut fields = std::mem::take(&mut only.change.fields);
-        fields.0.retain(|_, value| *value != Value::Null);
+        // To look costs much less than to take out.
+        if fields.0.values().any(|value| *value == Value::Null) {
+            fields.0.retain(|_, value| *value != Value::Null);
+        }
         return Some(fields);
     }
     let edited = settled.iter();

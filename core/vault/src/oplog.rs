@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use rusqlite::CachedStatement;
 use twin_identity::aead::Salt;
 use twin_ops::op::{Header, Link, Op, Part};
 
@@ -108,6 +109,24 @@ impl OpHeads {
     }
 }
 
+/// Finds the rows that parts are in, with one statement.
+pub(crate) struct RowReader<'s>(CachedStatement<'s>);
+
+impl RowReader<'_> {
+    /// Shows the row that a part is in, if there is such a part.
+    pub fn with_row<T>(
+        &mut self,
+        number: PartNo,
+        read: impl FnOnce(Row<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let mut rows = self.0.query([number.0])?;
+        match rows.next()? {
+            Some(row) if PartNo(row.get(0)?).op() == number.op() => read(as_row(row)?).map(Some),
+            _ => Ok(None),
+        }
+    }
+}
+
 impl Store {
     /// Stores an op as `number` (see [`op_number`]).
     pub fn insert_op(&self, number: i64, op: &Op) -> Result<()> {
@@ -130,28 +149,24 @@ impl Store {
 
     /// Puts a part in the place of what is there of it: its content, or the hash that is left of it.
     pub fn replace_part(&self, number: PartNo, part: &Part) -> Result<()> {
-        let row = self.with_row(number, |row| Ok((row.first, row.bytes.to_vec())))?;
-        let Some((first, bytes)) = row else {
+        let row = self.with_row(number, |row| Ok((row.number, row.bytes.to_vec())))?;
+        let Some((last, bytes)) = row else {
             return Ok(());
         };
-        let row = Row {
-            first,
-            bytes: &bytes,
-        };
+        let row = Row::new(last, &bytes)?;
         if row.part(number)?.is_none() {
             return Ok(());
         }
-        let head = (first.index() == 0).then(|| row.head()).transpose()?;
+        let head = (row.first.index() == 0).then(|| row.head()).transpose()?;
         let mut parts = row.parts().collect::<Result<Vec<_>>>()?;
         // It is in this row, so its place there is known.
-        let place = usize::try_from(number.0 - first.0).ok();
+        let place = usize::try_from(number.0 - row.first.0).ok();
         if let Some(old) = place.and_then(|place| parts.get_mut(place)) {
             *old = stored(part);
         }
-        self.sql("DELETE FROM op WHERE n = ?1")?
-            .execute([first.0])?;
+        self.sql("DELETE FROM op WHERE n = ?1")?.execute([last.0])?;
         // What has grown may need a row more.
-        self.insert_parts(first, head, parts)
+        self.insert_parts(row.first, head, parts)
     }
 
     /// Shows the row that a part is in, if there is such a part.
@@ -160,17 +175,13 @@ impl Store {
         number: PartNo,
         read: impl FnOnce(Row<'_>) -> Result<T>,
     ) -> Result<Option<T>> {
-        let mut statement =
-            self.sql("SELECT n, v FROM op WHERE n <= ?1 ORDER BY n DESC LIMIT 1")?;
-        let mut rows = statement.query([number.0])?;
-        let Some(row) = rows.next()? else {
-            return Ok(None);
-        };
-        let row = as_row(row)?;
-        if row.first.op() != number.op() {
-            return Ok(None);
-        }
-        read(row).map(Some)
+        self.row_reader()?.with_row(number, read)
+    }
+
+    /// Reads rows, many after each other.
+    pub fn row_reader(&self) -> Result<RowReader<'_>> {
+        let sql = "SELECT n, v FROM op WHERE n >= ?1 ORDER BY n LIMIT 1";
+        self.sql(sql).map(RowReader)
     }
 
     /// Shows every row of an op, in their order; those that are missing make it damaged.
@@ -180,13 +191,10 @@ impl Store {
         let mut next = PartNo::new(op, 0);
         while let Some(row) = rows.next()? {
             let row = as_row(row)?;
-            if row.first != next {
+            if row.first != next || !row.is_whole() {
                 return Err(DAMAGED);
             }
-            for part in row.parts() {
-                part?;
-                next.0 += 1;
-            }
+            next.0 = row.number.0 + 1;
             show(row)?;
         }
         Ok(())
@@ -194,10 +202,8 @@ impl Store {
 
     /// Shows the head of the op with this number.
     fn with_head<T>(&self, op: i64, read: impl FnOnce(Head<'_>) -> Result<T>) -> Result<T> {
-        let mut statement = self.sql("SELECT n, v FROM op WHERE n = ?1")?;
-        let mut rows = statement.query([PartNo::new(op, 0).0])?;
-        let row = rows.next()?.ok_or(DAMAGED)?;
-        read(as_row(row)?.head()?)
+        let head = self.with_row(PartNo::new(op, 0), |row| read(row.head()?))?;
+        head.ok_or(DAMAGED)
     }
 
     /// The indices of the parts of an op whose content is not there.
@@ -220,10 +226,12 @@ impl Store {
         let mut rows = statement.query([])?;
         let mut ops = BTreeSet::new();
         while let Some(row) = rows.next()? {
-            let row = as_row(row)?;
+            let number = PartNo(row.get(0)?);
             // What is damaged is found when it is read.
-            if row.parts().any(|part| part.is_ok_and(is_dropped)) {
-                ops.insert(row.first.op());
+            if let Ok(row) = Row::new(number, row.get_ref(1)?.as_blob()?)
+                && row.parts().any(|part| part.is_ok_and(is_dropped))
+            {
+                ops.insert(number.op());
             }
         }
         Ok(ops)
@@ -275,8 +283,8 @@ impl Store {
             return Ok(None);
         };
         let there = self
-            .sql("SELECT 1 FROM op WHERE n = ?1")?
-            .exists([PartNo::new(number, 0).0])?;
+            .sql("SELECT 1 FROM op WHERE n BETWEEN ?1 AND ?2 LIMIT 1")?
+            .exists(numbers(number))?;
         Ok(there.then_some(number))
     }
 
@@ -305,13 +313,17 @@ impl Store {
         self.head(number).map(|head| head.header)
     }
 
-    /// Shows the header of every op, in no order.
+    /// Shows the header of every op, in the order of their numbers.
     pub fn each_header(&self, mut show: impl FnMut(&Header) -> Result<()>) -> Result<()> {
-        let mut statement = self.sql("SELECT n, v FROM op WHERE n & ?1 = 0")?;
-        let mut rows = statement.query([MAX_INDEX])?;
+        let mut statement = self.sql("SELECT n, v FROM op ORDER BY n")?;
+        let mut rows = statement.query([])?;
+        let mut last = None;
         while let Some(row) = rows.next()? {
-            let head = as_row(row)?.head()?;
-            show(&minicbor::decode(head.header).map_err(|_| DAMAGED)?)?;
+            let op = PartNo(row.get(0)?).op();
+            if last.replace(op) != Some(op) {
+                let head = as_row(row)?.head()?;
+                show(&minicbor::decode(head.header).map_err(|_| DAMAGED)?)?;
+            }
         }
         Ok(())
     }
@@ -336,10 +348,7 @@ fn read_parts(row: Row<'_>, parts: &mut Vec<Part>) -> Result<()> {
 }
 
 fn as_row<'r>(row: &'r rusqlite::Row<'_>) -> Result<Row<'r>> {
-    Ok(Row {
-        first: PartNo(row.get(0)?),
-        bytes: row.get_ref(1)?.as_blob()?,
-    })
+    Row::new(PartNo(row.get(0)?), row.get_ref(1)?.as_blob()?)
 }
 
 #[cfg(test)]

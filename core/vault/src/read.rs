@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use rusqlite::CachedStatement;
 use rusqlite::types::ValueRef;
 use twin_identity::id::DeviceId;
 use twin_ops::change::Stamp;
@@ -12,7 +13,7 @@ use crate::error::Result;
 use crate::frames::Row;
 use crate::index::{next_place, places};
 use crate::merge::{Version, fields};
-use crate::oplog::PartNo;
+use crate::oplog::{DAMAGED, PartNo, RowReader};
 use crate::vault::Vault;
 
 /// A record.
@@ -42,21 +43,35 @@ impl Record {
     }
 }
 
-/// A row of the index with, if the record is in one part, the row of that part.
-macro_rules! rows {
-    ($which:literal) => {
-        concat!(
-            "SELECT rec.k, rec.p, rec.t, op.n, op.v FROM rec
-             LEFT JOIN op ON op.n = (SELECT max(n) FROM op WHERE n <= rec.p) WHERE ",
-            $which
-        )
-    };
-}
-
 /// The settled changes of a record.
 pub(crate) type Versions = Vec<Version<PartNo>>;
 /// The place and the settled changes of a record.
 pub(crate) type Found = (i64, Versions);
+
+/// Finds many records: with one statement for the index, most often of records that are not there yet, and one for parts.
+pub(crate) struct Finder<'v> {
+    vault: &'v Vault,
+    index: CachedStatement<'v>,
+    rows: RowReader<'v>,
+}
+
+impl Finder<'_> {
+    /// As [`Vault::versions_at`].
+    pub fn versions_at(&mut self, place: i64) -> Result<Option<Versions>> {
+        if let Some(parts) = self.vault.state.late.get(place)? {
+            return self.vault.open_with(&mut self.rows, parts).map(Some);
+        }
+        let mut found = self.index.query([place])?;
+        let Some(row) = found.next()? else {
+            return Ok(None);
+        };
+        let parts = self
+            .vault
+            .file
+            .checked(place, row.get_ref(0)?, row.get_ref(1)?)?;
+        self.vault.open_with(&mut self.rows, &parts).map(Some)
+    }
+}
 
 impl Vault {
     /// A record; `None` if it is deleted or never was.
@@ -149,12 +164,36 @@ impl Vault {
         if let Some(parts) = self.state.late.get(place)? {
             return self.open_parts(parts).map(Some);
         }
-        let mut statement = self.file.store.sql(rows!("rec.k = ?1"))?;
+        // With the row of the index that of the part that it names: the first one that does not end before it.
+        let mut statement = self.file.store.sql(
+            "SELECT p, t, n, v FROM rec LEFT JOIN op ON n >= p WHERE k = ?1 ORDER BY n LIMIT 1",
+        )?;
         let mut rows = statement.query([place])?;
-        match rows.next()? {
-            Some(row) => self.read_row(row).map(Some),
-            None => Ok(None),
+        let Some(row) = rows.next()? else {
+            return Ok(None);
+        };
+        let (p, t) = (row.get_ref(0)?, row.get_ref(1)?);
+        // Most records are in one part.
+        let Some(part) = self.file.checked_one(place, p, t) else {
+            let parts = self.file.checked(place, p, t)?;
+            return self.open_parts(&parts).map(Some);
+        };
+        match row.get_ref(3)? {
+            ValueRef::Blob(bytes) => {
+                let row = Row::new(PartNo(row.get(2)?), bytes)?;
+                Ok(Some(vec![self.version_in(part, row)?]))
+            }
+            _ => Err(DAMAGED),
         }
+    }
+
+    /// Finds many records, one after the other.
+    pub(crate) fn finder(&self) -> Result<Finder<'_>> {
+        Ok(Finder {
+            vault: self,
+            index: self.file.store.sql("SELECT p, t FROM rec WHERE k = ?1")?,
+            rows: self.file.store.row_reader()?,
+        })
     }
 
     /// Shows what is at the places `first` to `last`, in their order, until `show` has seen enough.
@@ -164,8 +203,9 @@ impl Vault {
         mut show: impl FnMut(i64, Result<Versions>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         let mut late = self.state.late.range(first..=last)?.peekable();
-        let sql = rows!("rec.k BETWEEN ?1 AND ?2 ORDER BY rec.k");
+        let sql = "SELECT k, p, t FROM rec WHERE k BETWEEN ?1 AND ?2 ORDER BY k";
         let mut statement = self.file.store.sql(sql)?;
+        let mut reader = self.file.store.row_reader()?;
         let mut rows = statement.query((first, last))?;
         let mut row = rows.next()?;
         loop {
@@ -176,11 +216,11 @@ impl Vault {
                     if written == Some(place) {
                         row = rows.next()?;
                     }
-                    show(place, self.open_parts(parts))?
+                    show(place, self.open_with(&mut reader, parts))?
                 }
                 (_, Some(place)) => {
                     let versions = match row {
-                        Some(row) => self.read_row(row),
+                        Some(row) => self.read_row(&mut reader, row),
                         None => Ok(Vec::new()),
                     };
                     row = rows.next()?;
@@ -195,20 +235,25 @@ impl Vault {
     }
 
     /// The settled changes in one row of the index.
-    fn read_row(&self, row: &rusqlite::Row<'_>) -> Result<Versions> {
+    fn read_row(&self, reader: &mut RowReader<'_>, row: &rusqlite::Row<'_>) -> Result<Versions> {
         let (place, p, t) = (row.get(0)?, row.get_ref(1)?, row.get_ref(2)?);
         // Most records are in one part.
-        if let (Some(part), ValueRef::Blob(bytes)) =
-            (self.file.checked_one(place, p, t), row.get_ref(4)?)
-        {
-            let first = PartNo(row.get(3)?);
-            return Ok(vec![self.version_in(part, Row { first, bytes })?]);
+        match self.file.checked_one(place, p, t) {
+            Some(part) => self.open_with(reader, &[part]),
+            None => self.open_with(reader, &self.file.checked(place, p, t)?),
         }
-        self.open_parts(&self.file.checked(place, p, t)?)
     }
 
     fn open_parts(&self, parts: &[PartNo]) -> Result<Versions> {
-        let parts = parts.iter();
-        parts.map(|part| self.stored_version(*part)).collect()
+        self.open_with(&mut self.file.store.row_reader()?, parts)
+    }
+
+    fn open_with(&self, reader: &mut RowReader<'_>, parts: &[PartNo]) -> Result<Versions> {
+        let mut versions = Vec::with_capacity(parts.len());
+        for part in parts {
+            let version = reader.with_row(*part, |row| self.version_in(*part, row))?;
+            versions.push(version.ok_or(DAMAGED)?);
+        }
+        Ok(versions)
     }
 }

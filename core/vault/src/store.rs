@@ -28,7 +28,7 @@ const STATEMENTS: usize = 80;
 
 const DATA_VERSION: &str = "PRAGMA data_version";
 
-/// `n` of a row of `op` is that of the first part in it: the number of the log, 37 bits for the op's place there, 12 bits
+/// `n` of a row of `op` is that of the last part in it: the number of the log, 37 bits for the op's place there, 12 bits
 /// for the part's index in the op. `p` of a record is one part or, as a blob, several; `past` has the parts that no longer
 /// decide what the record at `k` is; what is still to go into both is in
 /// `late`; `t` is the MAC over both columns before it. `n` of a block is the number of its segment, then 20 bits for its

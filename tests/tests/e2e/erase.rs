@@ -14,8 +14,8 @@ fn parts(device: &Device<'_>) -> Vec<Vec<u8>> {
     let rows = rows.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap();
     let mut parts = Vec::new();
     for row in rows.map(Result::unwrap) {
-        let mut row = row.as_slice();
-        // Each after its length in three bytes, the head of the operation too.
+        // After the number of parts, each after its length in three bytes, the head of the operation too.
+        let (_, mut row) = row.split_first().unwrap();
         while let [a, b, c, rest @ ..] = row {
             let (part, rest) = rest.split_at(u32::from_be_bytes([0, *a, *b, *c]) as usize);
             parts.push(part.to_vec());

@@ -108,14 +108,14 @@ impl<'f> Content<'f> {
     /// An operation's first row says which operation it is. If the number says something else, one of the two is damaged:
     /// the row has to stand back until all others are in their places.
     fn op(&self, number: &mut i64, bytes: &[u8], is_own: bool) -> Verdict {
-        let op = PartNo(*number).op();
-        let first = PartNo::new(op, 0);
-        let head = Row { first, bytes }.head().and_then(OpHead::of);
-        let said = head.ok().and_then(|head| {
+        let read = || {
+            let row = Row::opening(PartNo(*number).op(), bytes).ok()?;
+            let head = row.head().and_then(OpHead::of).ok()?;
             let log = self.logs.get(&head.header.log)?;
-            op_number(*log, head.header.seq)
-        });
-        match said.map(|op| PartNo::new(op, 0).0) {
+            let op = op_number(*log, head.header.seq)?;
+            Some(PartNo::new(op, row.number.index()).0)
+        };
+        match read() {
             Some(said) if said != *number && is_own => return Verdict::Refuse,
             Some(said) => *number = said,
             None => {}

@@ -1,9 +1,8 @@
 //! The few questions that a salvage has about the table of operations and that nobody else asks.
 
-use rusqlite::OptionalExtension;
 use twin_ops::op::Op;
 
-use crate::error::Result;
+use crate::error::{Result, VaultError};
 use crate::frames::{Row, read_part};
 use crate::oplog::{PartNo, op_number};
 use crate::store::Store;
@@ -20,9 +19,9 @@ impl Store {
         let mut rows = statement.query(numbers(op))?;
         let mut parts = Vec::new();
         while let Some(row) = rows.next()? {
-            let row = Row {
-                first: PartNo(row.get(0)?),
-                bytes: row.get_ref(1)?.as_blob()?,
+            let number = PartNo(row.get(0)?);
+            let Ok(row) = Row::new(number, row.get_ref(1)?.as_blob()?) else {
+                continue;
             };
             let whole = row.parts().take_while(Result::is_ok).count();
             parts.extend((row.first.0..).take(whole).map(PartNo));
@@ -33,14 +32,21 @@ impl Store {
     /// The number of the newest op of a log of which the first row is here. Others may be here under numbers that are
     /// damaged.
     pub(super) fn newest_begun(&self, log: u32) -> Result<Option<i64>> {
+        let mut before = self.sql("SELECT max(n) FROM op WHERE n >= ?1 AND n < ?2")?;
         let begin = |log| op_number(log, 0).map_or(i64::MAX, |op| PartNo::new(op, 0).0);
-        let mut newest = self.sql(
-            "SELECT n FROM op WHERE n >= ?1 AND n < ?2 AND n & ?3 = 0 ORDER BY n DESC LIMIT 1",
-        )?;
-        let newest: Option<i64> = newest
-            .query_row((begin(log), begin(log + 1), numbers(0).1), |row| row.get(0))
-            .optional()?;
-        Ok(newest.map(|newest| PartNo(newest).op()))
+        let (first, mut end) = (begin(log), begin(log + 1));
+        loop {
+            let newest: Option<i64> = before.query_row((first, end), |row| row.get(0))?;
+            let Some(op) = newest.map(|newest| PartNo(newest).op()) else {
+                return Ok(None);
+            };
+            end = PartNo::new(op, 0).0;
+            match self.with_row(PartNo(end), |row| Ok(row.first.index() == 0)) {
+                Ok(Some(true)) => return Ok(Some(op)),
+                Ok(_) | Err(VaultError::Damaged(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// The op with this number without the rows that do not continue it: these are of another, and their numbers are
@@ -51,14 +57,14 @@ impl Store {
         let mut next = PartNo::new(number, 0);
         let (mut head, mut parts, mut others) = (None, Vec::new(), Vec::new());
         while let Some(row) = rows.next()? {
-            let row = Row {
-                first: PartNo(row.get(0)?),
-                bytes: row.get_ref(1)?.as_blob()?,
+            let number = PartNo(row.get(0)?);
+            let row = match Row::new(number, row.get_ref(1)?.as_blob()?) {
+                Ok(row) if row.first == next => row,
+                _ => {
+                    others.push(number);
+                    continue;
+                }
             };
-            if row.first != next {
-                others.push(row.first);
-                continue;
-            }
             if row.first.index() == 0 {
                 head = row
                     .head()

@@ -189,9 +189,10 @@ pub fn index_rows(dir: &Path) -> Vec<(i64, rusqlite::types::Value, i64)> {
     rows.unwrap().map(|row| row.unwrap()).collect()
 }
 
-/// What a row of the table of ops holds: heads and parts.
-pub fn frames(mut row: &[u8]) -> Vec<Vec<u8>> {
+/// What a row of the table of ops holds after the number of its parts: heads and parts.
+pub fn frames(row: &[u8]) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
+    let (_, mut row) = row.split_first().unwrap();
     while let [a, b, c, rest @ ..] = row {
         let (frame, rest) = rest.split_at(u32::from_be_bytes([0, *a, *b, *c]) as usize);
         frames.push(frame.to_vec());
