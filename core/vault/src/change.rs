@@ -91,6 +91,11 @@ impl WriteChange {
     /// [`VaultError::InvalidChange`] for names and ids that are empty or too long, those in references too, for a delete
     /// with fields, and for edits where they cannot be.
     pub fn check(&self) -> Result<()> {
+        self.checked_len().map(|_| ())
+    }
+
+    /// Checks it, and returns at least as many bytes as it takes in an op.
+    pub(crate) fn checked_len(&self) -> Result<usize> {
         let within = |text: &str, max| (1..=max).contains(&text.len());
         let invalid = |why| Err(VaultError::InvalidChange(why));
         if !within(&self.collection, MAX_COLLECTION_NAME) {
@@ -99,48 +104,41 @@ impl WriteChange {
         if !within(&self.id, MAX_RECORD_ID) {
             return invalid("the id of a record has 1 to 256 bytes: choose another");
         }
-        let names = || self.fields.0.keys().chain(self.edits.keys());
-        if !names().all(|name| within(name, MAX_FIELD_NAME)) {
-            return invalid("the name of a field has 1 to 128 bytes: choose another");
-        }
         if self.kind == Kind::Delete && !self.fields.0.is_empty() {
             return invalid("a delete has no fields: leave them out");
         }
         if self.kind != Kind::Patch && !self.edits.is_empty() {
             return invalid("only a patch adds, removes and counts: make it one");
         }
-        if self
-            .edits
-            .keys()
-            .any(|name| self.fields.0.contains_key(name))
-        {
-            return invalid("a field gets a value or is edited, not both: choose one");
+        let (mut len, mut named, mut valid) = (0, true, true);
+        for (name, value) in &self.fields.0 {
+            named &= within(name, MAX_FIELD_NAME);
+            valid &= value.is_valid();
+            len += name.len() + least_len(value);
         }
-        let edited = self.edits.values().filter_map(|edit| match edit {
-            FieldEdit::Elements { add, .. } => Some(add),
-            FieldEdit::Count(_) => None,
-        });
-        let given = self.fields.0.values().all(Value::is_valid);
-        if !given || !edited.flat_map(Set::iter).all(Value::is_valid) {
+        for (name, edit) in &self.edits {
+            if self.fields.0.contains_key(name) {
+                return invalid("a field gets a value or is edited, not both: choose one");
+            }
+            named &= within(name, MAX_FIELD_NAME);
+            len += name.len();
+            match edit {
+                FieldEdit::Elements { add, .. } => {
+                    valid &= add.iter().all(Value::is_valid);
+                    len += add.iter().map(least_len).sum::<usize>();
+                }
+                FieldEdit::Count(_) => len += 1,
+            }
+        }
+        if !named {
+            return invalid("the name of a field has 1 to 128 bytes: choose another");
+        }
+        if !valid {
             return invalid(
                 "a reference names a collection by 1 to 128 bytes and a record by 1 to 256: choose another",
             );
         }
-        Ok(())
-    }
-
-    /// At least as many bytes as it takes in an op.
-    pub(crate) fn least_len(&self) -> usize {
-        let fields = self.fields.0.iter();
-        let fields = fields.map(|(name, field)| name.len() + least_len(field));
-        let edits = self.edits.iter().map(|(name, edit)| {
-            name.len()
-                + match edit {
-                    FieldEdit::Elements { add, .. } => add.iter().map(least_len).sum(),
-                    FieldEdit::Count(_) => 1,
-                }
-        });
-        fields.chain(edits).sum()
+        Ok(len)
     }
 }
 

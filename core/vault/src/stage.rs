@@ -68,6 +68,23 @@ pub(crate) struct Staged {
 }
 
 impl Staged {
+    /// What is there of a record; nobody may be.
+    fn new(id: &str, found: Option<Vec<Version<PartNo>>>) -> Self {
+        // Where a record was erased there is nobody: others may be behind it.
+        let there = found.as_ref().map(|versions| {
+            let first = versions.first();
+            first.map_or_else(String::new, |first| first.change.id.clone())
+        });
+        Self {
+            id: there.unwrap_or_else(|| id.to_owned()),
+            versions: found.unwrap_or_default(),
+            gone: Vec::new(),
+            changed: false,
+            moved: false,
+            anew: false,
+        }
+    }
+
     /// The record is made of these changes and no others.
     pub fn replace(&mut self, mut versions: Vec<Version<PartNo>>) {
         (self.changed, self.anew) = (true, true);
@@ -98,6 +115,8 @@ impl Staged {
             self.versions = vec![version];
             return;
         }
+        // Most records have no more than this one, and a vector would make room for four.
+        self.versions.reserve_exact(1);
         self.versions.push(version);
         if self.versions.len() > 1 {
             let gone = settle(&mut self.versions);
@@ -131,6 +150,32 @@ fn read_change(opener: &Opener, key: PartNo, sealed: &[u8]) -> Option<Change> {
 }
 
 impl Vault {
+    /// Puts records on the stage that will all be changed: in the order of the index they are found sooner. Returns where
+    /// each is looked for first; `None` for those of collections that nobody has written to.
+    pub(crate) fn stage_all<'c>(
+        &self,
+        stage: &mut Stage,
+        space: &SpaceId,
+        records: impl Iterator<Item = (&'c str, &'c str)>,
+    ) -> Result<Vec<Option<i64>>> {
+        let mut sought = Vec::with_capacity(records.size_hint().0);
+        let mut places = Vec::with_capacity(records.size_hint().0);
+        for (collection, id) in records {
+            let number = self.state.collection(space, collection);
+            let place = number.map(|number| self.file.keys.place(number, id));
+            sought.extend(place.map(|place| (place, id)));
+            places.push(place);
+        }
+        sought.sort_unstable();
+        let mut finder = self.finder()?;
+        for (place, id) in sought {
+            if let Entry::Vacant(free) = stage.records.entry(place) {
+                free.insert(Staged::new(id, finder.versions_at(place)?));
+            }
+        }
+        Ok(places)
+    }
+
     /// A record of the collection with this number, on the stage.
     pub(crate) fn staged<'s>(
         &self,
@@ -138,24 +183,19 @@ impl Vault {
         collection: u16,
         id: &str,
     ) -> Result<&'s mut Staged> {
-        let mut place = self.file.keys.place(collection, id);
+        self.staged_at(stage, self.file.keys.place(collection, id), id)
+    }
+
+    /// The same, of the record that is first looked for at `place`.
+    pub(crate) fn staged_at<'s>(
+        &self,
+        stage: &'s mut Stage,
+        mut place: i64,
+        id: &str,
+    ) -> Result<&'s mut Staged> {
         loop {
             if let Entry::Vacant(free) = stage.records.entry(place) {
-                let found = self.versions_at(place)?;
-                // Where a record was erased there is nobody: others may be behind it.
-                let there = found.as_ref().map(|versions| {
-                    let first = versions.first();
-                    first.map_or_else(String::new, |first| first.change.id.clone())
-                });
-                let record = Staged {
-                    id: there.unwrap_or_else(|| id.to_owned()),
-                    versions: found.unwrap_or_default(),
-                    gone: Vec::new(),
-                    changed: false,
-                    moved: false,
-                    anew: false,
-                };
-                free.insert(record);
+                free.insert(Staged::new(id, self.versions_at(place)?));
             }
             match stage.records.get(&place) {
                 Some(record) if record.id != id => place = next_place(place),
@@ -261,28 +301,43 @@ impl Vault {
         let Some((origin, opener)) = self.opener(header, op.salt()) else {
             return Ok(());
         };
-        for (index, part) in (0..).zip(op.parts()) {
-            let Part::Sealed(sealed) = part else { continue };
+        let parts = (0..).zip(op.parts()).filter_map(|(index, part)| {
+            let Part::Sealed(sealed) = part else {
+                return None;
+            };
             let key = PartNo::new(op_no, index);
-            match read_change(&opener, key, sealed) {
-                Some(Change::Record(change)) => {
+            Some((key, read_change(&opener, key, sealed)?))
+        });
+        let changes: Vec<(PartNo, Change)> = parts.collect();
+        let records = changes.iter().filter_map(|(key, change)| match change {
+            Change::Record(change) => {
+                let waits = (change.stamp, *key);
+                let now = change.stamp <= horizon && !self.state.ahead.contains(&waits);
+                now.then_some((change.collection.as_str(), change.id.as_str()))
+            }
+            _ => None,
+        });
+        self.stage_all(stage, &space, records)?;
+        for (key, change) in changes {
+            match change {
+                Change::Record(change) => {
                     if change.is_of_later_version() {
                         self.note_later(key)?;
                     }
                     let version = version(&origin, header, key, change);
                     self.take_version(stage, &space, version, horizon)?;
                 }
-                Some(Change::Seen(seen)) => {
+                Change::Seen(seen) => {
                     self.note_heads(&origin.device, &seen.heads)?;
                     self.note_seen(&origin.device, &space, &seen)?;
                 }
-                Some(Change::Erase(erase)) if self.may_erase(&origin.device) => {
+                Change::Erase(erase) if self.may_erase(&origin.device) => {
                     self.note_erasure(stage, &space, key, erase)?;
                 }
-                Some(Change::Checkpoint(said)) if self.may_erase(&origin.device) => {
+                Change::Checkpoint(said) if self.may_erase(&origin.device) => {
                     self.note_checkpoint(key, &origin, &said)?;
                 }
-                Some(Change::Unknown) => self.note_later(key)?,
+                Change::Unknown => self.note_later(key)?,
                 _ => {}
             }
         }

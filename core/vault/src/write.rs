@@ -33,8 +33,10 @@ pub(crate) enum By {
 
 /// Whether one op can hold these changes.
 pub(crate) fn check_changes(changes: &[WriteChange]) -> Result<()> {
-    changes.iter().try_for_each(WriteChange::check)?;
-    let len: usize = changes.iter().map(WriteChange::least_len).sum();
+    let mut len = 0;
+    for change in changes {
+        len += change.checked_len()?;
+    }
     if changes.len() > MAX_PARTS || len > MAX_OP_LEN {
         return Err(OpError::TooLarge.into());
     }
@@ -144,10 +146,19 @@ impl Vault {
         }
         let (origin, place) = (draft.origin, draft.place);
         let mut stage = Stage::default();
+        let records = changes.iter();
+        let records = records.map(|change| (change.collection.as_str(), change.id.as_str()));
+        let known = self.stage_all(&mut stage, &origin.space, records)?;
         let clock = self.tick();
-        for change in changes {
-            let collection = self.collection(&stage, &origin.space, &change.collection)?;
-            let record = self.staged(&mut stage, collection, &change.id)?;
+        for (change, known) in changes.into_iter().zip(known) {
+            let first = match known {
+                Some(first) => first,
+                None => {
+                    let number = self.collection(&stage, &origin.space, &change.collection)?;
+                    self.file.keys.place(number, &change.id)
+                }
+            };
+            let record = self.staged_at(&mut stage, first, &change.id)?;
             let highest = record.versions.first();
             let gone = highest.is_none_or(|version| version.change.kind == Kind::Delete);
             // A write outranks what its writer saw, whatever the clocks say.
