@@ -73,11 +73,9 @@ pub fn median(runs: &[Vec<Measure>]) -> Vec<Measure> {
     let Some(first) = runs.first() else {
         return Vec::new();
     };
-    let middle = |measure: &Measure| {
-        let same = runs
-            .iter()
-            .flatten()
-            .filter(|other| other.name == measure.name);
+    // By place: several may have the same name, each below what it is said of.
+    let middle = |(place, measure): (usize, &Measure)| {
+        let same = runs.iter().filter_map(|run| run.get(place));
         let mut values: Vec<f64> = same.map(|other| other.value).collect();
         values.sort_by(f64::total_cmp);
         Measure {
@@ -88,7 +86,7 @@ pub fn median(runs: &[Vec<Measure>]) -> Vec<Measure> {
             ..measure.clone()
         }
     };
-    first.iter().map(middle).collect()
+    first.iter().enumerate().map(middle).collect()
 }
 
 /// Columns: what, value, unit, goal, met.
@@ -161,14 +159,11 @@ mod tests {
 
     #[test]
     fn the_middle_run_counts() {
-        let runs = [5.0, 1.0, 3.0].map(|value| vec![measure(value, None)]);
-        assert_eq!(
-            median(&runs)
-                .iter()
-                .map(|measure| measure.value)
-                .collect::<Vec<_>>(),
-            [3.0]
-        );
+        // Two of the same name are two.
+        let runs = [5.0, 1.0, 3.0].map(|value| vec![measure(value, None), measure(-value, None)]);
+        let middle = median(&runs);
+        let values: Vec<f64> = middle.iter().map(|measure| measure.value).collect();
+        assert_eq!(values, [3.0, -3.0]);
     }
 
     #[test]
