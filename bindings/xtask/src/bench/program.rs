@@ -2,10 +2,29 @@
 
 use serde_json::Value;
 
-use super::report::{Measure, median};
+use super::report::{Goal, Measure, median};
 use crate::failure::{Context, Failure, Result};
 use crate::process;
 use crate::project::{Project, cargo};
+
+/// What a program prints, what it means, its unit, and its goal.
+pub type Row = (&'static str, &'static str, &'static str, Option<Goal>);
+
+/// The numbers of a report whose rows are known.
+pub fn measures(report: &Value, rows: &[Row]) -> Result<Vec<Measure>> {
+    rows.iter()
+        .map(|(key, name, unit, goal)| {
+            let value = report.get(*key).and_then(Value::as_f64);
+            Ok(Measure {
+                name: (*name).to_owned(),
+                value: value
+                    .ok_or_else(|| Failure::new(format!("the measurement lacks \"{key}\"")))?,
+                unit,
+                goal: *goal,
+            })
+        })
+        .collect()
+}
 
 /// How a program is built, found below `release` and called.
 pub struct Program<'a> {

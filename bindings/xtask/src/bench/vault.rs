@@ -1,10 +1,8 @@
 //! The vault, beside plain SQLite and SQLCipher; a large one; and one that was compacted.
 
-use serde_json::Value;
-
-use super::program::Program;
+use super::program::{Program, Row, measures};
 use super::report::{Goal, Measure};
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::process;
 use crate::project::{Project, cargo};
 use crate::tool;
@@ -16,9 +14,6 @@ pub const COMMAND: &str = "cargo run --release --package twin --example vault --
 pub const ROUNDS: u16 = 5;
 /// SQLCipher's side, a workspace of its own.
 const CIPHER: &str = "tests/sqlcipher/Cargo.toml";
-
-/// What a program prints, what it means, its unit, and its goal.
-type Row = (&'static str, &'static str, &'static str, Option<Goal>);
 
 const fn at_least(goal: f64) -> Option<Goal> {
     Some(Goal::AtLeast(goal))
@@ -145,7 +140,7 @@ pub fn run(project: &Project, runs: u16) -> Result<Vec<Measure>> {
     )?;
     let cipher = project.target.join("release/twin-sqlcipher");
     let rounds = runs.to_string();
-    let mut measures = Program {
+    let mut all = Program {
         build: &["--package", "twin", "--example", "vault"],
         file: "examples/vault",
         args: &[&rounds, &cipher.to_string_lossy()],
@@ -157,22 +152,7 @@ pub fn run(project: &Project, runs: u16) -> Result<Vec<Measure>> {
             file: &format!("examples/{name}"),
             args: &[],
         };
-        measures.extend(program.measure(project, 1, |report| self::measures(report, rows))?);
+        all.extend(program.measure(project, 1, |report| measures(report, rows))?);
     }
-    Ok(measures)
-}
-
-fn measures(report: &Value, rows: &[Row]) -> Result<Vec<Measure>> {
-    rows.iter()
-        .map(|(key, name, unit, goal)| {
-            let value = report.get(*key).and_then(Value::as_f64);
-            Ok(Measure {
-                name: (*name).to_owned(),
-                value: value
-                    .ok_or_else(|| Failure::new(format!("the measurement lacks \"{key}\"")))?,
-                unit,
-                goal: *goal,
-            })
-        })
-        .collect()
+    Ok(all)
 }
