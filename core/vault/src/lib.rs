@@ -46,6 +46,7 @@ mod branch;
 pub mod change;
 pub mod check;
 mod checkpoint;
+mod checksum;
 pub mod compact;
 mod create;
 mod draft;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+use crate::checksum::{Checksum, fill, words};
 use crate::error::Result;
 use crate::store::SCHEMA;
 
@@ -99,40 +100,6 @@ fn newest_in(wal: &mut impl Read) -> io::Result<Option<[u8; HEADER]>> {
         }
     }
     Ok(committed)
-}
-
-/// The two sums that SQLite guards its log with.
-struct Checksum(u32, u32);
-
-impl Checksum {
-    fn add(&mut self, bytes: &[u8], order: fn([u8; 4]) -> u32) {
-        for pair in bytes.as_chunks::<8>().0 {
-            let [first, second] = words(pair, order);
-            self.0 = self.0.wrapping_add(first).wrapping_add(self.1);
-            self.1 = self.1.wrapping_add(second).wrapping_add(self.0);
-        }
-    }
-
-    fn is(&self, sealed: &[u8]) -> bool {
-        sealed == [self.0.to_be_bytes(), self.1.to_be_bytes()].as_flattened()
-    }
-}
-
-fn words<const N: usize>(bytes: &[u8], order: fn([u8; 4]) -> u32) -> [u32; N] {
-    let mut words = [0; N];
-    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
-        *word = order(*bytes);
-    }
-    words
-}
-
-/// Fills the buffer; `false` if there is not so much left.
-fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
-    match from.read_exact(buffer) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(error) => Err(error),
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 
 use super::pages::PAGE;
+use crate::checksum::{Checksum, Order, fill};
 use crate::error::Result;
 
 const HEADER: usize = 32;
@@ -53,27 +54,29 @@ impl Wal {
         let mut pages: BTreeMap<u32, At> = BTreeMap::new();
         let (mut size, mut damaged) = (None, false);
         let mut header = [0; HEADER];
-        if read_whole(&mut reader, &mut header)? {
+        if fill(&mut reader, &mut header)? {
             let big = word(&header, 0) & 1 == 1;
-            let begins = checksum(big, (0, 0), header.get(..24).unwrap_or_default());
+            let mut begins = Checksum(0, 0);
+            begins.add(header.get(..24).unwrap_or_default(), order(big));
             let whole_header = word(&header, 0) | 1 == MAGIC | 1
-                && begins == (word(&header, 24), word(&header, 28));
+                && begins.is(header.get(24..).unwrap_or_default());
             let mut salts = whole_header.then(|| (word(&header, 16), word(&header, 20)));
             // A log whose header is damaged was written by this machine.
-            let big = if whole_header {
+            let order = order(if whole_header {
                 big
             } else {
                 cfg!(target_endian = "big")
-            };
-            let mut sum = (word(&header, 24), word(&header, 28));
+            });
+            let mut sum = Checksum(word(&header, 24), word(&header, 28));
             let mut sound = whole_header;
             let mut open = Vec::new();
             let (mut frame, mut page) = ([0; FRAME], vec![0; PAGE]);
             let mut at = HEADER as u64;
-            while read_whole(&mut reader, &mut frame)? && read_whole(&mut reader, &mut page)? {
-                let said = (word(&frame, 16), word(&frame, 20));
-                let begun = checksum(big, sum, frame.get(..8).unwrap_or_default());
-                let whole = checksum(big, begun, &page) == said;
+            while fill(&mut reader, &mut frame)? && fill(&mut reader, &mut page)? {
+                let said = Checksum(word(&frame, 16), word(&frame, 20));
+                sum.add(frame.get(..8).unwrap_or_default(), order);
+                sum.add(&page, order);
+                let whole = sum == said;
                 let own = (word(&frame, 8), word(&frame, 12));
                 if salts.is_none() && whole {
                     salts = Some(own);
@@ -144,34 +147,17 @@ impl Wal {
     }
 }
 
-/// Whether there was enough to fill all of it.
-fn read_whole(reader: &mut impl Read, buffer: &mut [u8]) -> Result<bool> {
-    match reader.read_exact(buffer) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// The word at `at`, its highest byte first.
 fn word(bytes: &[u8], at: usize) -> u32 {
     let word = bytes.get(at..).and_then(|rest| rest.first_chunk());
     word.map_or(0, |word| u32::from_be_bytes(*word))
 }
 
-/// SQLite's checksum of `bytes`, going on from another.
-fn checksum(big: bool, (mut one, mut two): (u32, u32), bytes: &[u8]) -> (u32, u32) {
-    let word = |bytes: &[u8; 4]| {
-        if big {
-            u32::from_be_bytes(*bytes)
-        } else {
-            u32::from_le_bytes(*bytes)
-        }
-    };
-    let (pairs, _) = bytes.as_chunks::<8>();
-    for [a, b, c, d, e, f, g, h] in pairs {
-        one = one.wrapping_add(word(&[*a, *b, *c, *d])).wrapping_add(two);
-        two = two.wrapping_add(word(&[*e, *f, *g, *h])).wrapping_add(one);
+/// The order of bytes that checksums are made in.
+const fn order(big: bool) -> Order {
+    if big {
+        u32::from_be_bytes
+    } else {
+        u32::from_le_bytes
     }
-    (one, two)
 }
