@@ -168,6 +168,17 @@ impl Sealed {
         Ok(())
     }
 
+    /// Removes the rows of a kind that are to go. Inside a transaction.
+    pub fn remove_where<T: Row>(&self, goes: impl Fn(&T) -> bool) -> Result<()> {
+        self.each_item(|row: Result<T>| {
+            let row = row?;
+            if goes(&row) {
+                self.remove::<T>(&row.natural())?;
+            }
+            Ok(())
+        })
+    }
+
     /// Removes all rows of a kind.
     pub fn remove_all<T: Row>(&self) -> Result<()> {
         self.store

@@ -15,7 +15,7 @@ impl Vault {
 
     /// Forgets these notes. Inside a transaction.
     pub(crate) fn forget_later(&self) -> Result<()> {
-        self.forget_rows::<LaterRow>(|_| true)
+        self.file.remove_where::<LaterRow>(|_| true)
     }
 
     /// The lowest op of each log that cannot go, by the number of the log: what is in it is not all known yet.

@@ -335,7 +335,7 @@ impl Store {
 }
 
 /// The numbers of the first and the last part that an op can have.
-const fn numbers(op: i64) -> (i64, i64) {
+pub(crate) const fn numbers(op: i64) -> (i64, i64) {
     let first = PartNo::new(op, 0).0;
     (first, first | MAX_INDEX)
 }

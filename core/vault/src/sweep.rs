@@ -2,7 +2,6 @@
 
 use crate::error::Result;
 use crate::index::parts_in;
-use crate::items::Page;
 use crate::oplog::{PartNo, op_number};
 use crate::rows::{AheadRow, ErasureRow, HoleRow, LaterRow, Row, UnreadRow};
 use crate::store::Store;
@@ -10,8 +9,6 @@ use crate::vault::Vault;
 
 /// About how many bytes go in one transaction.
 const PIECE: i64 = 4 << 20;
-/// How many rows are looked through at a time.
-const PAGE: u32 = 512;
 
 impl Store {
     /// Whether what any record is depends on a part in these ranges.
@@ -127,10 +124,12 @@ impl Vault {
             self.file.store.remove_past_within(*range)?;
         }
         let part = |op: i64| PartNo::new(op, 0).0;
-        self.forget_rows::<UnreadRow>(|row| within(part(row.op)))?;
-        self.forget_rows::<AheadRow>(|row| within(row.part))?;
-        self.forget_rows::<ErasureRow>(|row| within(row.part))?;
-        self.forget_rows::<LaterRow>(|row| within(row.part))?;
+        self.file
+            .remove_where::<UnreadRow>(|row| within(part(row.op)))?;
+        self.file.remove_where::<AheadRow>(|row| within(row.part))?;
+        self.file
+            .remove_where::<ErasureRow>(|row| within(row.part))?;
+        self.file.remove_where::<LaterRow>(|row| within(row.part))?;
         self.state.ahead.retain(|(_, part)| !within(part.0));
         self.forget_checkpoints(|part| within(part.0))?;
         let logs = &self.state.logs;
@@ -145,23 +144,5 @@ impl Vault {
         }
         self.state.forget_ops();
         Ok(())
-    }
-
-    /// Removes the rows of a kind that are to go. Inside a transaction.
-    pub(crate) fn forget_rows<T: Row>(&self, goes: impl Fn(&T) -> bool) -> Result<()> {
-        let mut after = None;
-        loop {
-            let page: Page<T> = self.file.items_after(after, PAGE)?;
-            let Some((last, _)) = page.last() else {
-                return Ok(());
-            };
-            after = Some(*last);
-            for (_, row) in page {
-                let row = row?;
-                if goes(&row) {
-                    self.file.remove::<T>(&row.natural())?;
-                }
-            }
-        }
     }
 }

@@ -11,7 +11,7 @@ use super::keep::Keeper;
 use super::loss::Loss;
 use crate::error::{Result, VaultError};
 use crate::oplog::{PartNo, log_number, op_number, place_in_log};
-use crate::rows::{AheadRow, CheckpointRow, ErasureRow, HoleRow, LaterRow, LogRow, Row, UnreadRow};
+use crate::rows::{AheadRow, CheckpointRow, ErasureRow, HoleRow, LaterRow, LogRow, UnreadRow};
 use crate::store::{Sealed, Store};
 
 /// By the number of its log, the first and the last place that is kept.
@@ -116,20 +116,11 @@ impl Keeper {
 /// Forgets what is noted of operations that are not here any more.
 fn forget_rows_of(file: &Sealed, kept: &Kept) -> Result<()> {
     file.remove_all::<HoleRow>()?;
-    retain::<UnreadRow>(file, |row| kept.has(row.op))?;
-    retain::<AheadRow>(file, |row| kept.has(PartNo(row.part).op()))?;
-    retain::<ErasureRow>(file, |row| kept.has(PartNo(row.part).op()))?;
-    retain::<CheckpointRow>(file, |row| kept.has(PartNo(row.part).op()))?;
-    retain::<LaterRow>(file, |row| kept.has(PartNo(row.part).op()))
-}
-
-fn retain<T: Row>(file: &Sealed, keeps: impl Fn(&T) -> bool) -> Result<()> {
-    for row in file.items::<T>()? {
-        if !keeps(&row) {
-            file.remove::<T>(&row.natural())?;
-        }
-    }
-    Ok(())
+    file.remove_where::<UnreadRow>(|row| !kept.has(row.op))?;
+    file.remove_where::<AheadRow>(|row| !kept.has(PartNo(row.part).op()))?;
+    file.remove_where::<ErasureRow>(|row| !kept.has(PartNo(row.part).op()))?;
+    file.remove_where::<CheckpointRow>(|row| !kept.has(PartNo(row.part).op()))?;
+    file.remove_where::<LaterRow>(|row| !kept.has(PartNo(row.part).op()))
 }
 
 /// Whether a new vault would not show what an operation says, although nobody has said that it should not count: it does

@@ -4,13 +4,8 @@ use twin_ops::op::Op;
 
 use crate::error::{Result, VaultError};
 use crate::frames::{Row, read_part};
-use crate::oplog::{PartNo, op_number};
+use crate::oplog::{PartNo, numbers, op_number};
 use crate::store::Store;
-
-/// The numbers of the first and the last part that an op can have.
-const fn numbers(op: i64) -> (i64, i64) {
-    (PartNo::new(op, 0).0, PartNo::new(op + 1, 0).0 - 1)
-}
 
 impl Store {
     /// The parts that are there of an op, whether it is whole or not.
