@@ -45,10 +45,7 @@ impl<'a> Turn<'a> {
         if tries != before {
             tries.write(store)?;
         }
-        if left > 0 {
-            let wait = Duration::from_millis(left);
-            return Err(VaultError::TooManyTries { wait });
-        }
+        refuse_while(left)?;
         Ok(Self {
             store,
             tries,
@@ -79,7 +76,11 @@ impl<'a> Turn<'a> {
 
 /// Refuses a try that is too recent; counts nothing.
 pub(super) fn check(store: &Store, now: u64) -> Result<()> {
-    match Tries::read(store)?.wait(now) {
+    refuse_while(Tries::read(store)?.wait(now))
+}
+
+fn refuse_while(left: u64) -> Result<()> {
+    match left {
         0 => Ok(()),
         left => Err(VaultError::TooManyTries {
             wait: Duration::from_millis(left),
