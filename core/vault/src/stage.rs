@@ -311,9 +311,8 @@ impl Vault {
         let changes: Vec<(PartNo, Change)> = parts.collect();
         let records = changes.iter().filter_map(|(key, change)| match change {
             Change::Record(change) => {
-                let waits = (change.stamp, *key);
-                let now = change.stamp <= horizon && !self.state.ahead.contains(&waits);
-                now.then_some((change.collection.as_str(), change.id.as_str()))
+                let merges = self.is_due(change.stamp, *key, horizon);
+                merges.then_some((change.collection.as_str(), change.id.as_str()))
             }
             _ => None,
         });
@@ -352,14 +351,18 @@ impl Vault {
         version: Version<PartNo>,
         horizon: Stamp,
     ) -> Result<()> {
-        let waits = (version.at.stamp, version.key);
-        if version.at.stamp > horizon {
-            self.put_off(&version)
-        } else if self.state.ahead.contains(&waits) {
-            Ok(())
-        } else {
+        if self.is_due(version.at.stamp, version.key, horizon) {
             self.merge(stage, space, version)
+        } else if version.at.stamp > horizon {
+            self.put_off(&version)
+        } else {
+            Ok(())
         }
+    }
+
+    /// Whether a change in a part is merged when it comes, for it does not wait for the clock.
+    fn is_due(&self, stamp: Stamp, key: PartNo, horizon: Stamp) -> bool {
+        stamp <= horizon && !self.state.ahead.contains(&(stamp, key))
     }
 
     /// Whether an op that is here counts: what devices wrote after they were removed or suspended waits aside.
