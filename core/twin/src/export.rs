@@ -156,7 +156,7 @@ impl Twin {
 }
 
 /// Writes a line and returns its length.
-fn line(file: &mut impl Write, json: &Json) -> Result<u64> {
+pub(crate) fn line(file: &mut impl Write, json: &Json) -> Result<u64> {
     let mut text = json.to_string();
     text.push('\n');
     file.write_all(text.as_bytes())?;

@@ -1,7 +1,7 @@
 //! A new vault of what still verifies in a damaged one, and what could not be kept in it, in the clear.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -79,8 +79,7 @@ impl Lines {
             "changed": record.changed.millis(),
             "by": record.by.map(|by| by.to_string()),
         });
-        serde_json::to_writer(&mut *file, &line).map_err(io::Error::from)?;
-        Ok(file.write_all(b"\n")?)
+        export::line(file, &line).map(drop)
     }
 
     fn finish(mut self) -> Result<()> {

@@ -366,14 +366,17 @@ impl Cast {
         let listed = self.devices[device]
             .vault()
             .list(&named, collection, None, 1000)?;
-        let settled = |id: &str| {
-            unsettled.iter().all(|name| {
-                let in_list = name.twin == twin && name.space == space;
-                !in_list || name.collection != collection || name.id != id
-            })
+        let settled = |id: &String| {
+            let name = RecordName {
+                twin,
+                space: space.to_owned(),
+                collection: collection.to_owned(),
+                id: id.clone(),
+            };
+            !unsettled.contains(&name)
         };
         let mut listed: Vec<String> = listed.into_iter().map(|record| record.id).collect();
-        listed.retain(|id| settled(id));
+        listed.retain(settled);
         listed.sort();
         let of_collection = |write: &&Write| {
             let name = &write.record;
@@ -385,7 +388,7 @@ impl Cast {
         names.dedup();
         names.retain(|name| reference::fields(self.counting(device, name)).is_some());
         let mut expected: Vec<String> = names.into_iter().map(|name| name.id).collect();
-        expected.retain(|id| settled(id));
+        expected.retain(settled);
         hold!(
             listed == expected,
             "device {device} lists {listed:?}, not {expected:?}"

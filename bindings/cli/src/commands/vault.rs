@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use serde_json::json;
-use twin::check::Report;
 use twin::{Loss, Salvaged, Twin};
 
 use crate::args::VaultCommand;
@@ -34,7 +33,12 @@ fn check(cx: &Context) -> Result<()> {
         "damaged": named,
         "can_be_rebuilt": report.can_be_rebuilt(),
     }));
-    cx.say(counts(&report));
+    cx.say(counts(&[
+        ("rows", report.rows),
+        ("operations", report.ops),
+        ("records", report.records),
+        ("chunks of files", report.chunks),
+    ]));
     if report.is_whole() {
         cx.say("Nothing is damaged.");
         return Ok(());
@@ -72,8 +76,7 @@ fn salvage(cx: &Context, folder: &Path, rest: Option<&Path>) -> Result<()> {
         ("operations", saved.ops),
         ("chunks of files", saved.chunks),
     ];
-    let rows = rows.map(|(name, count)| vec![name.to_owned(), count.to_string()]);
-    cx.say(table(&rows).trim_end());
+    cx.say(counts(&rows));
     for loss in &lost {
         cx.say(format!("lost: {loss}"));
     }
@@ -126,14 +129,10 @@ fn help(saved: &Salvaged) -> Vec<&'static str> {
     help
 }
 
-fn counts(report: &Report) -> String {
-    let rows = [
-        ("rows", report.rows),
-        ("operations", report.ops),
-        ("records", report.records),
-        ("chunks of files", report.chunks),
-    ];
-    let rows = rows.map(|(name, count)| vec![name.to_owned(), count.to_string()]);
+/// How many there are of each, below each other.
+fn counts(of: &[(&str, u64)]) -> String {
+    let row = |(name, count): &(&str, u64)| vec![(*name).to_owned(), count.to_string()];
+    let rows: Vec<_> = of.iter().map(row).collect();
     table(&rows).trim_end().to_owned()
 }
 

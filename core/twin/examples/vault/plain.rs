@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Statement, params};
 
 use super::rows::Row;
 use super::store::{Failure, Store};
@@ -59,8 +59,8 @@ impl Plain {
     }
 }
 
-fn insert(conn: &Connection, row: &Row) -> Result<(), Failure> {
-    conn.prepare_cached(INSERT)?.execute(params![
+fn insert(statement: &mut Statement<'_>, row: &Row) -> Result<(), Failure> {
+    statement.execute(params![
         row.id,
         row.collection,
         row.name,
@@ -75,20 +75,13 @@ impl Store for Plain {
     fn write(&mut self, rows: &[Row]) -> Result<(), Failure> {
         // A single statement is a transaction by itself.
         if let [row] = rows {
-            return insert(&self.conn, row);
+            return insert(&mut *self.conn.prepare_cached(INSERT)?, row);
         }
         let transaction = self.conn.transaction()?;
         {
             let mut statement = transaction.prepare_cached(INSERT)?;
             for row in rows {
-                statement.execute(params![
-                    row.id,
-                    row.collection,
-                    row.name,
-                    row.note,
-                    row.count,
-                    row.done
-                ])?;
+                insert(&mut statement, row)?;
             }
         }
         transaction.commit()?;
