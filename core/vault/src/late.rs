@@ -16,7 +16,7 @@ use twin_ops::op::Link;
 use zeroize::Zeroizing;
 
 use crate::error::{Result, VaultError};
-use crate::oplog::PartNo;
+use crate::oplog::{PartNo, PartNos};
 use crate::store::Sealed;
 
 /// How many records are kept back, at most; a row has no more.
@@ -42,7 +42,7 @@ pub(crate) struct LateRow {
 pub(crate) struct Changed {
     pub place: i64,
     /// The parts that hold its state.
-    pub parts: Vec<PartNo>,
+    pub parts: PartNos,
     /// Those that no longer do.
     pub gone: Vec<PartNo>,
 }
@@ -52,6 +52,8 @@ pub(crate) struct Changed {
 #[derive(Debug, Default)]
 pub(crate) struct Late {
     records: BTreeMap<i64, One>,
+    /// Says of most places that nothing is late there.
+    filter: Filter,
     /// What is still to be written into the table of past parts: place and part.
     past: BTreeSet<(i64, PartNo)>,
     /// Where logs end, by their numbers.
@@ -69,13 +71,48 @@ pub(crate) struct Late {
 struct One {
     /// The newest row that it is in.
     row: i64,
-    parts: Vec<PartNo>,
+    parts: PartNos,
+}
+
+/// A bit for each value that the low bits of a place may have: looking through all late records takes as long as several
+/// of the steps that a record's read is made of, and most records are not late.
+#[derive(Debug, Default)]
+struct Filter(Vec<u64>);
+
+impl Filter {
+    /// 16 KiB; of [`MAX_LATE`] records every eighth bit is set.
+    const BITS: u64 = 1 << 17;
+
+    /// Where the bit of a place is: in which word, and its bit there.
+    const fn bit(place: i64) -> (usize, u64) {
+        let bit = place.cast_unsigned() % Self::BITS;
+        ((bit / 64) as usize, 1 << (bit % 64))
+    }
+
+    fn add(&mut self, place: i64) {
+        let (word, bit) = Self::bit(place);
+        if self.0.is_empty() {
+            self.0.resize((Self::BITS / 64) as usize, 0);
+        }
+        if let Some(word) = self.0.get_mut(word) {
+            *word |= bit;
+        }
+    }
+
+    /// False only if it was never added.
+    fn may_have(&self, place: i64) -> bool {
+        let (word, bit) = Self::bit(place);
+        self.0.get(word).is_some_and(|word| word & bit != 0)
+    }
 }
 
 impl Late {
     /// The record at `place`, if it is late.
     pub fn get(&self, place: i64) -> Result<Option<&[PartNo]>> {
         self.check()?;
+        if !self.filter.may_have(place) {
+            return Ok(None);
+        }
         Ok(self.records.get(&place).map(|one| one.parts.as_slice()))
     }
 
@@ -143,6 +180,7 @@ impl Late {
         for Changed { place, parts, gone } in row.records {
             self.past.extend(gone.into_iter().map(|part| (place, part)));
             let row = number;
+            self.filter.add(place);
             self.records.insert(place, One { row, parts });
         }
     }
@@ -290,8 +328,8 @@ pub(crate) fn unpacked(row: &[u8]) -> Option<LateRow> {
         let (gone, rest) = unpacked_parts(few, rest)?;
         records.push(Changed {
             place: i64::from_be_bytes(*place),
-            parts,
-            gone,
+            parts: parts.collect(),
+            gone: gone.collect(),
         });
         row = rest;
     }
@@ -302,12 +340,15 @@ pub(crate) fn unpacked(row: &[u8]) -> Option<LateRow> {
     })
 }
 
-fn unpacked_parts<'r>(count: &[u8; 4], row: &'r [u8]) -> Option<(Vec<PartNo>, &'r [u8])> {
+fn unpacked_parts<'r>(
+    count: &[u8; 4],
+    row: &'r [u8],
+) -> Option<(impl Iterator<Item = PartNo>, &'r [u8])> {
     let count = usize::try_from(u32::from_be_bytes(*count)).ok()?;
     let (parts, rest) = row.split_at_checked(count.checked_mul(8)?)?;
     let (parts, _) = parts.as_chunks::<8>();
     let part = |bytes: &[u8; 8]| PartNo(i64::from_be_bytes(*bytes));
-    Some((parts.iter().map(part).collect(), rest))
+    Some((parts.iter().map(part), rest))
 }
 
 #[cfg(test)]
@@ -325,7 +366,7 @@ mod tests {
         let file = &vault.file;
         let changed = |place| Changed {
             place,
-            parts: vec![PartNo(place)],
+            parts: [PartNo(place)].into(),
             gone: Vec::new(),
         };
         file.store.begin().unwrap();
@@ -368,7 +409,7 @@ mod tests {
         let parts = || prop::collection::vec(any::<i64>().prop_map(PartNo), 0..4);
         (any::<i64>(), parts(), parts()).prop_map(|(place, parts, gone)| Changed {
             place,
-            parts,
+            parts: parts.into(),
             gone,
         })
     }

@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use twin_identity::id::DeviceId;
 use twin_ops::change::{Kind, RecordChange, Stamp};
+use twin_ops::file::Root;
 use twin_ops::op::LogId;
 use twin_ops::value::{Fields, Value};
 
@@ -39,6 +40,14 @@ pub(crate) struct Version<K> {
     pub at: Write,
     pub key: K,
     pub change: RecordChange,
+}
+
+impl<K> Version<K> {
+    /// Whether a field is given a file.
+    pub fn names_file(&self) -> bool {
+        let mut values = self.change.fields.0.values();
+        values.any(|value| Root::of(value).is_some())
+    }
 }
 
 /// Keeps of a record's changes only those that decide something, highest first: the highest of all, the highest put,

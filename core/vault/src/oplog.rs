@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use rusqlite::CachedStatement;
+use smallvec::SmallVec;
 use twin_identity::aead::Salt;
 use twin_ops::op::{Header, Link, Op, Part};
 
@@ -63,6 +64,9 @@ impl PartNo {
         (self.0 & MAX_INDEX).cast_unsigned()
     }
 }
+
+/// Parts that hold the state of a record: of most records there is one.
+pub(crate) type PartNos = SmallVec<[PartNo; 1]>;
 
 /// What of an op it takes to open its parts.
 #[derive(Clone)]

@@ -14,7 +14,7 @@ use crate::frames::{Row, is_dropped};
 use crate::index::{collection, next_place};
 use crate::late::{Changed, LateRow};
 use crate::merge::{Version, Write, settle};
-use crate::oplog::{DAMAGED, PartNo};
+use crate::oplog::{DAMAGED, PartNo, PartNos};
 use crate::rows::{AheadRow, ClockRow, CollectionRow, UnreadRow};
 use crate::state::Log;
 use crate::vault::Vault;
@@ -56,8 +56,13 @@ impl Stage {
 /// A record as it will be.
 pub(crate) struct Staged {
     id: String,
-    /// Settled.
+    /// Settled; none if the record is `slim`.
     pub versions: Vec<Version<PartNo>>,
+    /// The part that is all there is of the record, which is new. What it says was let go: of most records of a commit or
+    /// of a peer's op nobody asks for it again before they are written.
+    slim: Option<PartNo>,
+    /// Whether it was there before.
+    found: bool,
     /// Those that decide nothing any more.
     gone: Vec<PartNo>,
     changed: bool,
@@ -77,7 +82,9 @@ impl Staged {
         });
         Self {
             id: there.unwrap_or_else(|| id.to_owned()),
+            found: found.is_some(),
             versions: found.unwrap_or_default(),
+            slim: None,
             gone: Vec::new(),
             changed: false,
             moved: false,
@@ -91,6 +98,23 @@ impl Staged {
         let gone = settle(&mut versions).into_iter();
         self.gone = gone.map(|version| version.key).collect();
         self.versions = versions;
+    }
+
+    /// Lets go what a new record says, which can be read again from its part.
+    pub fn slim_down(&mut self) {
+        if let [only] = self.versions.as_slice()
+            && !self.found
+            && !only.names_file()
+        {
+            self.slim = Some(only.key);
+            self.versions = Vec::new();
+        }
+    }
+
+    /// The parts that hold its state.
+    fn parts(&self) -> PartNos {
+        let parts = self.versions.iter().map(|version| version.key);
+        self.slim.into_iter().chain(parts).collect()
     }
 
     /// Adds a change. If it is known already, and the same, it may be kept in another part from now on.
@@ -126,6 +150,15 @@ impl Staged {
     }
 }
 
+/// A record that will be changed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sought {
+    /// Where it is looked for first.
+    pub first: i64,
+    /// Whether it is not changed once more after this.
+    pub last: bool,
+}
+
 /// A change to a record, with its place among all.
 pub(crate) fn version(
     origin: &Origin,
@@ -157,18 +190,25 @@ impl Vault {
         stage: &mut Stage,
         space: &SpaceId,
         records: impl Iterator<Item = (&'c str, &'c str)>,
-    ) -> Result<Vec<Option<i64>>> {
+    ) -> Result<Vec<Option<Sought>>> {
         let mut sought = Vec::with_capacity(records.size_hint().0);
         let mut places = Vec::with_capacity(records.size_hint().0);
-        for (collection, id) in records {
+        for (index, (collection, id)) in records.enumerate() {
             let number = self.state.collection(space, collection);
             let place = number.map(|number| self.file.keys.place(number, id));
-            sought.extend(place.map(|place| (place, id)));
-            places.push(place);
+            sought.extend(place.map(|place| (place, id, index)));
+            places.push(place.map(|first| Sought { first, last: true }));
         }
         sought.sort_unstable();
         let mut finder = self.finder()?;
-        for (place, id) in sought {
+        let mut before = None;
+        for (place, id, index) in sought {
+            if let Some((same, earlier)) = before.replace(((place, id), index))
+                && same == (place, id)
+                && let Some(Some(earlier)) = places.get_mut(earlier)
+            {
+                earlier.last = false;
+            }
             if let Entry::Vacant(free) = stage.records.entry(place) {
                 free.insert(Staged::new(id, finder.versions_at(place)?));
             }
@@ -202,10 +242,12 @@ impl Vault {
                 _ => break,
             }
         }
-        stage
-            .records
-            .get_mut(&place)
-            .ok_or(VaultError::Damaged("the index of records"))
+        let record = stage.records.get_mut(&place);
+        let record = record.ok_or(VaultError::Damaged("the index of records"))?;
+        if let Some(part) = record.slim.take() {
+            record.versions.push(self.stored_version(part)?);
+        }
+        Ok(record)
     }
 
     /// The change to a record in a part that is in this row, and was merged before.
@@ -400,8 +442,9 @@ impl Vault {
     ) -> Result<()> {
         let collection = self.collection(stage, space, &version.change.collection)?;
         self.state.clock = self.state.clock.max(version.at.stamp);
-        self.staged(stage, collection, &version.change.id)?
-            .merge(version, |new, old| self.is_better_kept(new, old));
+        let record = self.staged(stage, collection, &version.change.id)?;
+        record.merge(version, |new, old| self.is_better_kept(new, old));
+        record.slim_down();
         Ok(())
     }
 
@@ -425,7 +468,7 @@ impl Vault {
             .into_iter()
             .map(|(place, record)| Changed {
                 place,
-                parts: record.versions.iter().map(|version| version.key).collect(),
+                parts: record.parts(),
                 gone: record.gone,
             })
             .collect();

@@ -15,7 +15,7 @@ use crate::error::{Result, VaultError};
 use crate::field::Field;
 use crate::merge::{Version, Write};
 use crate::snapshot::has_room;
-use crate::stage::{Stage, horizon};
+use crate::stage::{Sought, Stage, horizon};
 use crate::vault::Vault;
 
 /// Who asks for changes.
@@ -151,14 +151,15 @@ impl Vault {
         let known = self.stage_all(&mut stage, &origin.space, records)?;
         let clock = self.tick();
         for (change, known) in changes.into_iter().zip(known) {
-            let first = match known {
-                Some(first) => first,
+            let sought = match known {
+                Some(sought) => sought,
                 None => {
                     let number = self.collection(&stage, &origin.space, &change.collection)?;
-                    self.file.keys.place(number, &change.id)
+                    let first = self.file.keys.place(number, &change.id);
+                    Sought { first, last: false }
                 }
             };
-            let record = self.staged_at(&mut stage, first, &change.id)?;
+            let record = self.staged_at(&mut stage, sought.first, &change.id)?;
             let highest = record.versions.first();
             let gone = highest.is_none_or(|version| version.change.kind == Kind::Delete);
             // A write outranks what its writer saw, whatever the clocks say.
@@ -224,6 +225,10 @@ impl Vault {
             };
             // It is new, so nothing else holds it.
             record.merge(Version { at, key, change }, |_, _| false);
+            // Its part cannot be read again before all of the op is sealed.
+            if sought.last {
+                record.slim_down();
+            }
             self.state.clock = self.state.clock.max(stamp);
         }
         let head = self.finish_op(draft, rng)?;

@@ -71,6 +71,27 @@ fn edits_made_apart_meet() {
 }
 
 #[test]
+fn a_new_record_that_went_on_comes_whole_in_one_run() {
+    let (_a, mut phone, _b, mut laptop) = pair();
+    patch(&mut phone, NOON, "notes", "a", &[("y", "2")]);
+    put(&mut phone, NOON, "notes", "b", &[("x", "1")]);
+    delete(&mut phone, NOON, "notes", "b");
+    put(&mut phone, NOON, "notes", "c", &[("x", "1")]);
+    patch(&mut phone, NOON, "notes", "c", &[("y", "3")]);
+    patch(&mut phone, NOON, "notes", "c", &[("x", "4")]);
+    send(&phone, &mut laptop, NOON);
+    let there = records(&mut laptop, "notes");
+    assert_eq!(there, records(&mut phone, "notes"));
+    assert_eq!(there.last().unwrap().1, fields(&[("x", "4"), ("y", "3")]));
+    // And comes back as it was: what was deleted is known.
+    let home = space("home");
+    laptop
+        .restore(NOON, &mut rng(5), &home, "notes", "b")
+        .unwrap();
+    assert_eq!(records(&mut laptop, "notes").len(), 3);
+}
+
+#[test]
 fn a_later_patch_elsewhere_brings_a_deleted_record_back() {
     let (_a, mut phone, _b, mut laptop) = pair();
     send(&phone, &mut laptop, NOON);

@@ -71,17 +71,25 @@ fn a_put_replaces_a_patch_adds_null_takes_away() {
 fn changes_of_one_commit_follow_each_other() {
     let dir = tempfile::tempdir().unwrap();
     let mut vault = phone(dir.path());
-    let changes = vec![
-        change(Kind::Put, "c", "r", &[("a", "1")]),
-        change(Kind::Delete, "c", "r", &[]),
-        change(Kind::Patch, "c", "r", &[("b", "2")]),
-        change(Kind::Patch, "c", "r", &[("b", "3")]),
-    ];
-    commit(&mut vault, NOON, changes);
-    assert_eq!(
-        records(&mut vault, "c"),
-        [("r".to_owned(), fields(&[("b", "3")]))]
-    );
+    // Of a record that nobody has written to yet, in a collection that is new and in one that is not.
+    for id in ["r", "s"] {
+        let changes = vec![
+            change(Kind::Put, "c", id, &[("a", "1")]),
+            change(Kind::Put, "c", &format!("{id} beside it"), &[("a", "1")]),
+            change(Kind::Delete, "c", id, &[]),
+            change(Kind::Patch, "c", id, &[("b", "2")]),
+            change(Kind::Patch, "c", id, &[("b", "3"), ("d", "4")]),
+            change(Kind::Patch, "c", id, &[("b", "5")]),
+        ];
+        commit(&mut vault, NOON, changes);
+        let record = vault.get(&space("home"), "c", id).unwrap().unwrap();
+        assert_eq!(record.fields, fields(&[("b", "5"), ("d", "4")]));
+    }
+    assert_eq!(records(&mut vault, "c").len(), 4);
+    vault.settle_index().unwrap();
+    let settled = index_rows(dir.path());
+    vault.rebuild_index().unwrap();
+    assert_eq!(index_rows(dir.path()), settled);
 }
 
 #[test]

@@ -43,9 +43,12 @@ impl Sealed {
     }
 
     fn of(&mut self, row: &Row) -> &Collection {
-        self.collections
-            .entry(row.collection.clone())
-            .or_insert_with(|| self.space.collection(&row.collection))
+        // An app keeps what it works with at hand; `entry` would copy the name each time.
+        if !self.collections.contains_key(&row.collection) {
+            let collection = self.space.collection(&row.collection);
+            self.collections.insert(row.collection.clone(), collection);
+        }
+        &self.collections[&row.collection]
     }
 }
 

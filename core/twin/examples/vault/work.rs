@@ -12,7 +12,7 @@ use super::store::{Failure, Store};
 pub const RECORDS: usize = 100_000;
 pub const BATCH: usize = 1000;
 /// How many commits of one record, and how many patches.
-pub const SINGLES: usize = 300;
+pub const SINGLES: usize = 2000;
 pub const READS: usize = 20_000;
 pub const PAGES: usize = 200;
 /// How many records are in a page.
