@@ -3,6 +3,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
 use twin_identity::aead::Salt;
 use twin_ops::change::{Change, Erase, RecordChange, Stamp};
 use twin_ops::op::{Header, LogId, Op, Origin, Part};
@@ -21,6 +22,9 @@ use crate::vault::Vault;
 
 /// How far ahead of the clock a stamp may be, in milliseconds, to be merged.
 const LEAD: u64 = 10 * 60 * 1000;
+/// From how many parts on several threads read those of an op: opening them is a third of the work of a first sync, and
+/// takes longer by then than it takes to wake a thread.
+const MANY: usize = 256;
 /// How many records are gathered before they are written when there is no end of them.
 const BATCH: usize = 4096;
 
@@ -343,14 +347,19 @@ impl Vault {
         let Some((origin, opener)) = self.opener(header, op.salt()) else {
             return Ok(());
         };
-        let parts = (0..).zip(op.parts()).filter_map(|(index, part)| {
+        let read = |(index, part): (usize, &Part)| {
             let Part::Sealed(sealed) = part else {
                 return None;
             };
-            let key = PartNo::new(op_no, index);
+            let key = PartNo::new(op_no, index as u64);
             Some((key, read_change(&opener, key, sealed)?))
-        });
-        let changes: Vec<(PartNo, Change)> = parts.collect();
+        };
+        let parts = op.parts();
+        let changes: Vec<(PartNo, Change)> = if parts.len() < MANY {
+            parts.iter().enumerate().filter_map(read).collect()
+        } else {
+            parts.par_iter().enumerate().filter_map(read).collect()
+        };
         let records = changes.iter().filter_map(|(key, change)| match change {
             Change::Record(change) => {
                 let merges = self.is_due(change.stamp, *key, horizon);

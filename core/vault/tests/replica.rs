@@ -91,6 +91,27 @@ fn a_new_record_that_went_on_comes_whole_in_one_run() {
     assert_eq!(records(&mut laptop, "notes").len(), 3);
 }
 
+/// Several threads read an op of so many parts: the order of its changes is the same.
+#[test]
+fn a_large_op_says_what_its_writer_meant() {
+    let (_a, mut phone, b, mut laptop) = pair();
+    let ids = || (0..400).map(|number| format!("{number}"));
+    let puts = ids().map(|id| change(Kind::Put, "notes", &id, &[("x", "1"), ("y", &id)]));
+    let patches = ids().map(|id| change(Kind::Patch, "notes", &id, &[("x", &id)]));
+    commit(&mut phone, NOON, puts.chain(patches).collect());
+    send(&phone, &mut laptop, NOON);
+    let there = records(&mut laptop, "notes");
+    assert_eq!(there.len(), 401);
+    for (id, found) in &there {
+        let same = found == &fields(&[("x", id), ("y", id)]);
+        assert!(same || id == "a", "{id}: {found:?}");
+    }
+    laptop.settle_index().unwrap();
+    let settled = index_rows(b.path());
+    laptop.rebuild_index().unwrap();
+    assert_eq!(index_rows(b.path()), settled);
+}
+
 #[test]
 fn a_later_patch_elsewhere_brings_a_deleted_record_back() {
     let (_a, mut phone, _b, mut laptop) = pair();
