@@ -388,6 +388,7 @@ mod tests {
         fn round_trip(version: u8, data: Vec<u8>, note: Option<String>) {
             let sample = Sample { version, data, note };
             let bytes = encode(&sample);
+            prop_assert_eq!(len(&sample), bytes.len());
             prop_assert_eq!(decode::<Sample>(&bytes, usize::MAX).unwrap(), sample);
         }
 
