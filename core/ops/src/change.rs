@@ -347,8 +347,8 @@ mod tests {
     use crate::checkpoint::{Line, MAX_OPS};
     use crate::edit::tests::edit;
     use crate::op::Link;
-    use crate::value::Value;
     use crate::value::tests::value;
+    use crate::value::{Unknown, Value};
 
     proptest! {
         #[test]
@@ -466,6 +466,31 @@ mod tests {
             *head += 1;
         }
         assert_eq!(Change::from_bytes(&bytes), Err(CborError::Malformed));
+    }
+
+    #[test]
+    fn an_edit_that_only_a_later_version_knows_is_told() {
+        let count = Edit::Count {
+            base: None,
+            total: 1,
+        };
+        let later = Edit::Unknown(Unknown::from_bytes(&[0x81, 0x09]).unwrap());
+        for (edits, is_later) in [
+            (vec![], false),
+            (vec![count.clone()], false),
+            (vec![count, later], true),
+        ] {
+            let names = ["a", "b"].map(str::to_owned).into_iter();
+            let change = RecordChange {
+                kind: Kind::Patch,
+                stamp: Stamp(1),
+                collection: "c".to_owned(),
+                id: "r".to_owned(),
+                fields: Fields::default(),
+                edits: Edits(names.zip(edits).collect()),
+            };
+            assert_eq!(change.is_of_later_version(), is_later);
+        }
     }
 
     #[test]
