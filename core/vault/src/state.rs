@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use twin_identity::aead::DataKey;
+use twin_identity::device::Role;
 use twin_identity::entry::{Entry, Genesis};
 use twin_identity::id::{DeviceId, EntryId, TwinId};
 use twin_identity::log::{Counts, IdentityLog, LogError};
@@ -308,8 +309,23 @@ impl State {
         grants.filter(|(_, grant)| self.takes_part(&grant.signer))
     }
 
+    /// Whether what this device writes in this space counts at all: only admins write to theirs. Who was one by a rotation
+    /// that another went before, and is none any more, has written there for nobody; if it is promoted, all of that
+    /// counts.
+    pub fn may_write(&self, origin: &Origin) -> bool {
+        #[cfg(twin_break)]
+        if twin_identity::broken::is("anyone_writes_to_keys") {
+            return true;
+        }
+        let keys = SpaceName::keys().id(self.identity.twin());
+        origin.space != keys || self.identity.role_once(&origin.device) == Some(Role::Admin)
+    }
+
     /// How much of a log that is here counts.
     pub fn counted(&self, store: &Store, log: &Log) -> Result<u64> {
+        if !self.may_write(&log.origin) {
+            return Ok(0);
+        }
         let id = log.origin.log_id(self.identity.twin());
         let height = log.head.height;
         match self.identity.counts(&log.origin.device, id.as_bytes()) {

@@ -15,8 +15,9 @@ use twin_identity::body::{Body, Line, Removal};
 use twin_identity::device::Role;
 use twin_ops::change::Kind;
 use twin_ops::op::{Op, Origin};
+use twin_ops::space::SpaceName;
 use twin_ops::store::OpStore;
-use twin_vault::{Vault, VaultError};
+use twin_vault::{Vault, VaultError, WriteChange};
 use twins::*;
 
 /// A phone and a tablet that hold two ops of a laptop's in `home`. The laptop has written two more, which only the
@@ -211,6 +212,47 @@ fn a_rotation_draws_lines_too() {
     scene.phone.rotate(&key, change, &mut rng(1)).unwrap();
     check_set_aside(&mut scene);
     assert!(matches!(refusal(&mut scene), VaultError::Removed));
+}
+
+/// Two companions become the phone by the same words, apart from each other; one of them settles it.
+#[test]
+fn what_the_loser_of_a_contest_wrote_to_the_admins_stays_with_it_until_it_is_one() {
+    let (dirs, phone, [mut one, mut two]) = family([Role::Member; 2]);
+    let keys = SpaceName::keys();
+    for (vault, id) in [(&mut one, "of one"), (&mut two, "of two")] {
+        let mut change = rotation(&words(), 2);
+        change.gone = BTreeSet::from([phone.device()]);
+        change.promoted = BTreeSet::from([vault.device()]);
+        vault
+            .rotate(&words().authority(1), change, &mut rng(1))
+            .unwrap();
+        let changes = vec![WriteChange::put("c", id, fields(&[("x", "1")]))];
+        vault.commit(NOON, &mut rng(2), &keys, changes).unwrap();
+    }
+    // Each has seen its own first.
+    send_identity(&one, &mut two, NOON + MINUTE);
+    send_identity(&two, &mut one, NOON + MINUTE);
+    assert!(one.identity().is_contested() && two.identity().is_contested());
+    let settled = rotation(&words(), 3);
+    one.rotate(&words().authority(2), settled, &mut rng(3))
+        .unwrap();
+    meet(&mut [&mut one, &mut two], NOON + MINUTE);
+    drop(two);
+    let mut two = reopen(dirs[2].path()).unwrap();
+    assert!(!one.identity().is_contested() && !two.identity().is_contested());
+    assert!(one.identity().is_admin(&one.device()) && !two.identity().is_admin(&two.device()));
+    assert_eq!(one.heads().unwrap(), two.heads().unwrap(), "they agree");
+    assert!(one.get(&keys, "c", "of one").unwrap().is_some());
+    assert_eq!(one.get(&keys, "c", "of two").unwrap(), None);
+    assert_eq!(two.get(&keys, "c", "of two").unwrap(), None);
+
+    one.promote(&two.device(), &mut rng(4)).unwrap();
+    meet(&mut [&mut one, &mut two], NOON + MINUTE);
+    assert_eq!(one.heads().unwrap(), two.heads().unwrap());
+    for vault in [&mut one, &mut two] {
+        assert!(vault.get(&keys, "c", "of one").unwrap().is_some());
+        assert!(vault.get(&keys, "c", "of two").unwrap().is_some());
+    }
 }
 
 #[test]

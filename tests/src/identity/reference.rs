@@ -298,7 +298,15 @@ impl<'a> Reference<'a> {
             }
         }
         let void = |id: EntryId| hit(id, &left);
-        doubts.retain(|(_, id)| !void(*id));
+        // Who is in by what is void has no voice.
+        let named = self.admins(&start, &term, &void, &|_| false);
+        let is_heard = |id: EntryId| {
+            !void(id)
+                && self
+                    .signer(id)
+                    .is_some_and(|signer| named.contains(&signer))
+        };
+        doubts.retain(|(_, id)| is_heard(*id));
         // Who stays suspended is so by the rotation.
         let mut suspensions = BTreeSet::new();
         for (device, (_, suspended)) in &start.devices {
@@ -308,7 +316,7 @@ impl<'a> Reference<'a> {
         }
         for id in &term {
             if let Body::Suspend(removal) = &self.entries[id].body
-                && !void(*id)
+                && is_heard(*id)
             {
                 suspensions.insert((removal.device, *id));
             }

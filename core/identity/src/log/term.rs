@@ -5,7 +5,8 @@
 //! did not know of:
 //!
 //! 1. A device that removes itself voids all its other entries outside that removal's past.
-//! 2. Suspensions stand even if their signer is suspended at the same time; a stolen phone cannot outrun one. What
+//! 2. Suspensions stand even if their signer is suspended at the same time; a stolen phone cannot outrun one. But they
+//!    are by an admin by rule 4, were nothing to wait: who is in by what is void takes no power away. What
 //!    else a suspended device says outside their past waits. A resumption takes back the suspensions in its past, if it
 //!    does not wait, its signer is an admin by rule 4, and no revocation of that signer, by whomever, is outside its past.
 //! 3. An admin's revocation of a member voids what that member says outside the revocation's past.
@@ -208,15 +209,18 @@ impl Term {
         }
         let void = |number: usize| outside(&left, number);
 
+        // Those who are in by what is void have no voice.
+        let named = Self::admit(graph, start, entries, void, |_| false).0;
+        let is_heard = |number: usize| !void(number) && is_admin(&named, graph.signer(number));
         let mut stopped = start.stops();
         let mut doubted = By::new();
         let mut resumptions = Vec::new();
         for number in entries {
             match body(*number) {
-                Some(Body::Suspend(removal)) if !void(*number) => {
+                Some(Body::Suspend(removal)) if is_heard(*number) => {
                     stopped.entry(removal.device).or_default().push(*number);
                 }
-                Some(Body::Revoke(removal)) if !void(*number) => {
+                Some(Body::Revoke(removal)) if is_heard(*number) => {
                     doubted.entry(removal.device).or_default().push(*number);
                 }
                 Some(Body::Resume(device)) => resumptions.push((*number, *device)),

@@ -63,17 +63,28 @@ fn who_leaves_voids_what_its_leaving_did_not_know_and_what_hangs_on_that() {
     let adds = twin.add_device(&device(10), Role::Member);
     let hangs = twin.after(&[back_dated], &device(9), &adds).unwrap();
     let promotion = twin.add_device(&device(5), Role::Admin);
-    twin.after(&heads, &device(2), &promotion).unwrap();
+    let promoted = twin.after(&heads, &device(2), &promotion).unwrap();
     twin.after(&heads, &device(2), &Body::Suspend(removal(&device(3))))
         .unwrap();
     twin.after(&heads, &device(2), &Body::Revoke(removal(&device(4))))
         .unwrap();
+    // Those whom it has named take power away as well: all of it counts as long as nobody leaves.
+    for named in [device(9), device(5)] {
+        let heads = match named.id() == device(9).id() {
+            true => back_dated,
+            false => promoted,
+        };
+        let stops = Body::Suspend(removal(&phone));
+        twin.after(&[heads], &named, &stops).unwrap();
+        assert!(twin.is_suspended(&phone));
+    }
     assert!(twin.has(&device(9)) && twin.has(&device(10)) && twin.is_suspended(&device(3)));
     assert!(twin.log.is_admin(&device(5).id()) && twin.is_gone(&device(4)));
     let leaves = Body::Revoke(removal(&device(2)));
     twin.after(&[kept], &device(2), &leaves).unwrap();
     assert!(twin.is_gone(&device(2)) && twin.has(&device(8)));
     assert!(!twin.has(&device(9)) && !twin.has(&device(10)));
+    assert!(!twin.is_suspended(&phone), "by whom nobody has named");
     assert!(
         !twin.is_suspended(&device(3))
             && twin.has(&device(4))

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use twin_identity::device::Role;
 use twin_identity::id::DeviceId;
 use twin_identity::log::Counts;
 use twin_identity::sign::Verifier;
 use twin_ops::chain::{ChainError, Head, verify_run};
 use twin_ops::op::{LogId, Op, OpError, Origin, Part};
-use twin_ops::space::SpaceName;
 use twin_ops::store::{Hole, OpStore, Taken};
 
 use super::DAMAGED;
@@ -78,7 +76,7 @@ impl Vault {
 
     /// Verifies ops against their log, stores those that are new and merges them. Inside a transaction.
     fn take_run(&mut self, origin: &Origin, ops: &[Op]) -> Result<Taken> {
-        if !self.may_write(origin) {
+        if !self.state.may_write(origin) {
             return Err(VaultError::NotAllowed);
         }
         let id = origin.log_id(self.twin());
@@ -169,16 +167,6 @@ impl Vault {
                 }
             }
         }
-    }
-
-    /// Only admins write to their space.
-    fn may_write(&self, origin: &Origin) -> bool {
-        #[cfg(twin_break)]
-        if twin_identity::broken::is("anyone_writes_to_keys") {
-            return true;
-        }
-        let keys = SpaceName::keys().id(self.twin());
-        origin.space != keys || self.state.identity.role_once(&origin.device) == Some(Role::Admin)
     }
 
     /// Tells a device that wrote two histories from one that sends nonsense: both histories are signed.
