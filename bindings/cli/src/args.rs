@@ -216,6 +216,9 @@ pub struct Accept {
     /// What the new device may do
     #[arg(long, value_enum, default_value_t = RoleArg::Companion)]
     pub role: RoleArg,
+    /// For how many days it comes in; for good without it
+    #[arg(long = "for", value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..=3650))]
+    pub days: Option<u16>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

@@ -1,8 +1,9 @@
 //! The devices of a twin: who is in, and who comes and goes.
 
 use twin_identity::device::Role;
+use twin_identity::entry::Entry;
 use twin_identity::id::{DeviceId, EntryId};
-use twin_identity::log::Device;
+use twin_identity::log::{Device, IdentityLog};
 use twin_identity::proof;
 use twin_vault::VaultError;
 
@@ -52,6 +53,9 @@ pub struct Standing {
     pub guardians: Option<GuardiansInfo>,
     /// Rotations by guardians that wait, the next one first.
     pub pending: Vec<PendingRotation>,
+    /// Whether this device knows of no other that has heard of the newest words or guardians: the ones before are what
+    /// every other device, and every backup, still goes by.
+    pub unheard: bool,
     /// Whether the newest words are those that the twin began with: only they give its id back with nothing else left.
     pub first_words: bool,
     /// What is set aside: see [`Twin::set_aside`].
@@ -153,6 +157,7 @@ impl Twin {
                 hold_data: guardians.sealing.is_some(),
             }),
             pending: pending.collect(),
+            unheard: log.rotations() > 1 && !is_heard(log, &vault.device_keys().id()),
             first_words: log.generation() == 0,
             set_aside,
             behind,
@@ -188,19 +193,26 @@ impl Twin {
         Ok(changes)
     }
 
-    /// Names a device.
+    /// Names a device: any, if this one is an admin, else this one.
     pub fn rename_device(&self, device: &DeviceId, name: &str) -> Result<()> {
-        if self.vault().identity().device(device).is_none() {
-            return Err(VaultError::NoSuchDevice.into());
+        self.known(device)?;
+        if *device != self.device_id() && !self.is_admin() {
+            return Err(Error::NamesItselfOnly);
         }
         self.set_device_name_of(device, name)
+    }
+
+    /// The device as the identity log has it.
+    fn known(&self, device: &DeviceId) -> Result<Device> {
+        let known = self.vault().identity().device(device).cloned();
+        Ok(known.ok_or(VaultError::NoSuchDevice)?)
     }
 
     /// Removes a device for good. What it has written so far stays; it reads nothing that is written from now on. An
     /// admin can remove companions; another admin goes only by itself or by the words ([`Twin::take_over`]).
     pub fn revoke(&self, device: &DeviceId) -> Result<()> {
         let is_this = *device == self.device_id();
-        let is_admin = self.vault().identity().is_admin(device);
+        let is_admin = self.known(device)?.role == Role::Admin;
         if is_admin && !is_this {
             return Err(Error::AdminGoesByWords);
         }
@@ -225,6 +237,9 @@ impl Twin {
         if *device == self.device_id() {
             return Err(Error::ItselfSuspended);
         }
+        if self.known(device)?.suspended {
+            return Err(Error::SuspendedAlready);
+        }
         self.vault().suspend(device, &mut rng())?;
         self.notify();
         self.note(What::Suspended {
@@ -234,12 +249,7 @@ impl Twin {
 
     /// Takes a suspension back.
     pub fn resume(&self, device: &DeviceId) -> Result<()> {
-        let suspended = {
-            let vault = self.vault();
-            let known = vault.identity().device(device);
-            known.ok_or(VaultError::NoSuchDevice)?.suspended
-        };
-        if !suspended {
+        if !self.known(device)?.suspended {
             return Err(Error::NotSuspended);
         }
         self.vault().resume(device, &mut rng())?;
@@ -251,8 +261,12 @@ impl Twin {
 
     /// Lets a companion replace the phone: it becomes an admin, too.
     pub fn promote(&self, device: &DeviceId) -> Result<()> {
-        if self.vault().identity().is_admin(device) {
+        let known = self.known(device)?;
+        if known.role == Role::Admin {
             return Err(Error::AdminAlready);
+        }
+        if known.suspended {
+            return Err(Error::IsSuspended);
         }
         self.vault().promote(device, &mut rng())?;
         self.notify();
@@ -269,12 +283,39 @@ impl Twin {
         Ok(proof::prove(vault.identity(), vault.device_keys(), now)?)
     }
 
-    /// Objects to a rotation by guardians: they have to wait once more.
+    /// Objects to a rotation by guardians: they have to wait once more. The first objection of any device counts, and no
+    /// other.
     pub fn veto(&self, rotation: &EntryId) -> Result<()> {
+        let is_vetoed = {
+            let vault = self.vault();
+            let mut pending = vault.identity().pending().iter();
+            pending.any(|pending| pending.rotation == *rotation && pending.vetoed)
+        };
+        if is_vetoed {
+            return Err(Error::VetoedAlready);
+        }
         self.vault().veto(rotation)?;
         self.notify();
         Ok(())
     }
+}
+
+/// Whether another device has said something under the rotation that counts, as each does when it hears of it, or came in
+/// under it.
+fn is_heard(log: &IdentityLog, this: &DeviceId) -> bool {
+    let base = log.base();
+    let is_based = |entry: &Entry| entry.place.base == base;
+    let mut said = log.entries().values();
+    let mut others = log
+        .devices()
+        .values()
+        .filter(|device| device.public.id != *this);
+    said.any(|entry| is_based(entry) && entry.signer.is_some_and(|signer| signer != *this))
+        || others.any(|device| {
+            log.entries()
+                .get(&device.added)
+                .is_some_and(|entry| is_based(entry))
+        })
 }
 
 fn state(device: &Device, now: u64) -> DeviceState {

@@ -92,6 +92,23 @@ pub enum Error {
     /// Only what is suspended is resumed.
     #[error("this device is not suspended: there is nothing to resume")]
     NotSuspended,
+    /// What is suspended is resumed before anything else.
+    #[error("this device is suspended: resume it first, or remove it")]
+    IsSuspended,
+    /// It was suspended before.
+    #[error("this device is suspended already: resume it, or remove it")]
+    SuspendedAlready,
+    /// Devices object to a recovery once, all of them together.
+    #[error(
+        "one of your devices has objected already, which is possible once: to stop this recovery, send the guardians away with your words"
+    )]
+    VetoedAlready,
+    /// A companion names another device.
+    #[error("a companion names itself only: name other devices on your phone")]
+    NamesItselfOnly,
+    /// A device comes in for so long.
+    #[error("a device comes in for good, or for 1 to 3650 days: choose a number of days")]
+    Days,
     /// The device is an admin.
     #[error("this device may replace your phone already: there is nothing to do")]
     AdminAlready,

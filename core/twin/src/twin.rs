@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use twin_identity::birth::Birth;
+use twin_identity::device::Role;
 use twin_identity::id::{DeviceId, TwinId};
 use twin_identity::words::RecoverySecret;
 use twin_ops::space::SpaceName;
@@ -26,6 +27,8 @@ const PROFILE: &str = "profile";
 const TWIN: &str = "twin";
 const DEVICES: &str = "devices";
 const NAME: &str = "name";
+/// How far back a name is looked for, in pages of a history.
+const MAX_PAGES: usize = 20;
 
 /// One device of a twin, unlocked. Clones are handles to the same; the vault is locked when the last one is gone.
 #[derive(Clone)]
@@ -203,10 +206,33 @@ impl Twin {
         self.set_device_name_of(&self.device_id(), name)
     }
 
-    /// The name of a device; empty until it has come through sync.
     /// The name of a device, also of one that is out; empty until it has come through sync.
     pub fn device_name(&self, device: &DeviceId) -> Result<String> {
-        self.name_in(DEVICES, &device.to_string())
+        let id = device.to_string();
+        let names = self.collection_of(SpaceName::members(), DEVICES);
+        let Some(record) = names.get(&id)? else {
+            return Ok(String::new());
+        };
+        let may_name = |by: &DeviceId| {
+            let role = self.vault().identity().role_once(by);
+            by == device || role == Some(Role::Admin)
+        };
+        if may_name(&record.by) {
+            return Ok(name_of(&record.fields));
+        }
+        // A companion, perhaps a stolen one, has named another: what others called it before stands.
+        let mut before = None;
+        for _ in 0..MAX_PAGES {
+            let page = names.history(&id, before, usize::MAX)?;
+            if let Some(named) = page.iter().find(|revision| may_name(&revision.by)) {
+                return Ok(name_of(&named.given));
+            }
+            match page.last() {
+                Some(last) => before = Some(last.at),
+                None => break,
+            }
+        }
+        Ok(String::new())
     }
 
     pub(crate) fn set_device_name_of(&self, device: &DeviceId, name: &str) -> Result<()> {
@@ -240,15 +266,9 @@ impl Twin {
     }
 
     fn name_in(&self, collection: &str, id: &str) -> Result<String> {
-        let record = self
-            .collection_of(SpaceName::members(), collection)
-            .get(id)?;
-        Ok(
-            match record.and_then(|record| record.fields.0.get(NAME).cloned()) {
-                Some(Value::Text(name)) => name,
-                _ => String::new(),
-            },
-        )
+        let names = self.collection_of(SpaceName::members(), collection);
+        let record = names.get(id)?;
+        Ok(record.map_or_else(String::new, |record| name_of(&record.fields)))
     }
 
     fn set_name_in(&self, collection: &str, id: &str, name: &str) -> Result<()> {
@@ -267,6 +287,14 @@ impl std::fmt::Debug for Twin {
 /// The change that names a device.
 pub(crate) fn device_named(device: &DeviceId, name: &str) -> WriteChange {
     WriteChange::patch(DEVICES, &device.to_string(), name_fields(name))
+}
+
+/// The name in a record; empty if there is none.
+fn name_of(fields: &Fields) -> String {
+    match fields.0.get(NAME) {
+        Some(Value::Text(name)) => name.clone(),
+        _ => String::new(),
+    }
 }
 
 fn name_fields(name: &str) -> Fields {

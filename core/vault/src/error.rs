@@ -110,7 +110,9 @@ pub enum VaultError {
     #[error("there is no such device in this twin: see the list of devices")]
     NoSuchDevice,
     /// The words, or the guardians' shares, are not those that this twin commits to.
-    #[error("these are not the words or shares of this twin, or no longer: use the newest ones")]
+    #[error(
+        "these are not the words or shares that this device knows: use the newest ones; if it has not synced since those were made, the ones before"
+    )]
     WrongAuthority,
     /// A device has written two different histories in one log.
     #[error("a device was copied or restored and has written two histories: link it again")]

@@ -153,7 +153,7 @@ impl Phone {
     }
 
     fn admit(&mut self, scene: &mut Scene<'_>, confirmed: Confirmed) -> Result<(), End> {
-        let statement = confirmed.statement(self.role);
+        let statement = confirmed.statement(self.role, None);
         hold!(
             self.typing == Typing::Right,
             "a wrong code admitted a device"

@@ -198,6 +198,7 @@ mod tests {
                 hold_data: false,
             }),
             pending: Vec::new(),
+            unheard: false,
             first_words,
             set_aside: Vec::new(),
             behind: Vec::new(),

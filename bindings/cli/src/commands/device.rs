@@ -91,7 +91,7 @@ fn revoke(cx: &Context, wanted: &str, yes: bool) -> Result<()> {
     } else {
         format!(
             "Remove {} for good? It would have to be linked anew.",
-            name(&device)
+            with_id(&device)
         )
     };
     if !yes && cx.is_interactive() && !cx.confirm(&question)? {
@@ -103,7 +103,7 @@ fn revoke(cx: &Context, wanted: &str, yes: bool) -> Result<()> {
         "{} is removed. What it has written stays; it reads nothing that is written from now on.\n\
          What it holds already is still in it: if it is lost, change what was secret.\n\
          Your other devices hear of it when they sync.",
-        name(&device)
+        with_id(&device)
     ));
     Ok(())
 }
@@ -116,7 +116,7 @@ fn suspend(cx: &Context, wanted: &str) -> Result<()> {
     cx.say(format!(
         "{} is suspended: it gets nothing new, and what it writes waits.\n\
          If it turns up: twin device resume. If it does not: {}",
-        name(&device),
+        with_id(&device),
         match device.role {
             Role::Member => "twin device revoke",
             Role::Admin => "twin device replace, with your words",
@@ -173,7 +173,7 @@ fn replace(cx: &Context, wanted: &[String], yes: bool) -> Result<()> {
     if gone.iter().any(|device| device.is_this) {
         return Err(CliError::ReplaceItself);
     }
-    let names: Vec<String> = gone.iter().map(name).collect();
+    let names: Vec<String> = gone.iter().map(with_id).collect();
     let names = names.join(" and ");
     let question =
         format!("{names} goes for good, and this device becomes your phone. Is that right?");
@@ -241,6 +241,14 @@ pub fn called(id: &DeviceId, name: &str) -> String {
 /// The same of a device that is known.
 pub fn name(device: &DeviceInfo) -> String {
     called(&device.id, &device.name)
+}
+
+/// The same, with the beginning of its id: before it goes, a person should know which one it is.
+fn with_id(device: &DeviceInfo) -> String {
+    if device.name.is_empty() {
+        return name(device);
+    }
+    format!("{} ({})", name(device), called(&device.id, ""))
 }
 
 /// What a device may do.

@@ -62,7 +62,8 @@ fn set(cx: &Context, options: &SetGuardians) -> Result<()> {
     }));
     cx.say(format!(
         "Give each of your {} guardians one share; no copy is kept here. Any {} of them can give your twin a new\n\
-         phone and new words, {} after they ask for it. Shares of earlier guardians are worth nothing now.",
+         phone and new words, {} after they ask for it. Shares of earlier guardians are worth nothing now,\n\
+         and these count, where it is known: sync another device (twin sync), and make a new backup.",
         plan.guardians,
         plan.needed,
         days(plan.delay_days)
@@ -145,7 +146,7 @@ fn show(cx: &Context) -> Result<()> {
             "A recovery by guardians waits until {}: {}",
             time(pending.due),
             if pending.vetoed {
-                "you have objected, which is possible once"
+                "one of your devices has objected, which is possible once"
             } else {
                 "if it was not you, object with twin recovery veto"
             }
@@ -207,7 +208,8 @@ fn read_share(given: &str) -> Result<Share> {
     Ok(Share::parse(&text).map_err(twin::Error::from)?)
 }
 
-fn days(count: u16) -> String {
+/// So many days, in words.
+pub fn days(count: u16) -> String {
     if count == 1 {
         "1 day".to_owned()
     } else {

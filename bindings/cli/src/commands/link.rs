@@ -6,6 +6,7 @@ use serde_json::json;
 use twin::{NewDevice, PendingLink, Role, Twin, Unlock};
 
 use crate::args::{Accept, Offer, RoleArg};
+use crate::commands::guardians;
 use crate::commands::record::printable;
 use crate::error::{CliError, Result};
 use crate::output::Context;
@@ -104,7 +105,7 @@ pub async fn accept(cx: &Context, options: &Accept) -> Result<()> {
         twin.id()
     ));
     let typed = ask_code(cx, &mut pending).await?;
-    let (device, traffic) = pending.confirm(&typed, role).await?;
+    let (device, traffic) = pending.confirm(&typed, role, options.days).await?;
     cx.event(json!({
         "event": "linked",
         "device": device.to_string(),
@@ -112,5 +113,11 @@ pub async fn accept(cx: &Context, options: &Accept) -> Result<()> {
         "received": traffic.wire_received,
     }));
     cx.say("Linked. The new device holds everything now.");
+    if let Some(days) = options.days {
+        cx.say(format!(
+            "It takes part for {}: then it gets nothing new, and reads nothing that is written later.",
+            guardians::days(days)
+        ));
+    }
     Ok(())
 }

@@ -69,8 +69,9 @@ fn rotate(cx: &Context) -> Result<()> {
         "to_move": to_move.iter().map(sites::to_json).collect::<Vec<_>>(),
     }));
     cx.say(
-        "The new words count. Destroy the old ones: nobody can remove or add a device with them any more,\n\
-         once your other devices have heard of it (twin sync).",
+        "The new words count wherever it is known that you have them. Sync another device of yours (twin sync) and\n\
+         make a new backup (twin export FILE); twin status says whether another device knows. Then destroy the old\n\
+         words: nobody can remove or add a device with them any more. Until then keep both.",
     );
     if !to_move.is_empty() {
         cx.say(

@@ -44,6 +44,7 @@ pub fn run(cx: &Context) -> Result<()> {
             "vetoed": pending.vetoed,
         })).collect::<Vec<_>>(),
         "contested": standing.contested,
+        "unheard": standing.unheard,
         "set_aside": standing.set_aside.iter().map(|aside| aside.changes).sum::<u64>(),
         "behind": standing.behind.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "spaces": spaces,
@@ -94,7 +95,7 @@ pub fn run(cx: &Context) -> Result<()> {
         ])
         .trim_end(),
     );
-    for warning in warnings(&twin, &standing) {
+    for warning in warnings(&twin, &standing, devices.len()) {
         cx.say(format!("\n{warning}"));
     }
     if !advice.is_empty() {
@@ -123,7 +124,7 @@ const fn state(standing: &Standing) -> &'static str {
 }
 
 /// What the person should know first.
-fn warnings(twin: &Twin, standing: &Standing) -> Vec<String> {
+fn warnings(twin: &Twin, standing: &Standing, devices: usize) -> Vec<String> {
     let mut warnings = Vec::new();
     match (standing.this, standing.pending.first()) {
         (Some(DeviceState::Active), _) => {}
@@ -156,13 +157,23 @@ fn warnings(twin: &Twin, standing: &Standing) -> Vec<String> {
             "Guardians want to give your twin a new phone. It counts from {} on. {}",
             time(pending.due),
             if pending.vetoed {
-                "You have objected, which is\n\
-                 possible once; to stop it, use your words: twin recovery guardians dismiss"
+                "One of your devices has\n\
+                 objected, which is possible once; to stop it, use your words: twin recovery guardians dismiss"
                     .to_owned()
             } else {
                 format!("If it was\nnot you: twin recovery veto {id}")
             }
         ));
+    }
+    if standing.unheard {
+        warnings.push(if devices > 1 {
+            "Only this device knows of your newest words or guardians. Until another has synced with it (twin sync),\n\
+             keep the words before them, too; and make a new backup (twin export FILE)."
+        } else {
+            "Your newest words or guardians are known to this device only. Make a new backup (twin export FILE), or link\n\
+             a second device; backups from before open with the words of their day."
+        }
+        .to_owned());
     }
     if standing.contested {
         warnings.push(

@@ -132,7 +132,7 @@ impl Greeted {
         if !bool::from(proof.expose().ct_eq(&keys.proof)) {
             return Err(LinkError::NotProven);
         }
-        statement(&keys, Role::Member)
+        statement(&keys, Role::Member, None)
             .verify(&self.twin)
             .map_err(|_| LinkError::NotProven)?;
         let mut nonce = [0; 32];
@@ -203,9 +203,10 @@ impl Unconfirmed {
 }
 
 impl Confirmed {
-    /// The statement to put into the identity log, with the role that the person chose.
-    pub fn statement(&self, role: Role) -> DeviceStatement {
-        statement(&self.keys, role)
+    /// The statement to put into the identity log, with the role that the person chose, and until when it may take part
+    /// (milliseconds since the Unix epoch) if not for good.
+    pub fn statement(&self, role: Role, expires: Option<u64>) -> DeviceStatement {
+        statement(&self.keys, role, expires)
     }
 
     /// The frames that admit the new device: a log that names it, and grants to it.
@@ -271,12 +272,12 @@ fn stands(log: &IdentityLog) -> Message {
     Message::Stands(log.base())
 }
 
-fn statement(keys: &Keys, role: Role) -> DeviceStatement {
+fn statement(keys: &Keys, role: Role, expires: Option<u64>) -> DeviceStatement {
     DeviceStatement {
         device: keys.device.clone(),
         role,
         proof: keys.statement,
-        expires: None,
+        expires,
     }
 }
 

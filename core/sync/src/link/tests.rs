@@ -95,7 +95,7 @@ fn the_whole_way() {
         .confirm(&joining.code().to_string())
         .ok()
         .unwrap();
-    let statement = confirmed.statement(Role::Member);
+    let statement = confirmed.statement(Role::Member, Some(9));
     let grants = grant_to(&mut twin, &statement);
     let mut frames = confirmed.admit(&twin.log, &grants).into_iter();
     let admitted = loop {

@@ -209,7 +209,7 @@ fn link() {
     assert_eq!(joining.code().to_string(), code);
     let confirmed = unconfirmed.confirm(&code).ok().unwrap();
     assert_eq!(
-        confirmed.statement(Role::Member),
+        confirmed.statement(Role::Member, None),
         laptop().statement(&twin, Role::Member)
     );
     add_laptop(&mut log, &phone_keys);

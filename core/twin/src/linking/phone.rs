@@ -16,6 +16,10 @@ use crate::twin::Twin;
 
 use super::Link;
 
+/// The longest time for which a device comes in, in days, if it does not for good.
+pub const MAX_DAYS: u16 = 3650;
+const DAY: u64 = 24 * 60 * 60 * 1000;
+
 /// The phone and the new device know each other's keys; nothing is linked until the person has typed the code.
 pub struct PendingLink {
     twin: Twin,
@@ -96,11 +100,24 @@ impl PendingLink {
         }
     }
 
-    /// The person typed what the new device shows and chose its role: links it and syncs for the first time. There is
-    /// one attempt; a wrong code ends the link on both devices. Returns the bytes that it took, too.
-    pub async fn confirm(self, typed: &str, role: Role) -> Result<(DeviceId, Traffic)> {
+    /// The person typed what the new device shows and chose its role, and for how many days it comes in, if not for good:
+    /// links it and syncs for the first time. There is one attempt; a wrong code ends the link on both devices. Returns
+    /// the bytes that it took, too.
+    ///
+    /// # Errors
+    /// Among others [`Error::Days`] for more than 3,650 days, or none.
+    pub async fn confirm(
+        self,
+        typed: &str,
+        role: Role,
+        days: Option<u16>,
+    ) -> Result<(DeviceId, Traffic)> {
+        if days.is_some_and(|days| !(1..=MAX_DAYS).contains(&days)) {
+            return Err(Error::Days);
+        }
         let (twin, peer, link, confirmed) = self.typed(typed).await?;
-        let statement = confirmed.statement(role);
+        let end = days.map(|days| twin.now() + u64::from(days) * DAY);
+        let statement = confirmed.statement(role, end);
         let device = statement.device.id;
         let admitted = {
             let mut vault = twin.vault();
