@@ -248,6 +248,37 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn what_is_removed_is_shown_and_nothing_else() {
+        let (one, two) = (Value::Int(1), Value::Int(2));
+        let covers = Covers::from([(LogId::from_bytes([7; 32]), 9)]);
+        let mut removed = Removed::default();
+        assert!(removed.is_empty() && removed == Removed::default());
+        assert!(removed.insert(two.clone(), Covers::new()));
+        assert!(removed.insert(one.clone(), covers.clone()));
+        assert!(!removed.insert(Value::Null, Covers::new()));
+        assert!(!removed.is_empty() && removed != Removed::default());
+        assert!(removed.iter().eq([&one, &two]));
+        let encoded = [([1].as_slice(), &covers), (&[2], &Covers::new())];
+        assert!(removed.encoded().eq(encoded));
+        let mut other = Removed::default();
+        assert!(other.insert(one, covers) && other.insert(two, Covers::from([])));
+        assert_eq!(other, removed);
+    }
+
+    #[test]
+    fn names_of_edited_fields_have_a_length() {
+        for (len, fits) in [(0, false), (1, true), (128, true), (129, false)] {
+            let count = Edit::Count {
+                base: None,
+                total: 1,
+            };
+            let edits = Edits([("n".repeat(len), count)].into());
+            let read: Result<Edits, _> = minicbor::decode(&cbor::encode(&edits));
+            assert_eq!(read.ok(), fits.then_some(edits), "{len}");
+        }
+    }
+
+    #[test]
     fn what_is_no_edit_is_refused() {
         for (bytes, why) in [
             (vec![0x80], "no kind"),

@@ -116,6 +116,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_in_is_shown_and_nothing_else() {
+        let (one, two) = (Value::Int(1), Value::Int(2));
+        let both = Set::of([two.clone(), one.clone()]).unwrap();
+        let alone = Set::of([one.clone()]).unwrap();
+        assert!(alone.contains(&one) && !alone.contains(&two) && both.contains(&two));
+        assert!(alone != both && !both.is_empty() && Set::default().is_empty());
+        assert!(both.iter().eq([&one, &two]));
+        assert!(both.encoded().eq([([1].as_slice(), &one), (&[2], &two)]));
+    }
+
+    #[test]
     fn values_that_look_alike_are_told_apart() {
         let alike = [
             Value::Int(1),

@@ -363,6 +363,27 @@ pub(crate) mod tests {
         ]
     }
 
+    proptest! {
+        #[test]
+        fn there_is_room_for_every_value(value in value()) {
+            let (room, len) = (value.room(), cbor::len(&value));
+            prop_assert!(room >= len && room <= 2 + 3 * HEAD + len);
+        }
+    }
+
+    #[test]
+    fn references_name_a_record_also_those_in_sets() {
+        let reference = |collection: &str, id: &str| {
+            let (collection, id) = (collection.to_owned(), id.to_owned());
+            Value::Reference(Reference { collection, id })
+        };
+        let (good, bad) = (reference("c", "i"), reference("c", ""));
+        let set = |elements: [&Value; 2]| Value::Set(Set::of(elements.map(Value::clone)).unwrap());
+        assert!(good.is_valid() && Value::Int(1).is_valid());
+        assert!(set([&good, &Value::Int(1)]).is_valid());
+        assert!(!bad.is_valid() && !set([&good, &bad]).is_valid());
+    }
+
     #[test]
     fn names_of_fields_have_a_length() {
         for (len, reads) in [

@@ -41,6 +41,17 @@ fn dropped(op: &Op, index: usize) -> Op {
     rebuilt(op, parts).unwrap()
 }
 
+#[test]
+fn a_part_that_is_dropped_leaves_its_hash() {
+    let op = &log(&origin(1), 1)[0];
+    let mut less = op.clone();
+    less.drop_part(1);
+    assert_eq!(less, dropped(op, 1));
+    less.drop_part(2);
+    assert_eq!(less, dropped(op, 1), "there are two");
+    assert_eq!(open(&less, 0), "one of 1");
+}
+
 fn rebuilt(op: &Op, parts: Vec<Part>) -> Result<Op, OpError> {
     Op::from_stored(
         op.header_bytes().to_vec(),
