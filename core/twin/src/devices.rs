@@ -3,9 +3,9 @@
 use twin_identity::device::Role;
 use twin_identity::entry::Entry;
 use twin_identity::id::{DeviceId, EntryId};
-use twin_identity::log::{Device, IdentityLog};
+use twin_identity::log::Device;
 use twin_identity::proof;
-use twin_vault::VaultError;
+use twin_vault::{Vault, VaultError};
 
 use crate::activity::What;
 use crate::error::{Error, Result};
@@ -157,7 +157,7 @@ impl Twin {
                 hold_data: guardians.sealing.is_some(),
             }),
             pending: pending.collect(),
-            unheard: log.rotations() > 1 && !is_heard(log, &vault.device_keys().id()),
+            unheard: log.rotations() > 1 && !is_heard(&vault),
             first_words: log.generation() == 0,
             set_aside,
             behind,
@@ -300,22 +300,25 @@ impl Twin {
     }
 }
 
-/// Whether another device has said something under the rotation that counts, as each does when it hears of it, or came in
-/// under it.
-fn is_heard(log: &IdentityLog, this: &DeviceId) -> bool {
-    let base = log.base();
+/// Whether another device knows of the rotation that counts: it has met this one since, has said something under it, or
+/// came in under it.
+fn is_heard(vault: &Vault) -> bool {
+    let log = vault.identity();
+    let (this, base) = (vault.device_keys().id(), log.base());
     let is_based = |entry: &Entry| entry.place.base == base;
-    let mut said = log.entries().values();
+    let since = log.seen().get(&base).copied().unwrap_or(u64::MAX);
+    let knows = |device: &Device| {
+        let added = log.entries().get(&device.added);
+        vault.last_heard(&device.public.id) >= Some(since)
+            || added.is_some_and(|entry| is_based(entry))
+    };
     let mut others = log
         .devices()
         .values()
-        .filter(|device| device.public.id != *this);
-    said.any(|entry| is_based(entry) && entry.signer.is_some_and(|signer| signer != *this))
-        || others.any(|device| {
-            log.entries()
-                .get(&device.added)
-                .is_some_and(|entry| is_based(entry))
-        })
+        .filter(|device| device.public.id != this);
+    let mut said = log.entries().values();
+    others.any(knows)
+        || said.any(|entry| is_based(entry) && entry.signer.is_some_and(|signer| signer != this))
 }
 
 fn state(device: &Device, now: u64) -> DeviceState {

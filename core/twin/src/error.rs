@@ -225,8 +225,8 @@ pub enum Error {
     /// A record holds no file.
     #[error("there is no file in that record: see the list of files")]
     NoSuchFile,
-    /// Something is neither a file nor a folder.
-    #[error("only files and folders can be added: this is something else")]
+    /// Something is neither a file nor a folder, or a folder where a file is needed.
+    #[error("this is neither a file nor a folder that can be read: choose another")]
     NotAFile,
     /// Whoever watches a long call has stopped it.
     #[error("stopped: do it again to go on from here")]

@@ -19,6 +19,7 @@ use twin_vault::files::Root;
 use crate::error::Result;
 use crate::space::Space;
 
+pub(crate) use add::open_file;
 pub use add::{AddedFile, NewFile};
 pub use fetch::Fetch;
 pub use stored::StoredFile;

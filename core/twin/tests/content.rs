@@ -4,6 +4,7 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::process::Command;
 
 use tempfile::TempDir;
 use twin::{
@@ -179,6 +180,22 @@ fn what_was_broken_off_in_the_midst_of_content_goes_on() {
         .export_sealed_records(&scene.path("bare"), &Scope::Twin, &mut quiet)
         .unwrap();
     assert_eq!(made.kept, 0);
+}
+
+/// Opening a pipe would wait for whoever writes to it.
+#[test]
+fn what_can_be_read_only_once_is_refused_at_once() {
+    let scene = Scene::new();
+    let pipe = scene.path("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.is_ok_and(|made| made.success()));
+    let files = scene.twin.space("home").unwrap().collection(FILES);
+    for refused in [&pipe, &scene.path("phone")] {
+        let added = files.add_file(refused, &mut quiet);
+        assert!(matches!(added, Err(Error::NotAFile)));
+        let checked = Twin::check_sealed(refused, &mut quiet);
+        assert!(matches!(checked, Err(Error::NotAFile)));
+    }
 }
 
 #[test]

@@ -99,6 +99,11 @@ impl Vault {
         })
     }
 
+    /// When this device last learnt what another has, in milliseconds since the Unix epoch; `None` if it never has.
+    pub fn last_heard(&self, device: &DeviceId) -> Option<u64> {
+        self.state.heard.last(device)
+    }
+
     /// Notes that a device has all that counts here. It is written seldom: two devices that are online are equal again
     /// after every change.
     pub(crate) fn note_in_sync(&mut self, now: u64, device: &DeviceId) -> Result<()> {

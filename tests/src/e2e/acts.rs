@@ -38,8 +38,14 @@ impl Device<'_> {
     /// Shows a code on this new device, scans its picture with `phone`, agrees here, and reads the digits off the
     /// screen; nobody has typed them yet.
     pub fn begin_linking(&self, phone: &Device<'_>, name: &str, role: &str) -> Linking {
+        self.begin_linking_with(phone, name, &["--role", role])
+    }
+
+    /// The same, with these options on the phone.
+    pub fn begin_linking_with(&self, phone: &Device<'_>, name: &str, options: &[&str]) -> Linking {
         let (mut new, _) = self.offer(name);
-        let phone = phone.start(["link", "accept", &self.picture(), "--role", role]);
+        let picture = self.picture();
+        let phone = phone.start([&["link", "accept", &picture], options].concat());
         phone.expect("Type the six digits");
         new.expect("Join the twin “");
         new.type_line("y");

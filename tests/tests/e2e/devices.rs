@@ -216,7 +216,11 @@ fn a_tablet_that_may_replace_the_phone_takes_its_place() {
     let said = tablet
         .try_typing(["device", "replace", "phone"], &[&words])
         .well();
-    assert!(said.output.contains("phone is out"), "{}", said.output);
+    assert!(
+        said.output.contains("phone (") && said.output.contains(") is out"),
+        "{}",
+        said.output
+    );
     laptop.meet(&tablet);
     for device in [&tablet, &laptop] {
         assert_eq!(device.active(), ["laptop", "tablet"]);
@@ -263,4 +267,45 @@ fn a_companion_takes_over_when_two_are_lost_at_once() {
         let _ = lost.try_meeting(&laptop);
         assert!(!lost.list("home/notes").to_string().contains("secret"));
     }
+}
+
+/// A companion for some days, and one that takes itself for more than it is.
+#[test]
+fn a_companion_comes_in_for_a_while_and_names_itself_only() {
+    let lan = Lan::new();
+    let mut phone = Device::new(&lan, "phone");
+    let mut laptop = Device::new(&lan, "laptop");
+    settle(&phone, "Ada");
+    let mut linking = laptop.begin_linking_with(&phone, "laptop", &["--for", "30"]);
+    linking.phone.type_line(&linking.code);
+    let said = linking.phone.finish().well().output;
+    assert!(said.contains("30 days"), "{said}");
+    linking.new.finish().well();
+    phone.run(["put", "home/notes/early", "word=seen"]);
+    laptop.meet(&phone);
+
+    complains(
+        laptop.try_run(["device", "rename", "phone", "laptop"]),
+        &["names itself only"],
+    );
+    laptop.run(["device", "rename", "laptop", "desk"]);
+    laptop.meet(&phone);
+    assert_eq!(phone.active(), ["desk", "phone"]);
+
+    phone.set_ahead(31);
+    laptop.set_ahead(31);
+    phone.run(["put", "home/notes/late", "word=new"]);
+    assert!(phone.known().contains(&("desk".into(), "expired".into())));
+    let _ = laptop.try_meeting(&phone);
+    let notes = laptop.list("home/notes").to_string();
+    assert!(
+        notes.contains("early") && !notes.contains("late"),
+        "{notes}"
+    );
+    assert_eq!(laptop.status()["state"], "expired");
+    complains(
+        laptop.try_run(["put", "home/notes/own", "word=x"]),
+        &["its time in the twin is over"],
+    );
+    is_whole(&phone);
 }

@@ -192,7 +192,13 @@ fn replaced_words_are_worth_nothing() {
     assert_eq!(phone.run(["sites", "--json"]).json()[0]["to_move"], false);
 
     // Whoever finds the old words can do nothing where the new ones are known.
+    assert_eq!(phone.status()["unheard"], true);
+    complains(
+        laptop.try_typing(["device", "replace", "phone"], &[&new]),
+        &["not the words", "has not synced"],
+    );
     laptop.meet(&phone);
+    assert_eq!(phone.status()["unheard"], false);
     for (device, words) in [
         (&phone, &["recovery", "rotate"][..]),
         (&phone, &["recovery", "guardians", "dismiss"]),

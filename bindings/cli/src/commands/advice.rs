@@ -41,8 +41,11 @@ pub fn all(devices: &[DeviceInfo], standing: &Standing) -> Vec<Advice> {
     let mut all = vec![devices.phone(standing)];
     all.extend(devices.companion());
     all.push(words(standing));
+    all.push(words_read());
     all.push(devices.password());
     all.push(devices.phone_and_words(standing));
+    all.extend(devices.phone_and_another());
+    all.extend(devices.phone_and_password());
     all.push(devices.everything(standing));
     all
 }
@@ -134,6 +137,35 @@ impl Devices {
         }
     }
 
+    fn phone_and_another(&self) -> Option<Advice> {
+        let mut left = self.phones.iter().skip(1).chain(&self.companions);
+        left.next()?;
+        let (still, remedy) = match left.next() {
+            Some(helper) => (
+                "the devices that are left",
+                format!(
+                    "with your words, on one that is left: twin device replace OLD OTHER; or on a new phone: twin recover, \
+                     helped by one, such as {helper}"
+                ),
+            ),
+            None => ("what all devices leave: see below", FROM_BACKUP.to_owned()),
+        };
+        Some(Advice {
+            lost: "the phone and another device",
+            still: still.to_owned(),
+            remedy,
+        })
+    }
+
+    fn phone_and_password(&self) -> Option<Advice> {
+        let others = self.phones.len() + self.companions.len();
+        (others == 2).then(|| Advice {
+            lost: "the phone and the other device's password",
+            still: "whatever else unlocks that device (twin slots)".to_owned(),
+            remedy: "without it, as if all devices were lost".to_owned(),
+        })
+    }
+
     fn everything(&self, standing: &Standing) -> Advice {
         let (still, remedy) = if standing.first_words {
             (
@@ -169,6 +201,15 @@ fn words(standing: &Standing) -> Advice {
         lost: "the words",
         still: still.to_owned(),
         remedy: remedy.to_owned(),
+    }
+}
+
+fn words_read() -> Advice {
+    Advice {
+        lost: "the words, to somebody who reads them",
+        still: "everything, but so can whoever has read them, until they are replaced".to_owned(),
+        remedy: "at once, on a phone: twin recovery rotate; then twin sync, and move at the sites that it lists"
+            .to_owned(),
     }
 }
 
@@ -237,6 +278,29 @@ mod tests {
         assert!(
             remedy(&with_tablet, &plain, "the phone and the words").contains("only be suspended")
         );
+    }
+
+    #[test]
+    fn two_at_once_are_told_where_there_are_two() {
+        let phone = device("phone", Role::Admin);
+        let laptop = device("laptop", Role::Member);
+        let tablet = device("tablet", Role::Member);
+        let plain = standing(false, true);
+        let (both, password) = (
+            "the phone and another device",
+            "the phone and the other device's password",
+        );
+        for lost in [both, password] {
+            assert_eq!(remedy(std::slice::from_ref(&phone), &plain, lost), "");
+        }
+        let two = [phone.clone(), laptop.clone()];
+        assert!(remedy(&two, &plain, both).contains("--backup FILE"));
+        assert!(remedy(&two, &plain, password).contains("twin slots"));
+        let three = [phone, laptop, tablet];
+        assert!(remedy(&three, &plain, both).contains("device replace OLD OTHER"));
+        assert_eq!(remedy(&three, &plain, password), "");
+        let read = "the words, to somebody who reads them";
+        assert!(remedy(&three, &plain, read).contains("recovery rotate"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use twin_ops::backup::{
 };
 
 use crate::error::{Error, Result};
+use crate::files::open_file;
 use crate::progress::{Watch, tell};
 
 /// A sealed export that is read from its beginning.
@@ -24,7 +25,7 @@ pub(super) struct Source {
 
 impl Source {
     pub fn open(path: &Path) -> Result<Self> {
-        Self::new(File::open(path)?)
+        Self::new(open_file(path)?)
     }
 
     pub fn new(file: File) -> Result<Self> {

@@ -48,6 +48,14 @@ pub struct AddedFile {
     pub stored: u64,
 }
 
+/// Opens a file that can be read more than once; to open anything else, as a pipe, may take until somebody writes to it.
+pub(crate) fn open_file(path: &Path) -> Result<File> {
+    if !path.metadata()?.is_file() {
+        return Err(Error::NotAFile);
+    }
+    Ok(File::open(path)?)
+}
+
 impl NewFile {
     /// A file called `name`.
     pub fn named(name: &str) -> Self {
@@ -61,12 +69,9 @@ impl NewFile {
 
     /// The file at `path`, opened.
     pub(crate) fn open(path: &Path) -> Result<(Self, File)> {
-        let file = File::open(path)?;
+        let file = open_file(path)?;
         let metadata = file.metadata()?;
         let name = path.file_name().ok_or(Error::NotAFile)?;
-        if !metadata.is_file() {
-            return Err(Error::NotAFile);
-        }
         let modified = metadata.modified().ok();
         let since = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let about = Self {

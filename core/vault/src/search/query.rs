@@ -121,7 +121,7 @@ impl Vault {
     /// [`VaultError::InvalidQuery`] for a range between values that cannot be compared.
     pub fn query(&mut self, space: &SpaceName, collection: &str, query: &Query) -> Result<Page> {
         let between = Between::new(&query.low, &query.high).ok_or(VaultError::InvalidQuery(
-            "these values cannot be compared: ask for true or false, numbers, or texts",
+            "these values cannot be compared: ask for true or false, numbers, timestamps, counters, or texts",
         ))?;
         self.catch_up()?;
         let space = self.state.space(space);
