@@ -137,6 +137,13 @@ impl Vault {
         }
     }
 
+    /// Whether what this `Vault` has erased is out of the write-ahead log, too. If not, another program reads an older
+    /// state of the file, or the disk is full: it goes with what is written here next, or when the last program that has
+    /// the file open closes it.
+    pub const fn is_wiped(&self) -> bool {
+        !self.wipe
+    }
+
     /// Runs `work` on one snapshot of the file, in which what others wrote before is seen.
     pub(crate) fn read<T>(&mut self, work: impl Fn(&Self) -> Result<T>) -> Result<T> {
         loop {

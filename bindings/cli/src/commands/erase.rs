@@ -38,8 +38,15 @@ fn erase(cx: &Context, record: &str, yes: bool) -> Result<()> {
         ),
         Erasure::Nothing => return Err(CliError::NoRecord(record.to_owned())),
     };
-    cx.event(json!({event: record}));
+    let wiped = twin.is_wiped();
+    cx.event(json!({event: record, "wiped": wiped}));
     cx.say(says);
+    if !wiped {
+        cx.say(
+            "But not yet from what was written ahead of the file: another program reads the vault, or the disk is full.\n\
+             Close it, or make room; the next command then takes it out.",
+        );
+    }
     Ok(())
 }
 
