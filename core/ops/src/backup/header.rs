@@ -163,3 +163,33 @@ impl Header {
         { keys }.find(|key| key.id() == self.file)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_has_seals_of_one_length_some_but_not_too_many() {
+        const DAMAGED: BackupError = BackupError::Damaged(8);
+        assert_eq!(MAX_WRAPS, (MAX_DEVICES + 3).div_ceil(8) * 8);
+        for (lens, fits) in [
+            (vec![], false),
+            (vec![WRAP_LEN], true),
+            (vec![WRAP_LEN - 1], false),
+            (vec![WRAP_LEN, WRAP_LEN + 1], false),
+            (vec![WRAP_LEN; MAX_WRAPS], true),
+            (vec![WRAP_LEN; MAX_WRAPS + 1], false),
+        ] {
+            let header = Header {
+                version: HEADER_VERSION,
+                suite: SUITE,
+                kind: HEADER_TYPE,
+                file: FileId::from_bytes([1; 32]),
+                wraps: lens.iter().map(|len| vec![2; *len].into()).collect(),
+            };
+            let read = Header::from_bytes(&cbor::encode(&header), DAMAGED);
+            assert_eq!(read.is_ok(), fits, "{} seals", lens.len());
+        }
+    }
+}

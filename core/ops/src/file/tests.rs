@@ -35,6 +35,16 @@ fn build<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Root, Store) {
     (root, store)
 }
 
+#[test]
+fn a_builder_says_how_much_has_come() {
+    let mut builder = Builder::new(key(1), SPACE);
+    assert!(builder.is_empty());
+    // A byte of padding, and the tag.
+    assert_eq!(MAX_SEALED_CHUNK, (64 << 10) + 16);
+    builder.push(b"four", &mut |_| {}).unwrap();
+    assert_eq!((builder.len(), builder.is_empty()), (4, false));
+}
+
 fn again(root: &Root) -> Root {
     Root::from_bytes(&root.to_bytes()).unwrap()
 }

@@ -1,6 +1,11 @@
 //! What is in the chunks.
 
+use twin_identity::secret::Secret;
+
 use super::*;
+use crate::epoch::EpochKey;
+use crate::grant::{Grant, GrantedKey, Recipients};
+use crate::store::MAX_LOGS;
 
 fn read(items: &[Item], key: &FileKey) -> Result<Contents, BackupError> {
     let mut reading = Reading::new(key.id());
@@ -176,4 +181,115 @@ fn of_a_damaged_one_what_comes_before_a_hole_counts() {
     assert_eq!((without.ops, without.content.chunks), (0, 2));
     // Who is in is known or nothing is.
     assert!(damaged(&[2]).is_err());
+}
+
+#[test]
+fn what_has_come_is_told_as_it_comes() {
+    let sample = sample();
+    let key = FileKey::random(&mut rng(9));
+    let granted = GrantedKey {
+        space: SpaceName::new("home").unwrap(),
+        key: EpochKey::new(Secret::new([7; 32])),
+        predecessor: None,
+        base: sample.log.base(),
+        heads: sample.log.heads(),
+    };
+    let (words, rng) = (&Recipients::Words, &mut rng(4));
+    let grant = Grant::new(&sample.log, 5, &[granted], words, &sample.device, rng).unwrap();
+    let mut items = sample.items(&key);
+    items.insert(3, Item::Grants(vec![grant.to_bytes().to_vec().into()]));
+    let mut reading = Reading::new(key.id());
+    assert!(reading.manifest().is_none() && reading.log().is_none());
+    let mut shown = Vec::new();
+    for item in &items {
+        reading.take(item).unwrap();
+        shown.push((
+            reading.log().unwrap().entries().len(),
+            reading.promised().len(),
+            reading.has_grant(&grant.id),
+            reading.reached().len(),
+            reading.chunks(),
+            reading.content().copied(),
+        ));
+    }
+    assert_eq!(reading.manifest(), Some(&sample.manifest(&key)));
+    let entries = sample.log.entries().len();
+    let content = match items.last() {
+        Some(Item::Content(content)) => Some(*content),
+        _ => None,
+    };
+    let expected = [
+        (0, 0, false, 0, 0, None),
+        (0, 1, false, 0, 0, None),
+        (entries, 1, false, 0, 0, None),
+        (entries, 1, true, 0, 0, None),
+        (entries, 1, true, 1, 0, None),
+        (entries, 1, true, 1, 2, None),
+        (entries, 1, true, 1, 2, content),
+    ];
+    assert_eq!(shown, expected);
+    let last = crate::file::ChunkId::of(&[6; 64]);
+    assert_eq!(reading.last_chunk(), Some((sample.ops.origin.space, last)));
+    let after = reading.take(&items[5]);
+    let late = BackupError::Content("chunks of files come after their end");
+    assert_eq!(after, Err(late));
+    let nonsense = reading.take(&Item::Grants(vec![vec![1, 2, 3].into()]));
+    assert!(nonsense.is_err());
+    assert!(reading.finish().unwrap().grants.contains(&grant.id));
+}
+
+#[test]
+fn the_table_of_logs_keeps_its_rules() {
+    let sample = sample();
+    let key = FileKey::random(&mut rng(9));
+    let row = |number: usize, height: u64| {
+        let mut origin = sample.ops.origin;
+        origin.incarnation[..8].copy_from_slice(&number.to_be_bytes());
+        let link = sample.head.link;
+        LogRow {
+            origin,
+            height,
+            link,
+        }
+    };
+    let mut reading = Reading::new(key.id());
+    let manifest = Item::Manifest(Box::new(sample.manifest(&key)));
+    reading.take(&manifest).unwrap();
+    let broken = Err(BackupError::Content("the table of logs breaks a rule"));
+    assert_eq!(reading.take(&Item::Logs(vec![row(0, 0)])), broken);
+    let all: Vec<LogRow> = (0..2 * MAX_LOGS).map(|number| row(number, 1)).collect();
+    reading.take(&Item::Logs(all)).unwrap();
+    assert_eq!(reading.promised().len(), 2 * MAX_LOGS);
+    for again in [0, 1] {
+        assert_eq!(reading.take(&Item::Logs(vec![row(again, 1)])), Ok(()));
+        assert_eq!(reading.take(&Item::Logs(vec![row(again, 2)])), broken);
+    }
+    let more = Item::Logs(vec![row(2 * MAX_LOGS, 1)]);
+    assert_eq!(reading.take(&more), broken, "too many");
+}
+
+#[test]
+fn a_manifest_tells_one_table_from_another_and_says_of_which_space() {
+    let sample = sample();
+    let (id, head) = (sample.log_id(), sample.head);
+    let higher = Head { height: 4, ..head };
+    let tables = [
+        heights([]),
+        heights([(&id, &head)]),
+        heights([(&id, &higher)]),
+    ];
+    assert!(tables[0] != tables[1] && tables[1] != tables[2] && tables[0] != tables[2]);
+    let key = FileKey::random(&mut rng(9));
+    for space in [None, Some(SpaceName::new("home").unwrap())] {
+        let manifest = Manifest::sign(
+            key.id(),
+            5,
+            space.clone(),
+            &sample.log,
+            tables[1],
+            &sample.device,
+        );
+        assert_eq!(manifest.space(), space.as_ref());
+        assert_eq!(*manifest.heights(), tables[1]);
+    }
 }

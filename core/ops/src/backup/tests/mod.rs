@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+mod beginning;
 mod contents;
 
 use chacha20_rng::ChaCha20Rng;
