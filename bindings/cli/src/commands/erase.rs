@@ -39,7 +39,11 @@ fn erase(cx: &Context, record: &str, yes: bool) -> Result<()> {
         Erasure::Nothing => return Err(CliError::NoRecord(record.to_owned())),
     };
     let wiped = twin.is_wiped();
-    cx.event(json!({event: record, "wiped": wiped}));
+    cx.event(if wiped {
+        json!({event: record})
+    } else {
+        json!({event: record, "wiped": false})
+    });
     cx.say(says);
     if !wiped {
         cx.say(
