@@ -217,7 +217,7 @@ pub struct Accept {
     #[arg(long, value_enum, default_value_t = RoleArg::Companion)]
     pub role: RoleArg,
     /// For how many days it comes in; for good without it
-    #[arg(long = "for", value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..=3650))]
+    #[arg(long = "for", value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..=i64::from(twin::MAX_DAYS)))]
     pub days: Option<u16>,
 }
 

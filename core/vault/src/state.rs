@@ -317,8 +317,8 @@ impl State {
         if twin_identity::broken::is("anyone_writes_to_keys") {
             return true;
         }
-        let keys = SpaceName::keys().id(self.identity.twin());
-        origin.space != keys || self.identity.role_once(&origin.device) == Some(Role::Admin)
+        origin.space != self.space(&SpaceName::keys())
+            || self.identity.role_once(&origin.device) == Some(Role::Admin)
     }
 
     /// How much of a log that is here counts.

@@ -93,6 +93,15 @@ fn short(device: &str) -> String {
     device.chars().take(16).collect()
 }
 
+/// So many days, in words.
+pub fn days(count: u16) -> String {
+    if count == 1 {
+        "1 day".to_owned()
+    } else {
+        format!("{count} days")
+    }
+}
+
 /// A moment in UTC, to the minute.
 pub fn time(millis: u64) -> String {
     let seconds = i64::try_from(millis / 1000).unwrap_or(i64::MAX);

@@ -9,7 +9,7 @@ use serde_json::json;
 use twin::{CombineError, GuardianSecret, GuardiansPlan, Share};
 
 use crate::args::{GuardiansCommand, SetGuardians};
-use crate::commands::activity::time;
+use crate::commands::activity::{days, time};
 use crate::commands::record::printable;
 use crate::error::{CliError, Result};
 use crate::output::Context;
@@ -206,13 +206,4 @@ fn read_share(given: &str) -> Result<Share> {
     // A picture takes its share into memory that is not wiped; this process ends soon.
     let text = zeroize::Zeroizing::new(qr::read(given)?);
     Ok(Share::parse(&text).map_err(twin::Error::from)?)
-}
-
-/// So many days, in words.
-pub fn days(count: u16) -> String {
-    if count == 1 {
-        "1 day".to_owned()
-    } else {
-        format!("{count} days")
-    }
 }

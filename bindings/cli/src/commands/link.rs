@@ -6,7 +6,7 @@ use serde_json::json;
 use twin::{NewDevice, PendingLink, Role, Twin, Unlock};
 
 use crate::args::{Accept, Offer, RoleArg};
-use crate::commands::guardians;
+use crate::commands::activity::days;
 use crate::commands::record::printable;
 use crate::error::{CliError, Result};
 use crate::output::Context;
@@ -113,10 +113,10 @@ pub async fn accept(cx: &Context, options: &Accept) -> Result<()> {
         "received": traffic.wire_received,
     }));
     cx.say("Linked. The new device holds everything now.");
-    if let Some(days) = options.days {
+    if let Some(count) = options.days {
         cx.say(format!(
             "It takes part for {}: then it gets nothing new, and reads nothing that is written later.",
-            guardians::days(days)
+            days(count)
         ));
     }
     Ok(())

@@ -8,7 +8,7 @@
 //! 2. Suspensions stand even if their signer is suspended at the same time; a stolen phone cannot outrun one. But they
 //!    are by an admin by rule 4, were nothing to wait: who is in by what is void takes no power away. What
 //!    else a suspended device says outside their past waits. A resumption takes back the suspensions in its past, if it
-//!    does not wait, its signer is an admin by rule 4, and no revocation of that signer, by whomever, is outside its past.
+//!    does not wait, its signer is an admin by rule 4, and no revocation of that signer, by such an admin, is outside its past.
 //! 3. An admin's revocation of a member voids what that member says outside the revocation's past.
 //! 4. A device is in if an entry adds it that is neither void nor waiting, by an admin who is in by the same rule.
 

@@ -16,7 +16,7 @@ use crate::sync::{self, Meeting};
 use crate::twin::Twin;
 
 pub use new_device::{Invitation, NewDevice};
-pub use phone::PendingLink;
+pub use phone::{MAX_DAYS, PendingLink};
 
 /// How long the other machine may take for one answer.
 const ANSWER_TIME: Duration = Duration::from_secs(15);
