@@ -64,6 +64,9 @@ pub struct Exported {
     pub files: u64,
     /// Files that are not on this device, or not all of them: only their records were exported.
     pub absent: u64,
+    /// Records that could not be read because they are damaged, these and any that were met before: see
+    /// [`Twin::left_out`].
+    pub left_out: usize,
 }
 
 impl Twin {
@@ -85,7 +88,10 @@ impl Twin {
             })?;
         }
         draft.finish()?;
-        Ok(exported)
+        Ok(Exported {
+            left_out: self.left_out(),
+            ..exported
+        })
     }
 
     fn about(&self) -> Result<Json> {

@@ -1,12 +1,14 @@
 //! Looking after the vault: is anything damaged, and what can be mended here.
 
+use std::path::Path;
+
 use twin_ops::space::SpaceName;
-use twin_vault::Compacted;
-use twin_vault::check::Report;
+use twin_vault::check::{self, Report};
 use twin_vault::files::{Collected, Collecting};
+use twin_vault::{Compacted, Unlock};
 
 use crate::error::Result;
-use crate::platform::rng;
+use crate::platform::{Clock, SystemClock, rng};
 use crate::twin::Twin;
 
 /// How many operations have to go at least before a device compacts by itself: some megabytes of single changes.
@@ -22,6 +24,18 @@ impl Twin {
     /// neither reads nor writes anything else.
     pub fn check_vault(&self) -> Result<Report> {
         Ok(self.vault().check()?)
+    }
+
+    /// As [`Twin::check_vault`], of the vault in the folder `home`, which need not open: what keeps it from opening is
+    /// named, and all of it is looked through that can be.
+    pub fn check(home: &Path, unlock: Unlock<'_>) -> Result<Report> {
+        Ok(check::check(home, unlock, SystemClock.now())?)
+    }
+
+    /// How many records were left out of what was asked of this `Twin` so far, because they are damaged; operations that
+    /// may be of a record that was to be erased count, too. [`Twin::check_vault`] names them.
+    pub fn left_out(&self) -> usize {
+        self.vault().left_out()
     }
 
     /// Forgets the chunks of files that no record names or ever has named: what is left of adds that were broken off

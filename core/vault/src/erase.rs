@@ -71,6 +71,9 @@ impl Vault {
     /// it; or asks the admins to if this device is none. `now`: milliseconds since the Unix epoch. It takes as long as
     /// reading everything in the space, twice if it had files.
     ///
+    /// What is in operations that are damaged cannot be told to be of the record, and stays: [`Vault::left_out`] counts
+    /// them.
+    ///
     /// # Errors
     /// If content of files cannot be dropped the record is erased all the same, and [`Vault::tend`] tries again.
     pub fn erase(
@@ -182,8 +185,9 @@ impl Vault {
         let Some(number) = self.state.collection(space, ASKED) else {
             return Ok(requests);
         };
-        self.each_found(crate::index::places(number), |_, versions| {
-            let versions = versions?;
+        self.each_found(crate::index::places(number), |place, versions| {
+            let versions = self.left_out.unless_damaged(place, versions)?;
+            let versions = versions.unwrap_or_default();
             let is = |name, text: &str| {
                 let mut fields = versions.iter().map(|version| &version.change.fields.0);
                 fields.any(|fields| fields.get(name) == Some(&Value::from(text)))
@@ -218,7 +222,7 @@ impl Vault {
     }
 
     /// All changes of these records that are here, whether they count or not: everything in the space is looked
-    /// through, for the index knows only those that decide something.
+    /// through, for the index knows only those that decide something. Operations that are damaged are left out.
     fn changes_of(&self, space: &SpaceId, records: &Records) -> Result<Changes> {
         let mut changes = Changes::new();
         if records.is_empty() {
@@ -227,28 +231,51 @@ impl Vault {
         let logs = self.state.logs.values();
         for log in logs.filter(|log| log.origin.space == *space) {
             for number in self.numbers(log)? {
-                let head = self.file.store.head(number)?;
-                for (index, part) in (0..).zip(self.file.store.parts(number)?) {
-                    let key = PartNo::new(number, index);
-                    let Part::Sealed(sealed) = part else { continue };
-                    let change = self.open_change(&head.header, &head.salt, key, &sealed);
-                    let version = match change {
-                        Some((origin, Change::Record(change))) => {
-                            Some(version(&origin, &head.header, key, change))
-                        }
-                        Some((_, Change::Copy(original, change))) => {
-                            self.copy(key, original, change)
-                        }
-                        _ => None,
-                    };
-                    let Some(version) = version else { continue };
+                let found = self.changes_in(log, number, records);
+                let found = self.left_out.unless_damaged(number, found)?;
+                for version in found.unwrap_or_default() {
                     let change = &version.change;
                     let record = (change.collection.clone(), change.id.clone());
-                    if records.contains(&record) {
-                        changes.entry(record).or_default().push(version);
-                    }
+                    changes.entry(record).or_default().push(version);
                 }
             }
+        }
+        Ok(changes)
+    }
+
+    /// The changes of these records in the op with this number.
+    fn changes_in(
+        &self,
+        log: &Log,
+        number: i64,
+        records: &Records,
+    ) -> Result<Vec<Version<PartNo>>> {
+        let mut changes = Vec::new();
+        let mut all_open = true;
+        let head = self.file.store.head(number)?;
+        for (index, part) in (0..).zip(self.file.store.parts(number)?) {
+            let key = PartNo::new(number, index);
+            let Part::Sealed(sealed) = part else { continue };
+            let change = self.open_change(&head.header, &head.salt, key, &sealed);
+            let version = match change {
+                Some((origin, Change::Record(change))) => {
+                    Some(version(&origin, &head.header, key, change))
+                }
+                Some((_, Change::Copy(original, change))) => self.copy(key, original, change),
+                Some(_) => None,
+                None => {
+                    all_open = false;
+                    None
+                }
+            };
+            changes.extend(version.filter(|version| {
+                let change = &version.change;
+                records.contains(&(change.collection.clone(), change.id.clone()))
+            }));
+        }
+        // What does not open is of a later version, or lacks its key, or is not what was signed.
+        if !all_open && log.head_at(&self.file.store, number, self.twin()).is_none() {
+            self.left_out.add(number);
         }
         Ok(changes)
     }

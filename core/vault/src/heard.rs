@@ -35,7 +35,7 @@ impl Heard {
     /// Reads all of it.
     pub fn load(file: &Sealed) -> Result<Self> {
         let mut heard = Self::default();
-        for row in file.items::<HeardRow>()? {
+        for row in file.whole_items::<HeardRow>()? {
             let has = Has {
                 at: row.at,
                 heights: row.heights,

@@ -69,6 +69,45 @@ pub(crate) enum Kind {
     Search = 17,
 }
 
+/// What rows of each kind are about, in words.
+const KINDS: [(Kind, &str); 26] = [
+    (Kind::Device, "this device's keys"),
+    (Kind::Genesis, "the beginning of the identity log"),
+    (Kind::Entry, "an entry of the identity log"),
+    (Kind::Grant, "a grant of keys"),
+    (Kind::Epoch, "a key of a space"),
+    (Kind::Collection, "the number of a collection"),
+    (Kind::Log, "how far a log goes"),
+    (Kind::Clock, "this device's clock"),
+    (Kind::Told, "what this device has told of others"),
+    (Kind::Unread, "an operation whose key has not come"),
+    (Kind::Ahead, "a change that waits for the clock"),
+    (Kind::Address, "addresses of a device"),
+    (Kind::Seen, "when an entry was first seen"),
+    (Kind::Slot, "a way to unlock the vault"),
+    (Kind::Unheard, "an entry that only others have"),
+    (Kind::Search, "what is kept for searching"),
+    (Kind::Chunk, "a chunk of a file"),
+    (Kind::Adding, "a file that is being added"),
+    (Kind::Erasure, "an erasure"),
+    (Kind::Hole, "an operation with content missing"),
+    (Kind::Checkpoint, "a checkpoint"),
+    (Kind::Later, "a change of a later version"),
+    (Kind::Heard, "what another device has"),
+    (Kind::Absent, "a file that is not all here"),
+    (Kind::Keep, "which content is kept here"),
+    (Kind::ErasedFile, "a file that is to go"),
+];
+
+impl Kind {
+    /// What rows of the kind with this number are about, in words.
+    pub fn says(number: u8) -> &'static str {
+        let mut kinds = KINDS.into_iter();
+        let named = kinds.find(|(kind, _)| *kind as u8 == number);
+        named.map_or("of a kind that is not known here", |(_, says)| says)
+    }
+}
+
 /// How many rows are read at once where there may be no end of them.
 const PAGE: u32 = 512;
 
@@ -114,6 +153,20 @@ impl Sealed {
             let name = name.try_into().map_err(|_| DAMAGED)?;
             items.push(self.open(&name, row.get_ref(1)?.as_blob()?)?);
         }
+        Ok(items)
+    }
+
+    /// The rows of a kind that are whole, for whoever can do without the others: these come again, or are made anew.
+    pub fn whole_items<T: Row>(&self) -> Result<Vec<T>> {
+        let mut items = Vec::new();
+        self.each_item(|row| match row {
+            Ok(row) => {
+                items.push(row);
+                Ok(())
+            }
+            Err(VaultError::Damaged(_)) => Ok(()),
+            Err(error) => Err(error),
+        })?;
         Ok(items)
     }
 

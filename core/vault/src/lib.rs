@@ -21,6 +21,7 @@
 //!   for the index
 //! - `state`: what is kept in memory; `sleep`: letting go of it and of the file while the app is suspended
 //! - [`search`]: finding records by words and by the values of fields; `segment`: what is kept for that
+//! - `left_out`: what of all that is not shown because it is damaged
 //! - [`touched`]: which records have changed, for whoever watches them
 //! - `upgrade`: versions of the tables; `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops, as
 //!   `frames` pack them; `opened`: those read lately), `index` (records), `past` (what
@@ -64,6 +65,7 @@ mod items;
 mod keys;
 mod late;
 mod later;
+mod left_out;
 pub mod lines;
 pub mod members;
 mod merge;

@@ -83,7 +83,7 @@ impl Vault {
     }
 
     /// The records of a collection after the one with the id `after`, at most `limit`, in an order of the vault's own
-    /// that stays the same.
+    /// that stays the same. Damaged ones are left out: see [`Vault::left_out`].
     pub fn list(
         &mut self,
         space: &SpaceName,
@@ -119,8 +119,9 @@ impl Vault {
         if limit == 0 {
             return Ok(page);
         }
-        self.each_found((first, last), |_, versions| {
-            page.extend(Record::of(versions?));
+        self.each_found((first, last), |place, versions| {
+            let versions = self.left_out.unless_damaged(place, versions)?;
+            page.extend(versions.and_then(Record::of));
             Ok(if page.len() < limit {
                 ControlFlow::Continue(())
             } else {

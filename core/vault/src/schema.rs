@@ -97,10 +97,18 @@ pub enum SchemaFault {
 
 /// A text does not say what a field is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a field is any, text, int, float, bool, bytes, timestamp, set, counter or reference, and may be required and indexed: write for instance \"text required\""
-)]
-pub struct RuleError;
+pub enum RuleError {
+    /// It is not a type and words of this version.
+    #[error(
+        "a field is any, text, int, float, bool, bytes, timestamp, set, counter or reference, and may be required and indexed: write for instance \"text required\""
+    )]
+    Words,
+    /// Sets are in no order.
+    #[error(
+        "a set cannot be indexed: leave that word out; a search finds the texts that are in it"
+    )]
+    IndexedSet,
+}
 
 impl FieldType {
     const ALL: [(&str, Self); 10] = [
@@ -192,7 +200,10 @@ impl FromStr for Rule {
         let rule = Self::read(text);
         let later = matches!(rule.of, FieldType::Later(_)) || !rule.more.is_empty();
         if text.trim().is_empty() || later {
-            return Err(RuleError);
+            return Err(RuleError::Words);
+        }
+        if rule.indexed && rule.of == FieldType::Set {
+            return Err(RuleError::IndexedSet);
         }
         Ok(rule)
     }
@@ -354,15 +365,17 @@ mod tests {
 
     #[test]
     fn rules_are_written_as_they_are_read() {
-        for text in ["any", "text required indexed", "set indexed", "reference"] {
+        for text in ["any", "text required indexed", "set required", "reference"] {
             assert_eq!(
                 text.parse::<Rule>().map(|rule| rule.to_string()),
                 Ok(text.to_owned())
             );
         }
         for text in ["", "  ", "words", "text unique", "required", "Text"] {
-            assert_eq!(text.parse::<Rule>(), Err(RuleError), "{text}");
+            assert_eq!(text.parse::<Rule>(), Err(RuleError::Words), "{text}");
         }
+        let indexed_set = "set required indexed".parse::<Rule>();
+        assert_eq!(indexed_set, Err(RuleError::IndexedSet));
     }
 
     #[test]

@@ -593,7 +593,9 @@ impl Vault {
 
     /// Makes the index of records anew from the ops. What waits for the clock goes on waiting.
     pub fn rebuild_index(&mut self) -> Result<()> {
-        self.write(Self::rebuild_index_now)
+        self.write(Self::rebuild_index_now)?;
+        self.left_out.clear();
+        Ok(())
     }
 
     /// Makes the index of records anew from the ops that count. Inside a transaction.

@@ -200,7 +200,7 @@ impl State {
                 let of_space = state.collections.entry(row.space).or_default();
                 of_space.insert(row.name, row.number);
             }
-            for row in file.items::<ToldRow>()? {
+            for row in file.whole_items::<ToldRow>()? {
                 state.told.insert(row.space, row);
             }
             for row in file.items::<AheadRow>()? {
@@ -448,7 +448,7 @@ impl Log {
     }
 
     /// The head that the op with this number makes; `None` if it is not an op of this log, signed by who writes it.
-    fn head_at(&self, store: &Store, op: i64, twin: &TwinId) -> Option<Head> {
+    pub fn head_at(&self, store: &Store, op: i64, twin: &TwinId) -> Option<Head> {
         let op = store.op(op).ok()?;
         let device = Verifier::new(&self.origin.device).ok()?;
         op.verify(&device, twin).ok()?;
@@ -484,7 +484,7 @@ fn load_identity(file: &Sealed, before: Option<&State>) -> Result<IdentityLog> {
             IdentityLog::new(Genesis::from_bytes(&row.genesis).map_err(|_| DAMAGED)?)
         }
     };
-    let seen = file.items::<SeenRow>()?;
+    let seen = file.whole_items::<SeenRow>()?;
     if file.count::<EntryRow>()? == identity.entries().len() {
         identity.remember(seen.into_iter().map(|row| (row.id, row.at)));
         return Ok(identity);
@@ -514,7 +514,8 @@ fn load_grants(file: &Sealed, before: Option<&State>) -> Result<BTreeMap<GrantId
         return Ok(before.grants.clone());
     }
     let mut grants = BTreeMap::new();
-    for row in file.items::<GrantRow>()? {
+    // Others send those again that are damaged.
+    for row in file.whole_items::<GrantRow>()? {
         let grant = Grant::from_bytes(&row.grant).map_err(|_| VaultError::Damaged("a grant"))?;
         grants.insert(row.id, Granted::new(&grant, row.epochs));
     }

@@ -15,6 +15,7 @@ use crate::change::RESERVED;
 use crate::error::{Result, VaultError};
 use crate::files::Fetching;
 use crate::keys::VaultKeys;
+use crate::left_out::LeftOut;
 use crate::rows::{AddressRow, DeviceRow};
 use crate::slots::{self, Opened, Unlock};
 use crate::stage::horizon;
@@ -52,10 +53,14 @@ pub struct Vault {
     pub(crate) slot: u32,
     /// Whether what is being written erases something, or what was could not be taken out of the WAL yet.
     pub(crate) wipe: bool,
+    /// Whether other programs have written, and may have left in the WAL what they erased.
+    others_wrote: bool,
     /// Which content is wanted, and who was asked for it.
     pub(crate) fetching: Fetching,
     /// Gathers what is touched, once anybody watches.
     pub(crate) listener: Option<Listener>,
+    /// What was left out because it is damaged.
+    pub(crate) left_out: LeftOut,
 }
 
 impl Vault {
@@ -98,8 +103,10 @@ impl Vault {
             noted: BTreeMap::new(),
             slot: opened.slot,
             wipe: false,
+            others_wrote: true,
             fetching: Fetching::default(),
             listener: None,
+            left_out: LeftOut::default(),
         };
         vault.read_what_counts()?;
         Ok(vault)
@@ -138,10 +145,19 @@ impl Vault {
     }
 
     /// Whether what this `Vault` has erased is out of the write-ahead log, too. If not, another program reads an older
-    /// state of the file, or the disk is full: it goes with what is written here next, or when the last program that has
-    /// the file open closes it.
+    /// state of the file, or the disk is full: it goes with what is written here next, when another program that has the
+    /// file open has nothing else to do ([`Vault::wipe_for_others`]), or when the last of them closes it.
     pub const fn is_wiped(&self) -> bool {
         !self.wipe
+    }
+
+    /// Takes out of the write-ahead log what other programs have erased and could not, if any has written since this was
+    /// last done. Meant for when nothing else is to be done.
+    pub fn wipe_for_others(&mut self) {
+        if (self.wipe || self.others_wrote) && !self.is_asleep() && self.file.store.truncate_wal() {
+            self.wipe = false;
+            self.others_wrote = false;
+        }
     }
 
     /// Runs `work` on one snapshot of the file, in which what others wrote before is seen.
@@ -181,6 +197,7 @@ impl Vault {
         })?;
         self.read_what_counts()?;
         self.stale = false;
+        self.others_wrote = true;
         self.touch_all();
         self.fetching.mark += 1;
         self.generation += 1;

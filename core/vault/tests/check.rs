@@ -3,13 +3,15 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+
 use common::*;
 use rusqlite::{Connection, types::Value as Column};
 use tempfile::{TempDir, tempdir};
 use twin_identity::device::Role;
 use twin_ops::store::OpStore;
-use twin_vault::check::{Damage, MAX_NAMED, Report};
-use twin_vault::{FILE_NAME, Vault};
+use twin_vault::check::{Damage, MAX_NAMED, Report, check};
+use twin_vault::{Erasure, FILE_NAME, Query, Unlock, Vault};
 
 const RECORDS: usize = 20;
 /// The row of an operation in the middle, which is short enough for one.
@@ -159,6 +161,115 @@ fn each_damage_is_named() {
                 .all(|damage| !damage.to_string().is_empty())
         );
     }
+}
+
+#[test]
+fn every_sealed_row_that_is_damaged_is_named_whether_the_vault_opens_or_not() {
+    let (dir, vault) = sample();
+    drop(vault);
+    let path = dir.path().join(FILE_NAME);
+    let unlocked = || {
+        let store = SoftKeyStore::new(1);
+        check(dir.path(), Unlock::KeyStore(&store), NOON).unwrap()
+    };
+    let whole = unlocked();
+    assert!(whole.is_whole(), "{whole:?}");
+    let file = Connection::open(&path).unwrap();
+    let mut rows = file
+        .prepare("SELECT name, kind, v FROM item WHERE kind != 14")
+        .unwrap();
+    let rows: Vec<(Vec<u8>, u8, Vec<u8>)> = rows
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let mut stopped = BTreeSet::new();
+    for (name, kind, sealed) in &rows {
+        let write = "UPDATE item SET v = ?2 WHERE name = ?1";
+        let mut damaged = sealed.clone();
+        damaged[sealed.len() / 2] ^= 1;
+        file.execute(write, (name, &damaged)).unwrap();
+        let report = unlocked();
+        let names = |damage: &Damage| *damage == Damage::Row(*kind);
+        assert!(report.named.iter().any(names), "kind {kind}: {report:?}");
+        assert!(!report.named[0].to_string().contains("not known"));
+        assert!(!report.can_be_rebuilt(), "kind {kind}");
+        assert_eq!(report.rows, whole.rows - 1);
+        // Logs are looked through, all but the one whose row it is.
+        let less = [1, 7].contains(kind) && report.ops < whole.ops || *kind == 2;
+        assert!(report.ops == whole.ops || less, "kind {kind}: {report:?}");
+        if let [Damage::Opening(_), ..] = report.named.as_slice() {
+            assert!(reopen(dir.path()).is_err());
+            stopped.insert(*kind);
+        } else {
+            reopen(dir.path()).unwrap();
+        }
+        file.execute(write, (name, sealed)).unwrap();
+    }
+    assert!(unlocked().is_whole());
+    // What comes again, or is made anew, is done without.
+    assert_eq!(stopped, BTreeSet::from([1, 2, 3, 5, 6, 7, 8]));
+}
+
+#[test]
+fn what_comes_after_a_damaged_operation_is_looked_at_too() {
+    let (dir, mut vault) = sample();
+    let whole = vault.check().unwrap();
+    harm(&dir, &format!("DELETE FROM op WHERE {NINTH}"));
+    let report = vault.check().unwrap();
+    assert_eq!(report.ops, whole.ops - 1);
+    let ops = named(&report).iter();
+    let ops = ops.filter(|damage| matches!(damage, Damage::Op { .. }));
+    assert_eq!(ops.count(), 1, "{report:?}");
+}
+
+#[test]
+fn a_damaged_record_hides_no_other() {
+    let (dir, mut vault) = sample();
+    let home = space("home");
+    let all = vault.list(&home, "c", None, 100).unwrap();
+    assert_eq!(vault.left_out(), 0);
+    flip(&dir, |row| row.len() - 1);
+    let mut vault = reopen(dir.path()).unwrap();
+    let lost: Vec<String> = all
+        .iter()
+        .filter(|record| vault.get(&home, "c", &record.id).is_err())
+        .map(|record| record.id.clone())
+        .collect();
+    assert_eq!(lost.len(), 1);
+    assert_eq!(vault.left_out(), 0, "whoever asks for it is told");
+    let left: Vec<_> = all
+        .into_iter()
+        .filter(|record| record.id != lost[0])
+        .collect();
+
+    assert_eq!(vault.list(&home, "c", None, 100).unwrap(), left);
+    assert_eq!(vault.left_out(), 1);
+    // In pages, too.
+    let first = vault.list(&home, "c", None, 7).unwrap();
+    let rest = vault.list(&home, "c", Some(&first[6].id), 100).unwrap();
+    assert_eq!([first, rest].concat(), left);
+    let query = Query::equal("b", "old".into());
+    let page = vault.query(&home, "c", &query).unwrap();
+    assert_eq!(page.records.len(), left.len());
+    assert_eq!(
+        vault.search(&home, "old", None, 100).unwrap().len(),
+        left.len()
+    );
+    assert_eq!(vault.left_out(), 1);
+
+    let gone = &left[0].id;
+    let erased = vault
+        .erase(NOON + 9, &mut rng(9), &home, "c", gone)
+        .unwrap();
+    assert_eq!(erased, Erasure::Done);
+    assert!(vault.get(&home, "c", gone).unwrap().is_none());
+    assert_eq!(vault.list(&home, "c", None, 100).unwrap(), left[1..]);
+    assert_eq!(
+        vault.left_out(),
+        2,
+        "the operation, which may have been of it"
+    );
 }
 
 #[test]

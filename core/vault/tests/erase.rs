@@ -163,6 +163,29 @@ fn nothing_of_it_is_left_in_the_file() {
 }
 
 #[test]
+fn what_another_program_leaves_in_the_write_ahead_log_is_wiped_when_there_is_time() {
+    let dir = tempdir().unwrap();
+    let mut vault = phone(dir.path());
+    let mut other = reopen(dir.path()).unwrap();
+    put(&mut vault, NOON, "c", "r", &[("a", "1")]);
+    let log = dir.path().join(format!("{FILE_NAME}-wal"));
+    let len = || std::fs::metadata(&log).unwrap().len();
+    assert!(len() > 0);
+    assert!(other.changed_elsewhere().unwrap());
+    other.wipe_for_others();
+    assert_eq!(len(), 0);
+    // Once; then again when anybody else has written.
+    put(&mut other, NOON + 1, "c", "r", &[("a", "2")]);
+    other.wipe_for_others();
+    assert!(len() > 0);
+    put(&mut vault, NOON + 2, "c", "r", &[("a", "3")]);
+    assert!(other.changed_elsewhere().unwrap());
+    other.wipe_for_others();
+    assert_eq!(len(), 0);
+    assert!(vault.get(&space("home"), "c", "r").unwrap().is_some());
+}
+
+#[test]
 fn it_goes_on_every_device_that_hears_of_it() {
     let (dirs, mut vaults) = three();
     let [phone, laptop, tablet] = &mut vaults;

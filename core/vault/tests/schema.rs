@@ -65,7 +65,7 @@ fn what_is_written_here_keeps_to_it() {
     let rules = [
         ("title", "text required"),
         ("n", "counter"),
-        ("tags", "set indexed"),
+        ("tags", "set"),
         ("free", "any"),
     ];
     set(&mut vault, NOON, &rules);

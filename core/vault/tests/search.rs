@@ -12,8 +12,9 @@ use proptest::prelude::*;
 use tempfile::tempdir;
 use twin_identity::device::Role;
 use twin_ops::change::Kind;
+use twin_ops::set::Set;
 use twin_ops::store::{LogHead, OpStore};
-use twin_ops::value::{Fields, Value};
+use twin_ops::value::{Fields, Reference, Value};
 use twin_vault::check::Damage;
 use twin_vault::{FILE_NAME, Order, Page, Query, Unlock, Vault, VaultError, WriteChange};
 
@@ -499,7 +500,11 @@ fn value() -> impl Strategy<Value = Value> {
         1 => Just(Value::Text("b".repeat(300))),
         1 => Just(Value::Text("b".repeat(299) + "c")),
         1 => any::<bool>().prop_map(Value::Bool),
-        1 => Just(Value::Bytes(vec![1])),
+        1 => prop::collection::vec(0u8..3, 0..3).prop_map(Value::Bytes),
+        2 => ("[ab]{1,2}", "[ab]{1,2}").prop_map(|(collection, id)| {
+            Value::Reference(Reference { collection, id })
+        }),
+        1 => Just(Value::Set(Set::default())),
     ]
 }
 

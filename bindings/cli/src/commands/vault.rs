@@ -22,7 +22,7 @@ pub fn run(cx: &Context, command: &VaultCommand) -> Result<()> {
 }
 
 fn check(cx: &Context) -> Result<()> {
-    let report = cx.open()?.check_vault()?;
+    let report = cx.unlocking(Twin::check)??;
     let named: Vec<String> = report.named.iter().map(ToString::to_string).collect();
     cx.event(json!({
         "rows": report.rows,

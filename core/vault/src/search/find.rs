@@ -138,15 +138,10 @@ impl Vault {
                 break;
             }
             last = score;
-            let versions = match self.versions_at(place) {
-                Ok(versions) => versions,
-                Err(VaultError::Damaged(what)) => {
-                    log::warn!("a record that a search found cannot be read: {what} is damaged");
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            let Some(record) = versions.and_then(Record::of) else {
+            let versions = self
+                .left_out
+                .unless_damaged(place, self.versions_at(place))?;
+            let Some(record) = versions.flatten().and_then(Record::of) else {
                 continue;
             };
             let words = Words::of(&record.fields);

@@ -7,7 +7,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::error::{Result, VaultError};
+use crate::error::Result;
 use crate::index::{collection, places};
 use crate::read::{Record, Versions};
 use crate::schema::SCHEMAS;
@@ -182,13 +182,9 @@ impl Step<'_> {
 
     /// Takes up the record at a place.
     fn take(&mut self, place: i64, versions: Result<Versions>) -> Result<()> {
-        let versions = match versions {
-            Ok(versions) => versions,
-            Err(VaultError::Damaged(what)) => {
-                log::warn!("a record cannot be found by its words: {what} is damaged");
-                return Ok(());
-            }
-            Err(error) => return Err(error),
+        let left_out = &self.vault.left_out;
+        let Some(versions) = left_out.unless_damaged(place, versions)? else {
+            return Ok(());
         };
         let number = collection(place);
         let Some((space, name)) = self.names.get(&number).cloned() else {

@@ -1,25 +1,25 @@
 //! Values as bytes that sort as the values do: no before yes, numbers by what they are worth whatever their type, texts
-//! byte by byte, moments by time; and these kinds one after the other.
+//! byte by byte, moments by time, references by what they lead to; and these kinds one after the other.
 
 use std::ops::Bound;
 
-use twin_ops::value::Value;
+use twin_ops::value::{Reference, Value};
 
-/// The most bytes of a text by which it is sorted.
+/// The most bytes of a text, a reference or bytes by which it is sorted.
 const MAX_TEXT: usize = 256;
 
 const BOOL: u8 = 1;
 const NUMBER: u8 = 2;
 const TEXT: u8 = 3;
 const TIMESTAMP: u8 = 4;
+const REFERENCE: u8 = 5;
+const BYTES: u8 = 6;
 
-/// The bytes by which a value is compared; `None` for what has no order: nothing, bytes, what is not a number, references,
-/// sets and what a later version has written.
+/// The bytes by which a value is compared; `None` for what has no order: nothing, what is not a number, sets and what a
+/// later version has written.
 pub(crate) fn whole(value: &Value) -> Option<Vec<u8>> {
     match value {
-        Value::Null | Value::Bytes(_) | Value::Reference(_) | Value::Set(_) | Value::Unknown(_) => {
-            None
-        }
+        Value::Null | Value::Set(_) | Value::Unknown(_) => None,
         Value::Bool(value) => Some(vec![BOOL, u8::from(*value)]),
         Value::Int(value) | Value::Counter(value) => Some(int(*value)),
         Value::Timestamp(moment) => {
@@ -30,10 +30,17 @@ pub(crate) fn whole(value: &Value) -> Option<Vec<u8>> {
         Value::Float(value) if value.is_nan() => None,
         Value::Float(value) => Some(number(*value, 0)),
         Value::Text(text) => Some([[TEXT].as_slice(), text.as_bytes()].concat()),
+        Value::Bytes(bytes) => Some([[BYTES].as_slice(), bytes].concat()),
+        Value::Reference(Reference { collection, id }) => {
+            // The name of a collection has at most 128 bytes; with its length before it no two references are one.
+            let len = u8::try_from(collection.len()).unwrap_or(u8::MAX);
+            let head = [REFERENCE, len];
+            Some([head.as_slice(), collection.as_bytes(), id.as_bytes()].concat())
+        }
     }
 }
 
-/// The bytes by which a value is sorted: a text by its first 256.
+/// The bytes by which a value is sorted: of what may be long the first 256.
 pub(crate) fn sorted(value: &Value) -> Option<Vec<u8>> {
     let mut bytes = whole(value)?;
     bytes.truncate(1 + MAX_TEXT);
@@ -93,7 +100,7 @@ impl Between {
         whole(value).is_some_and(|bytes| self.has_bytes(&bytes))
     }
 
-    /// Whether a value with these sorted bytes may lie there: of a text that was cut nobody can tell.
+    /// Whether a value with these sorted bytes may lie there: of what was cut nobody can tell.
     pub fn may_have(&self, sorted: &[u8]) -> bool {
         sorted.len() > MAX_TEXT || self.has_bytes(sorted)
     }
@@ -146,6 +153,7 @@ mod tests {
     use std::cmp::Ordering;
 
     use proptest::prelude::*;
+    use twin_ops::set::Set;
 
     use super::*;
 
@@ -157,6 +165,12 @@ mod tests {
             (Value::Float(a), Value::Float(b)) => a.partial_cmp(b),
             (Value::Text(a), Value::Text(b)) => Some(a.cmp(b)),
             (Value::Timestamp(a), Value::Timestamp(b)) => Some(a.cmp(b)),
+            (Value::Bytes(a), Value::Bytes(b)) => Some(a.cmp(b)),
+            (Value::Reference(a), Value::Reference(b)) => {
+                let key =
+                    |of: &Reference| (of.collection.len(), of.collection.clone(), of.id.clone());
+                Some(key(a).cmp(&key(b)))
+            }
             (Value::Int(a), Value::Float(b)) => int_with_float(*a, *b),
             (Value::Float(a), Value::Int(b)) => int_with_float(*b, *a).map(Ordering::reverse),
             _ => None,
@@ -193,6 +207,9 @@ mod tests {
             any::<i64>().prop_map(|n| Value::Float(n as f64)),
             any::<i64>().prop_map(Value::Timestamp),
             "[ab\\u{0}ä]{0,4}".prop_map(Value::Text),
+            proptest::collection::vec(0u8..4, 0..4).prop_map(Value::Bytes),
+            ("[ab\\u{0}]{1,3}", "[ab\\u{0}]{1,3}")
+                .prop_map(|(collection, id)| { Value::Reference(Reference { collection, id }) }),
         ]
     }
 
@@ -239,7 +256,11 @@ mod tests {
     #[test]
     fn what_has_no_order_lies_nowhere() {
         let all = Between::new(&Bound::Unbounded, &Bound::Unbounded);
-        for value in [Value::Null, Value::Bytes(vec![1]), Value::Float(f64::NAN)] {
+        for value in [
+            Value::Null,
+            Value::Set(Set::default()),
+            Value::Float(f64::NAN),
+        ] {
             assert_eq!(whole(&value), None);
             assert!(all.as_ref().is_some_and(|all| !all.has(&value)));
             assert!(Between::new(&Bound::Included(value), &Bound::Unbounded).is_none());

@@ -115,13 +115,14 @@ impl Vault {
     /// A page of the records that a query asks for.
     ///
     /// If the schema of the collection says that the field is indexed, little more is opened than is answered.
-    /// Otherwise every record of the collection is, however few are asked for: [`Page::scanned`] tells.
+    /// Otherwise every record of the collection is, however few are asked for: [`Page::scanned`] tells. Damaged ones are
+    /// left out: see [`Vault::left_out`].
     ///
     /// # Errors
     /// [`VaultError::InvalidQuery`] for a range between values that cannot be compared.
     pub fn query(&mut self, space: &SpaceName, collection: &str, query: &Query) -> Result<Page> {
         let between = Between::new(&query.low, &query.high).ok_or(VaultError::InvalidQuery(
-            "these values cannot be compared: ask for true or false, numbers, timestamps, counters, or texts",
+            "these values cannot be compared: ask for true or false, numbers, timestamps, counters, texts, references or bytes",
         ))?;
         self.catch_up()?;
         let space = self.state.space(space);
@@ -211,8 +212,9 @@ impl Vault {
                 continue;
             }
             page.scanned += 1;
-            let versions = self.versions_at(next.place)?;
-            let Some(record) = versions.and_then(Record::of) else {
+            let versions = self.versions_at(next.place);
+            let versions = self.left_out.unless_damaged(next.place, versions)?;
+            let Some(record) = versions.flatten().and_then(Record::of) else {
                 continue;
             };
             // What the record says now counts, not what it said when it was taken up.
@@ -237,7 +239,8 @@ impl Vault {
         let mut more = false;
         self.each_found(places(number), |place, versions| {
             page.scanned += 1;
-            let Some(record) = Record::of(versions?) else {
+            let versions = self.left_out.unless_damaged(place, versions)?;
+            let Some(record) = versions.and_then(Record::of) else {
                 return Ok(ControlFlow::Continue(()));
             };
             let value = record.fields.0.get(&query.field);

@@ -13,6 +13,10 @@ use crate::store::{Sealed, Store};
 /// The most places in one row of those to be taken up.
 const MAX_PLACES: usize = 2048;
 
+/// What is taken up of records, as a number. What was taken up under another is made anew: 1 knows of references and
+/// bytes in indexed fields.
+const TAKEN_UP: u8 = 1;
+
 /// How far the segments go.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -32,6 +36,9 @@ pub(crate) struct SearchRow {
     /// The indexed fields of the collections that records were taken up of.
     #[n(4)]
     pub fields: BTreeMap<u16, Vec<String>>,
+    /// What of the records was taken up: see [`TAKEN_UP`].
+    #[n(5)]
+    pub taken_up: Option<u8>,
 }
 
 impl Default for SearchRow {
@@ -43,6 +50,7 @@ impl Default for SearchRow {
             sweeps: vec![(i64::MIN, i64::MAX)],
             late: 0,
             fields: BTreeMap::new(),
+            taken_up: Some(TAKEN_UP),
         }
     }
 }
@@ -59,7 +67,8 @@ impl Sealed {
     /// How far the segments go. If nobody can tell any more, they are made anew.
     pub fn search_row(&self) -> Result<SearchRow> {
         match self.item::<SearchRow>(&[]) {
-            Ok(row) => Ok(row.unwrap_or_default()),
+            Ok(Some(row)) if row.taken_up == Some(TAKEN_UP) => Ok(row),
+            Ok(_) => Ok(SearchRow::default()),
             Err(VaultError::Damaged(what)) => {
                 log::warn!("the words of all records are gathered anew: {what} is damaged");
                 Ok(SearchRow::default())
@@ -156,6 +165,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn what_an_earlier_version_took_up_is_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = crate::common::phone(dir.path()).file;
+        let mut row = SearchRow {
+            next: 7,
+            sweeps: Vec::new(),
+            ..SearchRow::default()
+        };
+        file.put(&row).unwrap();
+        assert_eq!(file.search_row().unwrap(), row);
+        row.taken_up = None;
+        file.put(&row).unwrap();
+        assert_eq!(file.search_row().unwrap(), SearchRow::default());
+    }
 
     proptest! {
         #[test]
