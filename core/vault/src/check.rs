@@ -113,12 +113,14 @@ fn check_unopened(file: &Sealed, report: &mut Report) -> Result<()> {
             return Ok(());
         };
         let twin = genesis.twin_id();
+        let late = file.late()?;
         file.each_item(|row: Result<LogRow>| {
             // Named among the sealed rows.
             let Some(row) = whole(row)? else {
                 return Ok(());
             };
-            let (id, log) = (row.id, Log::from(row));
+            let (id, mut log) = (row.id, Log::from(row));
+            log.head = late.head(log.number).unwrap_or(log.head);
             let chain = Chain {
                 store,
                 twin: &twin,

@@ -165,7 +165,8 @@ fn each_damage_is_named() {
 
 #[test]
 fn every_sealed_row_that_is_damaged_is_named_whether_the_vault_opens_or_not() {
-    let (dir, vault) = sample();
+    let (dir, mut vault) = sample();
+    put(&mut vault, NOON + 4, "c", "late", &[("a", "1")]);
     drop(vault);
     let path = dir.path().join(FILE_NAME);
     let unlocked = || {

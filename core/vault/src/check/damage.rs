@@ -62,7 +62,7 @@ impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(says) => write!(f, "the file: {says}"),
-            Self::Opening(what) => write!(f, "{what}: the vault does not open"),
+            Self::Opening(what) => write!(f, "the vault does not open: {what}"),
             Self::Row(kind) => write!(f, "a sealed row: {} (kind {kind})", Kind::says(*kind)),
             Self::Slot(number) => write!(f, "key slot {number}"),
             Self::Op { log, seq } => write!(f, "operation {seq} of log {log}"),
