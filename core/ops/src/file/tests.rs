@@ -84,15 +84,13 @@ fn any_length_around_a_boundary_comes_back() {
     }
 }
 
-#[test]
-fn many_manifests_come_back() {
+/// A content of zeros in one chunk more than three over a manifest, which ends in `fives`; and its chunks.
+fn long() -> (Root, Store) {
     let zeros = vec![0; 1 << 20];
-    let chunks = FANOUT + 3;
-    let len = chunks * CHUNK_LEN as u64 + 5;
     let mut builder = Builder::new(key(1), SPACE);
     let mut store = Store::new();
     let mut keep = |chunk: Sealed| drop(store.insert(chunk.id, chunk.bytes));
-    let mut left = len - 5;
+    let mut left = (FANOUT + 3) * CHUNK_LEN as u64;
     while left > 0 {
         let piece = left.min(zeros.len() as u64) as usize;
         builder.push(&zeros[..piece], &mut keep).unwrap();
@@ -100,6 +98,14 @@ fn many_manifests_come_back() {
     }
     builder.push(b"fives", &mut keep).unwrap();
     let root = builder.finish(&mut keep).unwrap();
+    (root, store)
+}
+
+#[test]
+fn many_manifests_come_back() {
+    let (root, store) = long();
+    let chunks = FANOUT + 3;
+    let len = chunks * CHUNK_LEN as u64 + 5;
     let shape = root.shape().unwrap();
     assert_eq!((root.len(), shape.top()), (len, 2));
     assert_eq!(shape.total(), (chunks + 1) + 2 + 1);
@@ -173,6 +179,12 @@ fn roots_have_one_form_and_bounds() {
     assert!(Root::from_bytes(&long(MAX_FILE_LEN + 1).to_bytes()).is_err());
     assert!(Root::from_bytes(&[bytes.as_slice(), &[0]].concat()).is_err());
     assert_eq!(format!("{root:?}").find("key"), None);
+    // In the files of all versions.
+    assert_eq!((FANOUT, MAX_FILE_LEN), (1023, 1023u64.pow(4) * 65_535));
+    let (empty, store) = build([b"".as_slice()]);
+    assert!(empty.is_empty() && !root.is_empty());
+    let lens: Vec<usize> = store.values().map(Vec::len).collect();
+    assert_eq!(lens, [MIN_SEALED_CHUNK], "one chunk, of the least length");
     let mut builder = Builder::new(key(1), SPACE);
     builder.push(b"a", &mut |_| ()).unwrap();
     assert!(!builder.is_empty() && builder.len() == 1);
@@ -249,6 +261,147 @@ fn a_walk_shows_every_chunk_and_passes_over_what_is_wrong() {
     };
     let all = count(&wrong);
     assert_eq!((all.shown.len(), all.left.len()), (1, 0));
+}
+
+/// What a seek was told of: the levels at which it looked, what is lacking, and how many steps it took.
+fn seek(root: &Root, mut here: impl FnMut(u32, &ChunkId) -> Here) -> (Vec<u32>, Vec<Lacking>, u64) {
+    let mut seek = Seek::new(SPACE, again(root)).unwrap();
+    let (mut levels, mut lacking, mut steps) = (Vec::new(), Vec::new(), 0);
+    while let Some(missing) = seek
+        .step(|level, id| {
+            levels.push(level);
+            Ok::<_, FileError>(here(level, id))
+        })
+        .unwrap()
+    {
+        lacking.extend(missing);
+        steps += 1;
+        assert!(steps <= root.shape().unwrap().total());
+    }
+    let again = seek.step(|_, _| Ok::<_, FileError>(Here::No));
+    assert_eq!(again.unwrap(), None, "nothing comes after the end");
+    (levels, lacking, steps)
+}
+
+#[test]
+fn a_seek_names_what_is_missing_and_goes_below_what_is_not() {
+    let content = content(2 * CHUNK_LEN + 9);
+    let (root, store) = build([content.as_slice()]);
+    let manifest = |id: &ChunkId| Here::Manifest(store[id].clone());
+    let missing = |below, id: &ChunkId| Lacking { id: *id, below };
+
+    let (levels, lacking, steps) = seek(&root, |_, _| Here::No);
+    assert_eq!((levels, steps), (vec![1], 1));
+    assert_eq!(
+        lacking,
+        [missing(4, root.top())],
+        "with all that is below it"
+    );
+    assert_eq!(seek(&root, |_, _| Here::Yes), (vec![1], vec![], 1));
+
+    let mut looked = Vec::new();
+    let (levels, lacking, steps) = seek(&root, |level, id| match level {
+        0 => {
+            looked.push(*id);
+            if looked.len() == 2 {
+                Here::No
+            } else {
+                Here::Yes
+            }
+        }
+        _ => manifest(id),
+    });
+    assert_eq!((levels, steps), (vec![1, 0, 0, 0], 4));
+    assert_eq!(lacking, [missing(1, &looked[1])]);
+    let mut reader = Reader::new(SPACE, again(&root)).unwrap();
+    let mut read = Vec::new();
+    for at in 0..3 {
+        let mut fetch = |id: &ChunkId| {
+            read.push(*id);
+            Ok::<_, FileError>(store[id].clone())
+        };
+        reader.read(at * CHUNK_LEN as u64, &mut fetch).unwrap();
+    }
+    assert_eq!(looked, read[1..], "in the order of the content");
+
+    // Content names nothing, whatever is said of it.
+    let (levels, lacking, steps) = seek(&root, |_, id| manifest(id));
+    assert_eq!((levels.len(), lacking.len(), steps), (4, 0, 4));
+    // A manifest that does not fit its root names nothing either.
+    let wrong = Root {
+        len: root.len + CHUNK_LEN as u64,
+        top: again(&root).top,
+    };
+    assert_eq!(seek(&wrong, |_, id| manifest(id)), (vec![1], vec![], 1));
+}
+
+#[test]
+fn a_seek_looks_at_each_chunk_once_however_often_it_is_named() {
+    let (root, store) = long();
+    let total = root.shape().unwrap().total();
+    let (levels, lacking, steps) = seek(&root, |level, id| match level {
+        0 => Here::No,
+        _ => Here::Manifest(store[id].clone()),
+    });
+    assert_eq!((levels, steps), (vec![2, 1, 0, 1, 0], total));
+    let below: Vec<u64> = lacking.iter().map(|lacking| lacking.below).collect();
+    assert_eq!(below, [1, 1]);
+    let (levels, lacking, steps) = seek(&root, |level, id| match level {
+        2 => Here::Manifest(store[id].clone()),
+        _ => Here::No,
+    });
+    assert_eq!((levels, steps), (vec![2, 1, 1], 3));
+    let below: Vec<u64> = lacking.iter().map(|lacking| lacking.below).collect();
+    assert_eq!(below, [FANOUT + 1, 4 + 1]);
+}
+
+/// A file of zeros of more than 68 GB: three levels of manifests, of which the last two are not full.
+fn huge() -> (Root, Store) {
+    let mut store = Store::new();
+    let mut seal = |level, content: &[u8]| {
+        let (chunk, sealed) = chunk::seal(&key(1), &SPACE, level, content).unwrap();
+        store.insert(sealed.id, sealed.bytes);
+        [chunk.key.expose().as_slice(), chunk.id.as_bytes()].concat()
+    };
+    let all = FANOUT as usize;
+    let zeros = seal(0, &[0; CHUNK_LEN]);
+    let full = seal(1, &zeros.repeat(all));
+    let rest = seal(1, &zeros.repeat(3));
+    let above = seal(2, &full.repeat(all));
+    let rest = seal(2, &[full, rest].concat());
+    let top = seal(3, &[above, rest].concat());
+    let root = Root {
+        len: (FANOUT * FANOUT + FANOUT + 3) * CHUNK_LEN as u64,
+        top: ChunkRef::from_slice(&top).unwrap(),
+    };
+    (root, store)
+}
+
+#[test]
+fn every_chunk_of_a_huge_file_is_found() {
+    let (root, store) = huge();
+    let (levels, lacking, steps) = seek(&root, |_, id| Here::Manifest(store[id].clone()));
+    // Content says nothing of whether it was seen: it is looked at wherever it is named.
+    let full: Vec<u32> = vec![0; FANOUT as usize];
+    let looked = [&[3, 2, 1], full.as_slice(), &[2, 1, 0, 0, 0]].concat();
+    assert_eq!((levels, lacking.len()), (looked, 0));
+    assert_eq!(steps, 3 + FANOUT + (FANOUT - 1) + 1 + 2 + 3);
+
+    let mut reader = Reader::new(SPACE, again(&root)).unwrap();
+    let fetch = &mut |id: &ChunkId| Ok::<_, FileError>(store[id].clone());
+    assert_eq!(reader.read(root.len() - 2, fetch).unwrap(), [0, 0]);
+    assert_eq!(reader.read(7, fetch).unwrap().len(), CHUNK_LEN - 7);
+
+    let mut count = Count {
+        store: &store,
+        shown: BTreeMap::new(),
+        left: Vec::new(),
+        below: Vec::new(),
+    };
+    walk(&SPACE, &root, &mut count).unwrap();
+    assert_eq!(count.shown.len(), store.len());
+    assert_eq!(count.below[0], root.shape().unwrap().total());
+    assert_eq!(count.left.last(), Some(&root.top.id));
 }
 
 proptest! {
