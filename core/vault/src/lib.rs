@@ -22,6 +22,7 @@
 //! - `state`: what is kept in memory; `sleep`: letting go of it and of the file while the app is suspended
 //! - [`search`]: finding records by words and by the values of fields; `segment`: what is kept for that
 //! - [`touched`]: which records have changed, for whoever watches them
+//! - `create`: making a vault, or nothing; `folder`: where it goes
 //! - `upgrade`: versions of the tables; `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops, as
 //!   `frames` pack them; `opened`: those read lately), `index` (records), `past` (what
 //!   they were, for [`history`])
@@ -56,6 +57,7 @@ mod error;
 mod expiry;
 mod field;
 pub mod files;
+mod folder;
 mod frames;
 mod heard;
 pub mod history;

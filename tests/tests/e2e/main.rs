@@ -11,6 +11,7 @@ mod backup;
 mod compact;
 mod complaints;
 mod content;
+mod creation;
 mod damage;
 mod demo;
 mod devices;
