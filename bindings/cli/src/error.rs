@@ -42,6 +42,8 @@ pub enum CliError {
     EditsNeedPatch,
     #[error("“{0}” should be SPACE/COLLECTION")]
     CollectionPath(String),
+    #[error("“{0}” is the place of a record, and what is wanted is SPACE/COLLECTION: see twin get")]
+    IsRecordPath(String),
     #[error(
         "“{0}” should be field=type, for instance title=\"text required\"; nothing after the = takes it away"
     )]

@@ -21,7 +21,7 @@ use clap::Parser;
 
 use args::{Args, Command, LinkCommand};
 use commands::{
-    activity, create, demo, device, erase, export, file, find, history, link, login, online,
+    activity, create, demo, device, erase, export, file, find, history, link, list, login, online,
     record, site, status, watch,
 };
 use commands::{password as passwords, proof, recover, recovery, schema, sites, slots, vault};
@@ -61,7 +61,7 @@ async fn run(args: &Args) -> Result<()> {
         Command::Status => status::run(cx),
         Command::Put(options) => record::put(cx, options),
         Command::Get { record } => record::get(cx, record),
-        Command::List { place } => record::list(cx, place.as_deref()),
+        Command::List(options) => list::run(cx, options),
         Command::Delete { record } => record::delete(cx, record),
         Command::Erase(options) => erase::run(cx, options),
         Command::Restore { record } => record::restore(cx, record),

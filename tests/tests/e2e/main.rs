@@ -21,6 +21,7 @@ mod files;
 mod guardians;
 mod harness;
 mod link_refused;
+mod listing;
 mod login;
 mod main_path;
 mod memory;
