@@ -1,10 +1,12 @@
 //! The `twin` command: a device in a terminal, a site, and the demonstration.
 //!
-//! Read top-down: [`args`] says what can be asked ([`usage`]: what could not be understood), [`commands`] answers, one module a noun; [`output`], [`password`],
-//! [`keyring`], [`qr`], [`words`] and [`stop`] are the terminal's sides of it; [`memory`] keeps others out of it.
+//! Read top-down: [`args`] says what can be asked ([`usage`]: what could not be understood), [`commands`] answers, one
+//! module a noun; [`output`], [`complaint`], [`password`], [`keyring`], [`qr`], [`words`] and [`stop`] are the terminal's
+//! sides of it; [`memory`] keeps others out of it.
 
 mod args;
 mod commands;
+mod complaint;
 mod error;
 mod keyring;
 mod memory;
@@ -30,7 +32,7 @@ use error::Result;
 fn main() -> ExitCode {
     // Before there is anything in it.
     if let Err(error) = memory::close() {
-        output::complain(&error.to_string());
+        complaint::complain(&error.to_string());
         return ExitCode::FAILURE;
     }
     start()
@@ -45,7 +47,7 @@ async fn start() -> ExitCode {
     match run(&args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            output::complain(&error.to_string());
+            complaint::complain(&error.to_string());
             ExitCode::FAILURE
         }
     }
