@@ -204,6 +204,11 @@ fn replaced_words_are_worth_nothing() {
     let moved = site.log_in("0");
     assert_ne!(moved, subject);
     assert_eq!(phone.run(["sites", "--json"]).json()[0]["to_move"], false);
+    complains(
+        phone.try_run(["sites", "move", place]),
+        &["nothing to move"],
+    );
+    assert_eq!(site.log_in("0"), moved);
 
     // Whoever finds the old words can do nothing where the new ones are known.
     assert_eq!(phone.status()["unheard"], true);
