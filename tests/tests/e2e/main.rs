@@ -26,6 +26,7 @@ mod login;
 mod main_path;
 mod memory;
 mod output;
+mod parting;
 mod processes;
 mod proofs;
 mod records;
