@@ -19,9 +19,9 @@ pub use device::DeviceCommand;
 pub use erase::Erase;
 pub use export::{Check, Export};
 pub use file::{AddFiles, FileCommand, GetFile, KeepFiles};
-pub use find::{OrderArg, Query, Search, Watch};
+pub use find::{Answer, OrderArg, Query, Search, Watch};
 pub use import::Import;
-pub use records::{HistoryOptions, SchemaOptions};
+pub use records::{HistoryOptions, List, SchemaOptions};
 pub use recovery::{GuardiansCommand, Help, Recover, RecoveryCommand, SetGuardians};
 pub use sites::{Proof, ProofCommand, Sites, SitesCommand};
 pub use slots::{AddSlot, Slots, SlotsCommand};
@@ -71,10 +71,7 @@ pub enum Command {
         record: String,
     },
     /// List spaces, the collections of a space, or the records of a collection
-    List {
-        /// SPACE or SPACE/COLLECTION; nothing for the spaces
-        place: Option<String>,
-    },
+    List(List),
     /// Delete a record
     Delete {
         /// SPACE/COLLECTION/ID
@@ -98,7 +95,7 @@ pub enum Command {
     Search(Search),
     /// Find records by the value of a field: query SPACE/COLLECTION 'year:>=2020'
     Query(Query),
-    /// Show records, and every change of them, until Ctrl-C
+    /// Show records, or what a query finds, and every change of them, until Ctrl-C
     Watch(Watch),
     /// The devices of the twin
     #[command(subcommand)]
@@ -135,6 +132,14 @@ pub enum Command {
     Site(twin_site::Options),
     /// Show it all: a phone, a laptop and a site on this machine
     Demo(Demo),
+}
+
+/// How many of something: at least one.
+fn count(text: &str) -> Result<usize, &'static str> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("it should be a number from 1 on"),
+        Ok(count) => Ok(count),
+    }
 }
 
 #[derive(Subcommand)]

@@ -10,6 +10,8 @@ pub enum CliError {
     Twin(#[from] twin::Error),
     #[error(transparent)]
     Site(#[from] twin_site::SiteError),
+    #[error("no twin was made, and words that were shown for it are worth nothing: {0}")]
+    NotMade(twin::Error),
     #[error("this program's memory cannot be closed to others ({0}): nothing was done")]
     OpenMemory(io::Error),
     #[error("no folder for the vault: say --home DIR or set TWIN_HOME")]
@@ -40,6 +42,8 @@ pub enum CliError {
     EditsNeedPatch,
     #[error("“{0}” should be SPACE/COLLECTION")]
     CollectionPath(String),
+    #[error("“{0}” is the place of a record, and what is wanted is SPACE/COLLECTION: see twin get")]
+    IsRecordPath(String),
     #[error(
         "“{0}” should be field=type, for instance title=\"text required\"; nothing after the = takes it away"
     )]

@@ -1,10 +1,12 @@
 //! The `twin` command: a device in a terminal, a site, and the demonstration.
 //!
-//! Read top-down: [`args`] says what can be asked ([`usage`]: what could not be understood), [`commands`] answers, one module a noun; [`output`], [`password`],
-//! [`keyring`], [`qr`], [`words`] and [`stop`] are the terminal's sides of it; [`memory`] keeps others out of it.
+//! Read top-down: [`args`] says what can be asked ([`usage`]: what could not be understood), [`commands`] answers, one
+//! module a noun; [`output`], [`complaint`], [`password`], [`keyring`], [`qr`], [`words`] and [`stop`] are the terminal's
+//! sides of it; [`memory`] keeps others out of it.
 
 mod args;
 mod commands;
+mod complaint;
 mod error;
 mod keyring;
 mod memory;
@@ -21,7 +23,7 @@ use clap::Parser;
 
 use args::{Args, Command, LinkCommand};
 use commands::{
-    activity, create, demo, device, erase, export, file, find, history, link, login, online,
+    activity, create, demo, device, erase, export, file, find, history, link, list, login, online,
     record, site, status, watch,
 };
 use commands::{password as passwords, proof, recover, recovery, schema, sites, slots, vault};
@@ -30,7 +32,7 @@ use error::Result;
 fn main() -> ExitCode {
     // Before there is anything in it.
     if let Err(error) = memory::close() {
-        output::complain(&error.to_string());
+        complaint::complain(&error.to_string());
         return ExitCode::FAILURE;
     }
     start()
@@ -45,7 +47,7 @@ async fn start() -> ExitCode {
     match run(&args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            output::complain(&error.to_string());
+            complaint::complain(&error.to_string());
             ExitCode::FAILURE
         }
     }
@@ -61,7 +63,7 @@ async fn run(args: &Args) -> Result<()> {
         Command::Status => status::run(cx),
         Command::Put(options) => record::put(cx, options),
         Command::Get { record } => record::get(cx, record),
-        Command::List { place } => record::list(cx, place.as_deref()),
+        Command::List(options) => list::run(cx, options),
         Command::Delete { record } => record::delete(cx, record),
         Command::Erase(options) => erase::run(cx, options),
         Command::Restore { record } => record::restore(cx, record),

@@ -10,6 +10,7 @@ use twin::Twin;
 use zeroize::Zeroizing;
 
 use crate::args::Args;
+use crate::complaint::complain;
 use crate::error::{CliError, Result};
 use crate::keyring::Keyring;
 use crate::password;
@@ -156,11 +157,6 @@ pub fn show(text: &str) {
         complain(&format!("the output cannot be written: {error}"));
     }
     std::process::exit(1);
-}
-
-/// Prints one line of error. Where that cannot be shown either, there is nobody left to tell.
-pub fn complain(sentence: &str) {
-    let _ = writeln!(io::stderr(), "twin: {sentence}");
 }
 
 /// A table in which every column is as wide as it needs to be.

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 
-use crate::output::{complain, show};
+use crate::complaint::complain;
+use crate::output::show;
 
 /// The exit code of a command that could not be understood, as usual in a shell.
 const USAGE: u8 = 2;

@@ -4,6 +4,7 @@
 //! but cannot read what is sealed to the words. It is split by Shamir's scheme (Shamir, 1979) over GF(256), byte by
 //! byte: any `needed` shares give it back, and fewer tell nothing at all.
 
+mod gathered;
 mod share;
 
 use rand_core::CryptoRng;
@@ -15,6 +16,7 @@ use crate::context::{self, Context};
 use crate::seal::SealingKey;
 use crate::secret::Secret;
 
+pub use gathered::Gathered;
 pub use share::{MAX_SET_NAME, MAX_SHARE_LEN, MAX_SHARE_TEXT, SetId, Share, ShareError};
 
 /// The fewest shares that can be asked for.
@@ -154,7 +156,7 @@ impl GuardianSecret {
 /// Gives the secret back from shares of one set, at least as many as are needed, in any order.
 ///
 /// Called with each share that is added, it names what is wrong with that one; [`CombineError::TooFew`] then says that
-/// all is well so far.
+/// all is well so far. [`Gathered`] does that, and keeps sets apart.
 pub fn combine(shares: &[Share]) -> Result<GuardianSecret, CombineError> {
     let first = shares.first().ok_or(CombineError::Empty)?;
     let name = || first.set_name().to_owned();

@@ -6,8 +6,8 @@ use chacha20_rng::ChaCha20Rng;
 use chacha20_rng::rand_core::SeedableRng;
 use proptest::prelude::*;
 use twin_identity::guardian::{
-    CombineError, GuardianSecret, MAX_SET_NAME, MAX_SHARE_LEN, MAX_SHARE_TEXT, Share, ShareError,
-    SplitError, combine,
+    CombineError, Gathered, GuardianSecret, MAX_SET_NAME, MAX_SHARE_LEN, MAX_SHARE_TEXT, Share,
+    ShareError, SplitError, combine,
 };
 
 fn secret(byte: u8) -> GuardianSecret {
@@ -186,6 +186,31 @@ fn what_is_wrong_is_named() {
             )
         );
     }
+}
+
+#[test]
+fn a_share_of_another_set_does_not_keep_a_set_from_being_complete() {
+    let old = split(&secret(1), "Family", 2, 3, 1);
+    let family = split(&secret(2), "Family", 2, 3, 2);
+    let too_few = |have| {
+        let name = "Family".to_owned();
+        Err(CombineError::TooFew {
+            have,
+            needed: 2,
+            name,
+        })
+    };
+    let mut gathered = Gathered::default();
+    // The odd one comes first.
+    assert_eq!(gathered.add(copy(&old[0])), too_few(1));
+    assert_eq!(gathered.add(copy(&family[2])), too_few(1));
+    assert_eq!(gathered.sets(), 2);
+    // What is not taken in changes nothing.
+    let twice = gathered.add(copy(&family[2])).unwrap_err();
+    assert!(matches!(twice, CombineError::Twice { index: 3, .. }));
+    assert_eq!(gathered.sets(), 2);
+    assert_eq!(gathered.add(copy(&family[0])), Ok(secret(2)));
+    assert_eq!(gathered.add(copy(&old[2])), Ok(secret(1)));
 }
 
 /// Any character of the text changed to any other that the alphabet has.

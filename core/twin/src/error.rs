@@ -115,6 +115,9 @@ pub enum Error {
     /// The person has never signed in there.
     #[error("you have not signed in to such a site under this persona: see the list of sites")]
     NoSuchSite,
+    /// The person goes by the newest pseudonym at the site already.
+    #[error("you go by your newest pseudonym there already: there is nothing to move")]
+    MovedAlready,
     /// Guardians would have to wait for too long, or not at all.
     #[error("guardians wait between 1 and 365 days: choose a number of days")]
     Delay,

@@ -77,7 +77,7 @@ pub use watch::{Changes, CollectionWatch, QueryWatch, RecordWatch};
 pub use twin_identity::contact;
 pub use twin_identity::device::Role;
 pub use twin_identity::guardian::{
-    CombineError, GuardianSecret, MAX_GUARDIANS, Share, ShareError, combine,
+    CombineError, Gathered, GuardianSecret, MAX_GUARDIANS, Share, ShareError, combine,
 };
 pub use twin_identity::id::{DeviceId, EntryId, TwinId, TwinIdError};
 pub use twin_identity::proof;

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use twin_identity::body::{Guardians, MAX_DELAY_DAYS};
-use twin_identity::entry::Entry;
+use twin_identity::entry::{Entry, Genesis};
 use twin_identity::guardian::{GuardianSecret, Share};
-use twin_identity::id::DeviceId;
+use twin_identity::id::{DeviceId, TwinId};
 use twin_identity::log::IdentityLog;
 use twin_identity::words::RecoverySecret;
 use twin_ops::grant::Recipient;
@@ -53,6 +53,12 @@ pub struct GuardiansPlan {
 }
 
 impl Twin {
+    /// The id of the twin that began with these words: the one that [`Twin::recover_alone`] would make. Words that have
+    /// replaced others lead to another id than that of their twin.
+    pub fn id_of_words(words: &RecoverySecret) -> TwinId {
+        Genesis::new(words.authority(0).public().hash()).twin_id()
+    }
+
     /// Makes the twin of these words anew, where no device, relay or backup is left: the same id and the same
     /// pseudonyms, but none of the data. If a device turns up later after all, the two do not agree on who is in: on
     /// that device [`Twin::take_over`] can be used instead of this.

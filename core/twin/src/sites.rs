@@ -62,14 +62,20 @@ impl Twin {
 
     /// The person is about to move at a site: the next login there is under the newest generation's pseudonym, which
     /// the site does not know yet.
+    ///
+    /// # Errors
+    /// [`Error::MovedAlready`] if the person goes by the newest pseudonym there.
     pub fn move_site(&self, site: &str, persona: u32) -> Result<()> {
         let id = record_id(site, persona);
         let newest = self.vault().identity().generation();
         if !self.is_admin() {
             return Err(Error::NotAdmin);
         }
-        if self.personas().get(&id)?.is_none() {
+        let Some(known) = self.personas().get(&id)? else {
             return Err(Error::NoSuchSite);
+        };
+        if number(&known.fields, GENERATION) >= newest {
+            return Err(Error::MovedAlready);
         }
         let fields = [(GENERATION.to_owned(), Value::Int(newest.into()))];
         self.personas().patch(&id, Fields(fields.into()))

@@ -15,6 +15,7 @@ use twin_ops::op::INCARNATION_LEN;
 use twin_ops::space::SpaceName;
 
 use crate::error::{Result, VaultError};
+use crate::folder::Made;
 use crate::keys::VaultKeys;
 use crate::rows::{DeviceRow, EntryRow, GenesisRow, SeenRow};
 use crate::slots::{self, Opened, Unlock};
@@ -139,6 +140,7 @@ impl Vault {
     }
 }
 
+/// Makes the vault, and the folders on the way to it; if it cannot be made, these are gone again.
 fn build<R: CryptoRng, E: From<VaultError>>(
     dir: &Path,
     unlock: Unlock<'_>,
@@ -148,8 +150,27 @@ fn build<R: CryptoRng, E: From<VaultError>>(
     fill: impl FnOnce(&mut Vault, &mut R) -> std::result::Result<(), E>,
 ) -> std::result::Result<Vault, E> {
     unlock.check()?;
-    store::make_folder(dir)?;
-    let _lock = store::lock(&dir.join(LOCK))?;
+    let folders = Made::at(dir)?;
+    let path = dir.join(LOCK);
+    // Where another program is about to make a vault its lock is in the folder, which stays then.
+    let lock = store::lock(&path).inspect_err(|_| folders.take_away(&[]))?;
+    let built = build_in(dir, unlock, device, identity, rng, fill);
+    if built.is_err() {
+        folders.take_away(&[&path]);
+    }
+    drop(lock);
+    built
+}
+
+/// Makes the vault in a folder that is there and locked.
+fn build_in<R: CryptoRng, E: From<VaultError>>(
+    dir: &Path,
+    unlock: Unlock<'_>,
+    device: &DeviceKeys,
+    identity: &IdentityLog,
+    rng: &mut R,
+    fill: impl FnOnce(&mut Vault, &mut R) -> std::result::Result<(), E>,
+) -> std::result::Result<Vault, E> {
     let (new, path) = (dir.join(NEW), dir.join(FILE_NAME));
     if path.try_exists().map_err(VaultError::from)? {
         return Err(VaultError::Exists.into());

@@ -23,6 +23,7 @@
 //! - [`search`]: finding records by words and by the values of fields; `segment`: what is kept for that
 //! - `left_out`: what of all that is not shown because it is damaged
 //! - [`touched`]: which records have changed, for whoever watches them
+//! - `create`: making a vault, or nothing; `folder`: where it goes
 //! - `upgrade`: versions of the tables; `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops, as
 //!   `frames` pack them; `opened`: those read lately), `index` (records), `past` (what
 //!   they were, for [`history`])
@@ -57,6 +58,7 @@ mod error;
 mod expiry;
 mod field;
 pub mod files;
+mod folder;
 mod frames;
 mod heard;
 pub mod history;

@@ -206,6 +206,7 @@ fn a_search_has_a_length() {
     };
     assert!(!refused(&"a".repeat(256)) && refused(&"a".repeat(257)));
     assert!(!refused(&"a ".repeat(16)) && refused(&"a ".repeat(17)));
+    assert!(refused("") && refused(" ") && refused("?!"));
 }
 
 #[test]

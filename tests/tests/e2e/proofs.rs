@@ -58,6 +58,11 @@ fn a_proof_is_good_for_a_day_and_never_goes_back() {
         check(&contact, &changed("empty", "")),
         &["no proof of identity"],
     );
+    fs::write(phone.file("binary"), [0x89, b'P', b'N', b'G', 0xff, 0]).unwrap();
+    let binary = phone.file("binary").display().to_string();
+    complains(check(&contact, &binary), &["no proof of identity"]);
+    let seen = contact.try_run(["proof", "check", &second, "--known", &binary]);
+    complains(seen, &["does not hold what was seen"]);
     complains(
         check(&contact, &changed("cut", &text[..middle])),
         &["proof"],

@@ -104,12 +104,26 @@ fn with_nothing_left_the_words_give_the_same_id_and_pseudonyms() {
     assert!(!given.status.success() || words.split(' ').rev().eq(words.split(' ')));
     assert!(!new.home().join("vault.db").exists());
 
+    // Words that have replaced others lead elsewhere: whoever sees that stops before anything is made.
+    let other = "abandon ".repeat(23) + "art";
+    let mut wrong = new.start(alone);
+    for line in ["y", &other] {
+        wrong.type_line(line);
+    }
+    wrong.expect("These words lead to the twin twin1");
+    assert_ne!(json!(format!("twin1{}", wrong.line())), id);
+    wrong.type_line("n");
+    complains(wrong.finish(), &["you said no"]);
+    assert!(!new.home().join("vault.db").exists());
+
     // On several lines, in capitals.
     let (first, rest) = words.split_at(words.find(' ').unwrap());
     let said = new
-        .try_typing(alone, &["y", &first.to_uppercase(), rest])
+        .try_typing(alone, &["y", &first.to_uppercase(), rest, "y"])
         .well();
     assert!(said.output.contains("Ada is back"));
+    let leads_to = format!("These words lead to the twin {}", id.as_str().unwrap());
+    assert!(said.output.contains(&leads_to), "{}", said.output);
     assert_eq!(new.status()["twin"], id);
     let mut site = Site::at(&new, &port);
     assert_eq!([site.log_in("0"), site.log_in("1")], subjects);
@@ -190,6 +204,11 @@ fn replaced_words_are_worth_nothing() {
     let moved = site.log_in("0");
     assert_ne!(moved, subject);
     assert_eq!(phone.run(["sites", "--json"]).json()[0]["to_move"], false);
+    complains(
+        phone.try_run(["sites", "move", place]),
+        &["nothing to move"],
+    );
+    assert_eq!(site.log_in("0"), moved);
 
     // Whoever finds the old words can do nothing where the new ones are known.
     assert_eq!(phone.status()["unheard"], true);

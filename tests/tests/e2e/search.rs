@@ -118,3 +118,50 @@ fn a_watch_shows_what_other_processes_write() {
     all.finish().well();
     complains(phone.try_run(["watch", "home"]), &["space/collection"]);
 }
+
+#[test]
+fn a_watch_shows_what_a_query_finds_whenever_that_changes() {
+    let lan = Lan::new();
+    let phone = Device::new(&lan, "phone");
+    phone.create("Ada");
+    let put = |id: &str, n: u32| {
+        phone.run(["put", &format!("home/notes/{id}"), &format!("n:={n}")]);
+    };
+    put("first", 5);
+    let watched = ["watch", "home/notes", "n:>=3", "--order", "down", "--json"];
+    let mut best = phone.start([
+        "watch",
+        "home/notes",
+        "n:>=3",
+        "--order",
+        "down",
+        "--limit",
+        "1",
+    ]);
+    let all = phone.start(watched);
+    let answer = |text: &str| serde_json::from_str::<Json>(text).unwrap();
+    let shown = answer(&all.line());
+    assert_eq!(
+        (&shown["event"], &shown["more"]),
+        (&json!("found"), &json!(false))
+    );
+    assert_eq!(ids(&shown["records"]), ["first"]);
+    assert_eq!([best.line(), best.line()], ["1 found", "first  n=5"]);
+    // What does not fit is no news.
+    put("low", 1);
+    put("high", 9);
+    assert_eq!(ids(&answer(&all.line())["records"]), ["high", "first"]);
+    let more = "1 found, and there are more";
+    assert_eq!([best.line(), best.line()], [more, "high  n=9"]);
+    phone.run(["delete", "home/notes/first"]);
+    assert_eq!(ids(&answer(&all.line())["records"]), ["high"]);
+    put("high", 2);
+    assert_eq!(answer(&all.line())["records"], json!([]));
+    best.expect("0 found\n");
+    best.interrupt();
+    best.finish().well();
+    complains(
+        phone.try_run(["watch", "home/notes", "n"]),
+        &["“n” should be"],
+    );
+}

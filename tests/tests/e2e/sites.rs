@@ -30,6 +30,10 @@ fn personas_at_a_site_are_strangers_to_each_other() {
         &["not signed in", "persona"],
     );
     complains(
+        phone.try_run(["sites", "move", &place]),
+        &["nothing to move"],
+    );
+    complains(
         phone.try_run(["sites", "move", "web:nowhere"]),
         &["list of sites"],
     );

@@ -2,6 +2,8 @@
 
 use clap::ValueEnum;
 
+use super::count;
+
 #[derive(clap::Args)]
 pub struct Search {
     /// Words that are all in the record; the last one may be the beginning of one
@@ -14,7 +16,7 @@ pub struct Search {
     #[arg(long)]
     pub collection: Option<String>,
     /// The most records to show
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", value_parser = count, default_value_t = 20)]
     pub limit: usize,
 }
 
@@ -26,11 +28,18 @@ pub struct Query {
     /// and false: 'FIELD:>=5'. Two of them for one field are both ends of a range
     #[arg(required = true, value_name = "FIELD=VALUE", num_args = 1..=2)]
     pub conditions: Vec<String>,
+    #[command(flatten)]
+    pub answer: Answer,
+}
+
+/// Which of the records that fit are shown.
+#[derive(clap::Args)]
+pub struct Answer {
     /// Which value comes first
-    #[arg(long, value_enum, default_value_t = OrderArg::Up)]
+    #[arg(long, value_enum, default_value_t = OrderArg::Up, requires = "conditions")]
     pub order: OrderArg,
     /// The most records to show
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", value_parser = count, default_value_t = 100, requires = "conditions")]
     pub limit: usize,
 }
 
@@ -46,4 +55,10 @@ pub enum OrderArg {
 pub struct Watch {
     /// SPACE/COLLECTION or SPACE/COLLECTION/ID
     pub place: String,
+    /// Only the records of the collection that these conditions fit, as in `twin query`: the whole answer is shown again
+    /// whenever it has changed
+    #[arg(value_name = "FIELD=VALUE", num_args = 1..=2)]
+    pub conditions: Vec<String>,
+    #[command(flatten)]
+    pub answer: Answer,
 }

@@ -30,7 +30,7 @@ pub struct Recover {
     /// Also write the QR code for the helping device to this file, as PNG
     #[arg(long, value_name = "FILE", conflicts_with = "finish")]
     pub qr: Option<PathBuf>,
-    /// With --alone: do not ask whether nothing is left
+    /// With --alone: do not ask whether nothing is left, nor whether the id is right that the words lead to
     #[arg(long, requires = "alone")]
     pub yes: bool,
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 use twin::{Twin, Unlock};
 
 use crate::args::Create;
-use crate::error::Result;
+use crate::error::{CliError, Result};
 use crate::output::Context;
 use crate::{password, words};
 
@@ -26,7 +26,8 @@ pub fn run(cx: &Context, options: &Create) -> Result<()> {
         words,
         &options.name,
         &options.device,
-    )?;
+    )
+    .map_err(CliError::NotMade)?;
     cx.event(json!({
         "twin": twin.id().to_string(),
         "name": options.name,

@@ -5,9 +5,9 @@ use std::ops::Bound;
 use serde_json::{Value as Json, json};
 use twin::{Hit, Order, Query as Asked, Record, Space, Twin, Value};
 
-use crate::args::{OrderArg, Query, Search};
+use crate::args::{Answer, OrderArg, Query, Search};
 use crate::commands::field::parse_json;
-use crate::commands::record::{printable, row, to_json};
+use crate::commands::record::{CollectionPath, printable, row, to_json};
 use crate::error::{CliError, Result};
 use crate::output::{Context, table};
 
@@ -59,28 +59,20 @@ fn spaces(twin: &Twin, name: Option<&str>) -> Result<Vec<Space>> {
 }
 
 pub fn query(cx: &Context, options: &Query) -> Result<()> {
-    let wrong = || CliError::CollectionPath(options.place.clone());
-    let (space, collection) = options.place.split_once('/').ok_or_else(wrong)?;
-    if space.is_empty() || collection.is_empty() {
-        return Err(wrong());
-    }
-    let mut asked = conditions(&options.conditions)?;
-    asked.order = match options.order {
-        OrderArg::Up => Order::Up,
-        OrderArg::Down => Order::Down,
-    };
-    let twin = cx.open()?;
-    let collection = twin.space(space)?.collection(collection);
+    let path = CollectionPath::parse(&options.place)?;
+    let mut asked = asked(&options.conditions, &options.answer)?;
+    let limit = asked.limit;
+    let collection = path.collection(&cx.open()?)?;
     let mut records: Vec<Record> = Vec::new();
     let mut scanned = 0;
     let (indexed, more) = loop {
-        asked.limit = options.limit.saturating_sub(records.len());
+        asked.limit = limit.saturating_sub(records.len());
         let page = collection.query(&asked)?;
         scanned += page.scanned;
         records.extend(page.records);
         let more = page.next.is_some();
         asked.after = page.next;
-        if !more || records.len() >= options.limit {
+        if !more || records.len() >= limit {
             break (page.indexed, more);
         }
     };
@@ -105,6 +97,19 @@ pub fn query(cx: &Context, options: &Query) -> Result<()> {
         records.len()
     ));
     Ok(())
+}
+
+/// What is asked for by conditions, and which of it is wanted.
+pub fn asked(texts: &[String], answer: &Answer) -> Result<Asked> {
+    let order = match answer.order {
+        OrderArg::Up => Order::Up,
+        OrderArg::Down => Order::Down,
+    };
+    Ok(Asked {
+        order,
+        limit: answer.limit,
+        ..conditions(texts)?
+    })
 }
 
 /// One or two conditions on one field.

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde_json::json;
-use twin::{CombineError, GuardianSecret, GuardiansPlan, Share};
+use twin::{CombineError, Gathered, GuardianSecret, GuardiansPlan, Share};
 
 use crate::args::{GuardiansCommand, SetGuardians};
 use crate::commands::activity::{days, time};
@@ -167,32 +167,40 @@ fn dismiss(cx: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Asks for shares until there are enough, and says of each what is wrong with it.
+/// Asks for shares until there are enough of one set, and says of each what is wrong with it.
 pub fn ask_shares(cx: &Context) -> Result<GuardianSecret> {
     cx.say("Enter the guardians' shares, one at a time: the text of a share, or the PNG file of its QR code.\nWhat you type is not shown.");
-    let mut shares: Vec<Share> = Vec::new();
+    let mut gathered = Gathered::default();
+    let mut taken = 0;
     loop {
-        let line = cx.ask_unseen(&format!("Share {}:", shares.len() + 1))?;
-        match read_share(line.trim()) {
-            Ok(share) => shares.push(share),
+        let line = cx.ask_unseen(&format!("Share {}:", taken + 1))?;
+        let share = match read_share(line.trim()) {
+            Ok(share) => share,
             Err(problem) => {
                 refused(cx, &problem.to_string());
                 continue;
             }
-        }
-        match twin::combine(&shares) {
+        };
+        let set = share.set_id().short();
+        match gathered.add(share) {
             Ok(secret) => return Ok(secret),
             Err(CombineError::TooFew { have, needed, name }) => {
-                cx.event(json!({"event": "share_taken", "have": have, "needed": needed}));
+                taken += 1;
+                cx.event(json!({
+                    "event": "share_taken", "set": set, "have": have, "needed": needed,
+                }));
                 cx.say(format!(
-                    "That is a share of “{}”. You have {have} of {needed}.",
+                    "That is a share of “{}” ({set}). You have {have} of {needed}.",
                     printable(&name)
                 ));
+                if gathered.sets() > 1 {
+                    cx.say(
+                        "Not all of your shares are of that set, and sets do not go together: the first that is\n\
+                         complete counts, and shares of others do no harm.",
+                    );
+                }
             }
-            Err(problem) => {
-                shares.pop();
-                refused(cx, &printable(&problem.to_string()));
-            }
+            Err(problem) => refused(cx, &printable(&problem.to_string())),
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod find;
 mod guardians;
 pub mod history;
 pub mod link;
+pub mod list;
 pub mod login;
 pub mod online;
 pub mod password;

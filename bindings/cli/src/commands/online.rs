@@ -15,7 +15,12 @@ use crate::stop::Stop;
 
 pub async fn sync(cx: &Context, options: &Sync) -> Result<()> {
     let twin = cx.open()?;
-    let others = twin.devices()?.len().saturating_sub(1);
+    // One that is out is not among the devices.
+    let others = twin
+        .devices()?
+        .iter()
+        .filter(|device| !device.is_this)
+        .count();
     let enough = if options.once { 1 } else { others.max(1) };
     let config = config(&options.reach, Stay::UntilInSync).await?;
     let patience = Duration::from_secs(options.wait);
@@ -26,6 +31,7 @@ pub async fn sync(cx: &Context, options: &Sync) -> Result<()> {
     cx.event(json!({
         "event": "synced",
         "devices": synced.devices.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "out": synced.out.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "sent": synced.traffic.wire_sent,
         "received": synced.traffic.wire_received,
         "wanting": synced.wanting,
@@ -128,6 +134,14 @@ impl<'a> Screen<'a> {
                 device,
                 "holds something else, and neither can send it: update both",
             ),
+            OnlineEvent::Parted { device, out } => {
+                let out = if out == device {
+                    "is out of your twin now: it gets nothing more, and nothing more is taken from it"
+                } else {
+                    "has heard that this device is out of your twin: what is here stays here, and nothing more comes or goes"
+                };
+                self.about("parted", device, out);
+            }
             OnlineEvent::InSync(device) => {
                 let count = self.counts.entry(*device).or_default();
                 let (received, sent) = (count.received, count.sent);

@@ -57,8 +57,8 @@ fn make(cx: &Context, out: Option<&Path>) -> Result<()> {
 }
 
 fn check(cx: &Context, file: &Path, wanted: Option<&str>, known: Option<&Path>) -> Result<()> {
-    let text = read(file)?;
     let no_proof = || CliError::NoProof(file.to_owned());
+    let text = read(file)?.ok_or_else(no_proof)?;
     let (named, encoded) = text
         .trim()
         .split_once(char::is_whitespace)
@@ -102,20 +102,20 @@ fn check(cx: &Context, file: &Path, wanted: Option<&str>, known: Option<&Path>) 
     Ok(())
 }
 
-/// What a file holds, or standard input; no more than a proof can have.
-fn read(file: &Path) -> Result<String> {
+/// What a file holds, or standard input; no more than a proof can have, and nothing if it is no text.
+fn read(file: &Path) -> Result<Option<String>> {
     let unreadable =
         |error: std::io::Error| CliError::Unreadable(file.to_owned(), error.to_string());
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let most = u64::try_from(MAX_TEXT).unwrap_or(u64::MAX);
     if file == Path::new("-") {
-        std::io::stdin().take(most).read_to_string(&mut text)
+        std::io::stdin().take(most).read_to_end(&mut bytes)
     } else {
         let file = fs::File::open(file).map_err(unreadable)?;
-        file.take(most).read_to_string(&mut text)
+        file.take(most).read_to_end(&mut bytes)
     }
     .map_err(unreadable)?;
-    Ok(text)
+    Ok(String::from_utf8(bytes).ok())
 }
 
 /// All of it or nothing: what was seen of a twin must not be lost half-way.
@@ -142,7 +142,7 @@ fn remember(path: &Path, twin: &TwinId, contact: &Contact) -> Result<()> {
 
 fn recall(path: &Path) -> Result<(TwinId, Contact)> {
     let text = read(path)?;
-    let parsed = serde_json::from_str(&text).ok();
+    let parsed = text.and_then(|text| serde_json::from_str(&text).ok());
     let contact = parsed.and_then(|json: Json| {
         let contact = Contact {
             known: match json.get("rotation").filter(|rotation| !rotation.is_null()) {

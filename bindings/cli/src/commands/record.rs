@@ -1,4 +1,4 @@
-//! `twin put | get | list | delete | restore`
+//! `twin put | get | delete | restore`, and the places of records and collections
 
 use serde_json::{Value as Json, json};
 use twin::json::fields_to_json;
@@ -8,8 +8,6 @@ use crate::args::Put;
 use crate::commands::field::{Typed, for_people};
 use crate::error::{CliError, Result};
 use crate::output::{Context, table};
-
-const PAGE: usize = 500;
 
 pub fn put(cx: &Context, options: &Put) -> Result<()> {
     let path = RecordPath::parse(&options.record)?;
@@ -46,40 +44,6 @@ pub fn get(cx: &Context, record: &str) -> Result<()> {
     Ok(())
 }
 
-pub fn list(cx: &Context, place: Option<&str>) -> Result<()> {
-    let twin = cx.open()?;
-    let names: Vec<String> = match place.map(|place| place.split_once('/')) {
-        None => twin.spaces()?.iter().map(ToString::to_string).collect(),
-        Some(None) => twin.space(place.unwrap_or_default())?.collections()?,
-        Some(Some((space, collection))) => {
-            return list_records(cx, &twin.space(space)?.collection(collection));
-        }
-    };
-    cx.event(json!(names));
-    if names.is_empty() {
-        cx.say("nothing here yet");
-    } else {
-        let names: Vec<String> = names.iter().map(|name| printable(name)).collect();
-        cx.say(names.join("\n"));
-    }
-    Ok(())
-}
-
-fn list_records(cx: &Context, collection: &Collection) -> Result<()> {
-    let mut records = collection.list_all(PAGE)?;
-    // The vault's order hides names, which people like sorted.
-    records.sort_by(|a, b| a.id.cmp(&b.id));
-    cx.event(Json::Array(records.iter().map(to_json).collect()));
-    if records.is_empty() {
-        cx.say("nothing here yet");
-    }
-    let rows: Vec<Vec<String>> = records.iter().map(|record| row(record).into()).collect();
-    if !rows.is_empty() {
-        cx.say(table(&rows).trim_end());
-    }
-    Ok(())
-}
-
 pub fn delete(cx: &Context, record: &str) -> Result<()> {
     let path = RecordPath::parse(record)?;
     let twin = cx.open()?;
@@ -100,6 +64,29 @@ pub fn restore(cx: &Context, record: &str) -> Result<()> {
     cx.event(json!({"restored": record}));
     cx.say(format!("restored: {record}"));
     Ok(())
+}
+
+/// The collection that SPACE/COLLECTION names.
+pub struct CollectionPath<'a> {
+    space: &'a str,
+    collection: &'a str,
+}
+
+impl<'a> CollectionPath<'a> {
+    pub fn parse(text: &'a str) -> Result<Self> {
+        let parts: Vec<&str> = text.splitn(3, '/').collect();
+        match *parts.as_slice() {
+            [space, collection] if !space.is_empty() && !collection.is_empty() => {
+                Ok(Self { space, collection })
+            }
+            [_, _, id] if !id.is_empty() => Err(CliError::IsRecordPath(text.to_owned())),
+            _ => Err(CliError::CollectionPath(text.to_owned())),
+        }
+    }
+
+    pub fn collection(&self, twin: &Twin) -> Result<Collection> {
+        Ok(twin.space(self.space)?.collection(self.collection))
+    }
 }
 
 /// SPACE/COLLECTION/ID; the id may contain further slashes.

@@ -46,6 +46,16 @@ fn alone(cx: &Context, home: &Path, options: &Recover, name: &str) -> Result<()>
         return Err(CliError::Declined);
     }
     let words = words::ask(cx, "your 24 words")?;
+    let id = Twin::id_of_words(&words);
+    cx.event(json!({"event": "leads_to", "twin": id.to_string()}));
+    cx.say(format!(
+        "These words lead to the twin {id}\n\
+         If you know another id of yours, from a proof or a contact, these words had replaced others: say no, and\n\
+         look for those that your twin began with."
+    ));
+    if !options.yes && !cx.confirm("Make this twin anew?")? {
+        return Err(CliError::Declined);
+    }
     let password = password::choose()?;
     let unlock = Unlock::Password(&password);
     let twin = Twin::recover_alone(home, unlock, words, name, &options.device)?;
@@ -56,7 +66,6 @@ fn alone(cx: &Context, home: &Path, options: &Recover, name: &str) -> Result<()>
     }));
     cx.say(format!(
         "{name} is back: {}\n\
-         If you know this id from before, all is well; another id means words that had replaced others.\n\
          This device is called {} and is your phone now.",
         twin.id(),
         options.device

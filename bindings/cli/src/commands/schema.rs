@@ -5,16 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::args::SchemaOptions;
-use crate::commands::record::printable;
+use crate::commands::record::{CollectionPath, printable};
 use crate::error::{CliError, Result};
 use crate::output::{Context, table};
 
 pub fn run(cx: &Context, options: &SchemaOptions) -> Result<()> {
-    let wrong = || CliError::CollectionPath(options.collection.clone());
-    let (space, name) = options.collection.split_once('/').ok_or_else(wrong)?;
-    if name.is_empty() || name.contains('/') {
-        return Err(wrong());
-    }
+    let path = CollectionPath::parse(&options.collection)?;
     // What cannot be understood is said before anything is asked.
     let rules = options
         .fields
@@ -29,7 +25,7 @@ pub fn run(cx: &Context, options: &SchemaOptions) -> Result<()> {
         })
         .collect::<Result<Vec<_>>>()?;
     let twin = cx.open()?;
-    let collection = twin.space(space)?.collection(name);
+    let collection = path.collection(&twin)?;
     let mut schema = collection.schema()?;
     if !rules.is_empty() {
         for (field, rule) in rules {

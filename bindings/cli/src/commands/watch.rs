@@ -4,34 +4,59 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
-use twin::{Collection, CollectionWatch, Record, RecordWatch, Twin};
+use twin::{CollectionWatch, Page, Query, QueryWatch, Record, RecordWatch, Twin};
 
 use crate::args::Watch;
-use crate::commands::record::{printable, row, to_json};
+use crate::commands::find::asked;
+use crate::commands::record::{CollectionPath, RecordPath, printable, row, to_json};
 use crate::error::{CliError, Result};
-use crate::output::Context;
+use crate::output::{Context, table};
 use crate::stop::Stop;
 
 /// How often changes by other processes of this device are looked for.
 const REFRESH: Duration = Duration::from_millis(500);
 
 pub async fn run(cx: &Context, options: &Watch) -> Result<()> {
-    let parts: Vec<&str> = options.place.splitn(3, '/').collect();
-    let (space, collection, id) = match parts.as_slice() {
-        [space, collection] => (*space, *collection, None),
-        [space, collection, id] => (*space, *collection, Some(*id)),
-        _ => return Err(CliError::CollectionPath(options.place.clone())),
-    };
-    if parts.iter().any(|part| part.is_empty()) {
-        return Err(CliError::CollectionPath(options.place.clone()));
-    }
+    let what = What::asked_for(options)?;
     let twin = cx.open()?;
     let mut stop = Stop::new()?;
-    let mut watched = Watched::new(&twin.space(space)?.collection(collection), id);
+    let mut watched = what.watch(&twin)?;
     tokio::select! {
         ended = watched.show_all(cx) => ended,
         ended = refresh(&twin) => ended,
         () = stop.asked() => Ok(()),
+    }
+}
+
+/// What is to be watched.
+enum What<'a> {
+    Record(RecordPath<'a>),
+    Collection(CollectionPath<'a>),
+    Query(CollectionPath<'a>, Query),
+}
+
+impl<'a> What<'a> {
+    fn asked_for(options: &'a Watch) -> Result<Self> {
+        let place = &options.place;
+        if !options.conditions.is_empty() {
+            let query = asked(&options.conditions, &options.answer)?;
+            return Ok(Self::Query(CollectionPath::parse(place)?, query));
+        }
+        match CollectionPath::parse(place) {
+            Err(CliError::IsRecordPath(_)) => Ok(Self::Record(RecordPath::parse(place)?)),
+            path => Ok(Self::Collection(path?)),
+        }
+    }
+
+    fn watch(self, twin: &Twin) -> Result<Watched> {
+        Ok(match self {
+            Self::Record(path) => Watched::One {
+                watch: path.collection(twin)?.watch_record(path.id),
+                id: path.id.to_owned(),
+            },
+            Self::Collection(path) => Watched::All(path.collection(twin)?.watch()),
+            Self::Query(path, query) => Watched::Found(path.collection(twin)?.watch_query(query)),
+        })
     }
 }
 
@@ -49,19 +74,10 @@ async fn refresh(twin: &Twin) -> Result<()> {
 enum Watched {
     One { watch: RecordWatch, id: String },
     All(CollectionWatch),
+    Found(QueryWatch),
 }
 
 impl Watched {
-    fn new(collection: &Collection, id: Option<&str>) -> Self {
-        match id {
-            Some(id) => Self::One {
-                watch: collection.watch_record(id),
-                id: id.to_owned(),
-            },
-            None => Self::All(collection.watch()),
-        }
-    }
-
     /// Shows what is there, and what changes, for as long as it can be read.
     async fn show_all(&mut self, cx: &Context) -> Result<()> {
         loop {
@@ -78,8 +94,29 @@ impl Watched {
                         .for_each(|record| changed(cx, record));
                     changes.gone.iter().for_each(|id| gone(cx, id));
                 }
+                Self::Found(watch) => found(cx, &watch.next().await?),
             }
         }
+    }
+}
+
+/// The whole answer to a query, as it is now.
+fn found(cx: &Context, page: &Page) {
+    let more = page.next.is_some();
+    cx.event(json!({
+        "event": "found",
+        "records": page.records.iter().map(to_json).collect::<Vec<_>>(),
+        "more": more,
+    }));
+    let more = if more { ", and there are more" } else { "" };
+    cx.say(format!("{} found{more}", page.records.len()));
+    let rows: Vec<Vec<String>> = page
+        .records
+        .iter()
+        .map(|record| row(record).into())
+        .collect();
+    if !rows.is_empty() {
+        cx.say(table(&rows).trim_end());
     }
 }
 

@@ -10,7 +10,7 @@ mod session;
 mod targets;
 mod worker;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,6 +89,13 @@ pub enum OnlineEvent {
     InSync(DeviceId),
     /// The two differ, and neither has anything to send.
     Stuck(DeviceId),
+    /// One of the two is out of the twin and the other has heard of it: they have nothing more to say to each other.
+    Parted {
+        /// The device at the other end.
+        device: DeviceId,
+        /// Who is out: that device, or this one.
+        out: DeviceId,
+    },
     /// A device is gone.
     Lost(DeviceId),
     /// Something did not work, in words for a person.
@@ -159,7 +166,8 @@ impl Twin {
 
     /// Meets the other devices: returns those that are equal with this one now, and has then got from them what they
     /// have of content that is wanted here. Looks until `enough` are, or nobody was met and nothing has come for as long as
-    /// `patience`; then finishes what is under way.
+    /// `patience`; then finishes what is under way. A device that this one parts with is as good as an equal one: where
+    /// one of them is out, there is nothing more to be told.
     pub async fn sync_once(
         &self,
         config: OnlineConfig,
@@ -175,9 +183,10 @@ impl Twin {
         let mut deadline = Instant::now() + patience;
         let mut wanting = 0;
         let (mut open, mut synced) = (BTreeSet::new(), BTreeSet::new());
+        let mut parted = BTreeMap::new();
         let (mut met, mut problem) = (false, None);
         loop {
-            if open.is_empty() && synced.len() >= enough {
+            if open.is_empty() && synced.len() + parted.len() >= enough {
                 break;
             }
             let event = tokio::select! {
@@ -192,6 +201,10 @@ impl Twin {
                 }
                 OnlineEvent::InSync(device) => {
                     synced.insert(device);
+                }
+                OnlineEvent::Parted { device, out } => {
+                    synced.remove(&device);
+                    parted.insert(device, out);
                 }
                 OnlineEvent::Lost(device) => {
                     open.remove(&device);
@@ -210,9 +223,10 @@ impl Twin {
         }
         let traffic = online.traffic();
         online.stop().await;
-        match (synced.is_empty(), met, problem) {
+        match (synced.is_empty() && parted.is_empty(), met, problem) {
             (false, ..) => Ok(Synced {
                 devices: synced.into_iter().collect(),
+                out: parted.into_values().collect(),
                 wanting,
                 traffic,
             }),
@@ -230,6 +244,8 @@ impl Twin {
 pub struct Synced {
     /// The devices that hold the same as this one now.
     pub devices: Vec<DeviceId>,
+    /// Those that are out of the twin, as a device that was met has heard: that one, or this device itself.
+    pub out: BTreeSet<DeviceId>,
     /// How many chunks of files are wanted here that no device has which was met.
     pub wanting: u64,
     /// Bytes sent and received.

@@ -239,10 +239,15 @@ impl Worker {
             (Some(device), result) => {
                 // Devices come and go, and nobody has to do anything about that; a sync that should end equal has failed.
                 let expected = |error: &Error| self.stay == Stay::Online && is_parting(error);
-                if let Err(error) = result
-                    && !expected(&error)
-                {
-                    self.tell(OnlineEvent::Problem(error.to_string())).await;
+                if let Err(error) = result {
+                    if let Some(out) = self.out(&device, &error) {
+                        self.tell(OnlineEvent::Parted { device, out }).await;
+                        if let Some(id) = target {
+                            self.targets.is_stranger(id, peer);
+                        }
+                    } else if !expected(&error) {
+                        self.tell(OnlineEvent::Problem(error.to_string())).await;
+                    }
                 }
                 self.tell(OnlineEvent::Lost(device)).await;
             }
@@ -264,6 +269,22 @@ impl Worker {
         }
         if let Some(id) = target {
             self.targets.retry(id, Instant::now());
+        }
+    }
+
+    /// Who of the two is out, if a session ended because of that: the other device has hung up on this one, which is out
+    /// as it knows itself, or this one on the other.
+    fn out(&self, device: &DeviceId, error: &Error) -> Option<DeviceId> {
+        let vault = self.twin.vault();
+        let (log, me) = (vault.identity(), vault.device_keys().id());
+        let is_removed =
+            |device: &DeviceId| log.role_once(device).is_some() && log.device(device).is_none();
+        match error {
+            error if is_parting(error) && is_removed(&me) => Some(me),
+            Error::Session(SessionError::Machine(SyncError::NotLinked)) if is_removed(device) => {
+                Some(*device)
+            }
+            _ => None,
         }
     }
 

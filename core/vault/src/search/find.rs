@@ -65,7 +65,7 @@ impl Vault {
     /// whose names begin with `~`, is not searched.
     ///
     /// # Errors
-    /// [`VaultError::InvalidQuery`] for a search of more than [`MAX_QUERY`] bytes or [`MAX_QUERY_WORDS`] words.
+    /// [`VaultError::InvalidQuery`] for a search of more than [`MAX_QUERY`] bytes or [`MAX_QUERY_WORDS`] words, or of none.
     pub fn search(
         &mut self,
         space: &SpaceName,
@@ -81,7 +81,12 @@ impl Vault {
         let terms = terms(query, MAX_QUERY_WORDS).ok_or(VaultError::InvalidQuery(
             "a search has at most 16 words: use fewer of them",
         ))?;
-        if terms.is_empty() || limit == 0 {
+        if terms.is_empty() {
+            return Err(VaultError::InvalidQuery(
+                "there is no word in this search: give at least one letter or digit",
+            ));
+        }
+        if limit == 0 {
             return Ok(Vec::new());
         }
         self.index_all()?;
