@@ -263,6 +263,39 @@ fn a_walk_shows_every_chunk_and_passes_over_what_is_wrong() {
     assert_eq!((all.shown.len(), all.left.len()), (1, 0));
 }
 
+/// Goes into everything there is, content too.
+struct Eager(Store, Vec<ChunkId>);
+
+impl Visit<FileError> for Eager {
+    fn visit(&mut self, _: u32, _: u64, chunk: &ChunkRef) -> Result<Walked, FileError> {
+        let sealed = self.0.get(chunk.id());
+        Ok(sealed.map_or(Walked::Beside, |sealed| Walked::Into(sealed.clone())))
+    }
+
+    fn leave(&mut self, chunk: &ChunkRef) {
+        self.1.push(*chunk.id());
+    }
+}
+
+#[test]
+fn a_walk_leaves_what_it_has_shown_all_of() {
+    let (root, store) = long();
+    let mut eager = Eager(store.clone(), Vec::new());
+    walk(&SPACE, &root, &mut eager).unwrap();
+    // Content names nothing, whatever is said of it.
+    assert_eq!(eager.1.len(), 3);
+    let first = eager.1[0];
+    let mut damaged = store;
+    damaged.get_mut(&first).unwrap()[9] ^= 1;
+    let mut eager = Eager(damaged, Vec::new());
+    walk(&SPACE, &root, &mut eager).unwrap();
+    assert_eq!(
+        eager.1.len(),
+        1,
+        "the second manifest; not the damaged one and what names it"
+    );
+}
+
 /// What a seek was told of: the levels at which it looked, what is lacking, and how many steps it took.
 fn seek(root: &Root, mut here: impl FnMut(u32, &ChunkId) -> Here) -> (Vec<u32>, Vec<Lacking>, u64) {
     let mut seek = Seek::new(SPACE, again(root)).unwrap();
