@@ -92,6 +92,8 @@ pub enum CliError {
     NotSealed,
     #[error("damage was found ({damages}); {advice}")]
     DamagedVault { damages: u64, advice: &'static str },
+    #[error("damaged and left out: {0}; twin vault check names what is damaged")]
+    LeftOut(usize),
     #[error(
         "no vault could be made: bring the twin back from a backup or with its words (twin recover), or link this device again"
     )]

@@ -38,7 +38,7 @@ fn what_is_exported_is_imported_elsewhere() {
     let said = phone.run(["export", path, "--plain", "--json"]).json();
     assert_eq!(
         said,
-        json!({"spaces": 2, "collections": 2, "records": 3, "files": 0, "absent": 0})
+        json!({"spaces": 2, "collections": 2, "records": 3, "files": 0, "absent": 0, "left_out": 0})
     );
     complains(
         phone.try_run(["export", path, "--plain"]),

@@ -4,7 +4,7 @@ use serde_json::json;
 use twin::Erasure;
 
 use crate::args::Erase;
-use crate::commands::record::{RecordPath, printable};
+use crate::commands::record::{RecordPath, is_all, printable};
 use crate::error::{CliError, Result};
 use crate::output::{Context, table};
 
@@ -51,7 +51,8 @@ fn erase(cx: &Context, record: &str, yes: bool) -> Result<()> {
              Close it, or make room; the next command then takes it out.",
         );
     }
-    Ok(())
+    // What is damaged may have been of the record.
+    is_all(&twin)
 }
 
 fn list(cx: &Context) -> Result<()> {

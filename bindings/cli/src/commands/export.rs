@@ -8,7 +8,7 @@ use twin::{ImportOptions, RECORDS, RecoverySecret, Scope, SpaceName, Twin};
 use crate::args::{Check, Export, Import};
 use crate::commands::backup::{self, Tenths};
 use crate::commands::progress::Bar;
-use crate::commands::record::printable;
+use crate::commands::record::{is_all, printable};
 use crate::error::{CliError, Result};
 use crate::output::Context;
 use crate::stop::Asked;
@@ -103,6 +103,7 @@ fn plain(cx: &Context, folder: &Path) -> Result<()> {
         "records": exported.records,
         "files": exported.files,
         "absent": exported.absent,
+        "left_out": exported.left_out,
     }));
     let folder = folder.display();
     cx.say(format!(
@@ -115,7 +116,7 @@ fn plain(cx: &Context, folder: &Path) -> Result<()> {
             exported.absent
         ));
     }
-    Ok(())
+    is_all(&twin)
 }
 
 pub fn check(cx: &Context, options: &Check) -> Result<()> {

@@ -7,7 +7,7 @@ use twin::{Hit, Order, Query as Asked, Record, Space, Twin, Value};
 
 use crate::args::{Answer, OrderArg, Query, Search};
 use crate::commands::field::parse_json;
-use crate::commands::record::{CollectionPath, printable, row, to_json};
+use crate::commands::record::{CollectionPath, is_all, printable, row, to_json};
 use crate::error::{CliError, Result};
 use crate::output::{Context, table};
 
@@ -46,7 +46,7 @@ pub fn search(cx: &Context, options: &Search) -> Result<()> {
     if !rows.is_empty() {
         cx.say(table(&rows).trim_end());
     }
-    Ok(())
+    is_all(&twin)
 }
 
 fn spaces(twin: &Twin, name: Option<&str>) -> Result<Vec<Space>> {
@@ -62,7 +62,8 @@ pub fn query(cx: &Context, options: &Query) -> Result<()> {
     let path = CollectionPath::parse(&options.place)?;
     let mut asked = asked(&options.conditions, &options.answer)?;
     let limit = asked.limit;
-    let collection = path.collection(&cx.open()?)?;
+    let twin = cx.open()?;
+    let collection = path.collection(&twin)?;
     let mut records: Vec<Record> = Vec::new();
     let mut scanned = 0;
     let (indexed, more) = loop {
@@ -96,7 +97,7 @@ pub fn query(cx: &Context, options: &Query) -> Result<()> {
         "{} found{more}; {scanned} records were read {how}",
         records.len()
     ));
-    Ok(())
+    is_all(&twin)
 }
 
 /// What is asked for by conditions, and which of it is wanted.

@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 use twin::{Collection, Record};
 
 use crate::args::List;
-use crate::commands::record::{CollectionPath, printable, row, to_json};
+use crate::commands::record::{CollectionPath, is_all, printable, row, to_json};
 use crate::error::{CliError, Result};
 use crate::output::{Context, table};
 
@@ -19,11 +19,13 @@ pub fn run(cx: &Context, options: &List) -> Result<()> {
         }
         Some(place) if place.contains('/') => {
             let path = CollectionPath::parse(place)?;
-            let collection = path.collection(&cx.open()?)?;
+            let twin = cx.open()?;
+            let collection = path.collection(&twin)?;
             match options.limit {
                 None => all(cx, &collection)?,
                 Some(limit) => page(cx, &collection, options.after.as_deref(), limit)?,
             }
+            is_all(&twin)?;
         }
         Some(place) if options.limit.is_some() => {
             return Err(CliError::CollectionPath(place.clone()));

@@ -114,6 +114,14 @@ impl<'a> RecordPath<'a> {
     }
 }
 
+/// After an answer: fails if something that is damaged is missing from it, so that nobody takes it for all there is.
+pub fn is_all(twin: &Twin) -> Result<()> {
+    match twin.left_out() {
+        0 => Ok(()),
+        left_out => Err(CliError::LeftOut(left_out)),
+    }
+}
+
 /// A record for programs.
 pub fn to_json(record: &Record) -> Json {
     json!({"id": record.id, "fields": fields_to_json(&record.fields)})
