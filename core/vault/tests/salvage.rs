@@ -326,6 +326,14 @@ fn what_is_no_vault_or_of_a_later_version_or_has_one_already_is_refused() {
     let wrong = again(from, new.path(), &SoftKeyStore::new(3));
     assert!(matches!(wrong, Err(VaultError::KeyStore(_))), "{wrong:?}");
     assert!(!Vault::exists(new.path()));
+    // A folder that was made for nothing is gone again.
+    fs::write(from.join(FILE_NAME), b"not a vault at all").unwrap();
+    let made = to.join("in/a/folder");
+    assert!(matches!(
+        again(from, &made, &store),
+        Err(VaultError::NoSlotLeft)
+    ));
+    assert!(!to.join("in").exists() && to.join(FILE_NAME).exists());
 }
 
 /// An entry of the identity log that is lost takes no content with it: what nobody vouches for any more is shown.

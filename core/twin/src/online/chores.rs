@@ -30,7 +30,8 @@ impl Chores {
     }
 
     /// Does a little: wipes what other programs of this device have erased, and lets go of what is superseded; when nothing
-    /// is, makes records ready for searching; and when all are, collects garbage. Of what goes wrong whoever searches, or has the vault checked, is told.
+    /// is, makes records ready for searching; and when all are, collects garbage. Of what goes wrong whoever searches, or has
+    /// the vault checked, is told.
     pub fn do_some(&mut self) {
         self.twin.vault().wipe_for_others();
         match self.twin.compact_some() {

@@ -39,6 +39,7 @@ use self::rest::Rest;
 pub use self::rest::RestRecord;
 use crate::create::{LOCK, NEW, move_in, remove};
 use crate::error::VaultError;
+use crate::folder::Made;
 use crate::keys::VaultKeys;
 use crate::rows::LogRow;
 use crate::slots::{self, Unlock};
@@ -73,15 +74,33 @@ pub fn salvage<R: CryptoRng, E: From<VaultError>>(
     if pages.is_newer(APPLICATION_ID, VERSION)? {
         return Err(VaultError::Newer.into());
     }
-    store::make_folder(to)?;
-    let _lock = store::lock(&to.join(LOCK))?;
+    let folders = Made::at(to)?;
+    let path = to.join(LOCK);
+    let lock = store::lock(&path).inspect_err(|_| folders.take_away(&[]))?;
+    let saved = salvage_into(&pages, to, unlock, now, rng, show);
+    if !matches!(&saved, Ok(saved) if saved.vault) {
+        folders.take_away(&[&path]);
+    }
+    drop(lock);
+    saved
+}
+
+/// Makes the vault in a folder that is there and locked.
+fn salvage_into<R: CryptoRng, E: From<VaultError>>(
+    pages: &Pages,
+    to: &Path,
+    unlock: Unlock<'_>,
+    now: u64,
+    rng: &mut R,
+    show: &mut impl FnMut(RestRecord) -> std::result::Result<(), E>,
+) -> std::result::Result<Salvaged, E> {
     let (new, aside, path) = (to.join(NEW), to.join(ASIDE), to.join(FILE_NAME));
     if path.try_exists().map_err(VaultError::from)? {
         return Err(VaultError::Exists.into());
     }
     remove(&new)?;
     remove(&aside)?;
-    let saved = fill(&pages, [&new, &aside], unlock, now, rng, show).and_then(|saved| {
+    let saved = fill(pages, [&new, &aside], unlock, now, rng, show).and_then(|saved| {
         if pages.have_changed()? {
             return Err(VaultError::Busy.into());
         }
