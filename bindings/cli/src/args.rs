@@ -124,6 +124,10 @@ pub enum Command {
     /// Check that a sealed export is complete and undamaged; needs no password
     Check(Check),
     /// Take in what you have: an export, contacts, a table, JSON, a folder of files
+    ///
+    /// All of a file is looked through first: if anything in it cannot be taken in, the line is named and nothing is
+    /// written. Empty rows of a table are passed over. A number in JSON that would lose digits is kept as text. It is said
+    /// how many there were of either.
     Import(Import),
     /// Look after the file that holds everything on this device
     #[command(subcommand, disable_help_subcommand = true)]

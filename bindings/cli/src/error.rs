@@ -11,7 +11,7 @@ pub enum CliError {
     #[error(transparent)]
     Site(#[from] twin_site::SiteError),
     #[error("no twin was made, and words that were shown for it are worth nothing: {0}")]
-    NotMade(twin::Error),
+    NotMade(Box<twin::Error>),
     #[error("this program's memory cannot be closed to others ({0}): nothing was done")]
     OpenMemory(io::Error),
     #[error("no folder for the vault: say --home DIR or set TWIN_HOME")]

@@ -1,4 +1,5 @@
-//! `cargo xtask soak fuzz`: every parser of twin-identity and twin-ops and every reader of a vault's file, fed by libFuzzer (`tests/fuzz`).
+//! `cargo xtask soak fuzz`: every parser of twin-identity, twin-ops and twin-sync and every reader of a vault's file and of
+//! imports, fed by libFuzzer (`tests/fuzz`).
 
 use std::fs;
 use std::num::NonZero;

@@ -217,11 +217,11 @@ pub enum Error {
         "this export holds one space only, and that does not bring a twin back: use one of the whole twin, and take this one in afterwards"
     )]
     BackupSpace,
-    /// A line of the file to be imported is no record.
+    /// An export in the clear is of a version that is not known here.
     #[error(
-        "line {0} is no record: it needs space, collection, id and fields, and the files that it names beside it; nothing was imported"
+        "this export was made by a newer version of the app: update the app here; nothing was imported"
     )]
-    ImportLine(u64),
+    ImportNewer,
     /// Where a file should go there is something already.
     #[error("there is something of that name already: choose another name or folder")]
     FileExists,

@@ -25,10 +25,14 @@ use crate::twin::Twin;
 /// The file with the records, one a line.
 pub const RECORDS: &str = "records.jsonl";
 
-const ABOUT: &str = "twin.json";
+/// The file that says what the export is.
+pub(crate) const ABOUT: &str = "twin.json";
+/// What it calls the format, and the version that is written here.
+pub(crate) const FORMAT: &str = "digital-twin-plain";
+pub(crate) const VERSION: u64 = 1;
+
 const ACTIVITIES: &str = "activity.jsonl";
 const README: &str = "README.txt";
-const VERSION: u32 = 1;
 const PAGE: usize = 500;
 
 /// For whoever finds the folder.
@@ -104,7 +108,7 @@ impl Twin {
             })
         });
         Ok(json!({
-            "format": "digital-twin-plain",
+            "format": FORMAT,
             "version": VERSION,
             "twin": self.id().to_string(),
             "name": self.name()?,

@@ -1,34 +1,35 @@
 //! Taking in what people have already: an export in the clear, contacts, tables, lists, folders of files.
 //!
 //! [`Twin::import`] recognises what it is given ([`Form`]). Below it: `bounded` and `entry`, what the readers have in
-//! common; `vcard`, `table`, `objects`, `folder`, one for each form; and the records of an export, in this file.
+//! common; `records` of an export, `vcard`, `table`, `objects`, `folder`, one for each form; `exact`, `digits` and
+//! `elements`, what JSON is read with.
 
 mod bounded;
+mod digits;
+mod elements;
 mod entry;
+mod exact;
 mod folder;
 mod objects;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod readers;
+mod records;
 mod table;
 mod vcard;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::ops::ControlFlow;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
-use serde::Deserialize;
-use serde_json::Value as Json;
 use twin_ops::space::SpaceName;
-use twin_ops::value::MAX_FIELD_NAME;
 use twin_vault::WriteChange;
 
 use crate::error::{Error, Result};
 use crate::export;
 use crate::files::FILES;
-use crate::json::fields_from_json;
 use crate::progress::Watch;
 use crate::space::Space;
 use crate::twin::Twin;
@@ -49,6 +50,10 @@ pub struct Imported {
     pub same: u64,
     /// What is in the folder and was passed over: hidden files and folders, links.
     pub skipped: u64,
+    /// Rows of a table with nothing in them, which were passed over.
+    pub empty: u64,
+    /// Numbers that are kept as text, since they have more digits than a value holds.
+    pub as_text: u64,
 }
 
 /// Where an import goes, where the file does not say.
@@ -72,26 +77,6 @@ enum Form {
     Table,
     Cards,
     Folder,
-}
-
-/// A line of `records.jsonl`; who changed it and when is what it was where it came from.
-#[derive(Deserialize)]
-struct Line {
-    space: String,
-    collection: String,
-    id: String,
-    fields: Json,
-    /// The files that it holds, by field, as paths from the folder of the export.
-    #[serde(default)]
-    files: BTreeMap<String, String>,
-}
-
-/// A record of an export, with the files that it holds.
-struct Exported {
-    space: SpaceName,
-    change: WriteChange,
-    files: Vec<(String, PathBuf)>,
-    len: usize,
 }
 
 impl Form {
@@ -152,6 +137,7 @@ impl Twin {
             Some((space.clone(), collection))
         });
         let to = || entry::collection(self, to.as_ref());
+        let open = || Ok::<_, Error>(BufReader::new(File::open(path)?));
         let id = options.id_field.as_deref();
         match form {
             Form::Folder if path.join(export::RECORDS).is_file() && options.to.is_none() => {
@@ -160,66 +146,24 @@ impl Twin {
             Form::Folder => folder::take_in(&to()?, path, watch),
             Form::Records => self.import_plain(path),
             Form::Cards => entry::take_in(&to()?, vcard::refusal(), watch, |show| {
-                vcard::each(path, show)
+                vcard::each(open()?, show)
             }),
-            Form::Table => entry::take_in(&to()?, table::refusal(), watch, |show| {
-                table::each(path, id, show)
-            }),
+            Form::Table => {
+                let mut empty = 0;
+                let table = &mut |show: entry::Show<'_>| {
+                    empty = table::each(File::open(path)?, id, show)?;
+                    Ok(())
+                };
+                let imported = entry::take_in(&to()?, table::refusal(), watch, table)?;
+                Ok(Imported { empty, ..imported })
+            }
             Form::Lines => entry::take_in(&to()?, objects::refusal(true), watch, |show| {
-                objects::each_line(path, id, show)
+                objects::each_line(open()?, id, show)
             }),
             Form::List => entry::take_in(&to()?, objects::refusal(false), watch, |show| {
-                objects::each_of_list(path, id, show)
+                objects::each_of_list(open()?, id, show)
             }),
         }
-    }
-
-    /// Reads a file of records as [`Twin::export_plain`] writes it, and puts each that is not here just so. A file with
-    /// a line that cannot be read changes nothing; one that was broken off can be imported again.
-    ///
-    /// # Errors
-    /// Among others [`Error::ImportLine`] with the number of the line.
-    pub fn import_plain(&self, file: &Path) -> Result<Imported> {
-        each_line(file, |_| Ok(()))?;
-        let mut imported = Imported::default();
-        let mut batch = Batch::default();
-        each_line(file, |exported| {
-            let Exported {
-                space,
-                mut change,
-                files,
-                len,
-            } = exported;
-            let there = self.collection_of(space.clone(), &change.collection);
-            let mut stored = Vec::new();
-            for (field, path) in files {
-                let mut file = File::open(path)?;
-                let watch = &mut |_| ControlFlow::Continue(());
-                let content = there.space().store(&mut file, None, watch)?;
-                change.fields.0.insert(field, content.root().to_value());
-                stored.push(content);
-            }
-            if there
-                .get(&change.id)?
-                .is_some_and(|record| record.fields == change.fields)
-            {
-                imported.same += 1;
-                return stored
-                    .into_iter()
-                    .try_for_each(|content| there.space().drop_content(content));
-            }
-            imported.written += 1;
-            if !stored.is_empty() {
-                return there.space().commit_files(vec![change], &stored);
-            }
-            if batch.is_full(&space, len) {
-                batch.write(self)?;
-            }
-            batch.add(space, change, len);
-            Ok(())
-        })?;
-        batch.write(self)?;
-        Ok(imported)
     }
 }
 
@@ -252,64 +196,4 @@ impl Batch {
             _ => Ok(()),
         }
     }
-}
-
-/// The file that a line names, in the folder of the export: nothing outside it, and no link.
-fn beside(folder: &Path, name: &str) -> Option<PathBuf> {
-    let mut path = folder.to_owned();
-    let mut metadata = None;
-    for part in Path::new(name).components() {
-        let Component::Normal(part) = part else {
-            return None;
-        };
-        path.push(part);
-        let here = path.symlink_metadata().ok()?;
-        if here.is_symlink() {
-            return None;
-        }
-        metadata = Some(here);
-    }
-    metadata?.is_file().then_some(path)
-}
-
-fn each_line(path: &Path, mut take: impl FnMut(Exported) -> Result<()>) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let mut file = BufReader::new(File::open(path)?);
-    let mut text = Vec::new();
-    for number in 1.. {
-        text.clear();
-        let len = file
-            .by_ref()
-            .take(MAX_LINE + 1)
-            .read_until(b'\n', &mut text)?;
-        if len == 0 {
-            break;
-        }
-        if text.trim_ascii().is_empty() {
-            continue;
-        }
-        let wrong = || Error::ImportLine(number);
-        if len as u64 > MAX_LINE {
-            return Err(wrong());
-        }
-        let line: Line = serde_json::from_slice(&text).map_err(|_| wrong())?;
-        let space = SpaceName::new(&line.space).map_err(|_| wrong())?;
-        let fields = fields_from_json(&line.fields).ok_or_else(wrong)?;
-        let change = WriteChange::put(&line.collection, &line.id, fields);
-        change.check().map_err(|_| wrong())?;
-        let files = line.files.into_iter();
-        let fits = |field: &str| (1..=MAX_FIELD_NAME).contains(&field.len());
-        let files = files.map(|(field, name)| {
-            let path = beside(folder, &name).filter(|_| fits(&field))?;
-            Some((field, path))
-        });
-        let files: Option<Vec<_>> = files.collect();
-        take(Exported {
-            space,
-            change,
-            files: files.ok_or_else(wrong)?,
-            len,
-        })?;
-    }
-    Ok(())
 }

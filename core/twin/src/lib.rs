@@ -28,6 +28,17 @@
 //! - `upkeep`: whether anything in the vault is damaged; `salvage`: a new one of what is not
 //! - `roots`: what grows from the recovery words; [`platform`]: time and randomness
 
+// The tests inside the crate feed the fuzzers' functions, which call it by this name, with their corpus.
+#[cfg(test)]
+extern crate self as front_door;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#[path = "../../../tests/fuzz/src/corpus.rs"]
+mod corpus;
+#[cfg(test)]
+#[path = "../../../tests/fuzz/src/twin.rs"]
+mod parsers;
+
 mod activity;
 mod backup;
 mod comeback;
@@ -44,6 +55,9 @@ mod login;
 mod online;
 pub mod platform;
 mod progress;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod readers;
 mod recovery;
 mod roots;
 mod salvage;

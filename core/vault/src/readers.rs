@@ -1,14 +1,16 @@
 //! A door for those who feed anything to the readers of what is in the file: the fuzzers of `tests/fuzz`, and this crate's
 //! own tests. No other build has it.
 //!
-//! Each takes the bytes that come out of a seal (a slot has none yet), says whether they are what
-//! it reads, and panics if it then writes something else.
+//! Each takes the bytes that come out of a seal (a slot, a page and a log have none yet), says whether they are what it
+//! reads, and panics if it then writes something else.
 
 use rand_core::CryptoRng;
 
+use crate::frames;
 use crate::late::{self, Changed, LateRow};
 use crate::oplog::PartNo;
 use crate::rows::{self, AddingRow, AheadRow, CollectionRow, Row, SeenRow, UnreadRow};
+use crate::salvage::readers as salvage;
 use crate::search::{self, SearchRow};
 use crate::segment::{BLOCK_LEN, Block, Draft, Entry, Segment};
 use crate::slots::{self, Unlock};
@@ -26,6 +28,12 @@ pub fn samples(rng: &mut impl CryptoRng) -> Vec<(&'static str, Vec<u8>)> {
         ("vault_todo", search::pack(&[i64::MIN, -7, 0, 1 << 48])),
     ];
     samples.extend(sample_rows().map(|row| ("vault_row", row)));
+    samples.push(("vault_op_row", sample_op_row()));
+    if let Ok([file, logged, log]) = salvage::samples() {
+        samples.push(("salvage_carve", file));
+        samples.push(("salvage_pages", logged));
+        samples.push(("vault_wal", log));
+    }
     let slot = slots::sample(Unlock::Password("password"), rng);
     samples.extend(slot.map(|slot| ("vault_slot", slot)));
     samples
@@ -102,6 +110,65 @@ fn sample_rows() -> impl Iterator<Item = Vec<u8>> {
         bytes(&UnreadRow { op: 9 }),
     ];
     rows.into_iter()
+}
+
+fn sample_op_row() -> Vec<u8> {
+    let head = frames::Head {
+        signature: &[1; 64],
+        salt: &[2; 16],
+        header: b"header",
+    };
+    let first = PartNo::new(1, 0);
+    let parts = [[3; 32].as_slice(), &[4; 48]];
+    let mut sample = Vec::new();
+    // What fits into a row is always packed.
+    let _ = frames::pack(first, Some(head), parts, |number, row| {
+        sample = [&number.0.to_be_bytes(), row].concat();
+        Ok(())
+    });
+    sample
+}
+
+/// A row of the table of operations: its number in eight bytes, then what is stored.
+pub fn op_row(bytes: &[u8]) -> bool {
+    let Some((number, stored)) = bytes.split_first_chunk() else {
+        return false;
+    };
+    let number = PartNo(i64::from_be_bytes(*number));
+    let Ok(row) = frames::Row::new(number, stored) else {
+        return false;
+    };
+    let head = row.head().ok();
+    if !row.is_whole() || head.is_none() != (row.first.index() > 0) {
+        return false;
+    }
+    let parts: Vec<&[u8]> = row.parts().filter_map(Result::ok).collect();
+    let (mut again, mut last) = (Vec::new(), None);
+    let packed = frames::pack(row.first, head, parts.iter().copied(), |number, bytes| {
+        let row = frames::Row::new(number, bytes)?;
+        for part in row.parts() {
+            again.push(part?.to_vec());
+        }
+        last = Some(number);
+        Ok(())
+    });
+    assert!(packed.is_ok() && last == Some(number) && again == parts);
+    true
+}
+
+/// A write-ahead log.
+pub fn wal(bytes: &[u8]) -> bool {
+    salvage::log(bytes).is_ok_and(|has_first| has_first)
+}
+
+/// The pages of a damaged file and its log: the length of the file in four bytes, the file, the log.
+pub fn pages(bytes: &[u8]) -> bool {
+    salvage::pages(bytes).is_ok_and(|found| found)
+}
+
+/// The same, to be carved into the tables of a new file.
+pub fn carve(bytes: &[u8]) -> bool {
+    salvage::carve(bytes).is_ok_and(|found| found)
 }
 
 /// A sealed row: its kind in one byte, then its content.

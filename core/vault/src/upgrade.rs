@@ -20,7 +20,7 @@ pub(crate) const VERSION: i32 = STEPS.len() as i32;
 /// Where the header of a file, which is the beginning of its first page, has `user_version`, in four bytes.
 const USER_VERSION: usize = 60;
 /// Length of that header.
-const HEADER: usize = 100;
+pub(crate) const HEADER: usize = 100;
 
 /// Takes the steps from `version` on, all of them or none. Inside a transaction.
 pub(crate) fn take_steps(conn: &Connection, version: i32, steps: &[&str]) -> Result<()> {
@@ -57,7 +57,7 @@ pub(crate) fn is_newer(path: &Path, version: i32) -> io::Result<bool> {
 
 /// The header of the file as the last commit in a write-ahead log has left it, if one has: see
 /// <https://sqlite.org/fileformat2.html#the_write_ahead_log>.
-fn newest_in(wal: &mut impl Read) -> io::Result<Option<[u8; HEADER]>> {
+pub(crate) fn newest_in(wal: &mut impl Read) -> io::Result<Option<[u8; HEADER]>> {
     let mut head = [0; 32];
     if !fill(wal, &mut head)? {
         return Ok(None);

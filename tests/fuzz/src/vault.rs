@@ -9,11 +9,15 @@ pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// Every reader here.
 pub const TARGETS: &[Target] = &[
+    ("salvage_carve", salvage_carve),
+    ("salvage_pages", salvage_pages),
     ("vault_block", vault_block),
     ("vault_late", vault_late),
+    ("vault_op_row", vault_op_row),
     ("vault_row", vault_row),
     ("vault_slot", vault_slot),
     ("vault_todo", vault_todo),
+    ("vault_wal", vault_wal),
 ];
 
 /// What a vault has written: the golden vectors hold none of it.
@@ -22,12 +26,24 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     readers::samples(&mut ChaCha20Rng::from_seed([1; 32]))
 }
 
+pub fn salvage_carve(bytes: &[u8]) -> bool {
+    readers::carve(bytes)
+}
+
+pub fn salvage_pages(bytes: &[u8]) -> bool {
+    readers::pages(bytes)
+}
+
 pub fn vault_block(bytes: &[u8]) -> bool {
     readers::block(bytes)
 }
 
 pub fn vault_late(bytes: &[u8]) -> bool {
     readers::late(bytes)
+}
+
+pub fn vault_op_row(bytes: &[u8]) -> bool {
+    readers::op_row(bytes)
 }
 
 pub fn vault_row(bytes: &[u8]) -> bool {
@@ -40,4 +56,8 @@ pub fn vault_slot(bytes: &[u8]) -> bool {
 
 pub fn vault_todo(bytes: &[u8]) -> bool {
     readers::todo(bytes)
+}
+
+pub fn vault_wal(bytes: &[u8]) -> bool {
+    readers::wal(bytes)
 }

@@ -79,30 +79,51 @@ fn what_is_exported_is_imported_elsewhere() {
             .run(["import", file.to_str().unwrap(), "--json"])
             .json()
     };
-    assert_eq!(import(), json!({"written": 3, "same": 0, "skipped": 0}));
-    assert_eq!(import(), json!({"written": 0, "same": 3, "skipped": 0}));
+    let counts = |written: u64, same: u64| json!({"written": written, "same": same, "skipped": 0, "empty": 0, "as_text": 0});
+    assert_eq!(import(), counts(3, 0));
+    assert_eq!(import(), counts(0, 3));
     assert_eq!(other.fields("work/a b/c/d"), phone.fields("work/a b/c/d"));
     is_whole(&other);
 
     // A bad line at the end: nothing of it.
     let more =
         json!({"space": "home", "collection": "notes", "id": "three", "fields": {}}).to_string();
-    for bad in [
-        "x",
-        "{}",
-        "[]",
-        "\u{0}",
-        r#"{"space":"~keys","collection":"a","id":"b","fields":{}}"#,
-        r#"{"space":"home","collection":"","id":"b","fields":{}}"#,
-        r#"{"space":"home","collection":"a","id":"b","fields":{"x":[1]}}"#,
+    let needs = "needs space, collection, id and fields";
+    for (bad, says) in [
+        ("x", "not JSON"),
+        ("{}", needs),
+        ("[]", needs),
+        ("\u{0}", "not JSON"),
+        (
+            r#"{"space":"~keys","collection":"a","id":"b","fields":{}}"#,
+            "its space",
+        ),
+        (
+            r#"{"space":"home","collection":"","id":"b","fields":{}}"#,
+            "collection",
+        ),
+        (
+            r#"{"space":"home","collection":"a","id":"b","fields":{"x":[1]}}"#,
+            "a field in it",
+        ),
+        (
+            r#"{"space":"home","collection":"a","id":"b","fields":{"x":1,"x":2}}"#,
+            "same name twice",
+        ),
     ] {
         let text = format!("{more}\n\n{bad}\n");
         fs::write(&file, text).unwrap();
         complains(
             other.try_run(["import", file.to_str().unwrap()]),
-            &["line 3", "nothing was imported"],
+            &["line 3", says, "nothing was imported"],
         );
     }
+    let newer = json!({"format": "digital-twin-plain", "version": 2});
+    fs::write(folder.join("twin.json"), newer.to_string()).unwrap();
+    complains(
+        other.try_run(["import", folder.to_str().unwrap()]),
+        &["newer version", "nothing was imported"],
+    );
     complains(
         other.try_run(["import", "/nowhere/at.all"]),
         &["cannot be read"],

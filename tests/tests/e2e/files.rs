@@ -277,9 +277,9 @@ fn what_people_have_comes_along() {
         "all.vcf",
         "BEGIN:VCARD\r\nVERSION:3.0\r\nUID:g\r\nFN:Grace\r\nTEL;TYPE=CELL:+1 2\r\nEND:VCARD\r\n",
     );
-    let table = write("books.csv", "isbn,title\n1,One\n2,Two\n");
+    let table = write("books.csv", "isbn,title\n1,One\n,\n2,Two\n");
     let list = write("list.json", r#"[{"a": 1}, {"a": 2}]"#);
-    let lines = write("lines.jsonl", "{\"a\": 3}\n");
+    let lines = write("lines.jsonl", "{\"a\": 12345678901234567890}\n");
     let album = write("album/deep/a.txt", "one")
         .parent()
         .unwrap()
@@ -287,20 +287,32 @@ fn what_people_have_comes_along() {
         .unwrap()
         .to_owned();
     write("album/.hidden", "no");
-    for (path, more, written, skipped) in [
-        (&cards, ["--to", "home"].as_slice(), 1, 0),
-        (&table, &["--to", "home/books", "--id-column", "isbn"], 2, 0),
-        (&list, &["--to", "home/list"], 2, 0),
-        (&lines, &["--to", "home/list"], 1, 0),
-        (&album, &["--to", "home"], 1, 1),
+    for (path, more, written, [skipped, empty, as_text]) in [
+        (&cards, ["--to", "home"].as_slice(), 1, [0, 0, 0]),
+        (
+            &table,
+            &["--to", "home/books", "--id-column", "isbn"],
+            2,
+            [0, 1, 0],
+        ),
+        (&list, &["--to", "home/list"], 2, [0, 0, 0]),
+        (&lines, &["--to", "home/list"], 1, [0, 0, 1]),
+        (&album, &["--to", "home"], 1, [1, 0, 0]),
     ] {
         let import = || {
             phone
                 .run([&["import", text(path), "--json"], more].concat())
                 .json()
         };
-        let counts =
-            |written: u64, same: u64| json!({"written": written, "same": same, "skipped": skipped});
+        let counts = |written: u64, same: u64| {
+            json!({
+                "written": written,
+                "same": same,
+                "skipped": skipped,
+                "empty": empty,
+                "as_text": as_text,
+            })
+        };
         assert_eq!(import(), counts(written, 0), "{path:?}");
         assert_eq!(import(), counts(0, written), "{path:?}");
     }

@@ -27,7 +27,7 @@ pub fn run(cx: &Context, options: &Create) -> Result<()> {
         &options.name,
         &options.device,
     )
-    .map_err(CliError::NotMade)?;
+    .map_err(|error| CliError::NotMade(Box::new(error)))?;
     cx.event(json!({
         "twin": twin.id().to_string(),
         "name": options.name,

@@ -200,6 +200,8 @@ pub fn import(cx: &Context, options: &Import) -> Result<()> {
         "written": imported.written,
         "same": imported.same,
         "skipped": imported.skipped,
+        "empty": imported.empty,
+        "as_text": imported.as_text,
     }));
     cx.say(format!(
         "written: {}, here already: {}",
@@ -209,6 +211,15 @@ pub fn import(cx: &Context, options: &Import) -> Result<()> {
         cx.say(format!(
             "passed over, hidden or no files: {}",
             imported.skipped
+        ));
+    }
+    if imported.empty > 0 {
+        cx.say(format!("passed over, empty rows: {}", imported.empty));
+    }
+    if imported.as_text > 0 {
+        cx.say(format!(
+            "kept as text, numbers with more digits than a number can hold: {}",
+            imported.as_text
         ));
     }
     Ok(())

@@ -1,17 +1,15 @@
 //! A file of which only so much is read at once, so that no single thing in it fills the memory.
 
 use std::cell::Cell;
-use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
 use std::rc::Rc;
 
 /// How much further than what is asked for may be read: the readers' own buffers.
 const AHEAD: u64 = 256 << 10;
 
-/// A file that fails with [`TooLong`] after more than so many bytes, until its [`Allowance`] is renewed.
-pub(super) struct Bounded {
-    inner: File,
+/// What fails with [`TooLong`] after more than so many bytes, until its [`Allowance`] is renewed.
+pub(super) struct Bounded<R> {
+    inner: R,
     left: Allowance,
 }
 
@@ -34,21 +32,20 @@ impl Allowance {
     }
 }
 
-impl Bounded {
-    /// The file at `path`, `most` bytes at once.
-    pub fn open(path: &Path, most: u64) -> io::Result<(Self, Allowance)> {
+impl<R> Bounded<R> {
+    /// `inner`, `most` bytes at once.
+    pub fn new(inner: R, most: u64) -> (Self, Allowance) {
         let whole = most.saturating_add(AHEAD);
         let left = Allowance {
             left: Rc::new(Cell::new(whole)),
             whole,
         };
-        let inner = File::open(path)?;
         let own = left.clone();
-        Ok((Self { inner, left: own }, left))
+        (Self { inner, left: own }, left)
     }
 }
 
-impl Read for Bounded {
+impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let len = self.inner.read(buffer)?;
         let left = self.left.left.get().checked_sub(len as u64);

@@ -32,7 +32,12 @@ pub(super) struct Entry {
     pub fields: Fields,
     /// Fields that hold what is too large for a record.
     pub files: Vec<(String, Vec<u8>)>,
+    /// How many numbers in it are text, for they have too many digits.
+    pub as_text: u64,
 }
+
+/// Is shown the entries of a file.
+pub(super) type Show<'s> = &'s mut dyn FnMut(Entry) -> Result<()>;
 
 /// What cannot be imported, and why.
 pub(super) struct Refusal {
@@ -90,7 +95,7 @@ pub(super) fn take_in(
     to: &Collection,
     refusal: &Refusal,
     watch: &mut Watch<'_>,
-    each: impl Fn(&mut dyn FnMut(Entry) -> Result<()>) -> Result<()>,
+    mut each: impl FnMut(Show<'_>) -> Result<()>,
 ) -> Result<Imported> {
     let mut seen: HashMap<[u8; 16], [u8; 16]> = HashMap::new();
     each(&mut |entry| {
@@ -113,7 +118,7 @@ pub(super) fn take_in(
 }
 
 /// Whether a record can be made of an entry; if not, why.
-fn check(collection: &str, entry: &Entry) -> std::result::Result<(), &'static str> {
+pub(super) fn check(collection: &str, entry: &Entry) -> std::result::Result<(), &'static str> {
     if cbor::len(&entry.fields) > MAX_ENTRY {
         return Err("it is too large for a record");
     }
@@ -143,6 +148,7 @@ struct Taking<'a> {
 impl Taking<'_> {
     fn take(&mut self, mut entry: Entry, watch: &mut Watch<'_>) -> Result<()> {
         let space: &Space = self.to.space();
+        self.imported.as_text += entry.as_text;
         let mut stored = Vec::new();
         for (name, bytes) in &entry.files {
             let total = Some(bytes.len() as u64);

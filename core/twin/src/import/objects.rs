@@ -1,26 +1,24 @@
 //! JSON: a list of objects, or one object a line.
 //!
-//! Values are read as in the export ([`crate::json`]); lists and other objects inside become text, as JSON.
+//! Values are read as in the export ([`crate::json`]); lists and other objects inside become text, as JSON, and so does a
+//! number that would lose digits.
 
-use std::fmt;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::io::{BufRead, Read};
 
-use serde::de::{DeserializeSeed, Error as _, SeqAccess, Visitor};
 use serde_json::Value as Json;
-use serde_json::de::{Deserializer, IoRead};
 use twin_ops::value::{Fields, Value};
 
 use super::MAX_LINE;
-use super::bounded::{Bounded, is_too_long};
-use super::entry::{Entry, Refusal, field_id, id_of};
+use super::elements::{Elements, Fault};
+use super::entry::{Entry, Refusal, Show, field_id, id_of};
+use super::exact::{self, Exact, Why};
 use crate::error::{Error, Result};
 use crate::json::from_json;
 
 const LINE: Refusal = Refusal { what: "line" };
 const OBJECT: Refusal = Refusal { what: "object" };
 const NO_OBJECT: &str = "it is not a JSON object of values";
+const NO_LIST: &str = "the file is not a JSON list of objects from there on";
 const NO_ID: &str = "the field of ids is missing, empty or no text";
 
 /// The refusal of a line, or of an object in a list.
@@ -28,75 +26,80 @@ pub(super) const fn refusal(lines: bool) -> &'static Refusal {
     if lines { &LINE } else { &OBJECT }
 }
 
-/// Shows the objects of a file with one on each line; empty lines are passed over.
+/// Shows the objects of a text with one on each line; empty lines are passed over.
 pub(super) fn each_line(
-    path: &Path,
+    mut text: impl BufRead,
     id_field: Option<&str>,
-    show: &mut dyn FnMut(Entry) -> Result<()>,
+    show: Show<'_>,
 ) -> Result<()> {
-    let mut file = BufReader::new(File::open(path)?);
-    let mut text = Vec::new();
+    let mut line = Vec::new();
     for number in 1.. {
-        text.clear();
-        let len = file
-            .by_ref()
-            .take(MAX_LINE + 1)
-            .read_until(b'\n', &mut text)?;
-        if len == 0 {
+        if !next_line(&mut text, &mut line, number)? {
             break;
         }
-        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
-        if text.trim_ascii().is_empty() {
+        let line = line.trim_ascii();
+        if line.is_empty() {
             continue;
         }
-        if len as u64 > MAX_LINE {
-            return Err(LINE.at(number, "it is too long"));
-        }
-        let json = serde_json::from_slice(text).map_err(|_| LINE.at(number, NO_OBJECT))?;
-        show(entry(&json, number, id_field, &LINE)?)?;
+        let exact = exact::read(line).map_err(|fault| {
+            LINE.at(
+                number,
+                match fault.why {
+                    Why::NoJson => NO_OBJECT,
+                    why => why.text(),
+                },
+            )
+        })?;
+        show(entry(&exact, number, id_field, &LINE)?)?;
     }
     Ok(())
 }
 
-/// Shows the objects of a list, one by one: the list is not held in memory.
-pub(super) fn each_of_list(
-    path: &Path,
-    id_field: Option<&str>,
-    show: &mut dyn FnMut(Entry) -> Result<()>,
-) -> Result<()> {
-    let (file, allowance) = Bounded::open(path, MAX_LINE)?;
-    let mut reader = Deserializer::new(IoRead::new(BufReader::new(file)));
-    let mut failed = None;
-    let mut number = 0;
-    let list = List {
-        show: &mut |json: Json| {
-            number += 1;
-            allowance.renew();
-            entry(&json, number, id_field, &OBJECT).and_then(&mut *show)
-        },
-        failed: &mut failed,
-    };
-    let read = list.deserialize(&mut reader).and_then(|()| reader.end());
-    match (failed, read) {
-        (Some(error), _) => Err(error),
-        (None, Ok(())) => Ok(()),
-        (None, Err(error)) if error.is_io() => {
-            let error = std::io::Error::from(error);
-            Err(if is_too_long(&error) {
-                OBJECT.at(number + 1, "it is too long")
-            } else {
-                Error::File(error)
-            })
-        }
-        (None, Err(error)) => {
-            let line = u64::try_from(error.line()).unwrap_or(u64::MAX);
-            Err(LINE.at(line, "the file is not a JSON list of objects from there on"))
-        }
+/// Reads the line with this number; `false` if there is none. A mark of the order of bytes is none of the first.
+pub(super) fn next_line(text: &mut impl BufRead, line: &mut Vec<u8>, number: u64) -> Result<bool> {
+    line.clear();
+    let len = text.take(MAX_LINE + 1).read_until(b'\n', line)?;
+    if len as u64 > MAX_LINE {
+        return Err(LINE.at(number, "it is too long"));
     }
+    if number == 1 && line.starts_with(b"\xef\xbb\xbf") {
+        line.drain(..3);
+    }
+    Ok(len > 0)
 }
 
-fn entry(json: &Json, number: u64, id_field: Option<&str>, refusal: &Refusal) -> Result<Entry> {
-    let fields = fields(json).ok_or_else(|| refusal.at(number, NO_OBJECT))?;
+/// Shows the objects of a list, one by one.
+pub(super) fn each_of_list(
+    text: impl BufRead,
+    id_field: Option<&str>,
+    show: Show<'_>,
+) -> Result<()> {
+    let most = usize::try_from(MAX_LINE).unwrap_or(usize::MAX);
+    let mut elements = Elements::new(text, most);
+    for number in 1.. {
+        let next = elements.next().map_err(|fault| match fault {
+            Fault::NoList(line) => LINE.at(line, NO_LIST),
+            Fault::TooLong => OBJECT.at(number, "it is too long"),
+            Fault::Io(error) => Error::File(error),
+        })?;
+        let Some(element) = next else { break };
+        let exact = exact::read(&element.text).map_err(|fault| {
+            let line = element.line + fault.line - 1;
+            LINE.at(
+                line,
+                match fault.why {
+                    Why::NoJson => NO_LIST,
+                    why => why.text(),
+                },
+            )
+        })?;
+        show(entry(&exact, number, id_field, &OBJECT)?)?;
+    }
+    Ok(())
+}
+
+fn entry(exact: &Exact, number: u64, id_field: Option<&str>, refusal: &Refusal) -> Result<Entry> {
+    let fields = fields(&exact.json).ok_or_else(|| refusal.at(number, NO_OBJECT))?;
     let id = match id_field {
         Some(name) => field_id(&fields, name).ok_or_else(|| refusal.at(number, NO_ID))?,
         None => id_of(&fields),
@@ -106,6 +109,7 @@ fn entry(json: &Json, number: u64, id_field: Option<&str>, refusal: &Refusal) ->
         id,
         fields,
         files: Vec::new(),
+        as_text: exact.as_text,
     })
 }
 
@@ -122,40 +126,4 @@ fn flat(json: &Json) -> Option<Value> {
         Json::Array(_) | Json::Object(_) => Some(Value::Text(json.to_string())),
         _ => None,
     })
-}
-
-/// Shows each element of a list as it is read.
-struct List<'a, F> {
-    show: &'a mut F,
-    /// Why `show` failed.
-    failed: &'a mut Option<Error>,
-}
-
-impl<'de, F: FnMut(Json) -> Result<()>> DeserializeSeed<'de> for List<'_, F> {
-    type Value = ();
-
-    fn deserialize<D: serde::Deserializer<'de>>(
-        self,
-        reader: D,
-    ) -> std::result::Result<(), D::Error> {
-        reader.deserialize_seq(self)
-    }
-}
-
-impl<'de, F: FnMut(Json) -> Result<()>> Visitor<'de> for List<'_, F> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of objects")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> std::result::Result<(), A::Error> {
-        while let Some(json) = list.next_element()? {
-            if let Err(error) = (self.show)(json) {
-                *self.failed = Some(error);
-                return Err(A::Error::custom("refused"));
-            }
-        }
-        Ok(())
-    }
 }

@@ -1,14 +1,12 @@
 //! Tables: CSV with a first line of names (RFC 4180), separated by commas, semicolons or tabs.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
-use std::path::Path;
+use std::io::{self, BufRead, BufReader, Read, Seek};
 
 use csv::{ReaderBuilder, StringRecord};
 use twin_ops::value::{Fields, MAX_FIELD_NAME, Value};
 
 use super::bounded::{Bounded, is_too_long};
-use super::entry::{Entry, MAX_ENTRY, Refusal, field_id, id_of};
+use super::entry::{Entry, MAX_ENTRY, Refusal, Show, field_id, id_of};
 use crate::error::{Error, Result};
 
 /// The most bytes of a line, which may go on for many if a quote is not closed.
@@ -20,18 +18,21 @@ pub(super) const fn refusal() -> &'static Refusal {
     &REFUSAL
 }
 
-/// Shows the rows of a table. Cells are text, as they are; empty ones are left out.
+/// Shows the rows of a table. Cells are text, as they are; empty ones are left out. Returns how many rows have no others
+/// and are no records therefore: spreadsheets write those that once held something.
 pub(super) fn each(
-    path: &Path,
+    mut file: impl Read + Seek,
     id_field: Option<&str>,
-    show: &mut dyn FnMut(Entry) -> Result<()>,
-) -> Result<()> {
-    let delimiter = delimiter(path)?;
-    let (file, allowance) = Bounded::open(path, MAX_LINE)?;
+    show: Show<'_>,
+) -> Result<u64> {
+    let delimiter = delimiter(&mut file)?;
+    file.rewind()?;
+    let (file, allowance) = Bounded::new(file, MAX_LINE);
     let mut reader = ReaderBuilder::new().delimiter(delimiter).from_reader(file);
     let names = reader.headers().map_err(|error| wrong(&error, 1))?.clone();
     check_names(&names, id_field)?;
     let mut row = StringRecord::new();
+    let mut empty = 0;
     loop {
         allowance.renew();
         let line = reader.position().line();
@@ -39,7 +40,7 @@ pub(super) fn each(
             .read_record(&mut row)
             .map_err(|error| wrong(&error, line))?
         {
-            return Ok(());
+            return Ok(empty);
         }
         let line = row.position().map_or(line, csv::Position::line);
         let cells = names.iter().zip(&row);
@@ -49,6 +50,10 @@ pub(super) fn each(
                 .map(|(name, cell)| (name.to_owned(), Value::from(cell)))
                 .collect(),
         );
+        if fields.0.is_empty() {
+            empty += 1;
+            continue;
+        }
         let id = match id_field {
             Some(name) => field_id(&fields, name)
                 .ok_or_else(|| REFUSAL.at(line, "the column of ids is empty"))?,
@@ -59,6 +64,7 @@ pub(super) fn each(
             id,
             fields,
             files: Vec::new(),
+            as_text: 0,
         })?;
     }
 }
@@ -81,9 +87,9 @@ fn check_names(names: &StringRecord, id_field: Option<&str>) -> Result<()> {
 }
 
 /// What separates the names in the first line: whichever is there most often outside quotes.
-fn delimiter(path: &Path) -> Result<u8> {
+fn delimiter(file: impl Read) -> Result<u8> {
     let mut first = Vec::new();
-    BufReader::new(File::open(path)?)
+    BufReader::new(file)
         .take(MAX_LINE)
         .read_until(b'\n', &mut first)?;
     let mut quoted = false;

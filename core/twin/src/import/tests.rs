@@ -118,6 +118,118 @@ fn tables_come_as_they_are_cut() {
 }
 
 #[test]
+fn empty_rows_are_passed_over_and_counted() {
+    let scene = Scene::new();
+    let rows = scene.write("rows.csv", "a,b\n1,2\n,\n\n\"\",\n3,\n,\n");
+    for id in [None, Some("a")] {
+        let first = scene.import(&rows, id).unwrap();
+        assert_eq!((first.written, first.same, first.empty), (2, 0, 3));
+        let again = scene.import(&rows, id).unwrap();
+        assert_eq!((again.written, again.same, again.empty), (0, 2, 3));
+    }
+    assert!(
+        scene
+            .records()
+            .iter()
+            .all(|record| !record.fields.0.is_empty())
+    );
+}
+
+#[test]
+fn numbers_lose_no_digits() {
+    let scene = Scene::new();
+    let list = r#"[{"id": 12345678901234567890, "x": 0.1000000000000000055511151231257827,
+                    "in": [1e400, 1], "y": 0.1, "z": 9223372036854775807}]"#;
+    let list = scene.write("list.json", list);
+    let first = scene.import(&list, Some("id")).unwrap();
+    assert_eq!((first.written, first.as_text), (1, 3));
+    let again = scene.import(&list, Some("id")).unwrap();
+    assert_eq!((again.same, again.as_text), (1, 3));
+    let records = scene.records();
+    assert_eq!(records[0].id, "12345678901234567890");
+    assert_eq!(
+        records[0].fields,
+        fields(&[
+            ("id", "12345678901234567890".into()),
+            ("x", "0.1000000000000000055511151231257827".into()),
+            ("in", r#"["1e400",1]"#.into()),
+            ("y", Value::Float(0.1)),
+            ("z", Value::Int(i64::MAX)),
+        ])
+    );
+}
+
+/// A line of records with these members after the first.
+fn record_line(more: &str) -> String {
+    format!("{{\"space\":\"home\",\"collection\":\"all\",\"id\":\"a\",\"fields\":{{{more}}}}}\n")
+}
+
+#[test]
+fn records_of_an_export_are_refused_for_what_is_wrong_with_them() {
+    let scene = Scene::new();
+    let good = record_line("\"x\":1");
+    let say = |text: &str| {
+        let path = scene.write("out/records.jsonl", text);
+        scene.twin.import_plain(&path).unwrap_err().to_string()
+    };
+    for (bad, why) in [
+        (record_line("\"x\":1,\"x\":1"), "same name twice"),
+        (record_line("\"x\":12345678901234567890"), "more digits"),
+        (record_line("\"x\":[]"), "a field in it"),
+        (record_line("\"\":1"), "name of a field"),
+        (good.replace("home", "~keys"), "its space"),
+        (good.replace("\"all\"", "5"), "needs space, collection"),
+        (good.replace("\"all\"", "\"\""), "collection"),
+        (good.replace("{\"x\":1}", "5"), "needs space, collection"),
+        (
+            good.replace("\"fields\"", "\"files\":5,\"fields\""),
+            "its files",
+        ),
+        (
+            good.replace("\"fields\"", "\"files\":{\"f\":\"no\"},\"fields\""),
+            "beside it",
+        ),
+        ("[1]\n".to_owned(), "needs space, collection"),
+        ("{\"a\":\n".to_owned(), "not JSON"),
+        ("x".repeat(9 << 20), "too long"),
+    ] {
+        let said = say(&format!("{good}\n{bad}"));
+        assert!(said.starts_with("line 3: ") && said.contains(why), "{said}");
+        assert!(said.ends_with("nothing was imported"), "{said}");
+    }
+    assert!(scene.records().is_empty());
+}
+
+#[test]
+fn an_export_of_a_newer_format_is_refused() {
+    let scene = Scene::new();
+    let about =
+        |version: &str| format!("{{\"format\":\"digital-twin-plain\",\"version\":{version}}}\n");
+    let good = record_line("\"x\":1");
+    let import = |about: &str, lines: &str| {
+        scene.write("out/twin.json", about);
+        let path = scene.write("out/records.jsonl", lines);
+        scene.twin.import_plain(&path)
+    };
+    for newer in ["2", "1.5", "\"1\"", "null"].map(about) {
+        for (about, lines) in [
+            (newer.as_str(), good.clone()),
+            ("", format!("{good}{newer}")),
+        ] {
+            let refused = import(about, &lines);
+            assert!(matches!(refused, Err(Error::ImportNewer)), "{newer}");
+        }
+    }
+    assert!(scene.records().is_empty());
+    // Of another program, and what is no JSON at all.
+    let known = format!("\u{feff}{}{good}", about("1"));
+    for (about, same) in [(about("1").as_str(), 0), ("{\"version\":2}", 1), ("no", 1)] {
+        let imported = import(about, &known).unwrap();
+        assert_eq!((imported.written, imported.same), (1 - same, same));
+    }
+}
+
+#[test]
 fn objects_come_from_lists_and_lines() {
     let scene = Scene::new();
     let list = r#"[ {"id": "a", "n": 5, "x": null, "tags": ["one", {"two": 2}], "raw": {"hex": "00ff"}},
@@ -159,9 +271,15 @@ fn objects_come_from_lists_and_lines() {
         ("a.json", r#"[{"c":1}, 5]"#, None, ["object 2", "no"]),
         (
             "a.json",
-            r#"[{"c":1}, {"c":18446744073709551615}]"#,
+            "[{\"c\":1},\n{\"c\":\n[{\"d\":1,\"d\":1}]}]",
             None,
-            ["object 2", "no"],
+            ["line 3", "same name twice"],
+        ),
+        (
+            "a.jsonl",
+            "{\"c\":1}\n\n{\"c\":1,\"c\":2}",
+            None,
+            ["line 3", "same name twice"],
         ),
         (
             "a.json",

@@ -9,16 +9,15 @@ mod lines;
 #[cfg(test)]
 mod tests;
 
-use std::io::BufReader;
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::io::BufRead;
 
 use twin_identity::cbor;
 use twin_ops::value::{Fields, MAX_FIELD_NAME, Value};
 
-use super::entry::{Entry, MAX_INLINE, Refusal, short_id, text_id};
+use super::entry::{Entry, MAX_INLINE, Refusal, Show, short_id, text_id};
 use crate::error::{Error, Result};
 use lines::{Fault, Line, Lines, Why, components, unescaped};
-use std::fs::File;
 
 /// The most properties of a card, and bytes of all its pictures.
 const MAX_PROPERTIES: usize = 2048;
@@ -30,9 +29,9 @@ pub(super) const fn refusal() -> &'static Refusal {
     &REFUSAL
 }
 
-/// Shows the cards of a file.
-pub(super) fn each(path: &Path, show: &mut dyn FnMut(Entry) -> Result<()>) -> Result<()> {
-    let mut lines = Lines::new(BufReader::new(File::open(path)?));
+/// Shows the cards of a text.
+pub(super) fn each(text: impl BufRead, show: Show<'_>) -> Result<()> {
+    let mut lines = Lines::new(text);
     let mut number = 0;
     while let Some(line) = next(&mut lines, number + 1)? {
         number += 1;
@@ -54,7 +53,7 @@ pub(super) fn each(path: &Path, show: &mut dyn FnMut(Entry) -> Result<()>) -> Re
     Ok(())
 }
 
-fn next(lines: &mut Lines<BufReader<File>>, number: u64) -> Result<Option<Line>> {
+fn next(lines: &mut Lines<impl BufRead>, number: u64) -> Result<Option<Line>> {
     lines.next().map_err(|fault| match fault {
         Fault::Wrong(why) => REFUSAL.at(number, why),
         Fault::Io(error) => Error::File(error),
@@ -66,7 +65,11 @@ struct Card {
     uid: Option<String>,
     fields: Fields,
     files: Vec<(String, Vec<u8>)>,
+    /// The next number to try for a name, so that many alike take no time.
+    numbers: BTreeMap<String, usize>,
+    /// Bytes of all pictures, and of those that stay in the record.
     bytes: usize,
+    inline: usize,
     properties: usize,
 }
 
@@ -116,8 +119,8 @@ impl Card {
             return Err("its pictures are too large");
         }
         let name = self.free(&plain_name(&line.name));
-        let inline: usize = self.fields.0.values().map(binary_len).sum();
-        if inline + bytes.len() <= MAX_INLINE {
+        if self.inline + bytes.len() <= MAX_INLINE {
+            self.inline += bytes.len();
             self.fields.0.insert(name, Value::Bytes(bytes));
         } else {
             self.files.push((name, bytes));
@@ -133,15 +136,21 @@ impl Card {
     }
 
     /// A name that no field has yet.
-    fn free(&self, name: &str) -> String {
+    fn free(&mut self, name: &str) -> String {
         let cut = name.floor_char_boundary(MAX_FIELD_NAME - 6);
         let name = name.get(..cut).unwrap_or_default();
-        let taken = |name: &String| {
-            self.fields.0.contains_key(name) || self.files.iter().any(|(other, _)| other == name)
-        };
-        let numbered = (2..=MAX_PROPERTIES + 1).map(|number| format!("{name} {number}"));
-        let mut names = std::iter::once(name.to_owned()).chain(numbered);
-        names.find(|name| !taken(name)).unwrap_or_default()
+        let next = self.numbers.entry(name.to_owned()).or_insert(1);
+        loop {
+            let numbered = match *next {
+                1 => name.to_owned(),
+                number => format!("{name} {number}"),
+            };
+            *next += 1;
+            let is_file = self.files.iter().any(|(other, _)| *other == numbered);
+            if !is_file && !self.fields.0.contains_key(&numbered) {
+                return numbered;
+            }
+        }
     }
 
     fn entry(self, number: u64) -> Entry {
@@ -161,14 +170,8 @@ impl Card {
             id,
             fields: self.fields,
             files: self.files,
+            as_text: 0,
         }
-    }
-}
-
-fn binary_len(value: &Value) -> usize {
-    match value {
-        Value::Bytes(bytes) => bytes.len(),
-        _ => 0,
     }
 }
 

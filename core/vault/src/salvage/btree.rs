@@ -8,6 +8,11 @@ use crate::error::Result;
 
 /// The longest row that is read: an operation has at most 1 MiB.
 const MAX_ROW: usize = 4 << 20;
+/// The most bytes of one page's rows that are on overflow: it has room for eight rows that go on there. What is damaged may
+/// lead each of two thousand cells to the same rows.
+const MAX_OVERFLOW: usize = 8 * MAX_ROW;
+/// More columns than a row of any table has.
+const MAX_COLUMNS: usize = 16;
 /// Where the tree begins in the first page.
 const FILE_HEADER: usize = 100;
 /// What a page on a row's overflow holds, after the number of the next.
@@ -89,13 +94,13 @@ pub(super) fn rows(
         return Ok((rows, 0));
     }
     let (cells, counted) = cells(page, number, kind);
-    let mut read = 0;
+    let (mut read, mut left) = (0, MAX_OVERFLOW);
     for (index, at) in cells.into_iter().enumerate() {
         let is_counted = index < counted;
         if is_counted && !all {
             continue;
         }
-        if let Some(mut row) = row(pages, page, at, kind, layer)? {
+        if let Some(mut row) = row(pages, page, at, kind, layer, &mut left)? {
             row.counted = is_counted;
             read += usize::from(row.counted);
             rows.push(row);
@@ -141,13 +146,14 @@ fn cells(page: &[u8], number: u32, kind: Kind) -> (Vec<usize>, usize) {
     (cells, counted)
 }
 
-/// The row in the cell at `at`; `None` if there is none that can be read.
+/// The row in the cell at `at`; `None` if there is none that can be read. `left`: how much more of it may be on overflow.
 fn row(
     pages: &Pages,
     page: &[u8],
     at: usize,
     kind: Kind,
     layer: Layer,
+    left: &mut usize,
 ) -> Result<Option<StoredRow>> {
     let mut at = at;
     if kind == Kind::IndexInterior {
@@ -176,6 +182,12 @@ fn row(
         let Some(mut overflow) = long(page, next + here) else {
             return Ok(None);
         };
+        // A row that is longer than all pages goes in circles.
+        let more = len - here;
+        match left.checked_sub(more) {
+            Some(then) if more <= pages.capacity() => *left = then,
+            _ => return Ok(None),
+        }
         while record.len() < len {
             let Some(more) = pages.in_layer(overflow, layer)? else {
                 return Ok(None);
@@ -214,6 +226,9 @@ fn columns(record: &[u8]) -> Option<Vec<Value>> {
     let mut body = header;
     let mut columns = Vec::new();
     while at < header {
+        if columns.len() == MAX_COLUMNS {
+            return None;
+        }
         let (kind, next) = varint(record, at)?;
         at = next;
         let len = match kind {

@@ -24,7 +24,7 @@ pub(super) struct Carver<'p> {
     pages: &'p Pages,
     tables: Vec<Table>,
     /// The table that each page is of, by the page's number.
-    owners: Vec<u8>,
+    owners: BTreeMap<u32, u8>,
     /// How many pages of tables that cannot be made anew are missing.
     missing: u64,
 }
@@ -61,12 +61,12 @@ impl<'p> Carver<'p> {
         let mut carver = Self {
             pages,
             tables: tables(store)?,
-            owners: vec![NOBODY; pages.count() as usize + 1],
+            owners: pages.numbers().map(|number| (number, NOBODY)).collect(),
             missing: 0,
         };
         // Where tables begin is certain; what a damaged page leads to must not take it away from them.
         for (owner, table) in (0..).zip(&carver.tables) {
-            match carver.owners.get_mut(table.root as usize) {
+            match carver.owners.get_mut(&table.root) {
                 Some(root) => *root = owner,
                 None => carver.missing += u64::from(!table.is_derived()),
             }
@@ -74,10 +74,10 @@ impl<'p> Carver<'p> {
         for (owner, table) in (0..).zip(&carver.tables) {
             let mut left = carver.below(table, table.root)?;
             while let Some(number) = left.pop() {
-                match carver.owners.get_mut(number as usize) {
+                match carver.owners.get_mut(&number) {
                     Some(there) if *there == NOBODY && number > 1 => *there = owner,
-                    Some(_) if number > 0 => continue,
-                    _ => {
+                    Some(_) => continue,
+                    None => {
                         carver.missing += u64::from(!table.is_derived());
                         continue;
                     }
@@ -119,11 +119,11 @@ impl<'p> Carver<'p> {
         // What is in pages of its own table comes first: of two rows with one key the first is kept.
         let (mut unread, mut refused) = (0, BTreeMap::new());
         for (owner, table) in &wanted {
-            for (number, _) in (0..).zip(&self.owners).filter(|(_, there)| *there == owner) {
-                unread += self.carve_own(table, number, &mut writer, &mut refused)?;
+            for (number, _) in self.owners.iter().filter(|(_, there)| *there == owner) {
+                unread += self.carve_own(table, *number, &mut writer, &mut refused)?;
             }
         }
-        for (number, owner) in (0..).zip(&self.owners) {
+        for (&number, owner) in &self.owners {
             let of = wanted.iter().find(|(wanted, _)| wanted == owner);
             let of = of.map(|(_, table)| *table);
             let found = self.carve_strays(&wanted, of, number, &mut writer, &refused)?;

@@ -18,6 +18,8 @@ mod judge;
 mod keep;
 mod loss;
 mod pages;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod readers;
 mod rest;
 mod strays;
 mod tables;

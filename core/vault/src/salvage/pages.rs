@@ -33,7 +33,7 @@ pub(super) struct Pages {
     wal: Option<Wal>,
     /// How many pages of the file itself count.
     stored: u32,
-    count: u32,
+    capacity: usize,
     path: PathBuf,
     before: [Option<(u64, SystemTime)>; 2],
 }
@@ -58,22 +58,31 @@ impl Pages {
         let stored = u32::try_from(pages).unwrap_or(u32::MAX - 1);
         let size = wal.as_ref().and_then(Wal::size);
         let stored = stored.min(size.unwrap_or(stored));
-        let last = wal.as_ref().map_or(0, Wal::last);
-        let last = last.min(size.unwrap_or(last));
+        let logged = wal.as_ref().map_or(0, Wal::count);
+        let capacity = (stored as usize + logged).saturating_mul(PAGE);
         let path = path.to_owned();
         Ok(Self {
             file,
             wal,
             stored,
-            count: stored.max(last),
+            capacity,
             path,
             before,
         })
     }
 
-    /// The number of the last page; the first is 1.
-    pub const fn count(&self) -> u32 {
-        self.count
+    /// The numbers of all pages that there are, the lowest first. One in the log alone may be any number if it is damaged,
+    /// so what is between it and the others is nothing to go through.
+    pub fn numbers(&self) -> impl Iterator<Item = u32> {
+        let wal = self.wal.as_ref();
+        let last = wal.and_then(Wal::size).unwrap_or(u32::MAX);
+        let logged = wal.into_iter();
+        (1..=self.stored).chain(logged.flat_map(move |wal| wal.after(self.stored, last)))
+    }
+
+    /// The most bytes that pages of the file and its log hold.
+    pub const fn capacity(&self) -> usize {
+        self.capacity
     }
 
     /// What there is of a page: what SQLite would read, then what may be newer.

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::ops::Bound;
 
 use super::pages::PAGE;
 use crate::checksum::{Checksum, Order, fill};
@@ -132,9 +133,16 @@ impl Wal {
         self.damaged
     }
 
-    /// The highest page that there is a version of.
-    pub fn last(&self) -> u32 {
-        self.pages.keys().next_back().copied().unwrap_or(0)
+    /// The pages after `number` that there are versions of, up to `last`.
+    pub fn after(&self, number: u32, last: u32) -> impl Iterator<Item = u32> {
+        let range = (Bound::Excluded(number), Bound::Unbounded);
+        let after = self.pages.range(range).map(|(number, _)| *number);
+        after.take_while(move |number| *number <= last)
+    }
+
+    /// How many pages there are versions of.
+    pub fn count(&self) -> usize {
+        self.pages.len()
     }
 
     /// The page there.

@@ -1,0 +1,2 @@
+#![no_main]
+twin_fuzz::fuzz!(vault::vault_op_row);
