@@ -210,6 +210,9 @@ impl Twin {
 
     /// Removes a device for good. What it has written so far stays; it reads nothing that is written from now on. An
     /// admin can remove companions; another admin goes only by itself or by the words ([`Twin::take_over`]).
+    ///
+    /// # Errors
+    /// Among others [`Error::OnlyHere`] if this device would go and others do not have all that it has written.
     pub fn revoke(&self, device: &DeviceId) -> Result<()> {
         let is_this = *device == self.device_id();
         let is_admin = self.known(device)?.role == Role::Admin;
@@ -218,6 +221,13 @@ impl Twin {
         }
         if is_admin && self.standing()?.admins < 2 {
             return Err(Error::LastAdmin);
+        }
+        if is_this {
+            // Once it is out nobody takes anything from it any more.
+            match self.vault().only_here()? {
+                0 => {}
+                changes => return Err(Error::OnlyHere(changes)),
+            }
         }
         let what = What::Removed {
             device: device.to_string(),
@@ -267,6 +277,9 @@ impl Twin {
         }
         if known.suspended {
             return Err(Error::IsSuspended);
+        }
+        if !known.is_active(self.now()) {
+            return Err(Error::TimeIsOver);
         }
         self.vault().promote(device, &mut rng())?;
         self.notify();

@@ -109,6 +109,19 @@ pub enum Error {
     /// A device comes in for so long.
     #[error("a device comes in for good, or for 1 to 3650 days: choose a number of days")]
     Days,
+    /// This device has written what no other is known to have, and would take it along.
+    #[error(
+        "no other device is known to have the last {0} changes that were made here, and they would go with this one: sync first"
+    )]
+    OnlyHere(u64),
+    /// The device was a companion for some days only, which are over.
+    #[error("this device's time in the twin is over: link it again")]
+    TimeIsOver,
+    /// No recovery has brought this device in.
+    #[error(
+        "no recovery has brought this device in: there is nothing to finish, and nothing was changed"
+    )]
+    NothingToFinish,
     /// The device is an admin.
     #[error("this device may replace your phone already: there is nothing to do")]
     AdminAlready,

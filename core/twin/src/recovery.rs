@@ -203,6 +203,13 @@ impl Twin {
             if vault.identity().device(&me).is_none() && !vault.identity().pending().is_empty() {
                 return Err(Error::NotYet);
             }
+            let brought = |log: &IdentityLog| {
+                let mut new = log.current().into_iter().flat_map(|by| &by.devices);
+                log.rotations() > 1 && new.any(|new| new.device.id == me)
+            };
+            if !brought(vault.identity()) {
+                return Err(Error::NothingToFinish);
+            }
             let public = words.sealing().public()?;
             if vault.identity().recovery() != Some(&public) {
                 return Err(VaultError::WrongAuthority.into());

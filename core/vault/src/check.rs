@@ -14,8 +14,9 @@ use twin_identity::entry::Genesis;
 pub use self::damage::Damage;
 use self::logs::Chain;
 use crate::error::{Result, VaultError};
+use crate::items::Kind;
 use crate::keys::VaultKeys;
-use crate::rows::{GenesisRow, LogRow};
+use crate::rows::{GenesisRow, LogRow, SlotRow};
 use crate::slots::{self, Unlock};
 use crate::state::Log;
 use crate::store::{Sealed, Store};
@@ -139,6 +140,15 @@ fn check_rows(file: &Sealed, report: &mut Report) -> Result<()> {
     for number in file.store.damaged_slots()? {
         report.add(Damage::Slot(number));
     }
+    for number in file.store.slot_numbers()? {
+        // What is known of it beside it: without that row it cannot be kept through a new key.
+        if file
+            .item::<SlotRow>(&SlotRow::name(number))
+            .is_ok_and(|row| row.is_none())
+        {
+            report.add(Damage::Slot(number));
+        }
+    }
     report.rows = file.check_items(|kind| report.add(Damage::row(kind)))?;
     report.chunks = file.check_chunks(|number| report.add(Damage::Chunk(number)))?;
     Ok(())
@@ -156,6 +166,11 @@ impl Vault {
                 self.check_log(id, log, &mut report)?;
             }
             self.check_index(&mut report)?;
+            let mut logs = self.state.logs.values();
+            if report.of_index > 0 && logs.any(|log| !self.state.is_named(&log.origin.device)) {
+                // Records are shown of a device that nobody has let in: an entry that did is gone.
+                report.add(Damage::row(Kind::Entry as u8));
+            }
             self.check_search(&mut report)
         })?;
         Ok(report)

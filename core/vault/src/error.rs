@@ -67,7 +67,9 @@ pub enum VaultError {
     #[error(transparent)]
     KeyStore(#[from] KeyStoreError),
     /// The file was written by a later version. It was not touched.
-    #[error("this vault was made by a newer version of the app: update the app to open it")]
+    #[error(
+        "this vault was made by a newer version of the app, or its header is damaged: update the app to open it, or restore a backup"
+    )]
     Newer,
     /// The file is damaged. It is never deleted.
     #[error(

@@ -2,7 +2,7 @@
 //!
 //! A device that never writes tells nothing, so that the end of a session counts, too: both replicas were equal then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use twin_identity::id::DeviceId;
 use twin_ops::change::Seen;
@@ -102,6 +102,32 @@ impl Vault {
     /// When this device last learnt what another has, in milliseconds since the Unix epoch; `None` if it never has.
     pub fn last_heard(&self, device: &DeviceId) -> Option<u64> {
         self.state.heard.last(device)
+    }
+
+    /// How many operations this device has written in the person's spaces that no other device of the twin is known to
+    /// have.
+    pub fn only_here(&mut self) -> Result<u64> {
+        self.catch_up()?;
+        let me = self.device.id();
+        let devices = self.state.identity.devices().keys();
+        let others: Vec<&DeviceId> = devices.filter(|device| **device != me).collect();
+        let spaces = self.state.spaces.iter();
+        let own: BTreeSet<SpaceId> = spaces
+            .filter(|(name, _)| !name.as_str().starts_with('~'))
+            .map(|(_, id)| *id)
+            .collect();
+        let logs = self.state.logs.iter();
+        let mine =
+            logs.filter(|(_, log)| log.origin.device == me && own.contains(&log.origin.space));
+        Ok(mine
+            .map(|(id, log)| {
+                let space = &log.origin.space;
+                let heard = others
+                    .iter()
+                    .map(|device| self.state.heard.height(device, space, id));
+                log.head.height.saturating_sub(heard.max().unwrap_or(0))
+            })
+            .sum())
     }
 
     /// Notes that a device has all that counts here. It is written seldom: two devices that are online are equal again

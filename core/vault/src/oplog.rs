@@ -25,7 +25,7 @@ const SEQ_BITS: u32 = 37;
 /// The highest number of a log: it, a place and an index fit into 63 bits.
 pub(crate) const MAX_LOG: u32 = (1 << (63 - SEQ_BITS - INDEX_BITS)) - 1;
 /// The highest place in a log: far more than a device writes in a lifetime.
-const MAX_SEQ: u64 = (1 << SEQ_BITS) - 1;
+pub(crate) const MAX_SEQ: u64 = (1 << SEQ_BITS) - 1;
 pub(crate) const DAMAGED: VaultError = VaultError::Damaged("an operation");
 
 /// The number of the op at `seq` of the log with the number `log`; `None` if there can be none.

@@ -593,8 +593,32 @@ impl Vault {
 
     /// Makes the index of records anew from the ops. What waits for the clock goes on waiting.
     pub fn rebuild_index(&mut self) -> Result<()> {
-        self.write(Self::rebuild_index_now)?;
+        self.write(|vault| {
+            vault.check_causes()?;
+            vault.rebuild_index_now()
+        })?;
         self.left_out.clear();
+        Ok(())
+    }
+
+    /// That nothing is missing but the index: else what operations say would be gone from sight, and nobody would know.
+    fn check_causes(&self) -> Result<()> {
+        let named = |log: &Log| self.state.is_named(&log.origin.device);
+        if !self.state.logs.values().all(named) {
+            return Err(VaultError::Damaged("the identity log"));
+        }
+        let mut last = 0;
+        while let Some(number) = self.file.store.op_after(last)? {
+            last = number;
+            let header = self.file.store.header(number)?;
+            let log = self.state.logs.get(&header.log);
+            if let Some(log) = log
+                && self.is_counted(&header.log, header.seq)?
+                && !self.has_key_or_waits(log, number, header.epoch)?
+            {
+                return Err(VaultError::Damaged("a key of a space"));
+            }
+        }
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use twin_identity::aead::DataKey;
+use twin_identity::body::Body;
 use twin_identity::device::Role;
 use twin_identity::entry::{Entry, Genesis};
 use twin_identity::id::{DeviceId, EntryId, TwinId};
@@ -23,7 +24,7 @@ use crate::error::{Result, VaultError};
 use crate::heard::Heard;
 use crate::late::Late;
 use crate::opened::OpenedOps;
-use crate::oplog::{OpHeads, PartNo, op_number};
+use crate::oplog::{MAX_SEQ, OpHeads, PartNo, log_number, op_number};
 use crate::rows::{
     AheadRow, ClockRow, CollectionRow, EntryRow, EpochRow, GenesisRow, GrantRow, HoleRow, LogRow,
     Predecessor, SeenRow, ToldRow, UnheardRow,
@@ -196,6 +197,7 @@ impl State {
             for row in file.items::<LogRow>()? {
                 state.load_log(store, row)?;
             }
+            state.miss_no_log(store)?;
             for row in file.items::<CollectionRow>()? {
                 let of_space = state.collections.entry(row.space).or_default();
                 of_space.insert(row.name, row.number);
@@ -235,6 +237,39 @@ impl State {
         }
         self.logs.insert(id, log);
         Ok(())
+    }
+
+    /// Every op is in a log that is known: another would be given its number, and its ops would be written over these.
+    fn miss_no_log(&self, store: &Store) -> Result<()> {
+        let known: BTreeSet<u32> = self.logs.values().map(|log| log.number).collect();
+        let mut last = 0;
+        while let Some(op) = store.op_after(last)? {
+            let number = log_number(op);
+            if !known.contains(&number) {
+                return Err(VaultError::Damaged("how far a log goes"));
+            }
+            let Some(end) = op_number(number, MAX_SEQ) else {
+                break;
+            };
+            last = end;
+        }
+        Ok(())
+    }
+
+    /// Whether an entry of the identity log names a device, whether it counts or not.
+    pub fn is_named(&self, device: &DeviceId) -> bool {
+        let mut entries = self.identity.entries().values();
+        entries.any(|entry| match &entry.body {
+            Body::Rotate(rotate) => {
+                let mut new = rotate.devices.iter();
+                let mut kept = rotate.keeps.iter();
+                new.any(|new| new.device.id == *device) || kept.any(|kept| kept.device == *device)
+            }
+            Body::AddDevice(new) => new.device.id == *device,
+            // Nobody here can tell.
+            Body::Unknown { .. } => true,
+            _ => false,
+        })
     }
 
     /// Takes in an epoch, or what is newly known of it.

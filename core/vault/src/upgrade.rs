@@ -7,7 +7,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use crate::checksum::{Checksum, fill, words};
-use crate::error::Result;
+use crate::error::{Result, VaultError};
 use crate::store::SCHEMA;
 
 /// The step to each version from the one before; the first makes the tables of an empty file. A vault of an earlier
@@ -21,6 +21,8 @@ pub(crate) const VERSION: i32 = STEPS.len() as i32;
 const USER_VERSION: usize = 60;
 /// Length of that header.
 pub(crate) const HEADER: usize = 100;
+/// Length of the header of a write-ahead log.
+const WAL_HEADER: usize = 32;
 
 /// Takes the steps from `version` on, all of them or none. Inside a transaction.
 pub(crate) fn take_steps(conn: &Connection, version: i32, steps: &[&str]) -> Result<()> {
@@ -32,74 +34,133 @@ pub(crate) fn take_steps(conn: &Connection, version: i32, steps: &[&str]) -> Res
     Ok(())
 }
 
+/// How often a write-ahead log is looked through that others are writing to, before what is found is believed.
+const LOOKS: u32 = 3;
+
 /// Whether a file is of a version after `version`, as far as that can be told. Nothing is locked or written, and SQLite
 /// is not asked: it would make the write-ahead log part of the file, or at least an index of it.
-pub(crate) fn is_newer(path: &Path, version: i32) -> io::Result<bool> {
+///
+/// # Errors
+/// [`VaultError::Damaged`] if commits that were durable stand behind damage in the write-ahead log: SQLite would take the
+/// log to end there, and drop them with it.
+pub(crate) fn is_newer(path: &Path, version: i32) -> Result<bool> {
     let mut newest = [0; HEADER];
     let read = File::open(path)?.read_exact(&mut newest);
     if matches!(&read, Err(error) if error.kind() != io::ErrorKind::UnexpectedEof) {
-        return read.map(|()| false);
+        read?;
     }
-    let mut wal = path.as_os_str().to_owned();
-    wal.push("-wal");
-    match File::open(wal) {
-        Ok(wal) => {
-            if let Some(header) = newest_in(&mut BufReader::new(wal))? {
-                newest = header;
-            }
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
+    if let Some(header) = logged(path)?.header {
+        newest = header;
     }
     let found = newest.get(USER_VERSION..).and_then(<[u8]>::first_chunk);
     Ok(found.is_some_and(|found| i32::from_be_bytes(*found) > version))
 }
 
-/// The header of the file as the last commit in a write-ahead log has left it, if one has: see
-/// <https://sqlite.org/fileformat2.html#the_write_ahead_log>.
-pub(crate) fn newest_in(wal: &mut impl Read) -> io::Result<Option<[u8; HEADER]>> {
-    let mut head = [0; 32];
-    if !fill(wal, &mut head)? {
-        return Ok(None);
+/// What the write-ahead log of a file says.
+fn logged(path: &Path) -> Result<Logged> {
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    for _ in 0..LOOKS {
+        let file = match File::open(&wal) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Logged::default()),
+            Err(error) => return Err(error.into()),
+        };
+        let logged = look(&mut BufReader::new(file))?;
+        let mut head = [0; WAL_HEADER];
+        let begun_anew = match File::open(&wal) {
+            Ok(mut file) => !fill(&mut file, &mut head)? || head != logged.begins,
+            Err(_) => true,
+        };
+        // Whoever begins the log anew writes another header first, and then over the frames.
+        if !logged.damaged || !begun_anew {
+            return if logged.damaged {
+                Err(VaultError::Damaged("its write-ahead log"))
+            } else {
+                Ok(logged)
+            };
+        }
     }
-    let [magic, _, page_size, _, salt, salt2, _, _] = words(&head, u32::from_be_bytes);
+    Err(VaultError::Busy)
+}
+
+/// What a write-ahead log says.
+pub(crate) struct Logged {
+    /// The header of the file as the last commit has left it, if one has.
+    pub header: Option<[u8; HEADER]>,
+    /// Whether there are commits behind a frame that is not as it was written, of which one at least was durable: nobody
+    /// writes the next before it is.
+    pub damaged: bool,
+    /// Its own header.
+    begins: [u8; WAL_HEADER],
+}
+
+impl Default for Logged {
+    fn default() -> Self {
+        Self {
+            header: None,
+            damaged: false,
+            begins: [0; WAL_HEADER],
+        }
+    }
+}
+
+/// Looks through a write-ahead log: see <https://sqlite.org/fileformat2.html#the_write_ahead_log>.
+pub(crate) fn look(wal: &mut impl Read) -> io::Result<Logged> {
+    let mut logged = Logged::default();
+    let mut begins = [0; WAL_HEADER];
+    if !fill(wal, &mut begins)? {
+        return Ok(logged);
+    }
+    logged.begins = begins;
+    let [magic, _, page_size, _, salt, salt2, _, _] = words(&begins, u32::from_be_bytes);
     let order = match magic {
         0x377f_0682 => u32::from_le_bytes,
         0x377f_0683 => u32::from_be_bytes,
-        _ => return Ok(None),
+        _ => return Ok(logged),
     };
     if !(512..=65_536).contains(&page_size) || !page_size.is_power_of_two() {
-        return Ok(None);
+        return Ok(logged);
     }
     let mut sum = Checksum(0, 0);
-    let (head, sealed) = head.split_at(24);
+    let (head, sealed) = begins.split_at(24);
     sum.add(head, order);
     if !sum.is(sealed) {
-        return Ok(None);
+        return Ok(logged);
     }
-    let (mut committed, mut written) = (None, None);
+    let (mut written, mut sound, mut lost) = (None, true, 0);
     let mut frame = vec![0; 24 + page_size as usize];
     while fill(wal, &mut frame)? {
         let Some((head, page)) = frame.split_first_chunk::<24>() else {
             break;
         };
-        let [number, commit, frame_salt, frame_salt2, ..] = words::<6>(head, u32::from_be_bytes);
-        let (head, sealed) = head.split_at(8);
-        sum.add(head, order);
+        let [number, commit, frame_salt, frame_salt2, one, two] =
+            words::<6>(head, u32::from_be_bytes);
+        let ours = (frame_salt, frame_salt2) == (salt, salt2);
+        sum.add(head.split_at(8).0, order);
         sum.add(page, order);
-        // From here on it is what an earlier log has left, or was never written whole.
-        if (frame_salt, frame_salt2) != (salt, salt2) || !sealed.get(8..).is_some_and(|s| sum.is(s))
-        {
-            break;
+        let said = Checksum(one, two);
+        let whole = sum == said;
+        if sound && !(ours && whole) {
+            // From here on it is what an earlier log has left, or was never written whole, or is damaged.
+            sound = false;
+            lost = u32::from(ours && commit != 0);
+        } else if !sound {
+            // The sum that goes on stands in the frame before, whole or not.
+            lost += u32::from(ours && whole && commit != 0);
+        } else {
+            if number == 1 {
+                written = page.first_chunk().copied();
+            }
+            if commit != 0 {
+                logged.header = written;
+            }
         }
-        if number == 1 {
-            written = page.first_chunk().copied();
-        }
-        if commit != 0 {
-            committed = written;
-        }
+        sum = said;
     }
-    Ok(committed)
+    // Of one commit a part may be missing that was never written: the power was gone.
+    logged.damaged = lost > 1;
+    Ok(logged)
 }
 
 #[cfg(test)]
@@ -229,8 +290,13 @@ mod tests {
         assert!(!newer(&log[..log.len() - 1], 2) && newer(&log[..log.len() - 1], 1));
         assert!(!newer(&log[..after_two], 2) && newer(&log[..after_two], 1));
         assert!(!newer(&log[..100], 1) && !newer(&[], 1));
+        // Of the only commit behind the damage nobody can say that it was durable; of two the first was.
+        let one = &mut log.clone()[..after_two];
+        one[40] ^= 1;
+        assert!(!newer(one, 1) && newer(one, 0));
         let mut damaged = log;
         damaged[40] ^= 1;
-        assert!(!newer(&damaged, 1) && newer(&damaged, 0));
+        fs::write(&wal, damaged).unwrap();
+        assert!(matches!(is_newer(&other, 1), Err(VaultError::Damaged(_))));
     }
 }

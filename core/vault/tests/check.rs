@@ -213,6 +213,53 @@ fn every_sealed_row_that_is_damaged_is_named_whether_the_vault_opens_or_not() {
 }
 
 #[test]
+fn a_row_that_is_missing_is_no_less_than_a_damaged_one() {
+    let (dir, mut vault) = sample();
+    let truth = records(&mut vault, "c");
+    drop(vault);
+    let unlocked = || {
+        let store = SoftKeyStore::new(1);
+        check(dir.path(), Unlock::KeyStore(&store), NOON).unwrap()
+    };
+    let whole = unlocked();
+    let file = Connection::open(dir.path().join(FILE_NAME)).unwrap();
+    let rows = "SELECT name, kind, v FROM item WHERE kind IN (1, 2, 3, 5, 7, 14)";
+    let mut rows = file.prepare(rows).unwrap();
+    let rows: Vec<(Vec<u8>, u8, Vec<u8>)> = rows
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let mut idle = 0;
+    for (name, kind, sealed) in &rows {
+        let removed = file.execute("DELETE FROM item WHERE name = ?1", [name]);
+        assert_eq!(removed.unwrap(), 1);
+        let report = unlocked();
+        if *kind == 5 && report.is_whole() {
+            // Nothing is sealed under that key.
+            idle += 1;
+        } else {
+            assert!(!report.can_be_rebuilt(), "kind {kind}: {report:?}");
+        }
+        // Nothing is made of less than there was, and no operation is written over.
+        if let Ok(mut vault) = reopen(dir.path()) {
+            assert!([3, 5, 14].contains(kind), "kind {kind}");
+            let ops = vault.check().unwrap().ops;
+            if *kind != 14 && !report.is_whole() {
+                vault.rebuild_index().unwrap_err();
+            }
+            assert_eq!(vault.check().unwrap().ops, ops);
+        }
+        let write = "INSERT INTO item (name, kind, v) VALUES (?1, ?2, ?3)";
+        file.execute(write, (name, kind, sealed)).unwrap();
+    }
+    let keys = rows.iter().filter(|(_, kind, _)| *kind == 5).count();
+    assert!(idle < keys, "{idle} of {keys}");
+    assert_eq!(unlocked(), whole);
+    assert_eq!(records(&mut reopen(dir.path()).unwrap(), "c"), truth);
+}
+
+#[test]
 fn what_comes_after_a_damaged_operation_is_looked_at_too() {
     let (dir, mut vault) = sample();
     let whole = vault.check().unwrap();

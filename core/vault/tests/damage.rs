@@ -127,6 +127,49 @@ fn flipped_bits_are_noticed() {
 }
 
 #[test]
+fn a_damaged_write_ahead_log_is_not_dropped() {
+    const FRAME: usize = 24 + 4096;
+    let dir = tempdir().unwrap();
+    let mut vault = phone(dir.path());
+    let path = |name: &str| dir.path().join(format!("{FILE_NAME}{name}"));
+    for i in 0..6 {
+        put(&mut vault, NOON, "c", &id(i), &[("a", "1")]);
+    }
+    // As a program leaves it that is killed.
+    let (db, wal) = (fs::read(path("")).unwrap(), fs::read(path("-wal")).unwrap());
+    drop(vault);
+    let frames = (wal.len() - 32) / FRAME;
+    let mut refused = 0;
+    for frame in 0..frames {
+        let mut damaged = wal.clone();
+        damaged[32 + frame * FRAME + 24 + 2000] ^= 1;
+        fs::write(path(""), &db).unwrap();
+        fs::write(path("-wal"), &damaged).unwrap();
+        let _ = fs::remove_file(path("-shm"));
+        match reopen(dir.path()) {
+            Err(VaultError::Damaged(what)) => {
+                assert_eq!(what, "its write-ahead log");
+                assert_eq!(
+                    fs::read(path("-wal")).unwrap(),
+                    damaged,
+                    "nothing is dropped"
+                );
+                assert_eq!(fs::read(path("")).unwrap(), db);
+                refused += 1;
+            }
+            // What was not durable may be missing: the last commit is all that nobody can vouch for.
+            Ok(mut vault) => {
+                let left = vault.list(&space("home"), "c", None, 10).unwrap();
+                assert!(left.len() >= 5, "frame {frame}: {} left", left.len());
+                assert!(vault.check().unwrap().is_whole());
+            }
+            Err(error) => panic!("frame {frame}: {error}"),
+        }
+    }
+    assert!(refused > 6 && refused < frames, "{refused} of {frames}");
+}
+
+#[test]
 fn a_file_cut_short_is_noticed() {
     let (bytes, truth) = sample();
     let dir = tempdir().unwrap();

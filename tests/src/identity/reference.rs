@@ -206,9 +206,11 @@ impl<'a> Reference<'a> {
             .entries
             .values()
             .filter(|entry| entry.body == Body::Veto(rotation) && entry.place.base == base);
-        let first_veto = vetoes.map(|entry| seen[&entry.id]).min();
-        let from = first_veto.unwrap_or(0).max(seen[&rotation]);
-        from + u64::from(guardians.delay_days) * DAY
+        let delay = u64::from(guardians.delay_days) * DAY;
+        let first = seen[&rotation];
+        let vetoes = vetoes.map(|entry| seen[&entry.id]);
+        let first_veto = vetoes.filter(|veto| *veto < first + delay).min();
+        first_veto.unwrap_or(0).max(first) + delay
     }
 
     /// Whether a rotation counts rather than another, among several.

@@ -12,7 +12,16 @@ fn a_device_that_removes_itself_tells_the_others_and_is_done() {
     let tablet = Device::new(&lan, "tablet");
     settle(&phone, "Ada");
     tablet.link(&phone, "tablet", "may-replace-my-phone");
-    tablet.run(["device", "revoke", "tablet", "--yes"]);
+    // What it would take along keeps it until somebody has it.
+    tablet.run(["put", "home/notes/last", "a=1"]);
+    let revoke = ["device", "revoke", "tablet", "--yes"];
+    complains(tablet.try_run(revoke), &["last 1 changes", "sync first"]);
+    assert_eq!(tablet.active().len(), 2);
+    {
+        let (_online, address) = phone.go_online(["--no-discovery"]);
+        tablet.run(["sync", "--no-discovery", "--peer", &address]);
+    }
+    tablet.run(revoke);
     let id = tablet.status()["device"].clone();
     {
         let (_online, address) = phone.go_online(["--no-discovery"]);
@@ -24,6 +33,7 @@ fn a_device_that_removes_itself_tells_the_others_and_is_done() {
         );
     }
     assert_eq!(phone.active(), ["phone"]);
+    assert_eq!(phone.fields("home/notes/last"), json!({"a": "1"}));
     is_whole(&phone);
     // Nobody knows it any more.
     complains(tablet.try_meeting(&phone), &["no other device"]);

@@ -24,7 +24,7 @@ pub fn put(cx: &Context, options: &Put) -> Result<()> {
         collection.put(path.id, fields)?;
     }
     cx.event(json!({"written": options.record}));
-    cx.say(format!("written: {}", options.record));
+    cx.say(format!("written: {}", printable(&options.record)));
     Ok(())
 }
 
@@ -53,7 +53,7 @@ pub fn delete(cx: &Context, record: &str) -> Result<()> {
     }
     collection.delete(path.id)?;
     cx.event(json!({"deleted": record}));
-    cx.say(format!("deleted: {record}"));
+    cx.say(format!("deleted: {}", printable(record)));
     Ok(())
 }
 
@@ -62,7 +62,7 @@ pub fn restore(cx: &Context, record: &str) -> Result<()> {
     let twin = cx.open()?;
     path.collection(&twin)?.restore(path.id)?;
     cx.event(json!({"restored": record}));
-    cx.say(format!("restored: {record}"));
+    cx.say(format!("restored: {}", printable(record)));
     Ok(())
 }
 

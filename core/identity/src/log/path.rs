@@ -149,7 +149,9 @@ impl IdentityLog {
             let entry = self.graph.entry(number)?;
             (entry.body == Body::Veto(id)).then_some(entry.id)
         });
-        let veto = vetoes.filter_map(|veto| self.seen.get(&veto)).min();
+        let vetoes = vetoes.filter_map(|veto| self.seen.get(&veto));
+        // What counts already no objection undoes that comes late.
+        let veto = vetoes.filter(|veto| **veto < waited(first, days)).min();
         let from = veto.map_or(first, |veto| first.max(*veto));
         Some(Pending {
             rotation: id,

@@ -128,6 +128,35 @@ fn a_veto_begins_the_delay_again_once() {
 }
 
 #[test]
+fn a_veto_that_comes_too_late_undoes_nothing() {
+    let (mut twin, phone, rotation) = guarded();
+    let id = take(&mut twin.log, rotation).unwrap();
+    twin.log.observe(1000);
+    let mut late = twin.log.clone();
+    // It was made in time, and heard of when the rotation counted already.
+    let veto = twin.says(&phone, &Body::Veto(id)).unwrap();
+    let veto = twin.log.entries()[&veto].as_ref().clone();
+    late.observe(1000 + DELAY);
+    assert_eq!(tip(&late), id);
+    take(&mut late, veto).unwrap();
+    late.observe(1000 + DELAY);
+    assert_eq!((tip(&late), late.pending()), (id, &[][..]));
+    // One moment earlier it is heard.
+    twin.log.observe(1000 + DELAY - 1);
+    let due = 1000 + 2 * DELAY - 1;
+    assert_eq!(
+        twin.log.pending(),
+        [Pending {
+            rotation: id,
+            due,
+            vetoed: true
+        }]
+    );
+    twin.log.observe(due);
+    assert_eq!(tip(&twin.log), id);
+}
+
+#[test]
 fn a_veto_seen_before_the_rotation_was_is_no_head_start() {
     let (mut twin, phone, rotation) = guarded();
     let id = take(&mut twin.log, rotation).unwrap();

@@ -13,7 +13,7 @@ pub enum Damage {
     File(String),
     /// The vault does not open, because of this.
     Opening(&'static str),
-    /// A sealed row of the kind with this number.
+    /// A sealed row of the kind with this number, which is damaged or missing.
     Row(u8),
     /// A key slot: this way to unlock the vault is lost.
     Slot(u32),
@@ -22,6 +22,13 @@ pub enum Damage {
         /// The log.
         log: LogId,
         /// Its place there.
+        seq: u64,
+    },
+    /// The key that an operation is sealed under is missing, and it is not known to wait for it.
+    NoKey {
+        /// The log.
+        log: LogId,
+        /// The operation's place there.
         seq: u64,
     },
     /// Content of an operation is missing, and no admin has erased it: another device may have it.
@@ -66,6 +73,7 @@ impl fmt::Display for Damage {
             Self::Row(kind) => write!(f, "a sealed row: {} (kind {kind})", Kind::says(*kind)),
             Self::Slot(number) => write!(f, "key slot {number}"),
             Self::Op { log, seq } => write!(f, "operation {seq} of log {log}"),
+            Self::NoKey { log, seq } => write!(f, "the key of operation {seq} of log {log}"),
             Self::Missing { log, seq } => {
                 write!(
                     f,

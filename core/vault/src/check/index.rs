@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use twin_ops::change::Change;
+use twin_ops::epoch::EpochId;
 use twin_ops::op::{Op, Part};
 
 use super::{Damage, Report, whole};
@@ -36,13 +37,21 @@ impl Vault {
         Ok(())
     }
 
+    /// Whether the key that an operation is sealed under is here, or it is known that it is not.
+    pub(crate) fn has_key_or_waits(&self, log: &Log, number: i64, epoch: EpochId) -> Result<bool> {
+        if self.state.epochs.contains_key(&(log.origin.space, epoch)) {
+            return Ok(true);
+        }
+        let waits = self.file.item::<UnreadRow>(&number.to_be_bytes());
+        Ok(whole(waits)?.flatten().is_some())
+    }
+
     /// Whether the index knows of all that an operation says, or is still to hear it.
     pub(super) fn is_shown(&self, log: &Log, number: i64, op: &Op) -> Result<bool> {
         let header = op.header();
         let space = log.origin.space;
         if !self.state.epochs.contains_key(&(space, header.epoch)) {
-            let waits = self.file.item::<UnreadRow>(&number.to_be_bytes());
-            return Ok(whole(waits)?.flatten().is_some());
+            return Ok(true);
         }
         for (index, part) in (0..).zip(op.parts()) {
             let Part::Sealed(sealed) = part else { continue };

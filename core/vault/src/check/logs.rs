@@ -96,7 +96,12 @@ impl Vault {
             if self.state.holes.contains(&hole) {
                 report.add(Damage::Missing { log: *id, seq });
             }
-            if seq <= counted && !self.is_shown(log, number, &op)? {
+            if seq > counted {
+                return Ok(());
+            }
+            if !self.has_key_or_waits(log, number, op.header().epoch)? {
+                report.add(Damage::NoKey { log: *id, seq });
+            } else if !self.is_shown(log, number, &op)? {
                 report.add(Damage::Unshown { log: *id, seq });
             }
             Ok(())

@@ -10,7 +10,7 @@ use super::pages::{PAGE, Pages};
 use super::wal::Wal;
 use crate::error::Result;
 use crate::store::Store;
-use crate::upgrade::{HEADER, newest_in};
+use crate::upgrade::{HEADER, look};
 
 /// Where the header of a write-ahead log has the size of pages.
 const PAGE_SIZE: usize = 8;
@@ -91,7 +91,7 @@ pub(crate) fn carve(bytes: &[u8]) -> Result<bool> {
 
 /// Whether a write-ahead log has a first page. A salvage finds the same one as whoever asks for the version.
 pub(crate) fn log(bytes: &[u8]) -> Result<bool> {
-    let newest = newest_in(&mut &*bytes)?;
+    let newest = look(&mut &*bytes)?.header;
     let scratch = Scratch::new()?;
     fs::write(scratch.path("wal"), bytes)?;
     let wal = Wal::read(File::open(scratch.path("wal"))?)?;

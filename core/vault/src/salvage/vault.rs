@@ -22,7 +22,7 @@ impl Vault {
             saved.lost.push(Loss::Grants(refused));
         }
         saved.chunks = self.salvage_chunks(&mut saved.lost)?;
-        self.rebuild_index()?;
+        self.write(Self::rebuild_index_now)?;
         let keys = self.missing_epochs()?;
         if keys > 0 {
             saved.lost.retain(|loss| !matches!(loss, Loss::Epochs(_)));

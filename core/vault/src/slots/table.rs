@@ -31,6 +31,12 @@ impl Store {
         Ok(damaged.map(|(number, _)| number).collect())
     }
 
+    /// The numbers of all slots, damaged ones too.
+    pub(crate) fn slot_numbers(&self) -> Result<Vec<u32>> {
+        let slots = self.slots()?.into_iter();
+        Ok(slots.map(|(number, _)| number).collect())
+    }
+
     /// Writes a slot, over the one with this number.
     pub(super) fn put_slot(&self, number: u32, slot: &Slot) -> Result<()> {
         let bytes = slot.to_bytes();
