@@ -90,10 +90,10 @@ fn what_is_exported_is_imported_elsewhere() {
         json!({"space": "home", "collection": "notes", "id": "three", "fields": {}}).to_string();
     let needs = "needs space, collection, id and fields";
     for (bad, says) in [
-        ("x", "not JSON"),
+        ("x", "not json"),
         ("{}", needs),
         ("[]", needs),
-        ("\u{0}", "not JSON"),
+        ("\u{0}", "not json"),
         (
             r#"{"space":"~keys","collection":"a","id":"b","fields":{}}"#,
             "its space",
