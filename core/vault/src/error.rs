@@ -96,8 +96,16 @@ pub enum VaultError {
     /// This device was removed from the twin.
     #[error("this device was removed from the twin: link it again if it should take part")]
     Removed,
+    /// This device is not in the twin yet: guardians have named it, and their delay is not over, or an admin that is
+    /// suspended has let it in.
+    #[error(
+        "this device is not in the twin yet, and waits until it is: see how this device stands"
+    )]
+    Waiting,
     /// This device is suspended, or its time has run out.
-    #[error("this device is suspended, or its time in the twin is over: resume it on your phone")]
+    #[error(
+        "this device is suspended, or its time in the twin is over: resume it on your phone, or link it again"
+    )]
     Suspended,
     /// A peer sent something that its author may not write.
     #[error("an operation comes from a device that may not write there and was refused")]

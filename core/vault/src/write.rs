@@ -1,6 +1,7 @@
 //! Writing: any number of changes become one op.
 
 use rand_core::CryptoRng;
+use twin_identity::body::Rotate;
 use twin_identity::cbor;
 use twin_ops::change::{Kind, RecordChange, Stamp};
 use twin_ops::edit::Edits;
@@ -129,8 +130,18 @@ impl Vault {
         match self.state.identity.device(&self.device.id()) {
             Some(device) if device.is_active(self.now) => Ok(()),
             Some(_) => Err(VaultError::Suspended),
+            None if self.waits() => Err(VaultError::Waiting),
             None => Err(VaultError::Removed),
         }
+    }
+
+    /// Whether this device is in as soon as what waits counts.
+    fn waits(&self) -> bool {
+        let (identity, me) = (&self.state.identity, self.device.id());
+        let brings = |rotation: &Rotate| rotation.devices.iter().any(|new| new.device.id == me);
+        let mut pending = identity.pending().iter();
+        pending.any(|pending| identity.rotation_of(&pending.rotation).is_some_and(brings))
+            || identity.waiting().any(|device| device.public.id == me)
     }
 
     fn append(

@@ -91,7 +91,7 @@ fn may_refuse(device: &Device, space: &SpaceName, error: &VaultError) -> bool {
     let identity = device.vault_ref().identity();
     let me = identity.device(&device.id);
     match error {
-        VaultError::Removed => me.is_none(),
+        VaultError::Removed | VaultError::Waiting => me.is_none(),
         VaultError::Suspended => me.is_some_and(|me| me.suspended),
         VaultError::NoEpoch => space.as_str().starts_with('~') && !device.is_admin(),
         _ => false,

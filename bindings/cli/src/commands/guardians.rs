@@ -3,7 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use twin::{CombineError, Gathered, GuardianSecret, GuardiansPlan, Share};
@@ -38,6 +38,11 @@ fn set(cx: &Context, options: &SetGuardians) -> Result<()> {
     if let Some(folder) = &options.out {
         let made = fs::create_dir_all(folder);
         made.map_err(|error| CliError::Unwritable(folder.clone(), error.to_string()))?;
+        // Shares of an earlier set may be all that another device knows to count.
+        let mut files = (1..=options.guardians).flat_map(|index| files(folder, index));
+        if files.any(|file| file.exists()) {
+            return Err(twin::Error::FileExists.into());
+        }
     }
     let words = words::ask(cx, "your 24 words")?;
     let plan = GuardiansPlan {
@@ -88,8 +93,7 @@ fn hand_out(cx: &Context, share: &Share, folder: Option<&Path>) -> Result<()> {
         cx.say(format!("or as text: {}\n", *text));
         return Ok(());
     };
-    let picture = folder.join(format!("share-{}.png", share.index()));
-    let paper = folder.join(format!("share-{}.txt", share.index()));
+    let [picture, paper] = files(folder, share.index());
     let begin = private(&picture).and_then(|_| private(&paper));
     let written = begin.and_then(|mut file| file.write_all(format!("{}\n", *text).as_bytes()));
     written.map_err(|error| CliError::Unwritable(paper.clone(), error.to_string()))?;
@@ -103,6 +107,11 @@ fn hand_out(cx: &Context, share: &Share, folder: Option<&Path>) -> Result<()> {
         paper.display()
     ));
     Ok(())
+}
+
+/// Where the forms of a share go.
+fn files(folder: &Path, index: u8) -> [PathBuf; 2] {
+    ["png", "txt"].map(|form| folder.join(format!("share-{index}.{form}")))
 }
 
 /// A file that only this person can read.

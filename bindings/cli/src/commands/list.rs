@@ -85,7 +85,7 @@ fn rows(cx: &Context, records: &[Record]) {
 }
 
 /// An id as it can be given to a shell.
-fn quoted(id: &str) -> String {
+pub fn quoted(id: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "-_./:@".contains(c);
     if id.chars().all(is_plain) {
         id.to_owned()

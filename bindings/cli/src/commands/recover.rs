@@ -11,6 +11,7 @@ use crate::commands::backup::{self, Tenths};
 use crate::commands::device;
 use crate::commands::guardians::ask_shares;
 use crate::commands::link::show_code;
+use crate::commands::list::quoted;
 use crate::commands::record::printable;
 use crate::error::{CliError, Result};
 use crate::output::Context;
@@ -115,7 +116,7 @@ fn from_backup(cx: &Context, home: &Path, options: &Recover, file: &Path) -> Res
         backup::say_damage(cx, damage);
     }
     if let Some(due) = waits {
-        say_waits(cx, due);
+        say_waits(cx, due, &options.device);
         return Ok(());
     }
     cx.say(format!(
@@ -158,12 +159,13 @@ fn waits(twin: &Twin) -> Result<Option<u64>> {
     Ok(waits.filter(|_| !twin.is_admin()))
 }
 
-fn say_waits(cx: &Context, due: u64) {
+fn say_waits(cx: &Context, due: u64, device_name: &str) {
     cx.say(format!(
         "The guardians have spoken for this device. Your twin waits until {}, so that whoever holds\n\
          one of your devices can object. From then on, run this here, with the new words:\n\
-         \n    twin recover --finish\n",
-        time(due)
+         \n    twin recover --finish --device {}\n",
+        time(due),
+        quoted(device_name)
     ));
 }
 
@@ -213,7 +215,7 @@ async fn with_help(cx: &Context, home: &Path, options: &Recover) -> Result<()> {
              If somebody else may have seen your words, replace them now: twin recovery rotate",
             options.device
         )),
-        Some(due) => say_waits(cx, due),
+        Some(due) => say_waits(cx, due, &options.device),
     }
     Ok(())
 }
