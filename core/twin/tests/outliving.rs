@@ -151,9 +151,10 @@ fn the_only_phone_stays() {
         twin.take_over(&secret(1), &gone),
         Err(Error::Vault(VaultError::Removed))
     ));
-    // Nobody waits, and there is nothing to end: the words are the right ones all the same.
-    twin.finish_recovery(&secret(1), "phone").unwrap();
-    assert!(is_wrong(twin.finish_recovery(&secret(2), "phone")));
+    // No recovery has brought it in: there is nothing to end, and it keeps its name.
+    let finished = twin.finish_recovery(&secret(1), "new name");
+    assert!(matches!(finished, Err(Error::NothingToFinish)));
+    assert_ne!(twin.devices().unwrap()[0].name, "new name");
 }
 
 #[test]
