@@ -115,7 +115,6 @@ fn what_is_there_now_is_found() {
     );
     assert_eq!(found(&mut vault, "app grace"), [""; 0]);
     assert_eq!(found(&mut vault, "nobody"), [""; 0]);
-    assert_eq!(found(&mut vault, " … "), [""; 0]);
     let within = |vault: &mut Vault, collection: &str| {
         let hits = vault
             .search(&space("home"), "grace", Some(collection), ANY)
