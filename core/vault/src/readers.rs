@@ -135,6 +135,10 @@ pub fn op_row(bytes: &[u8]) -> bool {
         return false;
     };
     let number = PartNo(i64::from_be_bytes(*number));
+    if number.0 == i64::MAX {
+        // No part has a number after which there is none.
+        return false;
+    }
     let Ok(row) = frames::Row::new(number, stored) else {
         return false;
     };
