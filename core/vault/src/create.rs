@@ -15,7 +15,7 @@ use twin_ops::op::INCARNATION_LEN;
 use twin_ops::space::SpaceName;
 
 use crate::error::{Result, VaultError};
-use crate::folder::Made;
+use crate::folder::in_folder;
 use crate::keys::VaultKeys;
 use crate::rows::{DeviceRow, EntryRow, GenesisRow, SeenRow};
 use crate::slots::{self, Opened, Unlock};
@@ -150,16 +150,8 @@ fn build<R: CryptoRng, E: From<VaultError>>(
     fill: impl FnOnce(&mut Vault, &mut R) -> std::result::Result<(), E>,
 ) -> std::result::Result<Vault, E> {
     unlock.check()?;
-    let folders = Made::at(dir)?;
-    let path = dir.join(LOCK);
-    // Where another program is about to make a vault its lock is in the folder, which stays then.
-    let lock = store::lock(&path).inspect_err(|_| folders.take_away(&[]))?;
-    let built = build_in(dir, unlock, device, identity, rng, fill);
-    if built.is_err() {
-        folders.take_away(&[&path]);
-    }
-    drop(lock);
-    built
+    let build = || build_in(dir, unlock, device, identity, rng, fill);
+    in_folder(dir, |_| true, build)
 }
 
 /// Makes the vault in a folder that is there and locked.

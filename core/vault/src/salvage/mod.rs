@@ -39,9 +39,9 @@ pub use self::loss::{Loss, Salvaged};
 use self::pages::Pages;
 use self::rest::Rest;
 pub use self::rest::RestRecord;
-use crate::create::{LOCK, NEW, move_in, remove};
+use crate::create::{NEW, move_in, remove};
 use crate::error::VaultError;
-use crate::folder::Made;
+use crate::folder::in_folder;
 use crate::keys::VaultKeys;
 use crate::rows::LogRow;
 use crate::slots::{self, Unlock};
@@ -76,15 +76,8 @@ pub fn salvage<R: CryptoRng, E: From<VaultError>>(
     if pages.is_newer(APPLICATION_ID, VERSION)? {
         return Err(VaultError::Newer.into());
     }
-    let folders = Made::at(to)?;
-    let path = to.join(LOCK);
-    let lock = store::lock(&path).inspect_err(|_| folders.take_away(&[]))?;
-    let saved = salvage_into(&pages, to, unlock, now, rng, show);
-    if !matches!(&saved, Ok(saved) if saved.vault) {
-        folders.take_away(&[&path]);
-    }
-    drop(lock);
-    saved
+    let salvage = || salvage_into(&pages, to, unlock, now, rng, show);
+    in_folder(to, |saved: &Salvaged| saved.vault, salvage)
 }
 
 /// Makes the vault in a folder that is there and locked.
