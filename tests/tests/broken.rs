@@ -93,5 +93,6 @@ mod rules {
         last_to_arrive_wins,
         puts_are_patches,
         stamp_ignores_what_was_seen,
+        copies_not_noticed,
     }
 }

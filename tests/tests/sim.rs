@@ -4,7 +4,7 @@
 use twin_tests::sim::{self, Scope};
 
 /// How many seeds a test runs.
-const SLICE: u64 = 75;
+const SLICE: u64 = 500;
 
 fn slice(number: u64) {
     for seed in number * SLICE..(number + 1) * SLICE {

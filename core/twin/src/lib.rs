@@ -25,6 +25,7 @@
 //! - `erase`: what is to be gone for good
 //! - `schema`, `history`: what a collection says of its records, and what they were
 //! - `comeback`: a device that comes into its twin by a rotation of its own
+//! - [`Elsewhere`]: waking when another program of this device has written
 //! - `upkeep`: whether anything in the vault is damaged; `salvage`: a new one of what is not
 //! - `roots`: what grows from the recovery words; [`platform`]: time and randomness
 
@@ -43,6 +44,7 @@ mod activity;
 mod backup;
 mod comeback;
 mod devices;
+mod elsewhere;
 mod erase;
 mod error;
 mod export;
@@ -74,6 +76,7 @@ mod watch;
 pub use activity::{Activity, What};
 pub use backup::{Complete, Contained, Damage, Restored, Scope, Sealed, TakenIn};
 pub use devices::{DeviceInfo, DeviceState, GuardiansInfo, PendingRotation, SetAside, Standing};
+pub use elsewhere::Elsewhere;
 pub use error::{Error, Result};
 pub use export::{Exported, RECORDS, plain_file_name};
 pub use files::{AddedFile, CONTENT, FILES, Fetch, FileInfo, NewFile, StoredFile};

@@ -82,6 +82,8 @@ impl Vault {
             if !vault.may_erase(&vault.device.id()) {
                 return Err(VaultError::MayNotCompact);
             }
+            // The log that the checkpoint comes into is another than the others.
+            vault.settle_incarnation(rng)?;
             let waiting = vault.waiting(&space.id(vault.twin()))?;
             let compacted = vault.compact_now(rng, space)?;
             Ok(Compacted {

@@ -11,11 +11,11 @@ use twin_identity::log::IdentityLog;
 use twin_identity::seal::SealingKey;
 use twin_identity::secret::Secret;
 use twin_ops::grant::Recipient;
-use twin_ops::op::INCARNATION_LEN;
 use twin_ops::space::SpaceName;
 
 use crate::error::{Result, VaultError};
 use crate::folder::in_folder;
+use crate::incarnation::{FileMark, new_incarnation};
 use crate::keys::VaultKeys;
 use crate::rows::{DeviceRow, EntryRow, GenesisRow, SeenRow};
 use crate::slots::{self, Opened, Unlock};
@@ -215,13 +215,12 @@ fn begin(
         store: Store::create(path)?,
         keys: VaultKeys::new(key),
     };
-    let mut incarnation = [0; INCARNATION_LEN];
-    rng.fill_bytes(&mut incarnation);
     file.store.begin()?;
     slots::add(&file, unlock, "", None, rng)?;
     file.put(&DeviceRow {
         keys: *device.to_secret().expose(),
-        incarnation,
+        incarnation: new_incarnation(rng),
+        mark: Some(FileMark::of(path)?),
     })?;
     file.put(&GenesisRow {
         genesis: identity.genesis().to_bytes(),

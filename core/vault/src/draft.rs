@@ -43,6 +43,7 @@ impl Vault {
         space: &SpaceName,
         rng: &mut impl CryptoRng,
     ) -> Result<Draft> {
+        self.settle_incarnation(rng)?;
         let epoch = self.epoch_for(space, rng)?;
         let space = space.id(self.twin());
         self.writes_in(&(space, epoch))?;

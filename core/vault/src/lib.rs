@@ -62,6 +62,7 @@ mod folder;
 mod frames;
 mod heard;
 pub mod history;
+mod incarnation;
 mod index;
 mod items;
 mod keys;

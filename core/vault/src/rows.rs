@@ -18,6 +18,7 @@ use twin_ops::store::Hole;
 use zeroize::Zeroize;
 
 use crate::files::{ADD_LEN, chunk_key};
+use crate::incarnation::FileMark;
 use crate::items::Kind;
 use crate::search::SearchRow;
 
@@ -38,6 +39,9 @@ pub(crate) struct DeviceRow {
     pub keys: [u8; DEVICE_KEYS_LEN],
     #[cbor(n(1), with = "cbor::fixed")]
     pub incarnation: [u8; INCARNATION_LEN],
+    /// The file that it wrote to last; none in vaults from before this was noted.
+    #[n(2)]
+    pub mark: Option<FileMark>,
 }
 
 impl Drop for DeviceRow {

@@ -96,6 +96,11 @@ impl Store {
         Ok(self.conn.get_or_init(|| conn))
     }
 
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Whether SQLite has the file open.
     pub fn is_open(&self) -> bool {
         self.conn.get().is_some()

@@ -39,6 +39,8 @@ pub struct Vault {
     pub(crate) file: Sealed,
     pub(crate) device: DeviceKeys,
     pub(crate) incarnation: [u8; INCARNATION_LEN],
+    /// Whether it is known to be the one to write under (see [`Vault::settle_incarnation`]).
+    pub(crate) is_settled_in_file: bool,
     pub(crate) state: State,
     /// The latest `now` that a call has told.
     pub(crate) now: u64,
@@ -77,6 +79,12 @@ impl Vault {
         Self::load(store, &opened)
     }
 
+    /// The folder that it is in.
+    pub fn folder(&self) -> &Path {
+        let path = self.file.store.path();
+        path.parent().unwrap_or(path)
+    }
+
     /// Whether there is a vault in the folder `dir`.
     pub fn exists(dir: &Path) -> bool {
         dir.join(FILE_NAME).exists()
@@ -95,6 +103,7 @@ impl Vault {
             file,
             device,
             incarnation: row.incarnation,
+            is_settled_in_file: false,
             state,
             now: 0,
             stale: false,
@@ -137,6 +146,7 @@ impl Vault {
                 self.file.store.rollback();
                 self.wipe = owed;
                 self.stale = true;
+                self.is_settled_in_file = false;
                 // If this fails too, the next call tries again and says why.
                 let _ = self.catch_up();
                 Err(error)
@@ -197,6 +207,7 @@ impl Vault {
         })?;
         self.read_what_counts()?;
         self.stale = false;
+        self.is_settled_in_file = false;
         self.others_wrote = true;
         self.touch_all();
         self.fetching.mark += 1;

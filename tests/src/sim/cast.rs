@@ -308,8 +308,9 @@ impl Cast {
         Ok(())
     }
 
-    /// The records of which a device does not have to show anything yet: a device whose clock was ahead wrote to them
-    /// and compacted, and of what that has overtaken nothing is left for one that came later.
+    /// The records of which a device does not have to show anything yet. A device whose clock was ahead wrote to them
+    /// and compacted, and of what that has overtaken nothing is left for one that came later. Or what went by a checkpoint
+    /// is missing, for its writer is out now, and the device knows that it is.
     fn unsettled(&self, device: usize) -> Held<BTreeSet<RecordName>> {
         let device = &self.devices[device];
         let vault = device.vault_ref();
@@ -318,9 +319,18 @@ impl Cast {
             let base = vault.base(&head.log)?;
             bases.insert(head.log, base.map_or(0, |base| base.height));
         }
+        let mut missing = BTreeMap::new();
+        for hole in vault.holes()? {
+            let base = bases.get(&hole.log).copied().unwrap_or(0);
+            if hole.seq <= base {
+                missing.insert(hole.log, base);
+            }
+        }
         let writes = self.truth.writes();
-        let alone = writes.filter(|write| device.view.waits_alone(write, &bases));
-        Ok(alone.map(|write| write.record.clone()).collect())
+        let unsettled = writes.filter(|write| {
+            device.view.waits_alone(write, &bases) || device.view.misses(write, &missing)
+        });
+        Ok(unsettled.map(|write| write.record.clone()).collect())
     }
 
     /// The writes of a record that count on a device.

@@ -1,6 +1,8 @@
 //! A device: a real vault in a folder of its own, a clock that may be wrong, and what it must have in it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use twin_identity::aead::DataKey;
 use twin_identity::birth::Birth;
@@ -10,7 +12,7 @@ use twin_ops::store::OpStore;
 use twin_sync::link::new_device::Admitted;
 use twin_vault::{FILE_NAME, KeyStore, KeyStoreError, Unlock, Vault};
 
-use super::fault::{Fault, Held};
+use super::fault::{Held, fault};
 use super::view::View;
 use crate::dice::Dice;
 
@@ -19,6 +21,11 @@ pub type Instant = u64;
 
 /// What a right clock shows when a run begins, in milliseconds since the Unix epoch.
 const BEGIN: u64 = 1_795_000_000_000;
+
+/// The folders of a device's home: its vault, what a crash leaves, a copy that a backup has made.
+const LIVE: &str = "live";
+const LEFT: &str = "left";
+const BACKUP: &str = "backup";
 
 /// A device with a vault.
 pub struct Device {
@@ -32,8 +39,15 @@ pub struct Device {
     pub view: View,
     chip: Chip,
     home: PathBuf,
-    lives: u32,
+    backup: Option<Backup>,
     pub(super) vault: Option<Vault>,
+}
+
+/// What a copy of a device's files holds.
+struct Backup {
+    view: View,
+    rotations: usize,
+    known: BTreeSet<DeviceId>,
 }
 
 /// A key store double: wraps under a key of its own at no cost, where a person's password would take Argon2id.
@@ -69,7 +83,7 @@ impl Device {
     pub fn first(home: PathBuf, twin: usize, birth: &Birth, dice: &mut Dice) -> Held<Self> {
         let chip = Chip::new(dice);
         let unlock = Unlock::KeyStore(&chip);
-        let vault = Vault::create(&home.join("0"), unlock, birth, dice.rng())?;
+        let vault = Vault::create(&home.join(LIVE), unlock, birth, dice.rng())?;
         Ok(Self::new(home, twin, 0, chip, vault))
     }
 
@@ -88,7 +102,7 @@ impl Device {
             .map(|grant| grant.to_bytes().to_vec())
             .collect();
         let vault = Vault::create_linked(
-            &home.join("0"),
+            &home.join(LIVE),
             Unlock::KeyStore(&chip),
             &admitted.keys,
             &admitted.log,
@@ -106,7 +120,7 @@ impl Device {
             view: View::default(),
             chip,
             home,
-            lives: 0,
+            backup: None,
             vault: Some(vault),
         }
     }
@@ -143,20 +157,67 @@ impl Device {
 
     /// The folder of its vault.
     pub fn folder(&self) -> PathBuf {
-        self.home.join(self.lives.to_string())
+        self.home.join(LIVE)
     }
 
-    /// The process dies: what is on the disk at this moment is all that is left. The vault is never closed; the
-    /// files are taken as they are, and the next life begins with them.
+    /// The process dies: what is on the disk at this moment is all that is left, in the files that it was in. SQLite puts
+    /// the files in order when it lets go of them, so they are set back to what they were.
     pub fn crash(&mut self) -> Held {
-        let before = self.folder();
-        self.lives += 1;
-        let after = self.folder();
-        copy_files(&before, &after)
-            .map_err(|error| Fault(format!("the disk of the simulation failed: {error}")))?;
+        let left = self.home.join(LEFT);
+        copy_files(&self.folder(), &left)?;
         self.vault = None;
-        let _ = std::fs::remove_dir_all(before);
+        overwrite_files(&left, &self.folder())?;
+        on_disk(fs::remove_dir_all(left))
+    }
+
+    /// Something makes a copy of its files while it runs.
+    pub fn back_up(&mut self) -> Held {
+        let copy = self.home.join(BACKUP);
+        if self.backup.take().is_some() {
+            on_disk(fs::remove_dir_all(&copy))?;
+        }
+        copy_files(&self.folder(), &copy)?;
+        self.backup = Some(Backup {
+            view: self.view.clone(),
+            rotations: self.vault_ref().identity().rotations(),
+            known: self.known(),
+        });
         Ok(())
+    }
+
+    /// Whether there is a copy that its person would bring back: words that are newer would be lost with what came after.
+    pub fn has_backup(&self) -> bool {
+        let here = self
+            .vault
+            .as_ref()
+            .map(|vault| vault.identity().rotations());
+        let copy = self.backup.as_ref().map(|copy| copy.rotations);
+        here.is_some() && here == copy
+    }
+
+    fn known(&self) -> BTreeSet<DeviceId> {
+        let identity = self.vault_ref().identity();
+        identity
+            .devices()
+            .keys()
+            .chain(identity.gone())
+            .copied()
+            .collect()
+    }
+
+    /// Its person brings the copy back: the process dies, and other files take the place of its own. Returns the devices
+    /// that it does not know any more.
+    pub fn bring_back(&mut self) -> Held<BTreeSet<DeviceId>> {
+        let mut forgotten = self.known();
+        let Some(backup) = &self.backup else {
+            return Ok(BTreeSet::new());
+        };
+        self.view = backup.view.clone();
+        forgotten.retain(|device| !backup.known.contains(device));
+        self.vault = None;
+        on_disk(fs::remove_dir_all(self.folder()))?;
+        copy_files(&self.home.join(BACKUP), &self.folder())?;
+        Ok(forgotten)
     }
 
     /// Starts again from the disk.
@@ -169,13 +230,33 @@ impl Device {
 }
 
 /// Database and WAL, as kill -9 leaves them; the shared memory beside them is a cache that SQLite makes again.
-fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
-    std::fs::create_dir(to)?;
-    for suffix in ["", "-wal"] {
-        let name = format!("{FILE_NAME}{suffix}");
+fn files() -> [String; 2] {
+    ["", "-wal"].map(|suffix| format!("{FILE_NAME}{suffix}"))
+}
+
+/// Copies them to other files in a new folder.
+fn copy_files(from: &Path, to: &Path) -> Held {
+    on_disk(fs::create_dir(to))?;
+    for name in files() {
         if from.join(&name).exists() {
-            std::fs::copy(from.join(&name), to.join(&name))?;
+            on_disk(fs::copy(from.join(&name), to.join(&name)).map(drop))?;
         }
     }
     Ok(())
+}
+
+/// Sets files back to what they were; the database stays the same file.
+fn overwrite_files(from: &Path, to: &Path) -> Held {
+    for name in files() {
+        if from.join(&name).exists() {
+            on_disk(fs::copy(from.join(&name), to.join(&name)).map(drop))?;
+        } else if to.join(&name).exists() {
+            on_disk(fs::remove_file(to.join(&name)))?;
+        }
+    }
+    Ok(())
+}
+
+fn on_disk<T>(done: io::Result<T>) -> Held<T> {
+    done.map_err(|error| fault!("the disk of the simulation failed: {error}"))
 }

@@ -78,7 +78,7 @@ impl World {
     fn sync_all(&mut self) -> Held<bool> {
         for round in 0.. {
             let mut cables = Vec::new();
-            for pair in self.mutual_pairs() {
+            for pair in self.pairs(|pair| self.may_meet(pair)) {
                 let quality = Quality::good(&mut self.dice);
                 let cable = self.meet(pair, [Stay::Online; 2], quality)?;
                 cables.push((cable, pair));
@@ -87,7 +87,8 @@ impl World {
             self.run_until_quiet(end)?;
             let in_sync = cables.iter().filter(|(cable, _)| self.is_in_sync(*cable));
             let in_sync: BTreeSet<[usize; 2]> = in_sync.map(|(_, pair)| *pair).collect();
-            let mut pairs = self.mutual_pairs().into_iter();
+            let pairs = self.pairs(|pair| self.cast.are_mutual(pair));
+            let mut pairs = pairs.into_iter();
             let apart = pairs.find(|pair| !in_sync.contains(pair));
             self.heal()?;
             match apart {
@@ -138,16 +139,26 @@ impl World {
         Ok(false)
     }
 
-    /// The pairs of devices that take each other for devices of their twin.
-    fn mutual_pairs(&self) -> Vec<[usize; 2]> {
+    /// Whether two devices have reason to meet: at least one takes the other for one of its twin, and neither knows that
+    /// the other is out. Who has admitted a device may be back from a backup, and hear of it from that device itself.
+    fn may_meet(&self, [one, two]: [usize; 2]) -> bool {
+        let admits = self.cast.admits(one, two) || self.cast.admits(two, one);
+        admits && !self.cast.shuns(one, two) && !self.cast.shuns(two, one)
+    }
+
+    /// Those pairs of devices of our twin.
+    fn pairs(&self, which: impl Fn([usize; 2]) -> bool) -> Vec<[usize; 2]> {
         let ours = self.cast.of_twin(0);
         let pairs = ours.iter().enumerate();
         let pairs = pairs.flat_map(|(index, one)| ours[..index].iter().map(|two| [*one, *two]));
-        pairs.filter(|pair| self.cast.are_mutual(*pair)).collect()
+        pairs.filter(|pair| which(*pair)).collect()
     }
 
     /// Who is in the twin, by all that anybody knows, meets all others that are; unless somebody was suspended, and those
     /// who know of its resumption are out themselves.
+    ///
+    /// A device that another was set back to before it was linked may have to be linked again: where a new epoch has come
+    /// between, they have nothing in common by which they could know each other.
     ///
     /// A rotation can come too late: where all who know of it were removed on others before those could hear of it, or
     /// never were known there, nobody lets them in. Its person finds on any device that is left who is out there, and
@@ -176,7 +187,11 @@ impl World {
                 let _ = all.insert((**entry).clone());
             }
         }
-        let is_in = |device: &usize| all.device(&self.cast.devices[*device].id).is_some();
+        let forgotten = &self.cast.truth.forgotten;
+        let is_in = |device: &usize| {
+            let id = &self.cast.devices[*device].id;
+            all.device(id).is_some() && !forgotten.contains(id)
+        };
         let knows = |device: &usize| {
             let vault = self.cast.devices[*device].vault_ref();
             vault.identity().rotations() == all.rotations()
@@ -247,7 +262,8 @@ impl World {
         for log in logs {
             let height = self.cast.truth.height(&log);
             let by_group = |author| authors.contains(&author);
-            if !self.cast.truth.author(&log).is_some_and(by_group) {
+            let truth = &self.cast.truth;
+            if !truth.is_whole(&log) || !truth.author(&log).is_some_and(by_group) {
                 continue;
             }
             for device in group {

@@ -80,7 +80,7 @@ impl World {
         }
         let wanted =
             self.cast.of_twin(0).len() < MOST_DEVICES && self.in_log(device) < story.devices;
-        match self.dice.below(100) {
+        match self.dice.below(106) {
             0..20 if wanted => self.link(),
             0..48 => self.write_something(device),
             48..60 => self.change_members(device),
@@ -91,6 +91,8 @@ impl World {
                 Ok(())
             }
             92..96 => self.compact(&ours),
+            100..103 => self.back_up(device),
+            103..106 if self.cast.devices[device].has_backup() => self.bring_back(device),
             96..98 => {
                 self.cast.devices[device].vault().rebuild_index()?;
                 self.cast.check_records(device, self.now)

@@ -70,7 +70,8 @@ impl World {
                 devices[0], devices[1]
             )
         });
-        let must_succeed = quality.is_good();
+        // Who has not heard of a device may hear of it from others, when it has been turned away already.
+        let must_succeed = quality.is_good() && self.cast.are_mutual(devices);
         let mut cable = Cable::new([Box::new(first), Box::new(second)], quality);
         cable.pair = Some(devices);
         cable.shuns = [0, 1].map(|side| self.cast.shuns(devices[side], devices[1 - side]));

@@ -50,6 +50,10 @@ impl Acknowledged {
 pub struct Truth {
     ops: BTreeMap<(LogId, u64), Acknowledged>,
     heads: BTreeMap<LogId, u64>,
+    /// Logs that nobody may have to their ends any more.
+    cut: BTreeSet<LogId>,
+    /// Devices that another knows no more, for it was set back: those two may have no key in common any more.
+    pub forgotten: BTreeSet<DeviceId>,
     /// The devices of each twin: the first, and those whose code a person has typed, with the device on which they did.
     pub admitted: BTreeMap<(usize, DeviceId), Option<DeviceId>>,
     /// How far the logs of devices that were removed or suspended went, where that was said.
@@ -130,6 +134,20 @@ impl Truth {
     /// How far a log was acknowledged.
     pub fn height(&self, log: &LogId) -> u64 {
         self.heads.get(log).copied().unwrap_or(0)
+    }
+
+    /// Whether all of a log must be held in the end.
+    pub fn is_whole(&self, log: &LogId) -> bool {
+        !self.cut.contains(log)
+    }
+
+    /// A device goes on from an old copy of its files, and knows these others no more: what it had written since is lost
+    /// as far as nobody has it.
+    pub fn is_set_back(&mut self, device: &DeviceId, forgotten: BTreeSet<DeviceId>) {
+        self.forgotten.extend(forgotten);
+        let ops = self.ops.iter();
+        let of_device = ops.filter(|(_, op)| op.author == *device);
+        self.cut.extend(of_device.map(|((log, _), _)| *log));
     }
 
     /// How far a log of a device that is out may count at most.

@@ -22,7 +22,7 @@ const LEAD: u64 = 10 * 60 * 1000;
 pub type PartName = (LogId, u64, u64);
 
 /// What a device must hold and show.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct View {
     /// How much of each log is here, set aside or not.
     heights: BTreeMap<LogId, u64>,
@@ -73,6 +73,12 @@ impl View {
         let part = name(write);
         let waits = self.waiting.contains(&(write.order.0, part));
         waits && self.reaches(&part) && bases.get(&part.0).is_some_and(|base| part.1 <= *base)
+    }
+
+    /// Whether a write that counts is among the first ops of a log, up to these, which are missing.
+    pub fn misses(&self, write: &Write, missing: &BTreeMap<LogId, u64>) -> bool {
+        let part = name(write);
+        self.counts(write) && missing.get(&part.0).is_some_and(|last| part.1 <= *last)
     }
 
     /// The latest stamp that waits for the clock.

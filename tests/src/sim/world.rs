@@ -193,6 +193,32 @@ impl World {
         Ok(())
     }
 
+    /// Something makes a copy of a device's files.
+    pub fn back_up(&mut self, device: usize) -> Held {
+        self.cast
+            .trace
+            .say(self.now, || format!("device {device} is backed up"));
+        self.cast.devices[device].back_up()
+    }
+
+    /// A person brings a device back from a copy of its files. What it has written since is lost as far as nobody else has
+    /// it.
+    pub fn bring_back(&mut self, device: usize) -> Held {
+        self.cast.trace.say(self.now, || {
+            format!("device {device} is brought back from its backup")
+        });
+        for (id, side) in self.ends_of(device) {
+            self.let_go(id, side, "killed")?;
+        }
+        let forgotten = self.cast.devices[device].bring_back()?;
+        let id = self.cast.devices[device].id;
+        self.cast.truth.is_set_back(&id, forgotten);
+        self.generations.remove(&device);
+        let back = self.now + self.dice.between(100, 20_000);
+        self.at(back, Event::Restart { device });
+        Ok(())
+    }
+
     fn restart(&mut self, device: usize) -> Held {
         if !self.cast.devices[device].is_up() {
             self.cast

@@ -1,9 +1,6 @@
 //! `twin watch`
 
-use std::time::Duration;
-
 use serde_json::json;
-use tokio::time::{MissedTickBehavior, interval};
 use twin::{CollectionWatch, Page, Query, QueryWatch, Record, RecordWatch, Twin};
 
 use crate::args::Watch;
@@ -12,9 +9,6 @@ use crate::commands::record::{CollectionPath, RecordPath, printable, row, to_jso
 use crate::error::{CliError, Result};
 use crate::output::{Context, table};
 use crate::stop::Stop;
-
-/// How often changes by other processes of this device are looked for.
-const REFRESH: Duration = Duration::from_millis(500);
 
 pub async fn run(cx: &Context, options: &Watch) -> Result<()> {
     let what = What::asked_for(options)?;
@@ -62,11 +56,10 @@ impl<'a> What<'a> {
 
 /// Looks for what other processes write, until that fails.
 async fn refresh(twin: &Twin) -> Result<()> {
-    let mut refresh = interval(REFRESH);
-    refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let elsewhere = twin.elsewhere();
     loop {
-        refresh.tick().await;
         twin.refresh()?;
+        elsewhere.wrote().await;
     }
 }
 

@@ -31,34 +31,36 @@ impl Chores {
 
     /// Does a little: wipes what other programs of this device have erased, and lets go of what is superseded; when nothing
     /// is, makes records ready for searching; and when all are, collects garbage. Of what goes wrong whoever searches, or has
-    /// the vault checked, is told.
-    pub fn do_some(&mut self) {
+    /// the vault checked, is told. `false` if there is nothing more to do for now.
+    pub fn do_some(&mut self) -> bool {
         self.twin.vault().wipe_for_others();
         match self.twin.compact_some() {
-            Ok(true) => return,
+            Ok(true) => return true,
             Ok(false) => {}
             Err(error) => log::warn!("what is superseded could not be let go: {error}"),
         }
         match self.twin.index_some() {
-            Ok(true) => return,
+            Ok(true) => return true,
             Ok(false) => {}
             Err(error) => log::warn!("records could not be made ready for searching: {error}"),
         }
-        if let Err(error) = self.collect_some() {
+        self.collect_some().unwrap_or_else(|error| {
             log::warn!("what no record names could not be collected: {error}");
             self.rest();
-        }
+            false
+        })
     }
 
-    fn collect_some(&mut self) -> Result<()> {
+    fn collect_some(&mut self) -> Result<bool> {
         if Instant::now() < self.due {
-            return Ok(());
+            return Ok(false);
         }
         let collecting = self.collecting.get_or_insert_default();
-        if !self.twin.collect_some(collecting)? {
+        let more = self.twin.collect_some(collecting)?;
+        if !more {
             self.rest();
         }
-        Ok(())
+        Ok(more)
     }
 
     fn rest(&mut self) {

@@ -1,6 +1,7 @@
 //! Dials, accepts, and runs a session with each peer.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +21,12 @@ use crate::error::{Error, Result};
 use crate::sync::{self, Meeting};
 use crate::twin::Twin;
 
-/// How often changes by other processes of this device are looked for.
-const REFRESH: Duration = Duration::from_millis(500);
+/// How long after something was written it is looked for: what is written at once is seen at once.
+const SETTLING: Duration = Duration::from_millis(50);
+/// How long to rest between two pieces of what is done when nothing else is to be done.
+const REST: Duration = Duration::from_millis(500);
+/// How often the clock is read, for what waits for it.
+const CLOCK: Duration = Duration::from_secs(60);
 /// How long to sleep when nobody is to be dialled.
 const NOBODY_DUE: Duration = Duration::from_secs(3600);
 
@@ -79,8 +84,11 @@ impl Worker {
         for addresses in self.remembered() {
             self.targets.add_remembered(addresses, now);
         }
-        let mut refresh = interval(REFRESH);
-        refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let elsewhere = self.twin.elsewhere();
+        let mut clock = interval(CLOCK);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // When to look at the vault next.
+        let mut look_at: Option<Instant> = None;
         loop {
             let due = self.targets.next_due();
             let due = due.unwrap_or_else(|| Instant::now() + NOBODY_DUE);
@@ -96,21 +104,38 @@ impl Worker {
                         self.on_done(done).await;
                     }
                 }
-                _ = refresh.tick() => {
-                    // Whoever has put the twin to sleep does not want its files opened.
-                    if self.twin.is_asleep() {
-                        continue;
-                    }
-                    match self.twin.refresh() {
-                        // Nothing can be read or written any more: this device has to be unlocked again.
-                        Err(Error::Vault(VaultError::Renewed)) => return,
-                        Err(error) => self.tell(OnlineEvent::Problem(error.to_string())).await,
-                        Ok(true) => sync::tend(&self.twin),
-                        Ok(false) => self.chores.do_some(),
+                () = elsewhere.wrote(), if look_at.is_none() => look_at = Some(Instant::now() + SETTLING),
+                _ = clock.tick() => look_at = Some(Instant::now()),
+                () = sleep_until(look_at.unwrap_or(due)), if look_at.is_some() => {
+                    match self.look().await {
+                        ControlFlow::Continue(again) => look_at = again.map(|pause| Instant::now() + pause),
+                        ControlFlow::Break(()) => return,
                     }
                 }
                 () = sleep_until(due) => self.dial_due(),
             }
+        }
+    }
+
+    /// Sees what was written elsewhere and what waited for the clock; if nothing was, does a little of what is to be
+    /// done. How long until it should be called again, if there may be more; a break if nothing can be read or written
+    /// any more: this device has to be unlocked again.
+    async fn look(&mut self) -> ControlFlow<(), Option<Duration>> {
+        // Whoever has put the twin to sleep does not want its files opened.
+        if self.twin.is_asleep() {
+            return ControlFlow::Continue(None);
+        }
+        match self.twin.refresh() {
+            Err(Error::Vault(VaultError::Renewed)) => return ControlFlow::Break(()),
+            Err(error) => {
+                self.tell(OnlineEvent::Problem(error.to_string())).await;
+                ControlFlow::Continue(None)
+            }
+            Ok(true) => {
+                sync::tend(&self.twin);
+                ControlFlow::Continue(Some(REST))
+            }
+            Ok(false) => ControlFlow::Continue(self.chores.do_some().then_some(REST)),
         }
     }
 

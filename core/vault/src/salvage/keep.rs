@@ -15,6 +15,7 @@ use twin_ops::space::SpaceId;
 
 use super::loss::{self, Loss, Salvaged};
 use crate::error::Result;
+use crate::incarnation::{FileMark, new_incarnation};
 use crate::oplog::{log_number, op_number};
 use crate::rows::{
     AddingRow, ClockRow, DeviceRow, EntryRow, EpochRow, GenesisRow, GrantRow, LogRow, Row, ToldRow,
@@ -154,11 +155,10 @@ impl Keeper {
                 (DeviceKeys::random(rng)?, None)
             }
         };
-        let mut incarnation = [0; INCARNATION_LEN];
-        rng.fill_bytes(&mut incarnation);
         self.file.put(&DeviceRow {
             keys: *device.to_secret().expose(),
-            incarnation,
+            incarnation: new_incarnation(rng),
+            mark: Some(FileMark::of(self.file.store.path())?),
         })?;
         Ok(before)
     }
