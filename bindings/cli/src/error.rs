@@ -36,6 +36,10 @@ pub enum CliError {
         "“{0}” should be field=text or field:=JSON (a number, true, false or null), or an edit: see twin put --help"
     )]
     Field(String),
+    #[error("the field “{0}” is named twice: say once what it is to be, or what is done to it")]
+    FieldTwice(String),
+    #[error("“{0}” has more digits than a number keeps: write it as text, with = instead of :=")]
+    Digits(String),
     #[error(
         "an edit changes what is there, and these values would replace it: add --patch, so that other fields stay"
     )]

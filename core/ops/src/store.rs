@@ -18,6 +18,8 @@ use crate::space::SpaceId;
 /// The most grants by devices that take part that a store keeps and sync lists. Those by others are counted by
 /// themselves, so that they leave the rest their room.
 pub const MAX_GRANTS: usize = 8192;
+/// The most keys of earlier epochs by which a device is recognised.
+pub const MAX_PAST_KEYS: usize = 1024;
 /// The most logs of devices that take part that a store keeps and sync lists; of others as many again.
 pub const MAX_LOGS: usize = 8192;
 
@@ -138,6 +140,12 @@ pub trait OpStore {
     /// The discovery key of the current membership epoch; `None` if this device knows of a removal and has no epoch yet
     /// that excludes it.
     fn discovery_key(&self) -> Option<&DiscoveryKey>;
+
+    /// The discovery keys of membership epochs before the current one, as far as they are known here, at most
+    /// [`MAX_PAST_KEYS`]: a device that was away can have one of them. A store that keeps none recognises none.
+    fn past_discovery_keys(&self) -> Vec<DiscoveryKey> {
+        Vec::new()
+    }
 
     /// The secret that this device shares with one other (see [`twin_identity::device::DeviceKeys::shared`]).
     fn shared_secret(&self, other: &DeviceId) -> Option<Secret<32>>;

@@ -52,6 +52,7 @@ fn devices(chunks: usize) -> [Replica; 2] {
         keys,
         log: log.clone(),
         discovery: EpochKey::new(Secret::new([4; 32])).discovery(),
+        past: Vec::new(),
         grants: BTreeMap::new(),
         logs: BTreeMap::new(),
         chunks,

@@ -64,6 +64,7 @@ fn replica(keys: DeviceKeys, log: &IdentityLog, epoch: u8) -> Replica {
         keys,
         log: log.clone(),
         discovery: EpochKey::new(Secret::new([epoch; 32])).discovery(),
+        past: Vec::new(),
         grants: BTreeMap::new(),
         logs: BTreeMap::new(),
         chunks: BTreeMap::new(),
@@ -171,6 +172,8 @@ fn whoever_is_out_learns_no_more_than_a_stranger() {
         let secret = phone.to_secret();
         let phone = || DeviceKeys::from_secret(&secret).unwrap();
         let mut here = replica(phone(), &now, 2);
+        // What it names itself under can be opened here, and is not answered.
+        here.past = vec![1];
         let mut out = replica(keys(3), &log, 1);
         let (heard, ends, events) = meet(&mut here, &mut out, 1, as_it_is);
         assert_eq!(ends[0], Err(SyncError::Stranger));
@@ -197,6 +200,89 @@ fn whoever_is_out_learns_no_more_than_a_stranger() {
         assert_eq!(ends[0], Err(SyncError::NotLinked));
         assert!(events[0].is_empty());
     }
+}
+
+/// A phone is brought back from a backup that is older than all other devices, and somebody was removed since: it knows
+/// nobody, and has a key that was theirs.
+#[test]
+fn a_phone_that_was_set_back_is_recognised() {
+    let (log, phone) = twin(1);
+    let mut before = IdentityLog::new(log.genesis().clone());
+    let first = log.entries().values().min_by_key(|entry| entry.place.seq);
+    before.insert((**first.unwrap()).clone()).unwrap();
+    let mut now = log.clone();
+    say(&mut now, &Body::Revoke(removal(&keys(4))), &phone);
+    for phone_dials in [true, false] {
+        let secret = phone.to_secret();
+        let mut back = replica(DeviceKeys::from_secret(&secret).unwrap(), &before, 1);
+        let mut here = replica(keys(3), &now, 2);
+        here.past = vec![7, 1];
+        let (one, two) = if phone_dials {
+            (&mut back, &mut here)
+        } else {
+            (&mut here, &mut back)
+        };
+        let (_, ends, events) = meet(one, two, 1, as_it_is);
+        assert_eq!(ends, [Ok(()), Ok(())]);
+        let all: Vec<_> = events.iter().flatten().collect();
+        for device in [&phone, &keys(3)] {
+            assert!(all.contains(&&SyncEvent::Met(device.id())));
+        }
+        assert_eq!(back.log.digest(), now.digest());
+        // Without the key of before they are strangers, and so is one that is linked by nobody.
+        let mut back = replica(DeviceKeys::from_secret(&secret).unwrap(), &before, 1);
+        here.past.clear();
+        let (_, ends, _) = meet(&mut back, &mut here, 1, as_it_is);
+        assert_eq!(ends, [Err(SyncError::Stranger), Err(SyncError::Stranger)]);
+        here.past = vec![1];
+        let mut nobody = replica(keys(9), &before, 1);
+        let (_, ends, _) = meet(&mut nobody, &mut here, 1, as_it_is);
+        assert_eq!(ends, [Err(SyncError::Stranger), Err(SyncError::Stranger)]);
+    }
+}
+
+#[test]
+fn a_name_is_worth_nothing_elsewhere() {
+    let (log, phone) = twin(1);
+    let mut before = IdentityLog::new(log.genesis().clone());
+    let first = log.entries().values().min_by_key(|entry| entry.place.seq);
+    before.insert((**first.unwrap()).clone()).unwrap();
+    let secret = phone.to_secret();
+    let back = || replica(DeviceKeys::from_secret(&secret).unwrap(), &before, 1);
+    let mut here = replica(keys(3), &log, 2);
+    here.past = vec![1];
+    // The fifth frame of each is its name, or its device; the names come after the tags.
+    let is_name = |frame: &[u8]| frame.get(1) == Some(&16);
+    let mut old = Vec::new();
+    let (_, ends, _) = meet(&mut back(), &mut here, 1, |from, frame| {
+        if from == 0 && is_name(&frame) {
+            old = frame.clone();
+        }
+        frame
+    });
+    assert_eq!(ends, [Ok(()), Ok(())]);
+    assert!(!old.is_empty(), "it has named itself");
+    let mut here = replica(keys(3), &log, 2);
+    here.past = vec![1];
+    // From the session before, and sent back.
+    let (_, ends, _) = meet(&mut back(), &mut here, 2, |from, frame| {
+        if from == 0 && is_name(&frame) {
+            old.clone()
+        } else {
+            frame
+        }
+    });
+    assert_eq!(ends[1], Err(SyncError::Stranger));
+    let mut own = Vec::new();
+    let (_, ends, _) = meet(&mut here, &mut back(), 3, |from, frame| {
+        match (from, is_name(&frame)) {
+            (0, true) => own = frame.clone(),
+            (1, true) if !own.is_empty() => return own.clone(),
+            _ => {}
+        }
+        frame
+    });
+    assert_eq!(ends[0], Err(SyncError::Stranger));
 }
 
 #[test]

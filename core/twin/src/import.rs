@@ -5,7 +5,7 @@
 //! `elements`, what JSON is read with.
 
 mod bounded;
-mod digits;
+pub(crate) mod digits;
 mod elements;
 mod entry;
 mod exact;

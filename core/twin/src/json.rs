@@ -12,6 +12,8 @@ use twin_ops::edit::{Edit, Edits};
 use twin_ops::set::Set;
 use twin_ops::value::{Fields, Reference, Unknown, Value};
 
+use crate::import::digits::quoted;
+
 const HEX: &str = "hex";
 const FLOAT: &str = "float";
 const TIMESTAMP: &str = "timestamp";
@@ -48,6 +50,12 @@ pub fn moment(millis: i64) -> Option<String> {
     let nanos = i128::from(millis) * NANOS_PER_MILLI;
     let time = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()?;
     time.format(&Rfc3339).ok()
+}
+
+/// Whether every number in a JSON text keeps its digits as a value: whole ones of at most 64 bits, others of at most 17
+/// digits.
+pub fn keeps_digits(text: &str) -> bool {
+    quoted(text.as_bytes()).1 == 0
 }
 
 /// The value that [`to_json`] made this of. `None` for what is not a value: lists, other objects, whole numbers from

@@ -50,6 +50,10 @@ impl OpStore for Vault {
         self.state.discovery.as_ref()
     }
 
+    fn past_discovery_keys(&self) -> Vec<DiscoveryKey> {
+        self.state.past_discovery()
+    }
+
     fn shared_secret(&self, other: &DeviceId) -> Option<Secret<32>> {
         self.device.shared(other)
     }

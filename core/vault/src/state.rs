@@ -16,7 +16,7 @@ use twin_ops::epoch::{DiscoveryKey, EpochId, EpochKey};
 use twin_ops::grant::{Grant, GrantId, Recipient};
 use twin_ops::op::{Link, LogId, Origin};
 use twin_ops::space::{SpaceId, SpaceName};
-use twin_ops::store::Hole;
+use twin_ops::store::{Hole, MAX_PAST_KEYS};
 
 use crate::checkpoint::Checkpointed;
 use crate::erase::Erased;
@@ -297,6 +297,17 @@ impl State {
         let epoch = self.writing_epoch(&members);
         let epoch = epoch.and_then(|id| self.epochs.get(&(members, id)));
         self.discovery = epoch.map(|epoch| epoch.key.discovery());
+    }
+
+    /// The discovery keys of other epochs than the one to be written in.
+    pub fn past_discovery(&self) -> Vec<DiscoveryKey> {
+        let members = SpaceName::members().id(self.identity.twin());
+        let current = self.writing_epoch(&members);
+        let past = self.epochs_of(&members);
+        let past = past.filter(|(id, _)| Some(*id) != current);
+        past.take(MAX_PAST_KEYS)
+            .map(|(_, epoch)| epoch.key.discovery())
+            .collect()
     }
 
     /// The epochs of a space, by id.

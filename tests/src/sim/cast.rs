@@ -8,6 +8,7 @@ use twin_identity::authority::AuthorityKey;
 use twin_identity::birth::{Birth, BirthError};
 use twin_identity::id::TwinId;
 use twin_identity::words::RecoverySecret;
+use twin_ops::epoch::DiscoveryKey;
 use twin_ops::space::SpaceName;
 use twin_ops::store::OpStore;
 use twin_vault::{Vault, VaultError, WriteChange};
@@ -178,6 +179,19 @@ impl Cast {
         };
         let rotations = here.identity().rotations();
         same && self.truth.is_back(&other.id, rotations)
+    }
+
+    /// Whether a device does not know another and writes under keys that the other has not got.
+    pub fn has_lost(&self, device: usize, other: usize) -> bool {
+        let (device, other) = (&self.devices[device], &self.devices[other]);
+        let (Some(here), Some(there)) = (&device.vault, &other.vault) else {
+            return false;
+        };
+        let mark = |key: &DiscoveryKey| *key.mac([[].as_slice()]).expose();
+        let past = there.past_discovery_keys();
+        let mut keys = past.iter().chain(there.discovery_key()).map(mark);
+        let ours = here.discovery_key().map(mark);
+        here.identity().role_once(&other.id).is_none() && keys.all(|key| Some(key) != ours)
     }
 
     /// Whether both take each other for devices of their twin.

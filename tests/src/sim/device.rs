@@ -1,6 +1,5 @@
 //! A device: a real vault in a folder of its own, a clock that may be wrong, and what it must have in it.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -47,7 +46,6 @@ pub struct Device {
 struct Backup {
     view: View,
     rotations: usize,
-    known: BTreeSet<DeviceId>,
 }
 
 /// A key store double: wraps under a key of its own at no cost, where a person's password would take Argon2id.
@@ -180,7 +178,6 @@ impl Device {
         self.backup = Some(Backup {
             view: self.view.clone(),
             rotations: self.vault_ref().identity().rotations(),
-            known: self.known(),
         });
         Ok(())
     }
@@ -195,29 +192,15 @@ impl Device {
         here.is_some() && here == copy
     }
 
-    fn known(&self) -> BTreeSet<DeviceId> {
-        let identity = self.vault_ref().identity();
-        identity
-            .devices()
-            .keys()
-            .chain(identity.gone())
-            .copied()
-            .collect()
-    }
-
-    /// Its person brings the copy back: the process dies, and other files take the place of its own. Returns the devices
-    /// that it does not know any more.
-    pub fn bring_back(&mut self) -> Held<BTreeSet<DeviceId>> {
-        let mut forgotten = self.known();
+    /// Its person brings the copy back: the process dies, and other files take the place of its own.
+    pub fn bring_back(&mut self) -> Held {
         let Some(backup) = &self.backup else {
-            return Ok(BTreeSet::new());
+            return Ok(());
         };
         self.view = backup.view.clone();
-        forgotten.retain(|device| !backup.known.contains(device));
         self.vault = None;
         on_disk(fs::remove_dir_all(self.folder()))?;
-        copy_files(&self.home.join(BACKUP), &self.folder())?;
-        Ok(forgotten)
+        copy_files(&self.home.join(BACKUP), &self.folder())
     }
 
     /// Starts again from the disk.

@@ -157,8 +157,8 @@ impl World {
     /// Who is in the twin, by all that anybody knows, meets all others that are; unless somebody was suspended, and those
     /// who know of its resumption are out themselves.
     ///
-    /// A device that another was set back to before it was linked may have to be linked again: where a new epoch has come
-    /// between, they have nothing in common by which they could know each other.
+    /// A device that was linked by one that does not know it any more, for it was set back, and has removed somebody since,
+    /// has to be linked again: it could be that one.
     ///
     /// A rotation can come too late: where all who know of it were removed on others before those could hear of it, or
     /// never were known there, nobody lets them in. Its person finds on any device that is left who is out there, and
@@ -187,16 +187,15 @@ impl World {
                 let _ = all.insert((**entry).clone());
             }
         }
-        let forgotten = &self.cast.truth.forgotten;
+        let is_lost = |device: usize| ours.iter().any(|other| self.cast.has_lost(*other, device));
         let is_in = |device: &usize| {
-            let id = &self.cast.devices[*device].id;
-            all.device(id).is_some() && !forgotten.contains(id)
+            all.device(&self.cast.devices[*device].id).is_some() && !is_lost(*device)
         };
         let knows = |device: &usize| {
             let vault = self.cast.devices[*device].vault_ref();
             vault.identity().rotations() == all.rotations()
         };
-        let ours = ours.into_iter().filter(is_in);
+        let ours = ours.iter().copied().filter(is_in);
         let (know, others): (Vec<usize>, Vec<usize>) = ours.partition(knows);
         let groups = self.groups();
         let whole = |group: &Vec<usize>| know.iter().all(|device| group.contains(device));

@@ -52,8 +52,6 @@ pub struct Truth {
     heads: BTreeMap<LogId, u64>,
     /// Logs that nobody may have to their ends any more.
     cut: BTreeSet<LogId>,
-    /// Devices that another knows no more, for it was set back: those two may have no key in common any more.
-    pub forgotten: BTreeSet<DeviceId>,
     /// The devices of each twin: the first, and those whose code a person has typed, with the device on which they did.
     pub admitted: BTreeMap<(usize, DeviceId), Option<DeviceId>>,
     /// How far the logs of devices that were removed or suspended went, where that was said.
@@ -141,10 +139,8 @@ impl Truth {
         !self.cut.contains(log)
     }
 
-    /// A device goes on from an old copy of its files, and knows these others no more: what it had written since is lost
-    /// as far as nobody has it.
-    pub fn is_set_back(&mut self, device: &DeviceId, forgotten: BTreeSet<DeviceId>) {
-        self.forgotten.extend(forgotten);
+    /// A device goes on from an old copy of its files: what it had written since is lost as far as nobody has it.
+    pub fn is_set_back(&mut self, device: &DeviceId) {
         let ops = self.ops.iter();
         let of_device = ops.filter(|(_, op)| op.author == *device);
         self.cut.extend(of_device.map(|((log, _), _)| *log));

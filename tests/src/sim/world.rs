@@ -210,9 +210,9 @@ impl World {
         for (id, side) in self.ends_of(device) {
             self.let_go(id, side, "killed")?;
         }
-        let forgotten = self.cast.devices[device].bring_back()?;
+        self.cast.devices[device].bring_back()?;
         let id = self.cast.devices[device].id;
-        self.cast.truth.is_set_back(&id, forgotten);
+        self.cast.truth.is_set_back(&id);
         self.generations.remove(&device);
         let back = self.now + self.dice.between(100, 20_000);
         self.at(back, Event::Restart { device });

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
-use twin::json::{from_json, moment, to_json};
+use twin::json::{from_json, keeps_digits, moment, to_json};
 use twin::{FieldEdit, Fields, Set, Value};
 
 use crate::commands::record::printable;
@@ -45,22 +45,39 @@ impl Typed {
     pub fn parse(texts: &[String]) -> Result<Self> {
         let mut typed = Self::default();
         for text in texts {
-            typed
-                .take(text)
-                .ok_or_else(|| CliError::Field(text.clone()))?;
+            typed.take(text)?;
         }
         Ok(typed)
     }
 
-    fn take(&mut self, text: &str) -> Option<()> {
-        let (left, right) = text.split_once('=')?;
-        let (name, operator) = OPERATORS
-            .iter()
-            .find_map(|(end, operator)| Some((left.strip_suffix(end)?, Some(*operator))))
-            .unwrap_or((left, None));
-        if name.is_empty() {
-            return None;
+    fn take(&mut self, text: &str) -> Result<()> {
+        let named = text.split_once('=').map(|(left, right)| {
+            let mut operators = OPERATORS.iter();
+            let found = operators
+                .find_map(|(end, operator)| Some((left.strip_suffix(end)?, Some(*operator))));
+            let (name, operator) = found.unwrap_or((left, None));
+            (name, operator, right)
+        });
+        let wrong = || CliError::Field(text.to_owned());
+        let (name, operator, right) = named
+            .filter(|(name, ..)| !name.is_empty())
+            .ok_or_else(wrong)?;
+        let is_value = matches!(operator, None | Some(Operator::Json));
+        let is_given = self.fields.0.contains_key(name);
+        if is_given || (is_value && self.edits.contains_key(name)) {
+            return Err(CliError::FieldTwice(name.to_owned()));
         }
+        let is_json = matches!(
+            operator,
+            Some(Operator::Json | Operator::AddJson | Operator::RemoveJson)
+        );
+        if is_json && !keeps_digits(right) {
+            return Err(CliError::Digits(text.to_owned()));
+        }
+        self.put(name, operator, right).ok_or_else(wrong)
+    }
+
+    fn put(&mut self, name: &str, operator: Option<Operator>, right: &str) -> Option<()> {
         let name = name.to_owned();
         match operator {
             None => {
@@ -103,7 +120,11 @@ impl Typed {
     }
 }
 
+/// The value that a JSON text says, with all its digits.
 pub fn parse_json(text: &str) -> Option<Value> {
+    if !keeps_digits(text) {
+        return None;
+    }
     from_json(&serde_json::from_str::<Json>(text).ok()?)
 }
 
@@ -179,6 +200,20 @@ mod tests {
             &["a++=1", "a-=x"],
         ] {
             assert!(matches!(typed(texts), Err(CliError::Field(_))), "{texts:?}");
+        }
+        for texts in [
+            &["a=1", "a=2"][..],
+            &["a=1", "a:=2"],
+            &["a=1", "a++=2"],
+            &["a+=x", "a=1"],
+        ] {
+            assert!(
+                matches!(typed(texts), Err(CliError::FieldTwice(_))),
+                "{texts:?}"
+            );
+        }
+        for text in ["a:=12345678901234567890123", "a+:=0.12345678901234567890"] {
+            assert!(matches!(typed(&[text]), Err(CliError::Digits(_))), "{text}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 use twin::json::{edits_to_json, fields_to_json};
-use twin::{Edit, Kind, Revision, Twin};
+use twin::{Edit, Kind, Revision, Twin, Value};
 
 use crate::args::HistoryOptions;
 use crate::commands::activity::time;
@@ -73,7 +73,11 @@ fn row(twin: &Twin, revision: &Revision) -> Result<Vec<String>> {
     let given = revision.given.0.iter();
     let given = given.map(|(name, value)| format!("{}={}", printable(name), for_people(value)));
     let edits = revision.edits.0.iter();
-    let edits = edits.map(|(name, edit)| format!("{}{}", printable(name), edited(edit)));
+    let edits = edits.map(|(name, edit)| {
+        let record = revision.record.as_ref();
+        let became = record.and_then(|record| record.0.get(name));
+        format!("{}{}", printable(name), edited(edit, became))
+    });
     let fields: Vec<String> = given.chain(edits).collect();
     Ok(vec![
         time(revision.changed.millis()),
@@ -83,7 +87,8 @@ fn row(twin: &Twin, revision: &Revision) -> Result<Vec<String>> {
     ])
 }
 
-fn edited(edit: &Edit) -> String {
+/// What is done to a field that became this.
+fn edited(edit: &Edit, became: Option<&Value>) -> String {
     match edit {
         Edit::Elements { added, removed } => {
             let added = added
@@ -93,7 +98,10 @@ fn edited(edit: &Edit) -> String {
             let removed = removed.map(|element| format!("-={}", for_people(element)));
             added.chain(removed).collect::<Vec<_>>().join(" ")
         }
-        Edit::Count { .. } => " counted".to_owned(),
+        Edit::Count { .. } => match became {
+            Some(number @ Value::Counter(_)) => format!(" counted to {}", for_people(number)),
+            _ => " counted".to_owned(),
+        },
         Edit::Unknown(_) => " changed as a newer version does".to_owned(),
     }
 }

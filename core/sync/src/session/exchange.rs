@@ -1,11 +1,12 @@
 //! What a session does with each frame, and what it sends next.
 
-use twin_identity::id::EntryId;
+use twin_identity::id::{DeviceId, EntryId};
 use twin_identity::secret::Secret;
 use twin_ops::store::{Hole, MAX_HOLES, OpStore};
 
 use super::error::SyncError;
 use super::message::{Device, Digest, Hello, Message, Ops};
+use super::naming::Said;
 use super::peer::Lack;
 use super::{BATCH, Phase, SYNC_VERSION, Session, SyncEvent, is_out, replica};
 use crate::machine::Millis;
@@ -37,37 +38,86 @@ impl<S: OpStore + ?Sized> Session<S> {
             .any(|secret| self.handshake.is_tagged(&secret, tags) == Some(true));
         #[cfg(twin_break)]
         let known = known || twin_identity::broken::is("sync_tags_unchecked");
-        if !known {
-            return Err(SyncError::Stranger);
+        if known {
+            self.name_device(store);
+            return Ok(());
         }
-        self.name_device(store);
+        let name = self
+            .handshake
+            .name(store.discovery_key(), Said::Name, &self.me(store));
+        let name = name.map_err(|_| SyncError::Unexpected)?;
+        self.push(&Message::Name(name.into()));
+        self.phase = Phase::Name;
         Ok(())
     }
 
-    fn name_device(&mut self, store: &S) {
-        let signature = store.sign_session(&self.handshake.to_sign());
-        self.push(&Message::Device(Device {
+    /// A device that knows none of us may have a key that was ours.
+    pub(super) fn on_name(&mut self, name: &[u8], store: &S) -> Result<(), SyncError> {
+        let keys = store.past_discovery_keys();
+        let opened = keys.iter().find_map(|key| {
+            let named = self.handshake.open_name(key, Said::Name, name)?;
+            Some((key, named))
+        });
+        let known =
+            opened.filter(|(_, named)| store.admits(&named.device) && self.is_signed(named, store));
+        let key = known.as_ref().map(|(key, _)| *key);
+        let answer = self.handshake.name(key, Said::Answer, &self.me(store));
+        let answer = answer.map_err(|_| SyncError::Unexpected)?;
+        self.push(&Message::Answer(answer.into()));
+        self.phase = Phase::Answer(known.map(|(_, named)| named.device));
+        Ok(())
+    }
+
+    pub(super) fn on_answer(
+        &mut self,
+        answer: &[u8],
+        named: Option<DeviceId>,
+        store: &S,
+    ) -> Result<(), SyncError> {
+        let key = store.discovery_key();
+        let answered = key.and_then(|key| self.handshake.open_name(key, Said::Answer, answer));
+        match (named, answered) {
+            (Some(device), _) => self.open(device, store),
+            (None, Some(device)) => self.on_device(&device, store),
+            (None, None) => Err(SyncError::Stranger),
+        }
+    }
+
+    fn me(&self, store: &S) -> Device {
+        Device {
             device: store.device(),
-            signature,
-        }));
+            signature: store.sign_session(&self.handshake.to_sign()),
+        }
+    }
+
+    fn name_device(&mut self, store: &S) {
+        let me = self.me(store);
+        self.push(&Message::Device(me));
         self.phase = Phase::Device;
     }
 
-    pub(super) fn on_device(&mut self, device: &Device, store: &S) -> Result<(), SyncError> {
+    fn is_signed(&self, named: &Device, store: &S) -> bool {
         let twin = store.identity().twin();
-        if !self
-            .handshake
-            .check_device(twin, &device.device, &device.signature)
-        {
+        self.handshake
+            .check_device(twin, &named.device, &named.signature)
+    }
+
+    pub(super) fn on_device(&mut self, device: &Device, store: &S) -> Result<(), SyncError> {
+        if !self.is_signed(device, store) {
             return Err(SyncError::NotLinked);
         }
+        self.open(device.device, store)
+    }
+
+    /// The peer is this device.
+    fn open(&mut self, device: DeviceId, store: &S) -> Result<(), SyncError> {
         // Who is not known may be linked by entries that are still to come; who is known to be out may not.
-        if is_out(store, &device.device) {
+        if is_out(store, &device) {
             return Err(SyncError::NotLinked);
         }
-        self.phase = Phase::Open(device.device);
+        self.phase = Phase::Open(device);
         self.deadline = None;
-        self.events.push_back(SyncEvent::Met(device.device));
+        self.events.push_back(SyncEvent::Met(device));
         if self.linked(store) {
             self.announce(store)
         } else {

@@ -1,16 +1,19 @@
-//! The first three or four frames each way: strangers learn nothing, devices prove themselves.
+//! The first three to five frames each way: strangers learn nothing, devices prove themselves.
 //!
 //! ```text
 //! both   Hello   nonce
 //! both   Proof   MAC(discovery key, role ‖ both transport keys ‖ both nonces)
 //! both   Tags    64 tags, MAC(secret of the pair, the same)      only if the other's Proof is not by our current key
 //! both   Device  device id, signature over the same              only after a valid Proof, or a tag that we know
+//! both   Name    the same, sealed under our discovery key        only if no tag is known: see [`super::naming`]
+//! both   Answer  the same, sealed under the older key of ours that the other's Name is sealed under; or chance
 //! ```
 //!
 //! Two devices of one twin may hold different discovery keys: one has been away while a device was removed, or each
 //! knows of another removal. They recognise each other by a secret that every pair of devices can make: a tag for each
 //! device that this one still takes for one of the twin, filled up with chance to the same number always. Who was
-//! removed is not among them, and learns no more than a stranger.
+//! removed is not among them, and learns no more than a stranger. A device that was set back to before the other was
+//! linked does not know it, and makes no tag for it: it names itself under the key that it has, and the other answers.
 
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
@@ -21,6 +24,7 @@ use twin_identity::secret::Secret;
 use twin_identity::sign::{self, Signature, Use};
 use twin_ops::epoch::DiscoveryKey;
 
+use super::naming::Said;
 use crate::transport::TransportKey;
 
 /// Which side of the connection a device is.
@@ -33,7 +37,7 @@ pub enum Side {
 }
 
 impl Side {
-    const fn other(self) -> Self {
+    pub(super) const fn other(self) -> Self {
         match self {
             Self::Initiator => Self::Responder,
             Self::Responder => Self::Initiator,
@@ -75,6 +79,10 @@ impl Handshake {
         }
     }
 
+    pub const fn side(&self) -> Side {
+        self.side
+    }
+
     pub const fn my_nonce(&self) -> [u8; 32] {
         self.my_nonce
     }
@@ -87,7 +95,7 @@ impl Handshake {
     }
 
     /// The transcript as `by` says it: role, initiator's and responder's transport keys, their nonces.
-    fn transcript(&self, by: Side) -> [u8; 1 + 4 * 32] {
+    pub(super) fn transcript(&self, by: Side) -> [u8; 1 + 4 * 32] {
         let (mine, theirs) = (
             (self.me.as_bytes(), &self.my_nonce),
             (self.peer.as_bytes(), &self.peer_nonce.unwrap_or_default()),
@@ -149,6 +157,15 @@ impl Handshake {
         }
         let expected = tag(secret, &self.transcript(self.side.other()));
         Some(tags.iter().any(|tag| tag.ct_eq(&expected).into()))
+    }
+
+    /// As many bytes of chance: the same for the same thing said.
+    pub fn noise(&self, said: Said, len: usize) -> Vec<u8> {
+        let mut noise = vec![0; len];
+        let mut hasher = blake3::Hasher::new_keyed(self.chance.expose());
+        hasher.update(&[b'n', said as u8]);
+        hasher.finalize_xof().fill(&mut noise);
+        noise
     }
 
     /// What our device signs.

@@ -59,6 +59,12 @@ pub(super) enum Message {
     /// What this side has of the chunks that it was asked for.
     #[n(13)]
     Chunks(#[n(0)] Vec<Piece>),
+    /// Both, if none of the other's tags is known: which device this is, sealed under its discovery key.
+    #[n(16)]
+    Name(#[n(0)] ByteVec),
+    /// Both, after the other's name: which device this is, sealed under the key that it was sealed under, or chance.
+    #[n(17)]
+    Answer(#[n(0)] ByteVec),
 }
 
 #[derive(Debug, Encode, Decode)]

@@ -14,7 +14,7 @@
 //! The session may then stay open: whatever changes here is sent at once, and a `Digest` follows. A session that is
 //! cut leaves what was taken over; the next one goes on from there, because heights say how far each log got.
 //!
-//! - [`handshake`]: who may talk; `message`: the frames
+//! - [`handshake`], `naming`: who may talk; `message`: the frames
 //! - `exchange`: what is done with each frame; `replica`, `peer`: what we have, what the other lacks
 //! - `chunks`: content of files
 
@@ -23,6 +23,7 @@ mod error;
 mod exchange;
 pub mod handshake;
 mod message;
+mod naming;
 mod peer;
 mod replica;
 
@@ -110,6 +111,10 @@ enum Phase {
     Proof,
     Tags,
     Device,
+    /// No tag was known.
+    Name,
+    /// The peer has named itself, and we may know it.
+    Answer(Option<DeviceId>),
     Open(DeviceId),
 }
 
@@ -274,6 +279,12 @@ impl<S: OpStore + ?Sized> Machine for Session<S> {
             (Phase::Proof, Message::Proof(proof)) => self.on_proof(&proof, store),
             (Phase::Tags, Message::Tags(tags)) => self.on_tags(&tags, store),
             (Phase::Device, Message::Device(device)) => self.on_device(&device, store),
+            // It has found a tag of its own among ours, and there is none of ours among its.
+            (Phase::Name, Message::Device(_)) => Err(SyncError::Stranger),
+            (Phase::Name, Message::Name(name)) => self.on_name(&name, store),
+            (Phase::Answer(named), Message::Answer(answer)) => {
+                self.on_answer(&answer, named, store)
+            }
             (Phase::Open(_), Message::LogTable(entries)) => self.on_log_table(&entries, store),
             (Phase::Open(_), Message::Table(table)) => {
                 let forked = self.peer.learn(&table, store)?;

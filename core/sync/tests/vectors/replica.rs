@@ -10,7 +10,7 @@ use twin_identity::log::IdentityLog;
 use twin_identity::secret::Secret;
 use twin_identity::sign::{Signature, Use};
 use twin_ops::chain::{Head, verify_run};
-use twin_ops::epoch::DiscoveryKey;
+use twin_ops::epoch::{DiscoveryKey, EpochKey};
 use twin_ops::grant::{Grant, GrantId};
 use twin_ops::op::{Link, LogId, Op, Origin};
 use twin_ops::store::{ChunkName, Hole, LogHead, OpStore, Sought, Taken, Want};
@@ -19,6 +19,8 @@ pub struct Replica {
     pub keys: DeviceKeys,
     pub log: IdentityLog,
     pub discovery: DiscoveryKey,
+    /// The keys of epochs before.
+    pub past: Vec<u8>,
     pub grants: BTreeMap<GrantId, Grant>,
     pub logs: BTreeMap<LogId, (Origin, Vec<Op>)>,
     /// Chunks of files that are here, and those that are wanted.
@@ -57,6 +59,12 @@ impl OpStore for Replica {
 
     fn discovery_key(&self) -> Option<&DiscoveryKey> {
         Some(&self.discovery)
+    }
+
+    fn past_discovery_keys(&self) -> Vec<DiscoveryKey> {
+        let past = self.past.iter();
+        past.map(|epoch| EpochKey::new(Secret::new([*epoch; 32])).discovery())
+            .collect()
     }
 
     fn shared_secret(&self, other: &DeviceId) -> Option<Secret<32>> {

@@ -59,6 +59,7 @@ fn replicas() -> (Replica, Replica) {
         keys,
         log: log.clone(),
         discovery: members_key().discovery(),
+        past: Vec::new(),
         grants,
         logs,
         chunks: BTreeMap::new(),

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 const MAX_DIGITS: usize = 17;
 
 /// The text with quotes around each number that would lose digits, and how many those are. What is not JSON stays so.
-pub(super) fn quoted(text: &[u8]) -> (Cow<'_, [u8]>, u64) {
+pub(crate) fn quoted(text: &[u8]) -> (Cow<'_, [u8]>, u64) {
     let part = |begin, end| text.get(begin..end).unwrap_or_default();
     let (mut quoted, mut count) = (Vec::new(), 0);
     let (mut copied, mut at) = (0, 0);
