@@ -192,6 +192,9 @@ contexts! {
     LINK_COMMITMENT = "link commitment";
     /// Linking transcript, of which the six digits are made.
     LINK_TRANSCRIPT = "link transcript";
+    /// Secret of a link from afar: key that SPAKE2 gives ‖ phone's transport key ‖ new device's transport key ‖ what both
+    /// have said until then.
+    LINK_AFAR = "link afar";
 }
 
 #[cfg(test)]

@@ -98,6 +98,9 @@ pub enum Abort {
     /// Something else went wrong on that side.
     #[n(2)]
     Failed,
+    /// From afar: the passcode typed on the new device was not the one that the phone shows.
+    #[n(3)]
+    OtherPasscode,
 }
 
 impl Message {

@@ -17,14 +17,17 @@
 //! with the rotation by which it comes in, and then gets the grants. `Done` is the helper's.
 //!
 //! Every step is a type that consumes the one before, so that nothing can be sent over a link that is not confirmed.
-//! - [`offer`]: the QR code; [`code`]: the six digits
+//! - [`offer`]: the QR code; [`code`]: the six digits; `proving`: what only the two know
 //! - [`phone`], [`new_device`]: the two sides; [`recovering`]: what is different for a device that recovers
+//! - [`afar`]: how a link begins between two devices that are not in one place
 
+pub mod afar;
 pub mod code;
 mod message;
 pub mod new_device;
 pub mod offer;
 pub mod phone;
+mod proving;
 pub mod recovering;
 #[cfg(test)]
 mod tests;
@@ -57,6 +60,11 @@ pub enum LinkError {
     /// Not the code that the new device shows.
     #[error("wrong code: the link has ended on both devices, show a new code and try again")]
     WrongCode,
+    /// Not the passcode that the phone shows.
+    #[error(
+        "the passcode typed on the new device is not the one that the phone shows: it is used up on both, show a new one on the phone"
+    )]
+    OtherPasscode,
     /// Later than the offer lives.
     #[error("the linking code has expired: show a new one")]
     Expired,
@@ -70,6 +78,7 @@ pub enum LinkError {
         Abort::WrongCode => "the code typed on the phone was not the one shown here: the link has ended, show a new code to try again",
         Abort::Declined => "the person at the other device said no",
         Abort::Failed => "the other device could not finish: try again",
+        Abort::OtherPasscode => "the passcode typed on the new device is not the one that the phone shows: it is used up on both, show a new one on the phone",
     })]
     Aborted(Abort),
     /// The log that was sent is not of the twin that was named.

@@ -14,8 +14,9 @@ use twin_ops::store::MAX_LOGS;
 
 use super::code::Code;
 use super::message::{Abort, Hello, Keys, MAX_TWIN_NAME, Message};
-use super::offer::{Offer, Side};
+use super::offer::Offer;
 use super::phone::{keys_context, proof_context};
+use super::proving::{Proving, Side};
 use super::recovering::Material;
 use super::{LINK_VERSION, LinkError, MAX_GRANTS};
 use crate::machine::Millis;
@@ -107,29 +108,13 @@ impl Waiting {
                 }));
             }
         };
-        let mut nonce = [0; 32];
-        rng.fill_bytes(&mut nonce);
-        let context = proof_context(peer, &self.me, &hello.twin, &hello.phone, &hello.name);
-        let mut keys = Keys {
-            device: self.keys.public().clone(),
-            statement: self.keys.statement(&hello.twin, Role::Member).proof,
-            commitment: context::LINK_COMMITMENT.hash([nonce.as_slice()]),
-            proof: [0; 32],
-        };
-        let proof = self
-            .offer
-            .prove(Side::New, &[&context, &keys_context(&keys)]);
-        keys.proof = *proof.expose();
-        let keys_frame = Message::Keys(Box::new(keys)).to_frame();
-        let committed = Committed {
-            keys: self.keys,
-            hello,
-            nonce,
-            context,
-            hello_frame: frame.to_vec(),
-            keys_frame: keys_frame.clone(),
-        };
-        Ok((keys_frame, committed))
+        Ok(answer(
+            self.offer.proving(),
+            self.keys,
+            [peer, &self.me],
+            (hello, frame),
+            rng,
+        ))
     }
 
     fn check_hello(
@@ -150,21 +135,64 @@ impl Waiting {
         if now > self.offer.expires() {
             return Err(LinkError::Expired);
         }
-        if hello.version != LINK_VERSION || hello.name.len() > MAX_TWIN_NAME {
-            return Err(LinkError::Unexpected);
-        }
-        let context = proof_context(peer, &self.me, &hello.twin, &hello.phone, &hello.name);
-        let proof = self.offer.prove(Side::Phone, &[&context]);
-        #[cfg(twin_break)]
-        if twin_identity::broken::is("link_proof_unchecked") {
-            return Ok(hello);
-        }
-        if bool::from(proof.expose().ct_eq(&hello.proof)) {
-            Ok(hello)
-        } else {
-            Err(LinkError::NotProven)
-        }
+        check_proof(self.offer.proving(), [peer, &self.me], &hello)?;
+        Ok(hello)
     }
+}
+
+/// Whether a hello is by somebody who knows the secret of `proving`; `transports` are the phone's and ours.
+pub(super) fn check_proof(
+    proving: &Proving,
+    transports: [&TransportKey; 2],
+    hello: &Hello,
+) -> Result<(), LinkError> {
+    if hello.version != LINK_VERSION || hello.name.len() > MAX_TWIN_NAME {
+        return Err(LinkError::Unexpected);
+    }
+    let [phone, me] = transports;
+    let context = proof_context(phone, me, &hello.twin, &hello.phone, &hello.name);
+    let proof = proving.prove(Side::Phone, &[&context]);
+    #[cfg(twin_break)]
+    if twin_identity::broken::is("link_proof_unchecked") {
+        return Ok(());
+    }
+    if bool::from(proof.expose().ct_eq(&hello.proof)) {
+        Ok(())
+    } else {
+        Err(LinkError::NotProven)
+    }
+}
+
+/// Answers a hello that was proven with the device's keys and a commitment. Returns the frame to send.
+pub(super) fn answer(
+    proving: &Proving,
+    device: DeviceKeys,
+    transports: [&TransportKey; 2],
+    (hello, frame): (Hello, &[u8]),
+    rng: &mut impl CryptoRng,
+) -> (Vec<u8>, Committed) {
+    let [phone, me] = transports;
+    let mut nonce = [0; 32];
+    rng.fill_bytes(&mut nonce);
+    let context = proof_context(phone, me, &hello.twin, &hello.phone, &hello.name);
+    let mut keys = Keys {
+        device: device.public().clone(),
+        statement: device.statement(&hello.twin, Role::Member).proof,
+        commitment: context::LINK_COMMITMENT.hash([nonce.as_slice()]),
+        proof: [0; 32],
+    };
+    let proof = proving.prove(Side::New, &[&context, &keys_context(&keys)]);
+    keys.proof = *proof.expose();
+    let keys_frame = Message::Keys(Box::new(keys)).to_frame();
+    let committed = Committed {
+        keys: device,
+        hello,
+        nonce,
+        context,
+        hello_frame: frame.to_vec(),
+        keys_frame: keys_frame.clone(),
+    };
+    (keys_frame, committed)
 }
 
 impl Committed {

@@ -8,6 +8,7 @@ use twin_identity::context;
 use twin_identity::secret::Secret;
 use zeroize::Zeroizing;
 
+use super::proving::Proving;
 use crate::machine::Millis;
 use crate::transport::TransportKey;
 
@@ -27,11 +28,10 @@ const CHECKSUM_LEN: usize = 4;
 /// An offer to be linked: where the new device listens, who it is there, and a one-time secret.
 pub struct Offer {
     transport: [u8; 32],
-    secret: Secret<32>,
     addresses: Vec<Vec<u8>>,
     expires: Millis,
-    /// The payload as it was read or written, secret included: what the proofs are made over.
-    bytes: Zeroizing<Vec<u8>>,
+    /// The secret, and the payload as it was read or written, secret included: what the proofs are made over.
+    proving: Proving,
 }
 
 /// A text is no offer.
@@ -94,17 +94,17 @@ impl Offer {
         zeroize::Zeroize::zeroize(&mut raw.secret);
         Self {
             transport: raw.transport,
-            secret,
             addresses: raw.addresses.into_iter().map(Into::into).collect(),
             expires: now + OFFER_LIFE,
-            bytes,
+            proving: Proving::new(secret, bytes),
         }
     }
 
     /// The text in the QR code: upper case and digits, so that the QR code is a small one.
     pub fn to_text(&self) -> String {
-        let mut payload = Zeroizing::new(self.bytes.to_vec());
-        payload.extend(checksum(&self.bytes));
+        let bytes = self.proving.bytes();
+        let mut payload = Zeroizing::new(bytes.to_vec());
+        payload.extend(checksum(bytes));
         format!("{PREFIX}{}", BASE32_NOPAD.encode(&payload))
     }
 
@@ -147,10 +147,9 @@ impl Offer {
         zeroize::Zeroize::zeroize(&mut raw.secret);
         Ok(Self {
             transport: raw.transport,
-            secret,
             addresses: raw.addresses.into_iter().map(Into::into).collect(),
             expires: raw.expires.saturating_mul(1000),
-            bytes: Zeroizing::new(bytes.to_vec()),
+            proving: Proving::new(secret, Zeroizing::new(bytes.to_vec())),
         })
     }
 
@@ -169,16 +168,14 @@ impl Offer {
         transport_hash(peer) == self.transport
     }
 
-    /// Proof of having seen this offer: keyed BLAKE3 over the offer and `fields` (each preceded by its length).
-    pub(super) fn prove(&self, side: Side, fields: &[&[u8]]) -> Secret<32> {
-        let key = Zeroizing::new(context::LINK_MAC.hash([self.secret.expose().as_slice()]));
-        let mut hasher = blake3::Hasher::new_keyed(&key);
-        hasher.update(&[side as u8]);
-        for field in std::iter::once(&self.bytes.as_slice()).chain(fields) {
-            hasher.update(&(field.len() as u64).to_be_bytes());
-            hasher.update(field);
-        }
-        Secret::new(*hasher.finalize().as_bytes())
+    /// What proves that somebody has seen this offer.
+    pub(super) const fn proving(&self) -> &Proving {
+        &self.proving
+    }
+
+    /// The same, of an offer that has done its work.
+    pub(super) fn into_proving(self) -> Proving {
+        self.proving
     }
 }
 
@@ -186,13 +183,6 @@ impl std::fmt::Debug for Offer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Offer").finish_non_exhaustive()
     }
-}
-
-/// Which side a proof is by, so that one cannot be sent back.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Side {
-    Phone = 0,
-    New = 1,
 }
 
 fn transport_hash(key: &TransportKey) -> [u8; 32] {
@@ -231,7 +221,7 @@ mod tests {
         for text in [text.clone(), text.to_lowercase(), format!(" {text}\n")] {
             let read = Offer::parse(&text).unwrap();
             assert_eq!(read.addresses(), offer.addresses());
-            assert_eq!(read.secret, offer.secret);
+            assert_eq!(read.proving.secret(), offer.proving.secret());
             assert_eq!(read.expires(), 125_000);
             assert!(read.is_from(&TransportKey::from_bytes([1; 32])));
             assert!(!read.is_from(&TransportKey::from_bytes([2; 32])));

@@ -11,7 +11,8 @@ use twin_identity::log::IdentityLog;
 
 use super::code::Code;
 use super::message::{Abort, Hello, Keys, MAX_TWIN_NAME, Message};
-use super::offer::{Offer, Side};
+use super::offer::Offer;
+use super::proving::{Proving, Side};
 use super::{BATCH, LINK_VERSION, LinkError};
 use crate::transport::TransportKey;
 
@@ -30,7 +31,7 @@ pub struct Inviter {
 
 /// The phone has said who invites and waits for the new device's keys.
 pub struct Greeted {
-    offer: Offer,
+    proving: Proving,
     twin: TwinId,
     context: Vec<u8>,
     hello: Vec<u8>,
@@ -65,12 +66,22 @@ pub fn invite(
     if !offer.is_from(peer) {
         return Err(LinkError::OtherDevice);
     }
+    Ok(greet(offer.into_proving(), me, peer, inviter))
+}
+
+/// Says who invites, to a device that knows the secret of `proving`. Returns the frame to send.
+pub(super) fn greet(
+    proving: Proving,
+    me: &TransportKey,
+    peer: &TransportKey,
+    inviter: Inviter,
+) -> (Vec<u8>, Greeted) {
     let mut name = inviter.name;
     while name.len() > MAX_TWIN_NAME {
         name.pop();
     }
     let context = proof_context(me, peer, &inviter.twin, &inviter.device, &name);
-    let proof = offer.prove(Side::Phone, &[&context]);
+    let proof = proving.prove(Side::Phone, &[&context]);
     let hello = Message::Hello(Hello {
         version: LINK_VERSION,
         twin: inviter.twin,
@@ -80,12 +91,12 @@ pub fn invite(
     })
     .to_frame();
     let greeted = Greeted {
-        offer,
+        proving,
         twin: inviter.twin,
         context,
         hello: hello.clone(),
     };
-    Ok((hello, greeted))
+    (hello, greeted)
 }
 
 /// What both proofs cover besides the offer.
@@ -127,7 +138,7 @@ impl Greeted {
             return Err(LinkError::Unexpected);
         };
         let proof = self
-            .offer
+            .proving
             .prove(Side::New, &[&self.context, &keys_context(&keys)]);
         if !bool::from(proof.expose().ct_eq(&keys.proof)) {
             return Err(LinkError::NotProven);

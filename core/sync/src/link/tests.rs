@@ -18,13 +18,13 @@ use super::recovering::{self, Answer, Material, Recovering};
 use super::{Abort, LinkError};
 use crate::transport::TransportKey;
 
-struct Twin {
-    log: IdentityLog,
-    device: DeviceKeys,
-    rng: ChaCha20Rng,
+pub(super) struct Twin {
+    pub log: IdentityLog,
+    pub device: DeviceKeys,
+    pub rng: ChaCha20Rng,
 }
 
-fn twin(seed: u64) -> Twin {
+pub(super) fn twin(seed: u64) -> Twin {
     let mut rng = ChaCha20Rng::seed_from_u64(seed);
     let birth = Birth::new(&RecoverySecret::random(&mut rng), &mut rng).unwrap();
     let mut log = IdentityLog::new(birth.genesis);
@@ -36,9 +36,9 @@ fn twin(seed: u64) -> Twin {
     }
 }
 
-const PHONE: TransportKey = TransportKey::from_bytes([1; 32]);
-const NEW: TransportKey = TransportKey::from_bytes([2; 32]);
-const THIEF: TransportKey = TransportKey::from_bytes([3; 32]);
+pub(super) const PHONE: TransportKey = TransportKey::from_bytes([1; 32]);
+pub(super) const NEW: TransportKey = TransportKey::from_bytes([2; 32]);
+pub(super) const THIEF: TransportKey = TransportKey::from_bytes([3; 32]);
 
 fn waiting(rng: &mut ChaCha20Rng) -> (Waiting, String) {
     let offer = Offer::new(&NEW, [vec![127, 0, 0, 1, 0, 80]], 0, rng);
@@ -49,7 +49,7 @@ fn waiting(rng: &mut ChaCha20Rng) -> (Waiting, String) {
     )
 }
 
-fn inviter(twin: &Twin) -> Inviter {
+pub(super) fn inviter(twin: &Twin) -> Inviter {
     Inviter {
         twin: *twin.log.twin(),
         name: "Ada".to_owned(),
@@ -69,7 +69,10 @@ fn meet(twin: &mut Twin) -> (Joining, Unconfirmed) {
     (joining, phone.receive_nonce(&new_nonce).unwrap())
 }
 
-fn grant_to(twin: &mut Twin, new: &twin_identity::device::DeviceStatement) -> Vec<Vec<u8>> {
+pub(super) fn grant_to(
+    twin: &mut Twin,
+    new: &twin_identity::device::DeviceStatement,
+) -> Vec<Vec<u8>> {
     let body = Body::AddDevice(Box::new(new.clone()));
     let entry = twin.log.sign(&body, &twin.device);
     twin.log.insert(entry.unwrap()).unwrap();

@@ -16,10 +16,10 @@ use twin_sync::link::{Abort, abort};
 use crate::golden::{Counter, bytes, check, drawn, hex};
 use crate::{LAPTOP, PHONE, add_laptop, derived, laptop, twin};
 
-const NAME: &str = "Ada";
-const NOW: u64 = 1_790_000_000_000;
+pub const NAME: &str = "Ada";
+pub const NOW: u64 = 1_790_000_000_000;
 
-fn len(field: &[u8]) -> [u8; 8] {
+pub fn len(field: &[u8]) -> [u8; 8] {
     (field.len() as u64).to_be_bytes()
 }
 
@@ -46,7 +46,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// What both proofs cover besides the offer.
-fn context(twin: &TwinId, phone: &DeviceKeys) -> Vec<u8> {
+pub fn context(twin: &TwinId, phone: &DeviceKeys) -> Vec<u8> {
     [
         PHONE.as_bytes().as_slice(),
         LAPTOP.as_bytes(),
@@ -57,7 +57,7 @@ fn context(twin: &TwinId, phone: &DeviceKeys) -> Vec<u8> {
     .concat()
 }
 
-fn proof(secret: &[u8; 32], side: u8, fields: &[&[u8]]) -> [u8; 32] {
+pub fn proof(secret: &[u8; 32], side: u8, fields: &[&[u8]]) -> [u8; 32] {
     let mut message = vec![side];
     for field in fields {
         message.extend(len(field));
@@ -66,7 +66,7 @@ fn proof(secret: &[u8; 32], side: u8, fields: &[&[u8]]) -> [u8; 32] {
     *blake3::keyed_hash(&derived("link mac", &[secret]), &message).as_bytes()
 }
 
-fn hello_frame(
+pub fn hello_frame(
     version: u8,
     twin: &TwinId,
     name: &str,

@@ -1,7 +1,8 @@
-//! `tests/vectors/{link,sync}.json`, made anew and compared.
+//! `tests/vectors/{link,link-afar,sync}.json`, made anew and compared.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+mod afar;
 #[path = "../../../../tests/vectors/golden.rs"]
 mod golden;
 mod link;
