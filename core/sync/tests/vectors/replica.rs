@@ -67,6 +67,10 @@ impl OpStore for Replica {
         self.keys.sign(Use::Session, self.log.twin(), transcript)
     }
 
+    fn sign_bundle(&self, piece: &[u8; 32]) -> Signature {
+        self.keys.sign(Use::Bundle, self.log.twin(), piece)
+    }
+
     fn device(&self) -> DeviceId {
         self.keys.id()
     }
