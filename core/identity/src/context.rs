@@ -168,6 +168,21 @@ contexts! {
     BACKUP_END = "backup end";
     /// Id of a backup's manifest: manifest, CBOR.
     BACKUP_MANIFEST = "backup manifest";
+    /// Id of a bundle: its key.
+    BUNDLE = "bundle";
+    /// Key that seals the key of a bundle for a membership epoch: discovery key.
+    BUNDLE_EPOCH = "bundle epoch";
+    /// Key that seals the pieces of a bundle: its key.
+    BUNDLE_KEY = "bundle key";
+    /// Check of a bundle's beginning: prelude ‖ header, CBOR.
+    BUNDLE_HEADER = "bundle header";
+    /// Associated data of a bundle's piece: check of the beginning ‖ index (u64, big-endian) ‖ whether it is the last (u8).
+    BUNDLE_AAD = "bundle aad";
+    /// What a device signs of a bundle's piece: check of the beginning ‖ index (u64, big-endian) ‖ whether it is the last
+    /// (u8) ‖ content, CBOR.
+    BUNDLE_PIECE = "bundle piece";
+    /// What tells the pictures of one bundle from those of others, of which the first 8 bytes are used: the bundle.
+    BUNDLE_FRAMES = "bundle frames";
     /// What both sides sign to prove their device in a session: transcript.
     SESSION = "session";
     /// Key that seals the vault's rows: vault key.

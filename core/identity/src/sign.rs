@@ -33,6 +33,8 @@ pub enum Use {
     Head,
     /// The manifest of a backup.
     Backup,
+    /// A piece of a bundle.
+    Bundle,
 }
 
 impl Use {
@@ -45,6 +47,7 @@ impl Use {
             Self::Session => "session",
             Self::Head => "head",
             Self::Backup => "backup",
+            Self::Bundle => "bundle",
         }
     }
 }

@@ -80,6 +80,12 @@ impl EpochKey {
 }
 
 impl DiscoveryKey {
+    /// The key that seals the keys of bundles for whoever has this discovery key.
+    pub fn bundle_key(&self) -> DataKey {
+        let key = Zeroizing::new(context::BUNDLE_EPOCH.hash([self.0.expose().as_slice()]));
+        DataKey::new(Secret::new(*key))
+    }
+
     /// MAC (keyed BLAKE3) over the given fields, all of fixed length.
     pub fn mac<'a>(&self, fields: impl IntoIterator<Item = &'a [u8]>) -> Secret<32> {
         let mut hasher = blake3::Hasher::new_keyed(self.0.expose());

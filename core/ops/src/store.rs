@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use minicbor::{Decode, Encode};
-use twin_identity::id::DeviceId;
+use twin_identity::id::{DeviceId, EntryId};
 use twin_identity::log::IdentityLog;
 use twin_identity::secret::Secret;
 use twin_identity::sign::Signature;
+use zeroize::Zeroizing;
 
 use crate::chain::Head;
 use crate::epoch::{DiscoveryKey, EpochId};
@@ -18,8 +19,6 @@ use crate::space::SpaceId;
 /// The most grants by devices that take part that a store keeps and sync lists. Those by others are counted by
 /// themselves, so that they leave the rest their room.
 pub const MAX_GRANTS: usize = 8192;
-/// The most keys of earlier epochs by which a device is recognised.
-pub const MAX_PAST_KEYS: usize = 1024;
 /// The most logs of devices that take part that a store keeps and sync lists; of others as many again.
 pub const MAX_LOGS: usize = 8192;
 
@@ -105,6 +104,27 @@ pub struct Sought {
     pub over: bool,
 }
 
+/// What another device is known to have, by its own word or because both were found equal. It may have more; if it came
+/// back from an old copy, it has less, and says so the next time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    /// When it said so, in milliseconds since the Unix epoch by its own clock; 0 if it never has.
+    pub at: u64,
+    /// Entries of the identity log, sorted.
+    pub entries: Vec<EntryId>,
+    /// Grants, sorted.
+    pub grants: Vec<GrantId>,
+    /// Logs and how far it has them, sorted.
+    pub heads: Vec<LogHead>,
+    /// Ops that it lacks content of, at most [`MAX_HOLES`].
+    pub holes: Vec<Hole>,
+    /// The newest bundle with content of files that it has taken of this device: when that was made, in milliseconds since
+    /// the Unix epoch by the clock of this device; 0 if none.
+    pub has_taken: u64,
+    /// The same the other way round: of those that it has made, the newest that was taken here, by its clock.
+    pub was_taken: u64,
+}
+
 /// What was done with things that a peer sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Taken {
@@ -141,17 +161,27 @@ pub trait OpStore {
     /// that excludes it.
     fn discovery_key(&self) -> Option<&DiscoveryKey>;
 
-    /// The discovery keys of membership epochs before the current one, as far as they are known here, at most
-    /// [`MAX_PAST_KEYS`]: a device that was away can have one of them. A store that keeps none recognises none.
-    fn past_discovery_keys(&self) -> Vec<DiscoveryKey> {
-        Vec::new()
-    }
-
     /// The secret that this device shares with one other (see [`twin_identity::device::DeviceKeys::shared`]).
     fn shared_secret(&self, other: &DeviceId) -> Option<Secret<32>>;
 
     /// Signs the transcript of a session with the device's key ([`twin_identity::sign::Use::Session`]).
     fn sign_session(&self, transcript: &[u8; 32]) -> Signature;
+
+    /// Signs a piece of a bundle with the device's key ([`twin_identity::sign::Use::Bundle`]).
+    fn sign_bundle(&self, piece: &[u8; 32]) -> Signature;
+
+    /// Opens what is sealed to this device (see [`twin_identity::device::DeviceKeys::open`]); `None` if it is not. A store
+    /// without keys opens nothing.
+    fn open_sealed(&self, info: &[u8], aad: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let _ = (info, aad, sealed);
+        None
+    }
+
+    /// The discovery keys of other membership epochs than the current one, as far as they are known here: of devices that
+    /// have been away, and of those that know more than this one. A store that keeps none has none.
+    fn other_discovery_keys(&self) -> Vec<DiscoveryKey> {
+        Vec::new()
+    }
 
     /// This device.
     fn device(&self) -> DeviceId;
@@ -208,6 +238,26 @@ pub trait OpStore {
         let _ = (now, device);
     }
 
+    /// What another device is known to have. A store that takes no note of it knows of nothing.
+    fn known(&self, device: &DeviceId) -> Result<Known, Self::Error> {
+        let _ = device;
+        Ok(Known::default())
+    }
+
+    /// Takes note of what another device says that it has; `whole` if it named everything. What it said later than that,
+    /// by its clock, is not forgotten for it, unless it was more: to know of too little only costs bytes. `now`:
+    /// milliseconds since the Unix epoch.
+    fn note_known(
+        &mut self,
+        now: u64,
+        device: &DeviceId,
+        known: Known,
+        whole: bool,
+    ) -> Result<(), Self::Error> {
+        let _ = (now, device, known, whole);
+        Ok(())
+    }
+
     /// The ops of a log after the first `after`, oldest first, as many as fit into `budget` bytes but at least one if
     /// there is one. None if the log begins here after `after`: see [`OpStore::base`].
     fn read_run(&self, log: &LogId, after: u64, budget: usize)
@@ -260,6 +310,18 @@ pub trait OpStore {
     /// The sealed bytes of a chunk for a peer that takes part; `None` if it is not here, or the peer may not have what
     /// is in its space.
     fn chunk(&self, peer: &DeviceId, name: &ChunkName) -> Result<Option<Vec<u8>>, Self::Error>;
+
+    /// Takes chunks that come along without being asked for, whether anything names them or not. Those of a space that this
+    /// device has no key of are passed over. Returns how many were stored. A store without content takes none.
+    /// `now`: milliseconds since the Unix epoch.
+    fn take_carried_chunks(
+        &mut self,
+        now: u64,
+        chunks: Vec<(SpaceId, Vec<u8>)>,
+    ) -> Result<usize, Self::Error> {
+        let _ = (now, chunks);
+        Ok(0)
+    }
 
     /// Takes what a peer has answered for chunks that it was asked for: bytes whose hash is the chunk's id, or that it
     /// has none. What nobody wants any more is passed over. Returns how many were stored.

@@ -4,7 +4,9 @@
 //! - [`transport`]: who is at the other end
 //! - [`link`]: how a new device joins a twin
 //! - [`session`]: how two replicas become equal
+//! - [`bundle`]: the same one way, for devices that never meet
 
+pub mod bundle;
 pub mod link;
 pub mod machine;
 pub mod session;

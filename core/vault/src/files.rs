@@ -24,7 +24,7 @@ mod wanted;
 mod tests;
 
 pub use add::{Added, FileWriter};
-pub use carried::Carried;
+pub use carried::{Carried, Since};
 pub use exchange::Missing;
 pub use garbage::{Collected, Collecting, KEPT};
 pub(crate) use look::Fetching;

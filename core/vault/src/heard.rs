@@ -77,7 +77,8 @@ impl Vault {
         self.note_heights(device, space, heights)
     }
 
-    fn note_heights(
+    /// Notes how far a device has logs of a space. Inside a transaction.
+    pub(crate) fn note_heights(
         &mut self,
         device: &DeviceId,
         space: &SpaceId,
@@ -151,7 +152,8 @@ impl Vault {
         self.now = now;
         self.write(|vault| {
             let mut spaces = spaces.into_iter();
-            spaces.try_for_each(|(space, heights)| vault.note_heights(device, &space, heights))
+            spaces.try_for_each(|(space, heights)| vault.note_heights(device, &space, heights))?;
+            vault.note_equal(device)
         })?;
         self.noted.insert(*device, now);
         Ok(())

@@ -59,6 +59,8 @@ pub(crate) enum Kind {
     Later = 25,
     /// What another device is known to have.
     Heard = 26,
+    /// What another device says that it has.
+    Known = 27,
     /// A file of a record that is not all here.
     Absent = 30,
     /// Which content this device keeps.
@@ -70,7 +72,7 @@ pub(crate) enum Kind {
 }
 
 /// What rows of each kind are about, in words.
-const KINDS: [(Kind, &str); 26] = [
+const KINDS: [(Kind, &str); 27] = [
     (Kind::Device, "this device's keys"),
     (Kind::Genesis, "the beginning of the identity log"),
     (Kind::Entry, "an entry of the identity log"),
@@ -94,6 +96,7 @@ const KINDS: [(Kind, &str); 26] = [
     (Kind::Checkpoint, "a checkpoint"),
     (Kind::Later, "a change of a later version"),
     (Kind::Heard, "what another device has"),
+    (Kind::Known, "what another device says that it has"),
     (Kind::Absent, "a file that is not all here"),
     (Kind::Keep, "which content is kept here"),
     (Kind::ErasedFile, "a file that is to go"),

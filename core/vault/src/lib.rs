@@ -12,7 +12,7 @@
 //! - [`files`]: content of any size, and the chunks that it is made of
 //! - [`replica`]: what sync needs of it; `branch`: of two histories of a device that is out, the one that counts
 //! - [`compact`]: history goes; `snapshot`, `checkpoint`, `standing`: what takes its place, and from when; `beginning`: logs
-//!   without their first ops; `sweep`: how these go; `heard`, `later`: what other devices have, and what is not known yet
+//!   without their first ops; `sweep`: how these go; `heard`, `known`, `later`: what other devices have, and what is not known yet
 //! - [`check`]: what of it is damaged; [`salvage`]: a new vault of what is not; [`erase`]: what is gone for good
 //! - `expiry`: devices whose time has run out
 //! - [`unheard`]: what others have seen of who is in the twin, and this device has not
@@ -66,6 +66,7 @@ mod incarnation;
 mod index;
 mod items;
 mod keys;
+mod known;
 mod late;
 mod later;
 mod left_out;

@@ -13,7 +13,9 @@ use twin_ops::chain::{ChainError, Head};
 use twin_ops::epoch::DiscoveryKey;
 use twin_ops::grant::GrantId;
 use twin_ops::op::{Link, LogId, OpError, Origin};
-use twin_ops::store::{ChunkName, Hole, LogHead, OpStore, Sought, Standing, Taken, Want};
+use twin_ops::space::SpaceId;
+use twin_ops::store::{ChunkName, Hole, Known, LogHead, OpStore, Sought, Standing, Taken, Want};
+use zeroize::Zeroizing;
 
 use crate::error::{Result, VaultError};
 use crate::files::Look;
@@ -50,16 +52,24 @@ impl OpStore for Vault {
         self.state.discovery.as_ref()
     }
 
-    fn past_discovery_keys(&self) -> Vec<DiscoveryKey> {
-        self.state.past_discovery()
-    }
-
     fn shared_secret(&self, other: &DeviceId) -> Option<Secret<32>> {
         self.device.shared(other)
     }
 
     fn sign_session(&self, transcript: &[u8; 32]) -> Signature {
         self.device.sign(Use::Session, self.twin(), transcript)
+    }
+
+    fn sign_bundle(&self, piece: &[u8; 32]) -> Signature {
+        self.device.sign(Use::Bundle, self.twin(), piece)
+    }
+
+    fn open_sealed(&self, info: &[u8], aad: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        self.device.open(info, aad, sealed).ok()
+    }
+
+    fn other_discovery_keys(&self) -> Vec<DiscoveryKey> {
+        self.state.other_discovery_keys()
     }
 
     fn device(&self) -> DeviceId {
@@ -160,6 +170,15 @@ impl OpStore for Vault {
         }
     }
 
+    fn known(&self, device: &DeviceId) -> Result<Known> {
+        self.known_of(device)
+    }
+
+    fn note_known(&mut self, now: u64, device: &DeviceId, known: Known, whole: bool) -> Result<()> {
+        self.now = now;
+        self.write(|vault| vault.take_word(device, known, whole))
+    }
+
     fn is_settled(&self, log: &LogId) -> Result<bool> {
         let Some(known) = self.state.logs.get(log) else {
             return Ok(false);
@@ -255,6 +274,22 @@ impl OpStore for Vault {
 
     fn chunk(&self, peer: &DeviceId, name: &ChunkName) -> Result<Option<Vec<u8>>> {
         self.chunk_for(peer, name)
+    }
+
+    fn take_carried_chunks(&mut self, now: u64, chunks: Vec<(SpaceId, Vec<u8>)>) -> Result<usize> {
+        let mut stored = 0;
+        for some in chunks.chunk_by(|(one, _), (other, _)| one == other) {
+            let Some((space, _)) = some.first() else {
+                continue;
+            };
+            let sealed = some.iter().map(|(_, sealed)| sealed.clone()).collect();
+            match self.take_carried(now, *space, sealed) {
+                Ok(new) => stored += usize::try_from(new).unwrap_or(usize::MAX),
+                Err(VaultError::NoKey) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(stored)
     }
 
     fn add_chunks(

@@ -274,6 +274,30 @@ pub(crate) struct HeardRow {
     pub heights: BTreeMap<LogId, u64>,
 }
 
+/// What another device is known to have, all of it.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct KnownRow {
+    #[n(0)]
+    pub device: DeviceId,
+    /// When it said so, by its clock: milliseconds since the Unix epoch.
+    #[n(1)]
+    pub at: u64,
+    #[n(2)]
+    pub entries: Vec<EntryId>,
+    #[n(3)]
+    pub grants: Vec<GrantId>,
+    #[n(4)]
+    pub heads: BTreeMap<LogId, Head>,
+    #[n(5)]
+    pub holes: Vec<Hole>,
+    /// When the newest bundles with content were made that it has taken, and that were taken of it.
+    #[n(6)]
+    pub has_taken: u64,
+    #[n(7)]
+    pub was_taken: u64,
+}
+
 /// A chunk of a file that is here.
 #[derive(Encode, Decode)]
 #[cbor(map)]
@@ -423,6 +447,7 @@ rows! {
     CheckpointRow: Checkpoint, |row| row.part.to_be_bytes().to_vec();
     LaterRow: Later, |row| row.part.to_be_bytes().to_vec();
     HeardRow: Heard, |row| [row.device.as_bytes().as_slice(), row.space.as_bytes()].concat();
+    KnownRow: Known, |row| row.device.as_bytes().to_vec();
     ChunkRow: Chunk, |row| chunk_key(&row.space, &row.id);
     AddingRow: Adding, |row| row.add.to_vec();
     AbsentRow: Absent, |row| [

@@ -16,12 +16,13 @@ use twin_ops::epoch::{DiscoveryKey, EpochId, EpochKey};
 use twin_ops::grant::{Grant, GrantId, Recipient};
 use twin_ops::op::{Link, LogId, Origin};
 use twin_ops::space::{SpaceId, SpaceName};
-use twin_ops::store::{Hole, MAX_PAST_KEYS};
+use twin_ops::store::Hole;
 
 use crate::checkpoint::Checkpointed;
 use crate::erase::Erased;
 use crate::error::{Result, VaultError};
 use crate::heard::Heard;
+use crate::known::KnownOf;
 use crate::late::Late;
 use crate::opened::OpenedOps;
 use crate::oplog::{MAX_SEQ, OpHeads, PartNo, log_number, op_number};
@@ -62,6 +63,8 @@ pub(crate) struct State {
     pub checkpoints: Vec<Checkpointed>,
     /// What other devices are known to have.
     pub heard: Heard,
+    /// And what they say themselves.
+    pub known: KnownOf,
     /// What is still to be written into the index of records.
     pub late: Late,
     pub op_heads: OpHeads,
@@ -183,6 +186,7 @@ impl State {
                     .collect(),
                 checkpoints: Vec::new(),
                 heard: Heard::load(file)?,
+                known: KnownOf::load(file)?,
                 late: file.late()?,
                 op_heads: OpHeads::default(),
                 opened_ops: OpenedOps::default(),
@@ -299,15 +303,13 @@ impl State {
         self.discovery = epoch.map(|epoch| epoch.key.discovery());
     }
 
-    /// The discovery keys of other epochs than the one to be written in.
-    pub fn past_discovery(&self) -> Vec<DiscoveryKey> {
+    /// The discovery keys of the epochs of the members' space that are not to be written in.
+    pub fn other_discovery_keys(&self) -> Vec<DiscoveryKey> {
         let members = SpaceName::members().id(self.identity.twin());
         let current = self.writing_epoch(&members);
-        let past = self.epochs_of(&members);
-        let past = past.filter(|(id, _)| Some(*id) != current);
-        past.take(MAX_PAST_KEYS)
-            .map(|(_, epoch)| epoch.key.discovery())
-            .collect()
+        let others = self.epochs_of(&members);
+        let others = others.filter(|(id, _)| Some(*id) != current);
+        others.map(|(_, epoch)| epoch.key.discovery()).collect()
     }
 
     /// The epochs of a space, by id.

@@ -188,7 +188,7 @@ impl Cast {
             return false;
         };
         let mark = |key: &DiscoveryKey| *key.mac([[].as_slice()]).expose();
-        let past = there.past_discovery_keys();
+        let past = there.other_discovery_keys();
         let mut keys = past.iter().chain(there.discovery_key()).map(mark);
         let ours = here.discovery_key().map(mark);
         here.identity().role_once(&other.id).is_none() && keys.all(|key| Some(key) != ours)

@@ -1,47 +1,13 @@
 //! A device that was handed nonsense instead of keys is given them by somebody else.
 
-use twin_identity::context;
 use twin_identity::device::Role;
-use twin_identity::id::DeviceId;
-use twin_identity::sign::Use;
-use twin_ops::grant::Grant;
-use twin_ops::store::{LogHead, OpStore, Want};
+use twin_ops::store::{OpStore, Want};
 use twin_sync::session::SyncEvent;
 use twin_vault::Vault;
 
 use crate::common::*;
 use crate::session::sync;
 use crate::twins::*;
-
-/// The grant, signed anew by its maker, in which what is sealed to `device` does not open.
-fn spoiled(maker: &Vault, grant: &Grant, device: &DeviceId) -> Vec<u8> {
-    let mut signed = minicbor::Decoder::new(grant.to_bytes());
-    signed.array().unwrap();
-    let mut body = signed.bytes().unwrap().to_vec();
-    let at = body.windows(32).position(|some| some == device.as_bytes());
-    // Behind the id the wrap begins, more than a kilobyte long.
-    body[at.unwrap() + 200] ^= 1;
-    let id = context::GRANT.hash([body.as_slice()]);
-    let signature = maker.device_keys().sign(Use::Grant, maker.twin(), &id);
-    let mut bytes = Vec::new();
-    let mut to = minicbor::Encoder::new(&mut bytes);
-    to.array(2).unwrap().bytes(&body).unwrap();
-    to.bytes(&signature).unwrap();
-    bytes
-}
-
-/// Gives `to` all ops of `from`, and its grants but for this one.
-fn send_without(from: &Vault, to: &mut Vault, spoiled: &Grant) {
-    let others = grants(from).into_iter();
-    let others = others.filter(|grant| grant.id != spoiled.id);
-    let others: Vec<_> = others.map(|grant| grant.to_bytes().to_vec()).collect();
-    to.add_grants(&others).unwrap();
-    for LogHead { log, .. } in from.heads().unwrap() {
-        let origin = from.origin(&log).unwrap().unwrap();
-        let run = from.read_run(&log, 0, usize::MAX).unwrap();
-        to.append_run(NOON, &origin, &run).unwrap();
-    }
-}
 
 #[test]
 fn keys_that_do_not_open_are_asked_for_and_given_once() {

@@ -27,6 +27,7 @@ fn signatures(twin: &TwinId) -> Vec<Value> {
         ("session", Use::Session),
         ("head", Use::Head),
         ("backup", Use::Backup),
+        ("bundle", Use::Bundle),
     ]
     .map(|(name, what)| {
         let message = sign::message(what, twin, &id);

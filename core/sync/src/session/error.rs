@@ -31,7 +31,7 @@ pub enum SyncError {
 
 impl SyncError {
     /// An error of the store, in its own words.
-    pub(super) fn store(error: impl std::error::Error) -> Self {
+    pub(crate) fn store(error: impl std::error::Error) -> Self {
         Self::Store(error.to_string())
     }
 }

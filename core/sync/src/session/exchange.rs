@@ -7,7 +7,7 @@ use twin_ops::store::{Hole, MAX_HOLES, OpStore};
 use super::error::SyncError;
 use super::message::{Device, Digest, Hello, Message, Ops};
 use super::naming::Said;
-use super::peer::Lack;
+use super::peer::{self, Lack, Room};
 use super::{BATCH, Phase, SYNC_VERSION, Session, SyncEvent, is_out, replica};
 use crate::machine::Millis;
 
@@ -53,7 +53,7 @@ impl<S: OpStore + ?Sized> Session<S> {
 
     /// A device that knows none of us may have a key that was ours.
     pub(super) fn on_name(&mut self, name: &[u8], store: &S) -> Result<(), SyncError> {
-        let keys = store.past_discovery_keys();
+        let keys = store.other_discovery_keys();
         let opened = keys.iter().find_map(|key| {
             let named = self.handshake.open_name(key, Said::Name, name)?;
             Some((key, named))
@@ -166,30 +166,6 @@ impl<S: OpStore + ?Sized> Session<S> {
         Ok(())
     }
 
-    /// The next op that the peer lacks content of and this side has all of.
-    fn next_filling(&mut self, store: &S) -> Result<Option<Message>, SyncError> {
-        // From the end: the beginning of a log that is missing can be verified from what comes after it.
-        while let Some(hole) = self.to_fill.pop_last() {
-            let Hole { log, seq } = hole;
-            let holes = store.holes().map_err(SyncError::store)?;
-            let here = store.link_at(&log, seq).map_err(SyncError::store)?;
-            let origin = store.origin(&log).map_err(SyncError::store)?;
-            if let (Some(_), Some(origin), Err(_)) = (here, origin, holes.binary_search(&hole)) {
-                let run = store.read_run(&log, seq.saturating_sub(1), 0);
-                let run = run.map_err(SyncError::store)?;
-                let Some(op) = run.into_iter().next() else {
-                    continue;
-                };
-                return Ok(Some(Message::Ops(Ops {
-                    origin,
-                    ops: vec![op.into()],
-                    base: None,
-                })));
-            }
-        }
-        Ok(None)
-    }
-
     fn send_tables(&mut self, store: &S) -> Result<(), SyncError> {
         self.tables_sent = true;
         self.progress = false;
@@ -252,22 +228,13 @@ impl<S: OpStore + ?Sized> Session<S> {
     }
 
     pub(super) fn on_ops(&mut self, now: Millis, ops: Ops, store: &mut S) -> Result<(), SyncError> {
-        let run: Vec<Vec<u8>> = ops.ops.into_iter().map(Into::into).collect();
         let log = ops.origin.log_id(store.identity().twin());
-        let taken = match ops.base {
-            Some(base) => store.append_from(now, &ops.origin, base, &run),
-            None => store.append_run(now, &ops.origin, &run),
-        };
-        let taken = match taken {
-            Err(error) if S::is_refusal(&error) => {
-                log::warn!("a log is passed over: {error}");
-                if self.peer.pass_over(log) {
-                    self.events.push_back(SyncEvent::PassedOver(log));
-                }
-                self.look_again();
-                return Ok(());
+        let Some(taken) = replica::append(now, ops, store)? else {
+            if self.peer.pass_over(log) {
+                self.events.push_back(SyncEvent::PassedOver(log));
             }
-            taken => taken.map_err(SyncError::store)?,
+            self.look_again();
+            return Ok(());
         };
         if let Some(head) = store
             .heads()
@@ -333,9 +300,9 @@ impl<S: OpStore + ?Sized> Session<S> {
 
     pub(super) fn next_lack(&mut self, store: &S) -> Result<Option<Message>, SyncError> {
         if self.linked(store)
-            && let Some(filling) = self.next_filling(store)?
+            && let Some(filling) = peer::filling(&mut self.to_fill, store)?
         {
-            return Ok(Some(filling));
+            return Ok(Some(Message::Ops(filling)));
         }
         let Some(lack) = self.peer.lacks(store)? else {
             return Ok(None);
@@ -348,39 +315,12 @@ impl<S: OpStore + ?Sized> Session<S> {
             return Ok(None);
         }
         self.progress = true;
-        Ok(Some(match lack {
-            Lack::Entries(ids) => {
-                let entries = store.identity().entries();
-                let bytes = |id: &_| entries.get(id).map(|entry| entry.to_bytes().to_vec());
-                let (sent, batch) = batch(ids, |id| Ok(bytes(id)))?;
-                self.peer.has_entries(sent);
-                Message::Entries(batch)
-            }
-            Lack::Grants(ids) => {
-                let (sent, batch) = batch(ids, |id| store.grant(id).map_err(SyncError::store))?;
-                self.peer.has_grants(sent);
-                Message::Grants(batch)
-            }
-            Lack::Ops { log, after, base } => {
-                let origin = store.origin(&log).map_err(SyncError::store)?;
-                let origin = origin.ok_or(SyncError::Unexpected)?;
-                let run = store
-                    .read_run(&log, after, BATCH)
-                    .map_err(SyncError::store)?;
-                if run.is_empty() {
-                    return Err(SyncError::Store(
-                        "operations are missing in the vault: check it".to_owned(),
-                    ));
-                }
-                self.peer.has_ops(log, after + run.len() as u64);
-                self.events.push_back(SyncEvent::Sent { ops: run.len() });
-                Message::Ops(Ops {
-                    origin,
-                    ops: run.into_iter().map(Into::into).collect(),
-                    base,
-                })
-            }
-        }))
+        let message = self.peer.give(lack, store, Room::About(BATCH))?;
+        if let Some(Message::Ops(ops)) = &message {
+            let ops = ops.ops.len();
+            self.events.push_back(SyncEvent::Sent { ops });
+        }
+        Ok(message)
     }
 }
 
@@ -390,25 +330,4 @@ fn known_secrets<S: OpStore + ?Sized>(store: &S) -> impl Iterator<Item = Secret<
     let devices = store.identity().devices().keys();
     let others = devices.filter(move |device| **device != me && store.admits(device));
     others.filter_map(|device| store.shared_secret(device))
-}
-
-type Batch<I> = (Vec<I>, Vec<minicbor::bytes::ByteVec>);
-
-/// As many of `ids` as fit into one frame, with their bytes.
-fn batch<I>(
-    ids: Vec<I>,
-    read: impl Fn(&I) -> Result<Option<Vec<u8>>, SyncError>,
-) -> Result<Batch<I>, SyncError> {
-    let (mut sent, mut bytes, mut len) = (Vec::new(), Vec::new(), 0);
-    for id in ids {
-        if let Some(item) = read(&id)? {
-            len += item.len();
-            bytes.push(item.into());
-        }
-        sent.push(id);
-        if len >= BATCH {
-            break;
-        }
-    }
-    Ok((sent, bytes))
 }

@@ -15,7 +15,7 @@ use twin_ops::store::{ChunkName, Hole, Want};
 use crate::machine::MAX_FRAME;
 
 #[derive(Debug, Encode, Decode)]
-pub(super) enum Message {
+pub(crate) enum Message {
     /// Both: a nonce; says nothing about anybody.
     #[n(0)]
     Hello(#[n(0)] Hello),
@@ -69,7 +69,7 @@ pub(super) enum Message {
 
 #[derive(Debug, Encode, Decode)]
 #[cbor(map)]
-pub(super) struct Hello {
+pub(crate) struct Hello {
     #[n(0)]
     pub version: u8,
     #[cbor(n(3), with = "cbor::fixed")]
@@ -78,7 +78,7 @@ pub(super) struct Hello {
 
 #[derive(Debug, Encode, Decode)]
 #[cbor(map)]
-pub(super) struct Device {
+pub(crate) struct Device {
     #[n(3)]
     pub device: DeviceId,
     #[cbor(n(4), with = "cbor::fixed")]
@@ -88,7 +88,7 @@ pub(super) struct Device {
 /// The digest of a replica, after so many of the peer's frames.
 #[derive(Debug, Encode, Decode)]
 #[cbor(map)]
-pub(super) struct Digest {
+pub(crate) struct Digest {
     #[cbor(n(3), with = "cbor::fixed")]
     pub digest: [u8; 32],
     #[n(4)]
@@ -97,7 +97,7 @@ pub(super) struct Digest {
 
 #[derive(Debug, Encode, Decode)]
 #[cbor(map)]
-pub(super) struct Table {
+pub(crate) struct Table {
     #[n(3)]
     pub grants: Vec<GrantId>,
     #[n(4)]
@@ -107,7 +107,7 @@ pub(super) struct Table {
 /// A log, its height and its newest link.
 #[derive(Debug, Clone, Copy, Encode, Decode)]
 #[cbor(array)]
-pub(super) struct Row {
+pub(crate) struct Row {
     #[n(0)]
     pub log: LogId,
     #[n(1)]
@@ -118,7 +118,7 @@ pub(super) struct Row {
 
 #[derive(Debug, Encode, Decode)]
 #[cbor(map)]
-pub(super) struct Ops {
+pub(crate) struct Ops {
     #[n(3)]
     pub origin: Origin,
     #[n(4)]
@@ -132,7 +132,7 @@ pub(super) struct Ops {
 /// A chunk that was asked for; without its bytes if it is not here.
 #[derive(Debug, Encode, Decode)]
 #[cbor(map)]
-pub(super) struct Piece {
+pub(crate) struct Piece {
     #[n(0)]
     pub space: SpaceId,
     #[n(1)]

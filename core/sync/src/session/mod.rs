@@ -22,10 +22,10 @@ mod chunks;
 mod error;
 mod exchange;
 pub mod handshake;
-mod message;
+pub(crate) mod message;
 mod naming;
-mod peer;
-mod replica;
+pub(crate) mod peer;
+pub(crate) mod replica;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::marker::PhantomData;
@@ -49,7 +49,7 @@ const SYNC_VERSION: u8 = 1;
 /// How long a peer may take to prove itself, in milliseconds.
 const HANDSHAKE_LIFE: Millis = 15_000;
 /// How many bytes of entries, grants or ops go into one frame, unless a single one is longer.
-const BATCH: usize = 256 << 10;
+pub(crate) const BATCH: usize = 256 << 10;
 
 /// What a session tells the application.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -252,7 +252,7 @@ pub fn is_message(frame: &[u8]) -> bool {
 }
 
 /// Whether a device was in and is not any more, or is suspended.
-fn is_out<S: OpStore + ?Sized>(store: &S, device: &DeviceId) -> bool {
+pub(crate) fn is_out<S: OpStore + ?Sized>(store: &S, device: &DeviceId) -> bool {
     #[cfg(twin_break)]
     if twin_identity::broken::is("sync_membership_unchecked") {
         return false;

@@ -2,14 +2,15 @@
 //! admins and to the words, and companions carry them unread, so that the words bring everything back from any of them.
 
 use twin_identity::context;
-use twin_ops::store::{Hole, LogHead, OpStore};
+use twin_ops::store::{Hole, LogHead, OpStore, Taken};
 
 use super::error::SyncError;
-use super::message::Table;
+use super::message::{Ops, Table};
 use super::peer::row;
+use crate::machine::Millis;
 
 /// One digest over everything: equal digests, equal replicas.
-pub(super) fn digest<S: OpStore + ?Sized>(store: &S) -> Result<[u8; 32], SyncError> {
+pub(crate) fn digest<S: OpStore + ?Sized>(store: &S) -> Result<[u8; 32], SyncError> {
     let grants = store.grants().map_err(SyncError::store)?;
     let grants = context::GRANTS_DIGEST.hash(grants.iter().map(|id| id.as_bytes().as_slice()));
     let heads: Vec<[u8; 72]> = store
@@ -49,8 +50,28 @@ fn packed(head: &LogHead) -> [u8; 72] {
     packed
 }
 
+/// Takes ops over; `None` if this replica cannot take them though an honest peer may have them.
+pub(crate) fn append<S: OpStore + ?Sized>(
+    now: Millis,
+    ops: Ops,
+    store: &mut S,
+) -> Result<Option<Taken>, SyncError> {
+    let run: Vec<Vec<u8>> = ops.ops.into_iter().map(Into::into).collect();
+    let taken = match ops.base {
+        Some(base) => store.append_from(now, &ops.origin, base, &run),
+        None => store.append_run(now, &ops.origin, &run),
+    };
+    match taken {
+        Err(error) if S::is_refusal(&error) => {
+            log::warn!("a log is passed over: {error}");
+            Ok(None)
+        }
+        taken => taken.map(Some).map_err(SyncError::store),
+    }
+}
+
 /// The table to send when digests differ.
-pub(super) fn table<S: OpStore + ?Sized>(store: &S) -> Result<Table, SyncError> {
+pub(crate) fn table<S: OpStore + ?Sized>(store: &S) -> Result<Table, SyncError> {
     Ok(Table {
         grants: store.grants().map_err(SyncError::store)?,
         heads: store

@@ -61,7 +61,7 @@ impl OpStore for Replica {
         Some(&self.discovery)
     }
 
-    fn past_discovery_keys(&self) -> Vec<DiscoveryKey> {
+    fn other_discovery_keys(&self) -> Vec<DiscoveryKey> {
         let past = self.past.iter();
         past.map(|epoch| EpochKey::new(Secret::new([*epoch; 32])).discovery())
             .collect()
@@ -73,6 +73,10 @@ impl OpStore for Replica {
 
     fn sign_session(&self, transcript: &[u8; 32]) -> Signature {
         self.keys.sign(Use::Session, self.log.twin(), transcript)
+    }
+
+    fn sign_bundle(&self, piece: &[u8; 32]) -> Signature {
+        self.keys.sign(Use::Bundle, self.log.twin(), piece)
     }
 
     fn device(&self) -> DeviceId {

@@ -12,6 +12,7 @@ use super::garbage::Marks;
 use super::look::check_chunk;
 use crate::error::{Result, VaultError};
 use crate::items::Page;
+use crate::keys::NAME_LEN;
 use crate::rows::ChunkRow;
 use crate::store::Store;
 use crate::vault::Vault;
@@ -30,7 +31,26 @@ pub struct Carried {
     pub damaged: u64,
 }
 
+/// How far a look for the chunks that came since some time has come.
+#[derive(Debug, Default)]
+pub struct Since(Option<[u8; NAME_LEN]>);
+
 impl Vault {
+    /// Goes on with a look for the chunks that came then or later, in milliseconds since the Unix epoch: some of them,
+    /// maybe none; `None` once all were looked at.
+    pub fn chunks_since(&mut self, at: u64, look: &mut Since) -> Result<Option<Vec<ChunkName>>> {
+        self.catch_up()?;
+        let page: Page<ChunkRow> = self.file.items_after(look.0, BATCH)?;
+        let Some((last, _)) = page.last() else {
+            return Ok(None);
+        };
+        look.0 = Some(*last);
+        let rows: Result<Vec<ChunkRow>> = page.into_iter().map(|(_, row)| row).collect();
+        let since = rows?.into_iter().filter(|row| row.at >= at);
+        let names = since.map(|ChunkRow { space, id, .. }| ChunkName { space, id });
+        Ok(Some(names.collect()))
+    }
+
     /// How many bytes all chunks have, sealed.
     pub fn chunk_bytes(&self) -> Result<u64> {
         let mut statement = self.file.store.sql("SELECT sum(length(v)) FROM chunk")?;

@@ -149,6 +149,10 @@ impl OpStore for Loot {
         self.keys.sign(Use::Session, self.log.twin(), transcript)
     }
 
+    fn sign_bundle(&self, piece: &[u8; 32]) -> Signature {
+        self.keys.sign(Use::Bundle, self.log.twin(), piece)
+    }
+
     fn device(&self) -> DeviceId {
         self.claims
     }
