@@ -4,9 +4,11 @@
 //! - [`transport`]: who is at the other end
 //! - [`link`]: how a new device joins a twin
 //! - [`session`]: how two replicas become equal
+//! - [`mailbox`]: what one device leaves at a relay, for another to find later
 
 pub mod link;
 pub mod machine;
+pub mod mailbox;
 pub mod session;
 pub mod transport;
 
