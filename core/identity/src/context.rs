@@ -210,6 +210,23 @@ contexts! {
     /// Secret of a link from afar: key that SPAKE2 gives ‖ phone's transport key ‖ new device's transport key ‖ what both
     /// have said until then.
     LINK_AFAR = "link afar";
+    /// Secret of a mailbox: discovery key ‖ relay key ‖ day (u64, big-endian).
+    MAILBOX = "mailbox";
+    /// Ed25519 seed of a mailbox's address: secret of the mailbox.
+    MAILBOX_ADDRESS = "mailbox address";
+    /// Key that seals a mailbox's envelopes: secret of the mailbox.
+    MAILBOX_KEY = "mailbox key";
+    /// Slot of a device in a mailbox, of which the first 16 bytes are used: secret of the mailbox ‖ device id.
+    MAILBOX_SLOT = "mailbox slot";
+    /// Associated data of an envelope: relay key ‖ day (u64, big-endian) ‖ address ‖ kind (u8) ‖ slot (16; zeros for a
+    /// post).
+    MAILBOX_AAD = "mailbox aad";
+    /// Envelope id: sealed envelope.
+    MAILBOX_ENVELOPE = "mailbox envelope";
+    /// What an address signs to prove itself to a relay: challenge ‖ device's transport key ‖ relay's ‖ address.
+    MAILBOX_PROOF = "mailbox proof";
+    /// What an address signs to take an envelope back: address ‖ number (u64, big-endian) ‖ envelope id.
+    MAILBOX_WITHDRAWAL = "mailbox withdrawal";
 }
 
 #[cfg(test)]

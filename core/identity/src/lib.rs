@@ -3,6 +3,7 @@
 //! Read top-down:
 //! - [`context`], [`secret`], [`cbor`], [`id`]: hashing, secrets, encoding and names
 //! - [`sign`], [`seal`], [`aead`]: signatures, sealing to a key, sealing of data
+//! - [`address`]: keys that stand for nobody: the addresses of mailboxes
 //! - [`words`], [`authority`]: the 24 words and the key that overrules devices
 //! - [`guardian`]: people who together can rebuild a second such key
 //! - [`device`]: a device's keys
@@ -10,6 +11,7 @@
 //! - [`proof`], [`contact`]: what a contact or a site can check of it, and what it remembers
 //! - [`pseudonym`]: what a site knows a person by
 
+pub mod address;
 pub mod aead;
 pub mod authority;
 pub mod birth;

@@ -85,13 +85,17 @@ impl Signer {
 
     /// Signs `id` for one use in one twin.
     pub fn sign(&self, what: Use, twin: &TwinId, id: &[u8; 32]) -> Signature {
-        let message = message(what, twin, id);
+        self.sign_message(&message(what, twin, id))
+    }
+
+    /// Signs a whole message.
+    pub fn sign_message(&self, message: &[u8]) -> Signature {
         let quick = self
             .quick
             .as_ref()
-            .and_then(|key| key.try_sign(&message).ok());
+            .and_then(|key| key.try_sign(message).ok());
         let quick = quick.and_then(|signature| signature.as_ref().try_into().ok());
-        quick.unwrap_or_else(|| self.key.sign(&message).to_bytes())
+        quick.unwrap_or_else(|| self.key.sign(message).to_bytes())
     }
 }
 

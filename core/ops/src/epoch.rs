@@ -94,6 +94,16 @@ impl DiscoveryKey {
         }
         Secret::new(*hasher.finalize().as_bytes())
     }
+
+    /// A secret for one use, and for the given fields, all of fixed length: hash(discovery key ‖ fields).
+    pub fn derive<'a>(
+        &'a self,
+        what: &context::Context,
+        fields: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Secret<32> {
+        let key = std::iter::once(self.0.expose().as_slice());
+        Secret::new(what.hash(key.chain(fields)))
+    }
 }
 
 #[cfg(test)]

@@ -5,10 +5,12 @@
 //! - [`link`]: how a new device joins a twin
 //! - [`session`]: how two replicas become equal
 //! - [`bundle`]: the same one way, for devices that never meet
+//! - [`mailbox`]: what one device leaves at a relay, for another to find later
 
 pub mod bundle;
 pub mod link;
 pub mod machine;
+pub mod mailbox;
 pub mod session;
 pub mod transport;
 

@@ -1,0 +1,286 @@
+//! What a relay does with each question.
+
+use twin_identity::sign::Signature;
+
+use super::super::envelope::{BUCKETS, PRESENCE};
+use super::super::error::MailboxError;
+use super::super::message::{
+    At, Done, Envelope, Listed, Message, News, Presence, Present, Prove, Put, Receipt, Refused,
+    Row, Signed, Watch, Withdraw,
+};
+use super::super::rate::Bucket;
+use super::super::refusal::Refusal;
+use super::super::store::MailboxStore;
+use super::super::{Address, proof_id, withdrawal_id};
+use super::{Followed, Lookup, MAX_REFUSALS, Server, ServerEvent};
+use crate::machine::Millis;
+
+/// What is answered: a message, or no and for how long.
+type Answer = Result<Message, (Refusal, Option<Millis>)>;
+
+impl<S: MailboxStore + ?Sized> Server<S> {
+    pub(super) fn on_message(
+        &mut self,
+        now: Millis,
+        message: Message,
+        store: &mut S,
+    ) -> Result<(), MailboxError> {
+        let ask = match &message {
+            Message::Prove(prove) => prove.ask,
+            Message::Put(put) => put.ask,
+            Message::Present(present) => present.ask,
+            Message::List(at) | Message::Get(at) => at.ask,
+            Message::Withdraw(withdraw) => withdraw.ask,
+            Message::Watch(watch) => watch.ask,
+            _ => return Err(MailboxError::Unexpected),
+        };
+        // A question that comes again is not asked by a device of ours.
+        if self.last_ask >= Some(ask) {
+            return Err(MailboxError::Unexpected);
+        }
+        self.last_ask = Some(ask);
+        // All at once: if a post were paid for when it is sent, a device that had to wait would pay for the question
+        // each time, and might never have enough for the post.
+        let bytes = match &message {
+            Message::Put(put) => put.sealed.len(),
+            Message::Get(at) if self.is_proven(&at.address) => {
+                let size = store.size(now, &at.address, at.number);
+                self.of_store(size.map(Ok)).ok().flatten().unwrap_or(0)
+            }
+            _ => 0,
+        };
+        let cost = Bucket::cost(bytes);
+        let answer = match self.bucket.take(now, cost) {
+            Err(wait) => Err((Refusal::TooFast, Some(wait))),
+            Ok(()) => match message {
+                Message::Prove(prove) => self.on_prove(&prove)?,
+                Message::List(at) if self.is_proven(&at.address) => {
+                    self.waiting.push_back(Lookup::List(at));
+                    return Ok(());
+                }
+                Message::Get(at) if self.is_proven(&at.address) => {
+                    self.waiting.push_back(Lookup::Get(at));
+                    return Ok(());
+                }
+                Message::Put(put) => self.on_put(now, &put, store),
+                Message::Present(present) => self.on_present(now, &present, store),
+                Message::Withdraw(withdraw) => self.on_withdraw(now, &withdraw, store),
+                Message::Watch(watch) => self.on_watch(&watch),
+                _ => Err((Refusal::NotProven, None)),
+            },
+        };
+        let answer = self.said(ask, answer);
+        self.outbox.push_back(answer.to_frame());
+        if self.refusals > MAX_REFUSALS {
+            return Err(MailboxError::Flooded);
+        }
+        Ok(())
+    }
+
+    fn is_proven(&self, address: &Address) -> bool {
+        self.proven.contains_key(address)
+    }
+
+    /// The answer as it is sent.
+    fn said(&mut self, ask: u64, answer: Answer) -> Message {
+        match answer {
+            Ok(message) => {
+                self.refusals = 0;
+                message
+            }
+            Err((why, wait)) => {
+                self.refusals += 1;
+                self.events.push_back(ServerEvent::Refused(why));
+                Message::Refused(Refused { ask, why, wait })
+            }
+        }
+    }
+
+    /// What the store gave; its own failures are told to the operator.
+    fn of_store<T>(
+        &mut self,
+        result: Result<Result<T, Refusal>, S::Error>,
+    ) -> Result<T, (Refusal, Option<Millis>)> {
+        match result {
+            Ok(outcome) => outcome.map_err(|why| (why, None)),
+            Err(error) => {
+                self.events
+                    .push_back(ServerEvent::Failed(error.to_string()));
+                Err((Refusal::Failed, None))
+            }
+        }
+    }
+
+    fn on_prove(&mut self, prove: &Prove) -> Result<Answer, MailboxError> {
+        let Prove { ask, address, .. } = *prove;
+        let most = usize::try_from(self.limits.terms.addresses).unwrap_or(usize::MAX);
+        if !self.is_proven(&address) {
+            if self.proven.len() >= most {
+                return Ok(Err((Refusal::TooManyAddresses, None)));
+            }
+            let id = proof_id(&self.nonce, &self.peer, &self.me, &address);
+            let proven = address.verify(&id, &prove.signature);
+            proven.map_err(|_| MailboxError::NotProven)?;
+            self.proven.insert(address, Followed::default());
+            self.deadline = None;
+            self.events.push_back(ServerEvent::Proven);
+        }
+        Ok(Ok(Message::Done(Done { ask })))
+    }
+
+    fn on_put(&mut self, now: Millis, put: &Put, store: &mut S) -> Answer {
+        let Put { ask, address, .. } = *put;
+        if !self.is_proven(&address) {
+            return Err((Refusal::NotProven, None));
+        }
+        if !BUCKETS.contains(&put.sealed.len()) {
+            return Err((Refusal::Size, None));
+        }
+        let before = store.mark(&address).map(Ok);
+        let before = self.of_store(before)?;
+        let kept = store.put(now, &address, &put.sealed);
+        let kept = self.of_store(kept)?;
+        if kept.number > before.last {
+            let bytes = put.sealed.len();
+            self.events.push_back(ServerEvent::Kept { bytes });
+            self.changed(&address, kept.version, Some(kept.number));
+        }
+        Ok(Message::Receipt(Receipt {
+            ask,
+            number: kept.number,
+            expires: kept.expires,
+        }))
+    }
+
+    fn on_present(&mut self, now: Millis, present: &Present, store: &mut S) -> Answer {
+        let Present {
+            ask, address, slot, ..
+        } = *present;
+        if !self.is_proven(&address) {
+            return Err((Refusal::NotProven, None));
+        }
+        let sealed = present.sealed.as_ref().map(|sealed| sealed.as_slice());
+        if sealed.is_some_and(|sealed| sealed.len() != PRESENCE) {
+            return Err((Refusal::Size, None));
+        }
+        let version = store.present(now, &address, &slot, sealed);
+        let version = self.of_store(version)?;
+        self.events.push_back(ServerEvent::Presence);
+        self.changed(&address, version, None);
+        Ok(Message::Done(Done { ask }))
+    }
+
+    fn on_withdraw(&mut self, now: Millis, withdraw: &Withdraw, store: &mut S) -> Answer {
+        let Withdraw {
+            ask,
+            address,
+            number,
+            id,
+            signature,
+        } = *withdraw;
+        if !self.is_proven(&address) {
+            return Err((Refusal::NotProven, None));
+        }
+        let signed = address.verify(&withdrawal_id(&address, number, &id), &signature);
+        signed.map_err(|_| (Refusal::NotYours, None))?;
+        let version = store.withdraw(now, &address, number, &id, &signature);
+        let version = self.of_store(version)?;
+        self.events.push_back(ServerEvent::Withdrawn);
+        self.changed(&address, version, None);
+        Ok(Message::Done(Done { ask }))
+    }
+
+    fn on_watch(&mut self, watch: &Watch) -> Answer {
+        let followed = self.proven.get_mut(&watch.address);
+        let followed = followed.ok_or((Refusal::NotProven, None))?;
+        followed.dirty = true;
+        if !followed.watched {
+            followed.watched = true;
+            self.events.push_back(ServerEvent::Watches(watch.address));
+        }
+        Ok(Message::Done(Done { ask: watch.ask }))
+    }
+
+    /// A mailbox was changed by this connection. It need not be told of its own change, if there was no other.
+    fn changed(&mut self, address: &Address, version: u64, last: Option<u64>) {
+        self.events.push_back(ServerEvent::Changed(*address));
+        if let Some(followed) = self.proven.get_mut(address)
+            && followed.version + 1 == version
+        {
+            followed.version = version;
+            followed.last = last.or(followed.last);
+        }
+    }
+
+    pub(super) fn look_up(&mut self, now: Millis, lookup: Lookup, store: &mut S) -> Message {
+        let (ask, answer) = match lookup {
+            Lookup::List(at) => (at.ask, self.list(now, &at, store)),
+            Lookup::Get(at) => (at.ask, self.get(now, &at, store)),
+        };
+        self.said(ask, answer)
+    }
+
+    fn list(&mut self, now: Millis, at: &At, store: &mut S) -> Answer {
+        let mark = store.mark(&at.address).map(Ok);
+        let last = self.of_store(mark)?.last;
+        let rows = store.list(now, &at.address, at.number).map(Ok);
+        let rows = self.of_store(rows)?.into_iter().map(|row| Row {
+            number: row.number,
+            id: row.id,
+            expires: row.expires,
+            withdrawn: row.withdrawn.map(|signature: Signature| Signed(signature)),
+        });
+        Ok(Message::Listed(Listed {
+            ask: at.ask,
+            last,
+            rows: rows.collect(),
+        }))
+    }
+
+    fn get(&mut self, now: Millis, at: &At, store: &mut S) -> Answer {
+        let sealed = store.get(now, &at.address, at.number);
+        let sealed = self.of_store(sealed.map(|sealed| sealed.ok_or(Refusal::Gone)))?;
+        let bytes = sealed.len();
+        self.events.push_back(ServerEvent::Given { bytes });
+        Ok(Message::Envelope(Envelope {
+            ask: at.ask,
+            sealed: sealed.into(),
+        }))
+    }
+
+    /// Tells of one mailbox that is watched and may have changed; whether there was one.
+    pub(super) fn tell(&mut self, now: Millis, store: &mut S) -> bool {
+        let Some((address, followed)) = self.proven.iter_mut().find(|(_, one)| one.dirty) else {
+            return false;
+        };
+        let address = *address;
+        followed.dirty = false;
+        let (told, version) = (followed.last, followed.version);
+        let news = store.mark(&address).and_then(|mark| {
+            // Versions begin anew if a mailbox was empty for long: then all there is is news.
+            let after = if mark.version < version { 0 } else { version };
+            Ok(Ok((mark, store.presences(now, &address, after)?)))
+        });
+        let Ok((mark, presences)) = self.of_store(news) else {
+            return true;
+        };
+        if let Some(followed) = self.proven.get_mut(&address) {
+            followed.version = mark.version;
+            followed.last = Some(mark.last);
+        }
+        let last = mark.last;
+        if told != Some(last) {
+            let news = Message::News(News { address, last });
+            self.pushes.push_back(news.to_frame());
+        }
+        for presence in presences {
+            let presence = Message::Presence(Presence {
+                address,
+                slot: presence.slot,
+                sealed: presence.sealed.map(Into::into),
+            });
+            self.pushes.push_back(presence.to_frame());
+        }
+        true
+    }
+}

@@ -1,0 +1,68 @@
+//! How much a relay takes, and for how long.
+
+use minicbor::{Decode, Encode};
+
+use super::day::DAY;
+use crate::machine::Millis;
+
+/// What a relay counts for every envelope beside its bytes: a row, its place in the indexes, and what is left of it when
+/// it was taken back.
+pub const ROW_COST: u64 = 256;
+/// The most presences of one mailbox: as many as a twin has devices.
+pub const MAX_PRESENCES: u32 = 64;
+/// The most posts that a device follows in one mailbox, whatever a relay allows.
+pub const MAX_POSTS: u32 = 1024;
+
+/// What a relay says of itself at the beginning, so that a device need not find out by being refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Terms {
+    /// How long a post is kept, in milliseconds.
+    #[n(0)]
+    pub post_life: Millis,
+    /// How long a presence is kept, in milliseconds.
+    #[n(1)]
+    pub presence_life: Millis,
+    /// The most bytes in one mailbox, [`ROW_COST`] for each envelope included.
+    #[n(2)]
+    pub bytes: u64,
+    /// The most posts in one mailbox.
+    #[n(3)]
+    pub posts: u32,
+    /// The most mailboxes that one connection may prove.
+    #[n(4)]
+    pub addresses: u32,
+}
+
+/// All limits of a relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Those that it tells.
+    pub terms: Terms,
+    /// The most bytes of the whole store, [`ROW_COST`] for each envelope included.
+    pub total: u64,
+    /// How many units a connection may use at once. A question costs one, and one more for every 4 KiB that it brings or
+    /// asks for.
+    pub burst: u32,
+    /// How many units a connection gets back a second.
+    pub per_second: u32,
+}
+
+impl Default for Limits {
+    /// For a small machine and a few hundred people: 4 GiB; 8 MiB and 256 posts a mailbox; 16 MiB at once, then 512 KiB a
+    /// second.
+    fn default() -> Self {
+        Self {
+            terms: Terms {
+                post_life: 30 * DAY,
+                presence_life: 15 * 60 * 1000,
+                bytes: 8 << 20,
+                posts: 256,
+                addresses: 256,
+            },
+            total: 4 << 30,
+            burst: 4096,
+            per_second: 128,
+        }
+    }
+}
