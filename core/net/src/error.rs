@@ -26,7 +26,9 @@ pub enum Error {
     #[error("Cannot look for devices on the local network: {0}; give an address by hand.")]
     Discovery(String),
     /// The text is not `ip:port` (or `host:port` where names are allowed).
-    #[error("“{0}” is not an address; write it as 192.168.1.20:4001 or [fe80::1]:4001.")]
+    #[error(
+        "“{0}” is not an address; write it as 192.168.1.20:4001, [fe80::1]:4001 or quic://192.168.1.20:4001."
+    )]
     BadAddress(String),
     /// The bytes are not the compact form of an address.
     #[error("An address in this code cannot be read; ask for a new code.")]

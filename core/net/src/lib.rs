@@ -10,8 +10,8 @@
 //! - [`error`]: what can go wrong, in words for a person
 //!
 //! Inside: `worker` drives the libp2p swarm and tells the node through `state`; `swarm` says what libp2p is to be:
-//! `transport` is TCP, TLS 1.3 and yamux under a watch for dead links (`silence`), and `streams`, `gate` and
-//! `discovery` are the behaviours; `dial` tries several addresses; `keys` makes the key that lives for one start.
+//! `transport` is TCP, TLS 1.3 and yamux under a watch for dead links (`silence`), beside it QUIC, and `pulse`,
+//! `streams`, `gate` and `discovery` are the behaviours; `dial` tries several addresses; `keys` makes the key that lives for one start.
 
 pub mod address;
 mod dial;
@@ -23,6 +23,7 @@ pub mod https;
 mod keys;
 pub mod links;
 pub mod node;
+mod pulse;
 pub mod session;
 mod silence;
 mod state;
@@ -32,7 +33,7 @@ pub mod traffic;
 mod transport;
 mod worker;
 
-pub use address::Address;
+pub use address::{Address, Transport};
 pub use error::Error;
 pub use frames::{FrameError, FrameReader, FrameWriter, Frames};
 pub use links::Reach;

@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::{Address, address::is_link_local};
+use crate::{
+    Address,
+    address::{Transport, is_link_local},
+};
 
 /// With whom a node may exchange packets at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +14,8 @@ pub enum Reach {
     Any,
     /// Only machines on the same Wi-Fi, cable or hotspot, for linking: IPv4 within the prefixes of this machine's
     /// interfaces and with TTL 1 (no router forwards it), IPv6 by link-local addresses only, and this machine
-    /// itself. Never through a tunnel or a cellular interface.
+    /// itself. Never through a tunnel or a cellular interface, and never over QUIC, whose packets libp2p cannot keep
+    /// on the link; nor has such a node anything to do with relays.
     OnLinkOnly,
 }
 
@@ -95,7 +99,10 @@ impl Links {
     /// What to dial so as to reach `address` within `reach`: itself, nothing, or, for an IPv6 link-local address
     /// that came without a scope (from a QR code), the same address through each interface.
     pub(crate) fn routes(&self, address: Address, reach: Reach) -> Vec<Address> {
-        if !address.is_dialable() || (reach == Reach::OnLinkOnly && !self.is_on_link(address.ip()))
+        let off_link = || address.transport() != Transport::Tcp || !self.is_on_link(address.ip());
+        if !address.is_dialable()
+            || !address.is_supported()
+            || (reach == Reach::OnLinkOnly && off_link())
         {
             Vec::new()
         } else if address.is_link_local_v6() {
@@ -118,8 +125,13 @@ impl Links {
             .0
             .iter()
             .filter(|link| link.ip.is_ipv4() == listener.ip().is_ipv4())
-            .map(|link| Address::new(link.ip, listener.port()).with_scope(link.index))
+            .map(|link| {
+                Address::new(link.ip, listener.port())
+                    .with_scope(link.index)
+                    .over(listener.transport())
+            })
             .filter(|own| reach == Reach::Any || self.is_on_link(own.ip()))
+            .filter(Address::is_supported)
             .collect();
         own.sort_by_key(preference);
         own.dedup();
@@ -240,6 +252,11 @@ mod tests {
         let far: Address = "198.51.100.1:4001".parse().unwrap();
         assert_eq!(home().routes(far, Reach::Any), [far]);
         assert!(home().routes(far, Reach::OnLinkOnly).is_empty());
+        let near: Address = "192.168.7.9:4001".parse().unwrap();
+        assert_eq!(home().routes(near, Reach::OnLinkOnly), [near]);
+        let quic = near.over(Transport::Quic);
+        assert_eq!(home().routes(quic, Reach::Any), [quic]);
+        assert!(home().routes(quic, Reach::OnLinkOnly).is_empty());
         assert!(
             home()
                 .routes("192.168.7.9:0".parse().unwrap(), Reach::Any)
@@ -268,6 +285,10 @@ mod tests {
                 "[2001:db8::20]:9",
                 "[::1]:9"
             ]
+        );
+        assert_eq!(
+            offered("quic://[::]:9", Reach::Any),
+            ["quic://[2001:db8::20]:9", "quic://[::1]:9"]
         );
         assert_eq!(
             offered("[::]:9", Reach::OnLinkOnly),

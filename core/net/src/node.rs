@@ -10,7 +10,7 @@ use tokio::{
 use twin_sync::TransportKey;
 
 use crate::{
-    Address, Error, Frames, Protocol, Reach, Traffic, dial,
+    Address, Error, Frames, Protocol, Reach, Traffic, Transport, dial,
     links::{self, Links},
     state::Shared,
     worker::{Command, Worker},
@@ -20,7 +20,7 @@ use crate::{
 pub const CONNECT_TIME: Duration = Duration::from_secs(10);
 
 /// How many of the given addresses (and, for link-local ones, interfaces) are tried.
-const MAX_ROUTES: usize = 16;
+const MAX_ROUTES: usize = 24;
 
 /// How many calls may wait for the worker.
 const COMMANDS: usize = 32;
@@ -40,14 +40,21 @@ pub struct Config {
 }
 
 impl Config {
-    /// Listens on a free port of every IPv4 and IPv6 interface.
+    /// Listens on a free port of every IPv4 and IPv6 interface: of TCP, and where the reach allows it of QUIC too.
     pub fn everywhere(mdns: bool, reach: Reach) -> Self {
+        let transports: &[Transport] = match reach {
+            Reach::Any => &[Transport::Tcp, Transport::Quic],
+            Reach::OnLinkOnly => &[Transport::Tcp],
+        };
         let any = [
             std::net::Ipv4Addr::UNSPECIFIED.into(),
             std::net::Ipv6Addr::UNSPECIFIED.into(),
         ];
+        let listen = transports
+            .iter()
+            .flat_map(|transport| any.map(|ip| Address::new(ip, 0).over(*transport)));
         Self {
-            listen: any.map(|ip| Address::new(ip, 0)).to_vec(),
+            listen: listen.collect(),
             mdns,
             reach,
         }
@@ -204,7 +211,7 @@ impl Node {
             })
             .await?
         };
-        timeout(CONNECT_TIME, dial::first_of(routes, dial))
+        timeout(CONNECT_TIME, dial::first_of(&routes, dial))
             .await
             .map_err(|_| Error::TimedOut)?
     }

@@ -9,21 +9,14 @@ use std::{
 use libp2p::{
     Swarm,
     connection_limits::{self, ConnectionLimits},
-    ping,
     swarm::{self, NetworkBehaviour, behaviour::toggle::Toggle},
 };
 use tokio::task::JoinSet;
 use twin_sync::TransportKey;
 
 use crate::{
-    Config, Error,
-    discovery::Discovery,
-    gate::Gate,
-    keys,
-    silence::{PING_INTERVAL, SILENCE},
-    streams::Streams,
-    traffic::Counters,
-    transport,
+    Config, Error, discovery::Discovery, gate::Gate, keys, pulse::Pulse, streams::Streams,
+    traffic::Counters, transport,
 };
 
 /// Connections in all, of which so many made by others: strangers cannot keep this node from dialling.
@@ -47,7 +40,7 @@ const IDLE_TIME: Duration = Duration::from_secs(30);
 pub(crate) struct Behaviour {
     limits: connection_limits::Behaviour,
     gate: Gate,
-    ping: ping::Behaviour,
+    pulse: Pulse,
     pub(crate) discovery: Toggle<Discovery>,
     pub(crate) streams: Streams,
 }
@@ -60,7 +53,8 @@ pub(crate) fn build(
     let (pair, key) = keys::fresh()?;
     let me = pair.public().to_peer_id();
     // Fails only when no self-signed certificate can be made, which takes nothing but random bytes.
-    let transport = transport::build(&pair, config.reach, counters).map_err(|_| Error::Random)?;
+    let transport =
+        transport::build(&pair, config.reach, None, &counters).map_err(|_| Error::Random)?;
     let discovery = config.mdns.then(|| Discovery::new(me)).transpose();
     let limits = ConnectionLimits::default()
         .with_max_pending_incoming(Some(MAX_PENDING))
@@ -71,11 +65,7 @@ pub(crate) fn build(
     let behaviour = Behaviour {
         limits: connection_limits::Behaviour::new(limits),
         gate: Gate::new(config.reach),
-        ping: ping::Behaviour::new(
-            ping::Config::new()
-                .with_interval(PING_INTERVAL)
-                .with_timeout(SILENCE),
-        ),
+        pulse: Pulse::new(),
         discovery: discovery
             .map_err(|error| Error::Discovery(error.to_string()))?
             .into(),

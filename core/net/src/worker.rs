@@ -308,7 +308,9 @@ impl Worker {
 
     fn listening(&mut self, listener: ListenerId, address: Address) {
         if let Some(asked) = self.listeners.get(&listener) {
-            let bound = Address::new(asked.ip(), address.port()).with_scope(asked.scope());
+            let bound = Address::new(asked.ip(), address.port())
+                .with_scope(asked.scope())
+                .over(asked.transport());
             let mut state = self.shared.state();
             if !state.listeners.iter().any(|(known, _)| *known == listener) {
                 state.listeners.push((listener, bound));
