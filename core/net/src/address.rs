@@ -228,14 +228,19 @@ pub(crate) fn is_link_local(ip: Ipv6Addr) -> bool {
     ip.is_unicast_link_local()
 }
 
+/// Whether this leads through a relay.
+pub(crate) fn is_relayed(address: &Multiaddr) -> bool {
+    address.iter().any(|part| part == Protocol::P2pCircuit)
+}
+
 /// Letters, digits, dots and hyphens, at most the 253 characters of RFC 1035.
-fn is_host_name(host: &str) -> bool {
+pub(crate) fn is_host_name(host: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     !host.is_empty() && host.len() <= 253 && host.chars().all(allowed)
 }
 
 /// What somebody typed, cut to what fits an error message.
-fn shortened(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     text.trim()
         .chars()
         .filter(|c| !c.is_control())

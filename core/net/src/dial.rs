@@ -4,12 +4,13 @@ use std::{collections::VecDeque, io, time::Duration};
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use libp2p::{
-    Multiaddr, connection_limits::Exceeded, core::transport::TransportError, swarm::DialError,
+    Multiaddr, connection_limits::Exceeded, core::transport::TransportError, multiaddr::Protocol,
+    swarm::DialError,
 };
 use tokio::time::sleep;
 use twin_sync::TransportKey;
 
-use crate::{Address, Error, gate::Closed, transport::kind_of};
+use crate::{Address, Error, gate::Closed, keys::peer_of, transport::kind_of};
 
 /// How long one address may stay without an answer before the next is tried beside it.
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -70,8 +71,49 @@ fn telling(error: &Error) -> u8 {
     }
 }
 
+/// What is dialled.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Target {
+    /// A device, or a relay itself.
+    Direct(Address),
+    /// A device, through the relay with this key, which is there.
+    Circuit(Address, TransportKey),
+}
+
+impl Target {
+    /// As libp2p writes it, if the relay's key is one.
+    pub(crate) fn to_multiaddr(self) -> Option<Multiaddr> {
+        Some(match self {
+            Self::Direct(address) => address.to_multiaddr(),
+            Self::Circuit(address, relay) => address
+                .to_multiaddr()
+                .with(Protocol::P2p(peer_of(&relay)?))
+                .with(Protocol::P2pCircuit),
+        })
+    }
+
+    /// Who answers in another's place.
+    pub(crate) fn wrong_key(self) -> Error {
+        match self {
+            Self::Direct(address) => Error::WrongKey(address),
+            Self::Circuit(..) => Error::NotAtRelay,
+        }
+    }
+}
+
 /// libp2p's reasons, in our words.
-pub(crate) fn reason(error: &DialError, address: Address) -> Error {
+pub(crate) fn reason(error: &DialError, target: Target) -> Error {
+    match target {
+        Target::Direct(address) => direct_reason(error, address),
+        Target::Circuit(address, _) => match direct_reason(error, address) {
+            limit @ Error::TooMany => limit,
+            late @ Error::TimedOut => late,
+            _ => Error::NotAtRelay,
+        },
+    }
+}
+
+fn direct_reason(error: &DialError, address: Address) -> Error {
     match error {
         DialError::WrongPeerId { .. } => Error::WrongKey(address),
         // The swarm strikes out its own listening addresses, and then has none left of the one given.

@@ -1,6 +1,11 @@
 //! This machine's own networks: what it can be dialled at, and which addresses lie on the same link.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
+};
+
+use libp2p::core::ConnectedPoint;
 
 use crate::{
     Address,
@@ -160,6 +165,26 @@ pub(crate) fn preference(address: &Address) -> (u8, Address) {
         IpAddr::V6(_) => 3,
     };
     (rank, *address)
+}
+
+/// Every address of every interface of this machine, tunnels and cellular ones among them.
+pub(crate) fn own_addresses() -> BTreeSet<IpAddr> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    interfaces.iter().map(if_addrs::Interface::ip).collect()
+}
+
+/// The address of this machine that a direct connection is from: the one that packets to its other end leave by.
+pub(crate) fn local_end(endpoint: &ConnectedPoint) -> Option<IpAddr> {
+    let other = Address::from_multiaddr(endpoint.get_remote_address())?;
+    let any: IpAddr = if other.ip().is_ipv4() {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        Ipv6Addr::UNSPECIFIED.into()
+    };
+    // Connecting a socket of UDP sends nothing; it asks the routing table.
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(other.to_socket()).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 fn same_network(own: Ipv4Addr, other: Ipv4Addr, prefix: u8) -> bool {
