@@ -12,6 +12,7 @@ mod find;
 mod import;
 mod records;
 mod recovery;
+mod relay;
 mod sites;
 mod slots;
 
@@ -23,6 +24,7 @@ pub use find::{Answer, OrderArg, Query, Search, Watch};
 pub use import::Import;
 pub use records::{HistoryOptions, List, SchemaOptions};
 pub use recovery::{GuardiansCommand, Help, Recover, RecoveryCommand, SetGuardians};
+pub use relay::RelayOptions;
 pub use sites::{Proof, ProofCommand, Sites, SitesCommand};
 pub use slots::{AddSlot, Slots, SlotsCommand};
 
@@ -134,6 +136,8 @@ pub enum Command {
     Vault(VaultCommand),
     /// Run the reference site, "Log in with your twin"
     Site(twin_site::Options),
+    /// Be a relay: devices that cannot dial each other meet through it; it cannot read what they say
+    Relay(RelayOptions),
     /// Show it all: a phone, a laptop and a site on this machine
     Demo(Demo),
 }

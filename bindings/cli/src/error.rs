@@ -9,6 +9,8 @@ pub enum CliError {
     #[error(transparent)]
     Twin(#[from] twin::Error),
     #[error(transparent)]
+    Net(#[from] twin_net::Error),
+    #[error(transparent)]
     Site(#[from] twin_site::SiteError),
     #[error("no twin was made, and words that were shown for it are worth nothing: {0}")]
     NotMade(Box<twin::Error>),
@@ -16,6 +18,8 @@ pub enum CliError {
     OpenMemory(io::Error),
     #[error("no folder for the vault: say --home DIR or set TWIN_HOME")]
     NoHome,
+    #[error("no folder for the relay's key: say --data FOLDER")]
+    NoRelayFolder,
     #[error("the password cannot be read: run this in a terminal, or set TWIN_PASSWORD")]
     NoPassword,
     #[error("the new password cannot be read: run this in a terminal, or set TWIN_NEW_PASSWORD")]

@@ -26,7 +26,9 @@ use commands::{
     activity, create, demo, device, erase, export, file, find, history, link, list, login, online,
     record, site, status, watch,
 };
-use commands::{password as passwords, proof, recover, recovery, schema, sites, slots, vault};
+use commands::{
+    password as passwords, proof, recover, recovery, relay, schema, sites, slots, vault,
+};
 use error::Result;
 
 fn main() -> ExitCode {
@@ -89,6 +91,7 @@ async fn run(args: &Args) -> Result<()> {
         Command::Import(options) => export::import(cx, options),
         Command::Vault(command) => vault::run(cx, command),
         Command::Site(options) => site::run(cx, options).await,
+        Command::Relay(options) => relay::run(cx, options).await,
         Command::Demo(options) => demo::run(cx, options).await,
     }
 }

@@ -1,7 +1,10 @@
-//! Where a device can be dialled: an IP address and a TCP port.
+//! Where a device can be dialled: an IP address, a port, and whether that is TCP or QUIC.
+//!
+//! Text: `192.0.2.7:4001` is TCP, `quic://192.0.2.7:4001` is QUIC.
 //!
 //! Compact form, for QR codes: the address's 4 or 16 bytes, then the port as 2 bytes, most significant first
-//! (6 bytes for IPv4, 18 for IPv6). An IPv6 scope id means something on one machine only and is never part of it.
+//! (6 bytes for IPv4, 18 for IPv6). It is always TCP: devices are linked over TCP only, whose packets can be kept from
+//! leaving the link. An IPv6 scope id means something on one machine only and is never part of it.
 
 use std::{
     fmt,
@@ -13,22 +16,49 @@ use libp2p::{Multiaddr, multiaddr::Protocol};
 
 use crate::Error;
 
-/// An IP address and a TCP port; the scope id (the interface's index) is kept for IPv6 link-local addresses only.
+/// How an address of QUIC begins in text; one of TCP may begin with `tcp://`.
+const QUIC: &str = "quic://";
+const TCP: &str = "tcp://";
+
+/// What carries a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Transport {
+    /// TCP, with TLS 1.3 and yamux on it.
+    Tcp,
+    /// QUIC version 1, over UDP.
+    Quic,
+}
+
+/// An IP address and a port of TCP or QUIC; the scope id (the interface's index) is kept for IPv6 link-local addresses
+/// only.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
     ip: IpAddr,
     port: u16,
     scope: u32,
+    transport: Transport,
 }
 
 impl Address {
-    /// An address without a scope. An IPv4 address written as IPv6 (`::ffff:1.2.3.4`) becomes the IPv4 address it is.
+    /// An address of TCP without a scope. An IPv4 address written as IPv6 (`::ffff:1.2.3.4`) becomes the IPv4 address
+    /// it is.
     pub fn new(ip: IpAddr, port: u16) -> Self {
         Self {
             ip: ip.to_canonical(),
             port,
             scope: 0,
+            transport: Transport::Tcp,
         }
+    }
+
+    /// The same, of QUIC.
+    pub fn quic(ip: IpAddr, port: u16) -> Self {
+        Self::new(ip, port).over(Transport::Quic)
+    }
+
+    /// The same address and port over this transport.
+    pub fn over(self, transport: Transport) -> Self {
+        Self { transport, ..self }
     }
 
     /// The same address as seen through the interface with this index; ignored unless it is IPv6 link-local.
@@ -42,9 +72,14 @@ impl Address {
         self.ip
     }
 
-    /// The TCP port; 0 asks the system for a free one when listening.
+    /// The port, of TCP or of UDP; 0 asks the system for a free one when listening.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// What carries a connection to it.
+    pub fn transport(&self) -> Transport {
+        self.transport
     }
 
     /// The index of the interface that an IPv6 link-local address belongs to; 0 where unknown or meaningless.
@@ -57,13 +92,15 @@ impl Address {
         matches!(self.ip, IpAddr::V6(ip) if is_link_local(ip))
     }
 
-    /// Every address that `host:port` stands for, by this machine's resolver; plain `ip:port` needs none.
+    /// Every address that `host:port` or `quic://host:port` stands for, by this machine's resolver; with an IP address
+    /// in the host's place none is asked.
     pub async fn resolve(text: &str) -> Result<Vec<Self>, Error> {
         if let Ok(address) = text.parse::<Self>() {
             return Ok(vec![address]);
         }
         let bad = || Error::BadAddress(shortened(text));
-        let (host, port) = text.trim().rsplit_once(':').ok_or_else(bad)?;
+        let (transport, rest) = split_transport(text);
+        let (host, port) = rest.rsplit_once(':').ok_or_else(bad)?;
         let port = port
             .parse::<u16>()
             .ok()
@@ -76,7 +113,7 @@ impl Address {
         let found: Vec<_> = tokio::net::lookup_host((host, port))
             .await
             .map_err(|_| unknown())?
-            .map(Self::from)
+            .map(|socket| Self::from(socket).over(transport))
             .collect();
         if found.is_empty() {
             Err(unknown())
@@ -85,7 +122,7 @@ impl Address {
         }
     }
 
-    /// The compact form: 6 bytes for IPv4, 18 for IPv6, without scope.
+    /// The compact form: 6 bytes for IPv4, 18 for IPv6, without scope; read back, it is an address of TCP.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = match self.ip {
             IpAddr::V4(ip) => ip.octets().to_vec(),
@@ -127,7 +164,13 @@ impl Address {
             0 => Multiaddr::empty(),
             scope => Multiaddr::empty().with(Protocol::Ip6zone(scope.to_string().into())),
         };
-        address.with(self.ip.into()).with(Protocol::Tcp(self.port))
+        let address = address.with(self.ip.into());
+        match self.transport {
+            Transport::Tcp => address.with(Protocol::Tcp(self.port)),
+            Transport::Quic => address
+                .with(Protocol::Udp(self.port))
+                .with(Protocol::QuicV1),
+        }
     }
 
     /// Takes back what [`Address::to_multiaddr`] made, with or without a trailing `/p2p/<peer>`; `None` for any
@@ -147,13 +190,21 @@ impl Address {
             Protocol::Ip6(ip) => IpAddr::V6(ip),
             _ => return None,
         };
-        let Protocol::Tcp(port) = parts.next()? else {
-            return None;
+        let address = match parts.next()? {
+            Protocol::Tcp(port) => Self::new(ip, port),
+            Protocol::Udp(port) if parts.next()? == Protocol::QuicV1 => Self::quic(ip, port),
+            _ => return None,
         };
         match (parts.next(), parts.next()) {
-            (None | Some(Protocol::P2p(_)), None) => Some(Self::new(ip, port).with_scope(scope)),
+            (None | Some(Protocol::P2p(_)), None) => Some(address.with_scope(scope)),
             _ => None,
         }
+    }
+
+    /// Whether this machine can open a connection to it: libp2p's QUIC knows no scopes, so that IPv6 link-local
+    /// addresses are TCP's alone.
+    pub(crate) fn is_supported(&self) -> bool {
+        !(self.transport == Transport::Quic && self.is_link_local_v6())
     }
 
     pub(crate) fn to_socket(self) -> SocketAddr {
@@ -164,18 +215,32 @@ impl Address {
     }
 }
 
+/// The transport that a text names, TCP if it names none, and the rest of it.
+fn split_transport(text: &str) -> (Transport, &str) {
+    let text = text.trim();
+    match text.strip_prefix(QUIC) {
+        Some(rest) => (Transport::Quic, rest),
+        None => (Transport::Tcp, text.strip_prefix(TCP).unwrap_or(text)),
+    }
+}
+
 pub(crate) fn is_link_local(ip: Ipv6Addr) -> bool {
     ip.is_unicast_link_local()
 }
 
+/// Whether this leads through a relay.
+pub(crate) fn is_relayed(address: &Multiaddr) -> bool {
+    address.iter().any(|part| part == Protocol::P2pCircuit)
+}
+
 /// Letters, digits, dots and hyphens, at most the 253 characters of RFC 1035.
-fn is_host_name(host: &str) -> bool {
+pub(crate) fn is_host_name(host: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     !host.is_empty() && host.len() <= 253 && host.chars().all(allowed)
 }
 
 /// What somebody typed, cut to what fits an error message.
-fn shortened(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     text.trim()
         .chars()
         .filter(|c| !c.is_control())
@@ -184,6 +249,7 @@ fn shortened(text: &str) -> String {
 }
 
 impl From<SocketAddr> for Address {
+    /// Of TCP.
     fn from(socket: SocketAddr) -> Self {
         let scope = match socket {
             SocketAddr::V4(_) => 0,
@@ -196,18 +262,21 @@ impl From<SocketAddr> for Address {
 impl FromStr for Address {
     type Err = Error;
 
-    /// Reads `1.2.3.4:5`, `[2001:db8::1]:5` or `[fe80::1%3]:5`.
+    /// Reads `1.2.3.4:5`, `[2001:db8::1]:5` or `[fe80::1%3]:5`, with `quic://` before it for QUIC.
     fn from_str(text: &str) -> Result<Self, Error> {
-        let socket: SocketAddr = text
-            .trim()
+        let (transport, rest) = split_transport(text);
+        let socket: SocketAddr = rest
             .parse()
             .map_err(|_| Error::BadAddress(shortened(text)))?;
-        Ok(socket.into())
+        Ok(Self::from(socket).over(transport))
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.transport == Transport::Quic {
+            f.write_str(QUIC)?;
+        }
         self.to_socket().fmt(f)
     }
 }
@@ -231,8 +300,10 @@ mod tests {
     use super::*;
 
     fn any_address() -> impl Strategy<Value = Address> {
-        (any::<IpAddr>(), any::<u16>(), any::<u32>())
-            .prop_map(|(ip, port, scope)| Address::new(ip, port).with_scope(scope))
+        let transport = prop_oneof![Just(Transport::Tcp), Just(Transport::Quic)];
+        (any::<IpAddr>(), any::<u16>(), any::<u32>(), transport).prop_map(
+            |(ip, port, scope, transport)| Address::new(ip, port).with_scope(scope).over(transport),
+        )
     }
 
     fn link_local() -> impl Strategy<Value = Address> {
@@ -291,6 +362,16 @@ mod tests {
             "/ip6zone/3/ip6/fe80::1/tcp/4001"
         );
         assert_eq!(v6.to_bytes().len(), 18);
+        let quic: Address = "quic://192.0.2.7:4001".parse().unwrap();
+        assert_eq!(quic, Address::quic(v4.ip(), 4001));
+        assert_eq!(quic.to_string(), "quic://192.0.2.7:4001");
+        assert_eq!(
+            quic.to_multiaddr().to_string(),
+            "/ip4/192.0.2.7/udp/4001/quic-v1"
+        );
+        assert_eq!(Address::from_bytes(&quic.to_bytes()).unwrap(), v4);
+        assert_eq!("tcp://192.0.2.7:4001".parse::<Address>().unwrap(), v4);
+        assert!(quic.is_supported() && !v6.over(Transport::Quic).is_supported());
         let mapped: Address = "[::ffff:192.0.2.7]:4001".parse().unwrap();
         assert_eq!(mapped, v4);
     }
@@ -328,8 +409,17 @@ mod tests {
                 .iter()
                 .all(|address| address.ip().is_loopback() && address.port() == 4001)
         );
+        let found = Address::resolve(" quic://localhost:4001").await.unwrap();
+        assert!(
+            found
+                .iter()
+                .all(|address| address.transport() == Transport::Quic)
+        );
         for text in [
             "",
+            "quic://",
+            "quic://tcp://1.2.3.4:5",
+            "udp://1.2.3.4:5",
             "nonsense",
             "host:",
             "host:0",

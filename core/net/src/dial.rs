@@ -1,31 +1,33 @@
 //! Trying several addresses of one device, and saying clearly why none of them worked.
 
-use std::{io, time::Duration};
+use std::{collections::VecDeque, io, time::Duration};
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use libp2p::{
-    Multiaddr, connection_limits::Exceeded, core::transport::TransportError, swarm::DialError,
+    Multiaddr, connection_limits::Exceeded, core::transport::TransportError, multiaddr::Protocol,
+    swarm::DialError,
 };
 use tokio::time::sleep;
 use twin_sync::TransportKey;
 
-use crate::{Address, Error, gate::Closed, transport::kind_of};
+use crate::{Address, Error, gate::Closed, keys::peer_of, transport::kind_of};
 
 /// How long one address may stay without an answer before the next is tried beside it.
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// Dials each address in turn, without waiting long for the silent ones; the first connection wins, and the
-/// dropped futures call the others off.
+/// Dials one IP address after the other, TCP and QUIC side by side, without waiting long for the silent ones; the first
+/// connection wins, and the dropped futures call the others off.
 pub(crate) async fn first_of<F: Future<Output = Result<TransportKey, Error>>>(
-    addresses: Vec<Address>,
+    addresses: &[Address],
     dial: impl Fn(Address) -> F,
 ) -> Result<TransportKey, Error> {
-    let mut waiting = addresses.into_iter();
-    let mut dialling: FuturesUnordered<F> = waiting.next().into_iter().map(&dial).collect();
+    let mut waiting: VecDeque<&[Address]> = addresses.chunk_by(side_by_side).collect();
+    let mut dialling: FuturesUnordered<F> = FuturesUnordered::new();
+    dialling.extend(next(&mut waiting).map(&dial));
     let mut worst: Option<Error> = None;
     loop {
         let head_start = async {
-            if waiting.len() == 0 {
+            if waiting.is_empty() {
                 std::future::pending().await
             } else {
                 sleep(HEAD_START).await
@@ -43,8 +45,17 @@ pub(crate) async fn first_of<F: Future<Output = Result<TransportKey, Error>>>(
             },
             () = head_start => {}
         }
-        dialling.extend(waiting.next().map(&dial));
+        dialling.extend(next(&mut waiting).map(&dial));
     }
+}
+
+/// Whether two neighbours in the list are the same machine over TCP and QUIC.
+fn side_by_side(one: &Address, other: &Address) -> bool {
+    (one.ip(), one.scope()) == (other.ip(), other.scope()) && one.transport() != other.transport()
+}
+
+fn next<'a>(waiting: &mut VecDeque<&'a [Address]>) -> impl Iterator<Item = Address> + use<'a> {
+    waiting.pop_front().unwrap_or_default().iter().copied()
 }
 
 /// Of several failures, the one that tells the person most.
@@ -60,8 +71,49 @@ fn telling(error: &Error) -> u8 {
     }
 }
 
+/// What is dialled.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Target {
+    /// A device, or a relay itself.
+    Direct(Address),
+    /// A device, through the relay with this key, which is there.
+    Circuit(Address, TransportKey),
+}
+
+impl Target {
+    /// As libp2p writes it, if the relay's key is one.
+    pub(crate) fn to_multiaddr(self) -> Option<Multiaddr> {
+        Some(match self {
+            Self::Direct(address) => address.to_multiaddr(),
+            Self::Circuit(address, relay) => address
+                .to_multiaddr()
+                .with(Protocol::P2p(peer_of(&relay)?))
+                .with(Protocol::P2pCircuit),
+        })
+    }
+
+    /// Who answers in another's place.
+    pub(crate) fn wrong_key(self) -> Error {
+        match self {
+            Self::Direct(address) => Error::WrongKey(address),
+            Self::Circuit(..) => Error::NotAtRelay,
+        }
+    }
+}
+
 /// libp2p's reasons, in our words.
-pub(crate) fn reason(error: &DialError, address: Address) -> Error {
+pub(crate) fn reason(error: &DialError, target: Target) -> Error {
+    match target {
+        Target::Direct(address) => direct_reason(error, address),
+        Target::Circuit(address, _) => match direct_reason(error, address) {
+            limit @ Error::TooMany => limit,
+            late @ Error::TimedOut => late,
+            _ => Error::NotAtRelay,
+        },
+    }
+}
+
+fn direct_reason(error: &DialError, address: Address) -> Error {
     match error {
         DialError::WrongPeerId { .. } => Error::WrongKey(address),
         // The swarm strikes out its own listening addresses, and then has none left of the one given.
@@ -92,5 +144,55 @@ fn transport_reason(
         Some(Kind::ConnectionAborted | Kind::ConnectionReset) => Error::HungUp(address),
         Some(Kind::InvalidData) => Error::NotATwin(address),
         _ => Error::Unreachable(address),
+    }
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+mod tests {
+    use std::cell::RefCell;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn tcp_and_quic_of_one_machine_are_tried_at_once_and_machines_in_turn() {
+        let addresses: Vec<Address> = [
+            "192.0.2.1:1",
+            "quic://192.0.2.1:2",
+            "192.0.2.2:1",
+            "192.0.2.2:2",
+        ]
+        .iter()
+        .map(|text| text.parse().unwrap())
+        .collect();
+        let (started, dialled) = (Instant::now(), RefCell::new(Vec::new()));
+        let key = TransportKey::from_bytes([7; 32]);
+        let answer = first_of(&addresses, |address| {
+            let at = started.elapsed();
+            dialled.borrow_mut().push((address, at));
+            async move {
+                // The last one answers, after a while; the others never do.
+                if address.to_string() == "192.0.2.2:2" {
+                    sleep(Duration::from_secs(1)).await;
+                    Ok(key)
+                } else {
+                    std::future::pending().await
+                }
+            }
+        });
+        assert_eq!(answer.await.unwrap(), key);
+        let at = |n: usize| HEAD_START * u32::try_from(n).unwrap();
+        let expected: Vec<_> = addresses
+            .into_iter()
+            .zip([at(0), at(0), at(1), at(2)])
+            .collect();
+        assert_eq!(dialled.into_inner(), expected);
     }
 }

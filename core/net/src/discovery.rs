@@ -19,14 +19,17 @@ use libp2p::{
     },
     mdns,
     swarm::{
-        ConnectionDenied, ConnectionId, FromSwarm, ListenAddresses, NetworkBehaviour,
-        NewListenAddr, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm, dummy,
+        ConnectionDenied, ConnectionId, ExpiredListenAddr, FromSwarm, ListenAddresses,
+        NetworkBehaviour, NewListenAddr, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
+        dummy,
     },
 };
 use tokio::{
     runtime::{Builder, Runtime},
     time::{Instant, Sleep, sleep},
 };
+
+use crate::address::is_relayed;
 
 /// How often to ask who is there, at most (another's question on the same network counts): a device that was
 /// plugged in again is found within this time.
@@ -162,6 +165,13 @@ impl NetworkBehaviour for Discovery {
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        // Which relay this node uses is not to be announced to everybody around.
+        if let FromSwarm::NewListenAddr(NewListenAddr { addr, .. })
+        | FromSwarm::ExpiredListenAddr(ExpiredListenAddr { addr, .. }) = &event
+            && is_relayed(addr)
+        {
+            return;
+        }
         // The addresses that come up right after the start are part of it.
         let is_news = self.listening.on_swarm_event(&event);
         if is_news

@@ -26,8 +26,15 @@ pub enum Error {
     #[error("Cannot look for devices on the local network: {0}; give an address by hand.")]
     Discovery(String),
     /// The text is not `ip:port` (or `host:port` where names are allowed).
-    #[error("“{0}” is not an address; write it as 192.168.1.20:4001 or [fe80::1]:4001.")]
+    #[error(
+        "“{0}” is not an address; write it as 192.168.1.20:4001, [fe80::1]:4001 or quic://192.168.1.20:4001."
+    )]
     BadAddress(String),
+    /// The text is not `KEY@HOST:PORT`.
+    #[error(
+        "“{0}” is not a relay; write it as the relay shows it: 12D3Koo…@relay.example.org:4001."
+    )]
+    BadRelay(String),
     /// The bytes are not the compact form of an address.
     #[error("An address in this code cannot be read; ask for a new code.")]
     BadAddressBytes,
@@ -78,9 +85,20 @@ pub enum Error {
     /// The connection to that peer is gone, or never was.
     #[error("The connection to the other device is gone; connect again.")]
     NotConnected,
+    /// The relay does not know the other device, or did not get through to it.
+    #[error(
+        "The other device cannot be reached through this relay now; check that it is on and uses the same relay."
+    )]
+    NotAtRelay,
+    /// The relay does not let others through to this device: it is full, or is no relay.
+    #[error("This relay does not take this device in; try again later, or use another.")]
+    RelayRefused,
     /// The peer runs a version without this protocol.
     #[error("The other device does not offer this function; update it and try again.")]
     Unsupported,
+    /// The node is suspended.
+    #[error("The network is asleep on this device; wake it up first.")]
+    Asleep,
     /// The node was shut down.
     #[error("The network has been stopped on this device; start it again.")]
     Stopped,

@@ -13,7 +13,7 @@ use futures::{
     AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, io::ReadHalf, io::WriteHalf,
 };
 use tokio::{
-    sync::OwnedSemaphorePermit,
+    sync::{OwnedSemaphorePermit, watch},
     time::{Instant, timeout, timeout_at},
 };
 use twin_sync::machine::MAX_FRAME;
@@ -91,7 +91,15 @@ impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
 type Io = Pin<Box<dyn Duplex>>;
 
 /// Given back when both halves are dropped.
-type Slot = Option<Arc<OwnedSemaphorePermit>>;
+type Slot = Option<Arc<Place>>;
+
+/// What a stream of a node takes up.
+pub(crate) struct Place {
+    /// One of the streams that are allowed with this peer.
+    pub(crate) _permit: OwnedSemaphorePermit,
+    /// Tells the node, by its end, that the stream's connection is not needed for it any more.
+    pub(crate) _needs: watch::Receiver<()>,
+}
 
 impl Frames {
     /// Frames over any stream of bytes: a libp2p stream, or a pipe in a test.
@@ -100,12 +108,8 @@ impl Frames {
     }
 
     /// Frames that count in a node's [`Traffic`](crate::Traffic) and among the streams it allows per peer.
-    pub(crate) fn of_node(
-        stream: libp2p::Stream,
-        counters: Counters,
-        slot: OwnedSemaphorePermit,
-    ) -> Self {
-        Self::new(stream, counters, Some(Arc::new(slot)))
+    pub(crate) fn of_node(stream: libp2p::Stream, counters: Counters, place: Place) -> Self {
+        Self::new(stream, counters, Some(Arc::new(place)))
     }
 
     fn new(

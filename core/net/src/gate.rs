@@ -146,6 +146,6 @@ mod tests {
     fn a_key_of_another_kind_is_turned_away() {
         let denied = check_key(&PeerId::random()).err().unwrap();
         assert_eq!(denied.downcast_ref::<Closed>(), Some(&Closed::ForeignKey));
-        assert!(check_key(&crate::keys::fresh().unwrap().0.public().to_peer_id()).is_ok());
+        assert!(check_key(&crate::keys::fresh().unwrap().public().to_peer_id()).is_ok());
     }
 }

@@ -13,12 +13,20 @@ use crate::Error;
 const IDENTITY: u64 = 0;
 
 /// A new key pair from the operating system's randomness, held in memory only.
-pub(crate) fn fresh() -> Result<(Keypair, TransportKey), Error> {
+pub(crate) fn fresh() -> Result<Keypair, Error> {
     let mut seed = Zeroizing::new([0; 32]);
     getrandom::fill(seed.as_mut_slice()).map_err(|_| Error::Random)?;
-    let pair = Keypair::ed25519_from_bytes(seed.as_mut_slice()).map_err(|_| Error::Random)?;
-    let key = key_of(&pair.public().to_peer_id()).ok_or(Error::Random)?;
-    Ok((pair, key))
+    from_seed(&mut seed)
+}
+
+/// The key pair of a secret key of Ed25519, which is taken out of `seed`.
+pub(crate) fn from_seed(seed: &mut [u8; 32]) -> Result<Keypair, Error> {
+    Keypair::ed25519_from_bytes(seed.as_mut_slice()).map_err(|_| Error::Random)
+}
+
+/// The public half, as our protocols name it.
+pub(crate) fn key(pair: &Keypair) -> Result<TransportKey, Error> {
+    key_of(&pair.public().to_peer_id()).ok_or(Error::Random)
 }
 
 /// The Ed25519 key that a peer id carries; `None` for any other kind, with which we do not speak.
@@ -50,13 +58,14 @@ mod tests {
 
     #[test]
     fn keys_and_peer_ids_name_the_same_peer() {
-        let (pair, key) = fresh().unwrap();
+        let pair = fresh().unwrap();
+        let key = key(&pair).unwrap();
         assert_eq!(
             key.as_bytes(),
             &pair.clone().try_into_ed25519().unwrap().public().to_bytes()
         );
         assert_eq!(peer_of(&key), Some(pair.public().to_peer_id()));
-        assert_ne!(fresh().unwrap().1, key);
+        assert_ne!(super::key(&fresh().unwrap()).unwrap(), key);
     }
 
     #[test]

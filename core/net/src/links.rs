@@ -1,8 +1,16 @@
 //! This machine's own networks: what it can be dialled at, and which addresses lie on the same link.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
+};
 
-use crate::{Address, address::is_link_local};
+use libp2p::core::ConnectedPoint;
+
+use crate::{
+    Address,
+    address::{Transport, is_link_local},
+};
 
 /// With whom a node may exchange packets at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +19,8 @@ pub enum Reach {
     Any,
     /// Only machines on the same Wi-Fi, cable or hotspot, for linking: IPv4 within the prefixes of this machine's
     /// interfaces and with TTL 1 (no router forwards it), IPv6 by link-local addresses only, and this machine
-    /// itself. Never through a tunnel or a cellular interface.
+    /// itself. Never through a tunnel or a cellular interface, and never over QUIC, whose packets libp2p cannot keep
+    /// on the link; nor has such a node anything to do with relays.
     OnLinkOnly,
 }
 
@@ -95,7 +104,10 @@ impl Links {
     /// What to dial so as to reach `address` within `reach`: itself, nothing, or, for an IPv6 link-local address
     /// that came without a scope (from a QR code), the same address through each interface.
     pub(crate) fn routes(&self, address: Address, reach: Reach) -> Vec<Address> {
-        if !address.is_dialable() || (reach == Reach::OnLinkOnly && !self.is_on_link(address.ip()))
+        let off_link = || address.transport() != Transport::Tcp || !self.is_on_link(address.ip());
+        if !address.is_dialable()
+            || !address.is_supported()
+            || (reach == Reach::OnLinkOnly && off_link())
         {
             Vec::new()
         } else if address.is_link_local_v6() {
@@ -118,8 +130,13 @@ impl Links {
             .0
             .iter()
             .filter(|link| link.ip.is_ipv4() == listener.ip().is_ipv4())
-            .map(|link| Address::new(link.ip, listener.port()).with_scope(link.index))
+            .map(|link| {
+                Address::new(link.ip, listener.port())
+                    .with_scope(link.index)
+                    .over(listener.transport())
+            })
             .filter(|own| reach == Reach::Any || self.is_on_link(own.ip()))
+            .filter(Address::is_supported)
             .collect();
         own.sort_by_key(preference);
         own.dedup();
@@ -148,6 +165,26 @@ pub(crate) fn preference(address: &Address) -> (u8, Address) {
         IpAddr::V6(_) => 3,
     };
     (rank, *address)
+}
+
+/// Every address of every interface of this machine, tunnels and cellular ones among them.
+pub(crate) fn own_addresses() -> BTreeSet<IpAddr> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    interfaces.iter().map(if_addrs::Interface::ip).collect()
+}
+
+/// The address of this machine that a direct connection is from: the one that packets to its other end leave by.
+pub(crate) fn local_end(endpoint: &ConnectedPoint) -> Option<IpAddr> {
+    let other = Address::from_multiaddr(endpoint.get_remote_address())?;
+    let any: IpAddr = if other.ip().is_ipv4() {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        Ipv6Addr::UNSPECIFIED.into()
+    };
+    // Connecting a socket of UDP sends nothing; it asks the routing table.
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(other.to_socket()).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 fn same_network(own: Ipv4Addr, other: Ipv4Addr, prefix: u8) -> bool {
@@ -240,6 +277,11 @@ mod tests {
         let far: Address = "198.51.100.1:4001".parse().unwrap();
         assert_eq!(home().routes(far, Reach::Any), [far]);
         assert!(home().routes(far, Reach::OnLinkOnly).is_empty());
+        let near: Address = "192.168.7.9:4001".parse().unwrap();
+        assert_eq!(home().routes(near, Reach::OnLinkOnly), [near]);
+        let quic = near.over(Transport::Quic);
+        assert_eq!(home().routes(quic, Reach::Any), [quic]);
+        assert!(home().routes(quic, Reach::OnLinkOnly).is_empty());
         assert!(
             home()
                 .routes("192.168.7.9:0".parse().unwrap(), Reach::Any)
@@ -268,6 +310,10 @@ mod tests {
                 "[2001:db8::20]:9",
                 "[::1]:9"
             ]
+        );
+        assert_eq!(
+            offered("quic://[::]:9", Reach::Any),
+            ["quic://[2001:db8::20]:9", "quic://[::1]:9"]
         );
         assert_eq!(
             offered("[::]:9", Reach::OnLinkOnly),

@@ -1,38 +1,32 @@
-//! A TCP stream that notices when the other end has vanished.
+//! A stream of bytes that notices when the other end has vanished: TCP, or a circuit through a relay.
 //!
-//! A pulled cable sends no goodbye. Both ends ping every [`PING_INTERVAL`], so on a living connection something
-//! arrives at least that often, whatever else goes on; when nothing has arrived for [`SILENCE`], reading fails with
-//! `TimedOut` and the connection ends. That sits below TLS because closing a dead connection politely could itself
-//! wait forever. It also counts the bytes.
+//! A pulled cable sends no goodbye. The [pulse](crate::pulse) makes both ends hear something on a living connection,
+//! whatever else goes on; when nothing has arrived for [`SILENCE`], reading fails with `TimedOut` and the connection
+//! ends. That sits below TLS because closing a dead connection politely could itself wait forever. It also counts the
+//! bytes.
 
 use std::{
     io,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use futures::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::traffic::Counters;
-
-/// How often each end asks the other for a sign of life.
-pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(10);
-
-/// How long a connection may be silent: two pings and some seconds for a retransmission.
-pub(crate) const SILENCE: Duration = Duration::from_secs(24);
+use crate::{pulse::SILENCE, traffic::Counters};
 
 /// A stream that fails after [`SILENCE`] without a byte received.
 pub(crate) struct Attentive<T> {
     io: T,
     heard: Instant,
     timer: Pin<Box<Sleep>>,
-    counters: Counters,
+    counters: Option<Counters>,
 }
 
 impl<T> Attentive<T> {
-    pub(crate) fn new(io: T, counters: Counters) -> Self {
+    /// Counts the bytes unless they are counted elsewhere: a circuit runs inside the connection to its relay.
+    pub(crate) fn new(io: T, counters: Option<Counters>) -> Self {
         let heard = Instant::now();
         Self {
             io,
@@ -80,7 +74,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Attentive<T> {
         let read = Pin::new(&mut this.io).poll_read(cx, buf);
         if let Poll::Ready(Ok(count)) = read {
             this.heard = Instant::now();
-            this.counters.wire_received(count);
+            if let Some(counters) = &this.counters {
+                counters.wire_received(count);
+            }
         }
         this.watch(read, cx)
     }
@@ -96,8 +92,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Attentive<T> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.io).poll_write(cx, buf);
-        if let Poll::Ready(Ok(count)) = written {
-            this.counters.wire_sent(count);
+        if let (Poll::Ready(Ok(count)), Some(counters)) = (&written, &this.counters) {
+            counters.wire_sent(*count);
         }
         this.watch(written, cx)
     }
@@ -123,9 +119,12 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Attentive<T> {
     clippy::panic
 )]
 mod tests {
+    use std::time::Duration;
+
     use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
+    use crate::pulse::PING_INTERVAL;
 
     /// Gives one byte after each of these pauses, then nothing for ever; takes nothing.
     struct Talker(Vec<Duration>, Option<Pin<Box<Sleep>>>);
@@ -172,7 +171,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn closing_a_dead_connection_does_not_wait_for_ever() {
         let started = Instant::now();
-        let mut io = Attentive::new(Talker(Vec::new(), None), Counters::default());
+        let mut io = Attentive::new(Talker(Vec::new(), None), None);
         assert_eq!(
             io.write(b"x").await.unwrap_err().kind(),
             io::ErrorKind::TimedOut
@@ -197,7 +196,7 @@ mod tests {
             PING_INTERVAL,
             SILENCE - Duration::from_millis(1),
         ];
-        let mut io = Attentive::new(Talker(pauses.to_vec(), None), counters.clone());
+        let mut io = Attentive::new(Talker(pauses.to_vec(), None), Some(counters.clone()));
         let mut heard = [0; 8];
         for _ in pauses {
             assert_eq!(io.read(&mut heard).await.unwrap(), 1);

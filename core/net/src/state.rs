@@ -6,35 +6,53 @@ use std::{
 };
 
 use libp2p::core::transport::ListenerId;
+use tokio::sync::Notify;
 use twin_sync::TransportKey;
 
 use crate::{Address, Reach, traffic::Counters};
 
-/// Peers found by mDNS that are remembered, and addresses of each.
+/// Peers that each discovery may tell of, and addresses of each.
 const MAX_DISCOVERED: usize = 256;
-const MAX_ADDRESSES: usize = 16;
+pub(crate) const MAX_ADDRESSES: usize = 16;
 
 pub(crate) struct Shared {
     pub(crate) reach: Reach,
     pub(crate) counters: Counters,
+    /// Told when what failed may work now: the node has woken up, or the network is another.
+    pub(crate) stirred: Notify,
     state: Mutex<State>,
 }
 
 /// How things are now; bounded by the limits on connections and on discovery.
-#[derive(Default)]
 pub(crate) struct State {
+    /// The node's own key.
+    pub(crate) key: TransportKey,
     /// The addresses asked for, with the ports that were given.
     pub(crate) listeners: Vec<(ListenerId, Address)>,
     pub(crate) connected: BTreeSet<TransportKey>,
-    pub(crate) discovered: BTreeMap<TransportKey, BTreeSet<Address>>,
+    /// Those of them with a connection that needs no relay.
+    pub(crate) direct: BTreeSet<TransportKey>,
+    /// What mDNS tells.
+    pub(crate) discovered: Announced,
+    /// What the platform's own discovery tells.
+    pub(crate) fed: Announced,
+    /// Where this node has been reached from outside.
+    pub(crate) external: BTreeSet<Address>,
+    /// The relays through which it can be reached.
+    pub(crate) relays: BTreeSet<TransportKey>,
 }
 
+/// Peers and what they, or others, say are their addresses; so many and no more.
+#[derive(Default)]
+pub(crate) struct Announced(BTreeMap<TransportKey, BTreeSet<Address>>);
+
 impl Shared {
-    pub(crate) fn new(reach: Reach) -> Self {
+    pub(crate) fn new(reach: Reach, key: TransportKey) -> Self {
         Self {
             reach,
             counters: Counters::default(),
-            state: Mutex::default(),
+            stirred: Notify::new(),
+            state: Mutex::new(State::new(key)),
         }
     }
 
@@ -46,23 +64,58 @@ impl Shared {
 }
 
 impl State {
-    /// Takes down that mDNS has told of a peer; whether that is news.
+    /// Of a node that has just come up.
+    pub(crate) fn new(key: TransportKey) -> Self {
+        Self {
+            key,
+            listeners: Vec::new(),
+            connected: BTreeSet::new(),
+            direct: BTreeSet::new(),
+            discovered: Announced::default(),
+            fed: Announced::default(),
+            external: BTreeSet::new(),
+            relays: BTreeSet::new(),
+        }
+    }
+
+    /// All that is known of who is near, from either discovery.
+    pub(crate) fn near(&self) -> BTreeMap<TransportKey, BTreeSet<Address>> {
+        let mut all = self.discovered.0.clone();
+        for (peer, addresses) in &self.fed.0 {
+            all.entry(*peer).or_default().extend(addresses);
+        }
+        all
+    }
+}
+
+impl Announced {
+    /// Takes down that a peer was announced here; whether that is news.
     pub(crate) fn remember(&mut self, peer: TransportKey, address: Address) -> bool {
-        let full = self.discovered.len() >= MAX_DISCOVERED && !self.discovered.contains_key(&peer);
+        let full = self.0.len() >= MAX_DISCOVERED && !self.0.contains_key(&peer);
         if full || !address.is_dialable() {
             return false;
         }
-        let addresses = self.discovered.entry(peer).or_default();
+        let addresses = self.0.entry(peer).or_default();
         addresses.len() < MAX_ADDRESSES && addresses.insert(address)
     }
 
     /// Strikes out an address; whether it was the peer's last.
     pub(crate) fn forget(&mut self, peer: &TransportKey, address: &Address) -> bool {
-        let Some(addresses) = self.discovered.get_mut(peer) else {
+        let Some(addresses) = self.0.get_mut(peer) else {
             return false;
         };
         addresses.remove(address);
-        addresses.is_empty() && self.discovered.remove(peer).is_some()
+        addresses.is_empty() && self.0.remove(peer).is_some()
+    }
+
+    /// Strikes out a peer; whether it was known.
+    pub(crate) fn forget_all_of(&mut self, peer: &TransportKey) -> bool {
+        self.0.remove(peer).is_some()
+    }
+
+    /// Strikes out everybody, and says who that was.
+    pub(crate) fn take(&mut self) -> impl Iterator<Item = TransportKey> + use<> {
+        std::mem::take(&mut self.0).into_keys()
     }
 }
 
@@ -78,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_announcements_is_bounded() {
-        let mut state = State::default();
+        let mut state = Announced::default();
         let key = |n: u16| {
             let [a, b] = n.to_be_bytes();
             TransportKey::from_bytes(std::array::from_fn(|i| if i == 0 { a } else { b }))
@@ -87,11 +140,11 @@ mod tests {
         for peer in 0..1000 {
             state.remember(key(peer), at(1));
         }
-        assert_eq!(state.discovered.len(), MAX_DISCOVERED);
+        assert_eq!(state.0.len(), MAX_DISCOVERED);
         for port in 0..100 {
             state.remember(key(0), at(port));
         }
-        assert_eq!(state.discovered[&key(0)].len(), MAX_ADDRESSES);
+        assert_eq!(state.0[&key(0)].len(), MAX_ADDRESSES);
         assert!(!state.remember(key(1), at(1)), "known already");
         assert!(state.forget(&key(1), &at(1)));
         assert!(!state.forget(&key(1), &at(1)));

@@ -35,16 +35,22 @@ pub enum Protocol {
     Link,
     /// Synchronising two devices of one twin.
     Sync,
+    /// Leaving sealed envelopes at a relay, and fetching them.
+    Mailbox,
 }
 
 impl Protocol {
-    const ALL: [Self; 2] = [Self::Link, Self::Sync];
+    /// What a device takes calls for.
+    pub(crate) const OF_DEVICES: &[Self] = &[Self::Link, Self::Sync];
+    /// What a relay takes calls for.
+    pub(crate) const OF_RELAYS: &[Self] = &[Self::Mailbox];
 
     /// The name by which it is negotiated.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Link => "/digital-twin/link/1",
             Self::Sync => "/digital-twin/sync/1",
+            Self::Mailbox => "/digital-twin/mailbox/1",
         }
     }
 }
@@ -56,6 +62,7 @@ pub(crate) type Reply = oneshot::Sender<Result<Stream, Error>>;
 #[derive(Debug)]
 pub(crate) struct Incoming {
     pub(crate) peer: PeerId,
+    pub(crate) connection: ConnectionId,
     pub(crate) protocol: Protocol,
     pub(crate) stream: Stream,
 }
@@ -68,36 +75,63 @@ pub(crate) struct Open {
 }
 
 /// The streams of all connections.
-#[derive(Default)]
 pub(crate) struct Streams {
-    connections: HashMap<PeerId, Vec<ConnectionId>>,
+    /// What peers may open streams for.
+    served: &'static [Protocol],
+    /// The connections of each peer, oldest first, and whether each goes through a relay.
+    connections: HashMap<PeerId, Vec<(ConnectionId, bool)>>,
     pending: VecDeque<ToSwarm<Incoming, Open>>,
 }
 
 impl Streams {
+    pub(crate) fn new(served: &'static [Protocol]) -> Self {
+        Self {
+            served,
+            connections: HashMap::new(),
+            pending: VecDeque::new(),
+        }
+    }
+
     /// Opens no more streams on a connection that is about to be closed.
     pub(crate) fn forget(&mut self, peer: &PeerId, connection: ConnectionId) {
         if let Some(all) = self.connections.get_mut(peer) {
-            all.retain(|id| *id != connection);
+            all.retain(|(id, _)| *id != connection);
             if all.is_empty() {
                 self.connections.remove(peer);
             }
         }
     }
 
-    /// Opens a stream on the newest connection to `peer`; never dials.
-    pub(crate) fn open(&mut self, peer: PeerId, protocol: Protocol, reply: Reply) {
-        match self.connections.get(&peer).and_then(|all| all.last()) {
-            Some(connection) => self.pending.push_back(ToSwarm::NotifyHandler {
-                peer_id: peer,
-                handler: NotifyHandler::One(*connection),
-                event: Open { protocol, reply },
-            }),
-            // The caller may have given up meanwhile: nothing to tell then.
-            None => {
-                reply.send(Err(Error::NotConnected)).ok();
-            }
+    /// The connection to `peer` to open a stream on: the newest direct one, else the newest.
+    pub(crate) fn best(&self, peer: &PeerId) -> Option<ConnectionId> {
+        let all = self.connections.get(peer)?;
+        let direct = all.iter().rev().find(|(_, is_relayed)| !is_relayed);
+        direct.or(all.last()).map(|(id, _)| *id)
+    }
+
+    /// The connections to `peer` that go through relays, if there is one that does not.
+    pub(crate) fn needless(&self, peer: &PeerId) -> Vec<ConnectionId> {
+        let all = self.connections.get(peer).map_or(&[][..], Vec::as_slice);
+        if all.iter().all(|(_, is_relayed)| *is_relayed) {
+            return Vec::new();
         }
+        let relayed = all.iter().filter(|(_, is_relayed)| *is_relayed);
+        relayed.map(|(id, _)| *id).collect()
+    }
+
+    /// Opens a stream on this connection to `peer`; never dials.
+    pub(crate) fn open(
+        &mut self,
+        peer: PeerId,
+        connection: ConnectionId,
+        protocol: Protocol,
+        reply: Reply,
+    ) {
+        self.pending.push_back(ToSwarm::NotifyHandler {
+            peer_id: peer,
+            handler: NotifyHandler::One(connection),
+            event: Open { protocol, reply },
+        });
     }
 }
 
@@ -112,7 +146,7 @@ impl NetworkBehaviour for Streams {
         _: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(Handler::default())
+        Ok(Handler::new(self.served))
     }
 
     fn handle_established_outbound_connection(
@@ -123,7 +157,7 @@ impl NetworkBehaviour for Streams {
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(Handler::default())
+        Ok(Handler::new(self.served))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
@@ -131,12 +165,13 @@ impl NetworkBehaviour for Streams {
             FromSwarm::ConnectionEstablished(ConnectionEstablished {
                 peer_id,
                 connection_id,
+                endpoint,
                 ..
             }) => {
                 self.connections
                     .entry(peer_id)
                     .or_default()
-                    .push(connection_id);
+                    .push((connection_id, endpoint.is_relayed()));
             }
             FromSwarm::ConnectionClosed(ConnectionClosed {
                 peer_id,
@@ -150,12 +185,13 @@ impl NetworkBehaviour for Streams {
     fn on_connection_handler_event(
         &mut self,
         peer: PeerId,
-        _: ConnectionId,
+        connection: ConnectionId,
         event: THandlerOutEvent<Self>,
     ) {
         let (stream, protocol) = event;
         self.pending.push_back(ToSwarm::GenerateEvent(Incoming {
             peer,
+            connection,
             protocol,
             stream,
         }));
@@ -170,10 +206,20 @@ impl NetworkBehaviour for Streams {
 const MAX_WAITING: usize = 16;
 
 /// The streams of one connection.
-#[derive(Default)]
 pub(crate) struct Handler {
+    served: &'static [Protocol],
     opens: VecDeque<Open>,
     incoming: VecDeque<(Stream, Protocol)>,
+}
+
+impl Handler {
+    fn new(served: &'static [Protocol]) -> Self {
+        Self {
+            served,
+            opens: VecDeque::new(),
+            incoming: VecDeque::new(),
+        }
+    }
 }
 
 impl ConnectionHandler for Handler {
@@ -185,7 +231,7 @@ impl ConnectionHandler for Handler {
     type OutboundOpenInfo = Reply;
 
     fn listen_protocol(&self) -> SubstreamProtocol<Offer> {
-        SubstreamProtocol::new(Offer(&Protocol::ALL), ())
+        SubstreamProtocol::new(Offer(self.served), ())
     }
 
     fn poll(
@@ -244,6 +290,7 @@ impl Protocol {
         match self {
             Self::Link => &[Self::Link],
             Self::Sync => &[Self::Sync],
+            Self::Mailbox => &[Self::Mailbox],
         }
     }
 }

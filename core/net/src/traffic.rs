@@ -12,9 +12,10 @@ pub struct Traffic {
     pub sent: u64,
     /// Bytes of frames received, counted likewise.
     pub received: u64,
-    /// Bytes given to TCP: frames, pings, multiplexing and TLS.
+    /// Bytes given to TCP: frames, pings, multiplexing and TLS; and to the streams of QUIC: frames and pings, for of
+    /// QUIC's own packets libp2p does not tell. What goes through a relay counts in the connection to it.
     pub wire_sent: u64,
-    /// Bytes taken from TCP.
+    /// Bytes taken from TCP and from the streams of QUIC, counted likewise.
     pub wire_received: u64,
 }
 

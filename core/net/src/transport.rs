@@ -1,30 +1,26 @@
-//! TCP, TLS 1.3 with libp2p's certificates, yamux. No Noise: it has no post-quantum key exchange.
+//! What carries connections: TCP with TLS 1.3 (libp2p's certificates) and yamux, and QUIC beside it; circuits through
+//! relays carry the same TLS and yamux, so that the relay cannot look in. No Noise: it has no post-quantum key exchange.
 
-use std::{
-    error::Error,
-    io,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+mod quic;
+mod scoped;
 
-use futures::FutureExt as _;
+use std::{error::Error, io, time::Duration};
+
+use futures::{AsyncRead, AsyncWrite, future::Either as Race};
 use libp2p::{
-    Multiaddr, PeerId, Transport as _,
+    PeerId, Transport as _,
     core::{
         muxing::StreamMuxerBox,
-        transport::{
-            Boxed, DialOpts, ListenerId, TransportError, TransportEvent,
-            timeout::TransportTimeoutError,
-        },
+        transport::{Boxed, timeout::TransportTimeoutError},
         upgrade::Version,
     },
     identity::Keypair,
+    relay,
     swarm::derive_prelude::Either,
     tcp, tls, yamux,
 };
 
-use crate::{Address, Reach, silence::Attentive, traffic::Counters};
+use crate::{Reach, silence::Attentive, traffic::Counters};
 
 /// How long TCP, TLS and yamux together may take to set up one connection.
 pub(crate) const HANDSHAKE_TIME: Duration = Duration::from_secs(8);
@@ -35,27 +31,77 @@ const MAX_STREAMS: usize = 32;
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 64;
 
-/// The transport of a node with this key.
+type Connections = Boxed<(PeerId, StreamMuxerBox)>;
+
+/// The transport of a node with this key: TCP alone where it is to stay on the link; else QUIC and `circuits` as well.
 pub(crate) fn build(
     key: &Keypair,
     reach: Reach,
-    counters: Counters,
-) -> Result<Boxed<(PeerId, StreamMuxerBox)>, tls::certificate::GenError> {
+    circuits: Option<relay::client::Transport>,
+    counters: &Counters,
+) -> Result<Connections, tls::certificate::GenError> {
     let config = tcp::Config::new().nodelay(true).listen_backlog(BACKLOG);
     let config = match reach {
         Reach::Any => config,
         Reach::OnLinkOnly => config.ttl(1),
     };
+    let tcp = scoped::ScopedTcp(tcp::tokio::Transport::new(config));
+    let tcp = secured(tcp, key, Some(counters.clone()))?;
+    if reach == Reach::OnLinkOnly {
+        return Ok(tcp);
+    }
+    let counters = counters.clone();
+    let quic = libp2p::quic::tokio::Transport::new(quic::config(key))
+        .map(move |(peer, connection), _| {
+            let counted = quic::Counted::new(connection, counters.clone());
+            (peer, StreamMuxerBox::new(counted))
+        })
+        .map_err(quic::error);
+    let direct = quic
+        .or_transport(tcp)
+        .map(|connection, _| match connection {
+            Race::Left(made) | Race::Right(made) => made,
+        })
+        .map_err(Either::into_inner);
+    let Some(circuits) = circuits else {
+        return Ok(direct.boxed());
+    };
+    Ok(secured(circuits, key, None)?
+        .or_transport(direct)
+        .map(|connection, _| match connection {
+            Race::Left(made) | Race::Right(made) => made,
+        })
+        .map_err(Either::into_inner)
+        .boxed())
+}
+
+/// Streams of bytes made into connections: watched, counted if they are not part of what is counted already, encrypted,
+/// multiplexed.
+fn secured<T>(
+    streams: T,
+    key: &Keypair,
+    counters: Option<Counters>,
+) -> Result<Connections, tls::certificate::GenError>
+where
+    T: libp2p::Transport + Send + Unpin + 'static,
+    T::Output: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    T::Error: Send + Sync + 'static,
+    T::Dial: Send,
+    T::ListenerUpgrade: Send,
+{
     let mut muxer = yamux::Config::default();
     muxer.set_max_num_streams(MAX_STREAMS);
-    Ok(ScopedTcp(tcp::tokio::Transport::new(config))
+    Ok(streams
         .map(move |stream, _| Attentive::new(stream, counters.clone()))
         .upgrade(Version::V1Lazy)
         .authenticate(tls::Config::new(key)?)
         .multiplex(muxer)
         .timeout(HANDSHAKE_TIME)
         .map_err(|error| match error {
-            TransportTimeoutError::Other(Either::Left(Either::Left(tcp))) => tcp,
+            TransportTimeoutError::Other(Either::Left(Either::Left(below))) => {
+                let kind = io_cause(&below).map_or(io::ErrorKind::Other, io::Error::kind);
+                io::Error::new(kind, below)
+            }
             TransportTimeoutError::Other(Either::Left(Either::Right(tls))) => handshake_error(tls),
             TransportTimeoutError::Other(Either::Right(muxer)) => handshake_error(muxer),
             TransportTimeoutError::Timeout | TransportTimeoutError::TimerError(_) => {
@@ -92,55 +138,10 @@ fn io_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
     error.downcast_ref().or_else(|| io_cause(error.source()?))
 }
 
-/// The kind of error that [`build`]'s transport gave, out of the box that libp2p puts it in.
+/// The kind of error that [`build`]'s transport gave, out of the boxes that libp2p puts it in.
 pub(crate) fn kind_of(error: &io::Error) -> io::ErrorKind {
-    let inner = error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<io::Error>());
-    inner.unwrap_or(error).kind()
-}
-
-/// libp2p's TCP, and dialling of `/ip6zone/<index>/ip6/fe80::…`, whose scope libp2p's TCP would lose.
-struct ScopedTcp(tcp::tokio::Transport);
-
-impl libp2p::Transport for ScopedTcp {
-    type Output = tcp::tokio::TcpStream;
-    type Error = io::Error;
-    type ListenerUpgrade = <tcp::tokio::Transport as libp2p::Transport>::ListenerUpgrade;
-    type Dial = <tcp::tokio::Transport as libp2p::Transport>::Dial;
-
-    fn listen_on(
-        &mut self,
-        id: ListenerId,
-        address: Multiaddr,
-    ) -> Result<(), TransportError<io::Error>> {
-        self.0.listen_on(id, address)
-    }
-
-    fn remove_listener(&mut self, id: ListenerId) -> bool {
-        self.0.remove_listener(id)
-    }
-
-    fn dial(
-        &mut self,
-        address: Multiaddr,
-        opts: DialOpts,
-    ) -> Result<Self::Dial, TransportError<io::Error>> {
-        match Address::from_multiaddr(&address).filter(|address| address.scope() != 0) {
-            None => self.0.dial(address, opts),
-            Some(address) => Ok(async move {
-                let stream = tokio::net::TcpStream::connect(address.to_socket()).await?;
-                stream.set_nodelay(true)?;
-                Ok(tcp::tokio::TcpStream(stream))
-            }
-            .boxed()),
-        }
-    }
-
-    fn poll(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<TransportEvent<Self::ListenerUpgrade, io::Error>> {
-        Pin::new(&mut self.0).poll(cx)
+    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(inner) if error.kind() == io::ErrorKind::Other => kind_of(inner),
+        _ => error.kind(),
     }
 }

@@ -1,33 +1,45 @@
-//! The one task that drives a node's libp2p swarm.
+//! The one task that drives a node's libp2p swarm while the node is awake.
+//!
+//! - `events`: what the swarm tells
+//! - `circuits`: places at relays, and connections through relays that are not needed any more
+
+mod circuits;
+mod events;
 
 use std::{
-    collections::{BTreeMap, HashMap, hash_map::Entry},
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
     sync::Arc,
     time::Duration,
 };
 
-use futures::StreamExt as _;
+use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use libp2p::{
-    Multiaddr, PeerId, Stream, Swarm,
+    PeerId, Stream, Swarm,
     core::transport::ListenerId,
+    identity::Keypair,
     swarm::{
-        ConnectionId, SwarmEvent,
+        ConnectionId,
         dial_opts::{DialOpts, PeerCondition},
     },
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    sync::{Semaphore, oneshot, watch},
     time::timeout,
 };
 use twin_sync::TransportKey;
 
+pub(crate) use circuits::Held;
+use circuits::Reservation;
+
 use crate::{
-    Address, Config, Error, Event, Frames, Protocol, dial,
-    discovery::Change,
-    keys::{key_of, peer_of},
-    state::Shared,
-    streams::Incoming,
-    swarm::{self, Behaviour, BehaviourEvent},
+    Address, Error, Event, Protocol,
+    dial::{self, Target},
+    frames::Place,
+    keys::peer_of,
+    life::{End, Life},
+    links,
+    swarm::{self, Behaviour},
 };
 
 /// Streams of our protocols with one peer, in both directions together.
@@ -39,16 +51,13 @@ const LISTEN_TIME: Duration = Duration::from_secs(5);
 /// How long saying goodbye may take.
 const GOODBYE_TIME: Duration = Duration::from_secs(2);
 
-/// A permit to have one more stream with a peer, and where the stream will arrive.
-type Opening = (
-    OwnedSemaphorePermit,
-    oneshot::Receiver<Result<Stream, Error>>,
-);
+/// A place for one more stream with a peer, and where the stream will arrive.
+type Opening = (Place, oneshot::Receiver<Result<Stream, Error>>);
 
 /// What the node asks of its worker.
 pub(crate) enum Command {
     Dial {
-        address: Address,
+        target: Target,
         expected: Option<TransportKey>,
         reply: DialReply,
     },
@@ -61,8 +70,37 @@ pub(crate) enum Command {
         peer: TransportKey,
         reply: oneshot::Sender<()>,
     },
-    Rediscover {
+    /// From the next connection to this relay on it may be asked how this node looks from outside.
+    Trust {
+        relay: TransportKey,
+        reply: oneshot::Sender<Result<(), Error>>,
+    },
+    Reserve {
+        relay: TransportKey,
+        address: Address,
+        reply: oneshot::Sender<Result<Held, Error>>,
+    },
+    Leave {
+        relay: TransportKey,
         reply: oneshot::Sender<()>,
+    },
+    Fed {
+        peer: TransportKey,
+        addresses: Vec<Address>,
+        reply: oneshot::Sender<bool>,
+    },
+    Unfed {
+        peer: TransportKey,
+        reply: oneshot::Sender<()>,
+    },
+    NetworkChanged {
+        reply: oneshot::Sender<()>,
+    },
+    Suspend {
+        reply: oneshot::Sender<()>,
+    },
+    Resume {
+        reply: oneshot::Sender<Result<(), Error>>,
     },
     Shutdown {
         reply: oneshot::Sender<()>,
@@ -71,61 +109,83 @@ pub(crate) enum Command {
 
 type DialReply = oneshot::Sender<Result<TransportKey, Error>>;
 
+impl Command {
+    /// What there is to say to it while the node is asleep.
+    pub(crate) fn refuse_asleep(self) {
+        match self {
+            Self::Dial { reply, .. } => drop(reply.send(Err(Error::Asleep))),
+            Self::Open { reply, .. } => drop(reply.send(Err(Error::Asleep))),
+            Self::Trust { reply, .. } => drop(reply.send(Err(Error::Asleep))),
+            Self::Reserve { reply, .. } => drop(reply.send(Err(Error::Asleep))),
+            Self::Resume { reply } => drop(reply.send(Err(Error::Asleep))),
+            Self::Fed { reply, .. } => drop(reply.send(false)),
+            // Nobody is connected, known or used: it is done already.
+            Self::Disconnect { reply, .. }
+            | Self::Leave { reply, .. }
+            | Self::Unfed { reply, .. }
+            | Self::NetworkChanged { reply }
+            | Self::Suspend { reply }
+            | Self::Shutdown { reply } => drop(reply.send(())),
+        }
+    }
+}
+
+/// One connection.
+struct Connection {
+    peer: PeerId,
+    is_relayed: bool,
+    /// This machine's own address at its end, as far as that is known.
+    local: Option<IpAddr>,
+    /// Heard by each stream on it.
+    needs: Arc<watch::Sender<()>>,
+}
+
 pub(crate) struct Worker {
+    life: Life,
     swarm: Swarm<Behaviour>,
-    shared: Arc<Shared>,
-    commands: mpsc::Receiver<Command>,
-    events: mpsc::Sender<Event>,
-    /// Whether an event was dropped since the last one that was delivered.
-    missed: bool,
     listeners: HashMap<ListenerId, Address>,
-    dials: HashMap<ConnectionId, (Address, DialReply)>,
+    dials: HashMap<ConnectionId, (Target, DialReply)>,
+    connections: HashMap<ConnectionId, Connection>,
     /// What is left of each connected peer's streams.
     slots: HashMap<PeerId, Arc<Semaphore>>,
+    reservations: HashMap<ListenerId, Reservation>,
+    /// Connections to be closed once their last stream has ended.
+    retiring: FuturesUnordered<BoxFuture<'static, ConnectionId>>,
 }
 
 impl Worker {
     /// Makes the swarm, and waits until each listener has its port.
-    pub(crate) async fn start(
-        config: &Config,
-        shared: Arc<Shared>,
-        commands: mpsc::Receiver<Command>,
-        events: mpsc::Sender<Event>,
-    ) -> Result<(Self, TransportKey), Error> {
-        let (swarm, key) = swarm::build(config, shared.counters.clone())?;
+    pub(crate) async fn start(life: Life, pair: &Keypair) -> Result<Self, Box<(Life, Error)>> {
+        let swarm = match swarm::build(&life.plan, pair, &life.shared.counters) {
+            Ok(swarm) => swarm,
+            Err(error) => return Err(Box::new((life, error))),
+        };
         let mut worker = Self {
+            life,
             swarm,
-            shared,
-            commands,
-            events,
-            missed: false,
             listeners: HashMap::new(),
             dials: HashMap::new(),
+            connections: HashMap::new(),
             slots: HashMap::new(),
+            reservations: HashMap::new(),
+            retiring: FuturesUnordered::new(),
         };
-        worker.listen(&config.listen).await?;
-        Ok((worker, key))
+        match worker.listen().await {
+            Ok(()) => Ok(worker),
+            Err(error) => Err(Box::new((worker.life, error))),
+        }
     }
 
-    async fn listen(&mut self, addresses: &[Address]) -> Result<(), Error> {
-        for address in addresses {
-            let failed = |reason: String| Error::Listen {
-                address: *address,
-                reason,
-            };
+    async fn listen(&mut self) -> Result<(), Error> {
+        for address in self.life.plan.listen.clone() {
+            let failed = |reason: String| Error::Listen { address, reason };
             let id = self
                 .swarm
                 .listen_on(address.to_multiaddr())
                 .map_err(|error| failed(error.to_string()))?;
-            self.listeners.insert(id, *address);
+            self.listeners.insert(id, address);
             let has_port = async {
-                while !self
-                    .shared
-                    .state()
-                    .listeners
-                    .iter()
-                    .any(|(known, _)| *known == id)
-                {
+                while !self.has_port(id) {
                     let event = self.swarm.select_next_some().await;
                     self.on_swarm_event(event);
                 }
@@ -137,25 +197,38 @@ impl Worker {
         Ok(())
     }
 
-    /// Runs until told to stop, or until the node is dropped.
-    pub(crate) async fn run(mut self) {
+    fn has_port(&self, listener: ListenerId) -> bool {
+        let state = self.life.shared.state();
+        state.listeners.iter().any(|(known, _)| *known == listener)
+    }
+
+    /// Runs until told to stop or to sleep, or until the node is dropped.
+    pub(crate) async fn run(mut self) -> (Life, End) {
         loop {
             tokio::select! {
                 event = self.swarm.select_next_some() => self.on_swarm_event(event),
-                command = self.commands.recv() => match command {
+                Some(connection) = self.retiring.next() => {
+                    self.swarm.close_connection(connection);
+                }
+                command = self.life.commands.recv() => match command {
                     Some(Command::Shutdown { reply }) => {
                         reply.send(()).ok();
-                        return self.say_goodbye().await;
+                        return (self.say_goodbye().await, End::Stopped);
+                    }
+                    Some(Command::Suspend { reply }) => {
+                        return (self.say_goodbye().await, End::Asleep(reply));
                     }
                     Some(command) => self.on_command(command),
-                    None => return,
+                    None => return (self.life, End::Stopped),
                 },
             }
         }
     }
 
-    async fn say_goodbye(mut self) {
-        for id in std::mem::take(&mut self.listeners).into_keys() {
+    async fn say_goodbye(mut self) -> Life {
+        let places = std::mem::take(&mut self.reservations).into_keys();
+        let listeners = std::mem::take(&mut self.listeners).into_keys();
+        for id in listeners.chain(places) {
             self.swarm.remove_listener(id);
         }
         let peers: Vec<PeerId> = self.swarm.connected_peers().copied().collect();
@@ -170,16 +243,17 @@ impl Worker {
         };
         // Whoever has not answered by then is cut off.
         timeout(GOODBYE_TIME, closed).await.ok();
+        self.life
     }
 
     /// Nobody waits for a reply whose receiver was dropped: the results of sending are ignored.
     fn on_command(&mut self, command: Command) {
         match command {
             Command::Dial {
-                address,
+                target,
                 expected,
                 reply,
-            } => self.dial(address, expected, reply),
+            } => self.dial(target, expected, reply),
             Command::Open {
                 peer,
                 protocol,
@@ -193,203 +267,135 @@ impl Worker {
                 }
                 reply.send(()).ok();
             }
-            Command::Rediscover { reply } => {
+            Command::Trust { relay, reply } => {
+                reply.send(self.trust(&relay)).ok();
+            }
+            Command::Reserve {
+                relay,
+                address,
+                reply,
+            } => self.reserve(&relay, address, reply),
+            Command::Leave { relay, reply } => {
+                self.leave(&relay);
+                reply.send(()).ok();
+            }
+            Command::Fed {
+                peer,
+                addresses,
+                reply,
+            } => {
+                reply.send(self.fed(peer, addresses)).ok();
+            }
+            Command::Unfed { peer, reply } => {
+                let was_known = self.life.shared.state().fed.forget_all_of(&peer);
+                self.tell_if_gone(peer, was_known);
+                reply.send(()).ok();
+            }
+            Command::NetworkChanged { reply } => {
                 if let Some(discovery) = self.swarm.behaviour_mut().discovery.as_mut() {
                     discovery.restart();
                 }
+                self.close_what_has_lost_its_address();
                 reply.send(()).ok();
             }
-            Command::Shutdown { .. } => {}
+            // It is awake.
+            Command::Resume { reply } => {
+                reply.send(Ok(())).ok();
+            }
+            // The loop sees to these.
+            Command::Suspend { .. } | Command::Shutdown { .. } => {}
         }
     }
 
-    fn dial(&mut self, address: Address, expected: Option<TransportKey>, reply: DialReply) {
-        let opts = match expected {
-            None => DialOpts::unknown_peer_id()
-                .address(address.to_multiaddr())
+    fn dial(&mut self, target: Target, expected: Option<TransportKey>, reply: DialReply) {
+        let peer = expected.map(|key| peer_of(&key));
+        let (Some(address), false) = (target.to_multiaddr(), peer == Some(None)) else {
+            // Nobody can prove a key that is none.
+            reply.send(Err(target.wrong_key())).ok();
+            return;
+        };
+        let opts = match peer.flatten() {
+            None => DialOpts::unknown_peer_id().address(address).build(),
+            Some(peer) => DialOpts::peer_id(peer)
+                .condition(PeerCondition::Always)
+                .addresses(vec![address])
                 .build(),
-            Some(key) => match peer_of(&key) {
-                // Nobody can prove a key that is none.
-                None => {
-                    reply.send(Err(Error::WrongKey(address))).ok();
-                    return;
-                }
-                Some(peer) => DialOpts::peer_id(peer)
-                    .condition(PeerCondition::Always)
-                    .addresses(vec![address.to_multiaddr()])
-                    .build(),
-            },
         };
         let id = opts.connection_id();
         match self.swarm.dial(opts) {
             Ok(()) => {
-                self.dials.insert(id, (address, reply));
+                self.dials.insert(id, (target, reply));
             }
             Err(error) => {
-                reply.send(Err(dial::reason(&error, address))).ok();
+                reply.send(Err(dial::reason(&error, target))).ok();
             }
         }
     }
 
     fn open(&mut self, key: &TransportKey, protocol: Protocol) -> Result<Opening, Error> {
         let peer = peer_of(key).ok_or(Error::NotConnected)?;
-        let slots = self.slots.get(&peer).ok_or(Error::NotConnected)?;
-        let slot = Arc::clone(slots)
-            .try_acquire_owned()
-            .map_err(|_| Error::TooMany)?;
+        let streams = &self.swarm.behaviour().streams;
+        let connection = streams.best(&peer).ok_or(Error::NotConnected)?;
+        if !self.slots.contains_key(&peer) {
+            return Err(Error::NotConnected);
+        }
+        let place = self.place(&peer, connection).ok_or(Error::TooMany)?;
         let (reply, stream) = oneshot::channel();
-        self.swarm
-            .behaviour_mut()
-            .streams
-            .open(peer, protocol, reply);
-        Ok((slot, stream))
+        let streams = &mut self.swarm.behaviour_mut().streams;
+        streams.open(peer, connection, protocol, reply);
+        Ok((place, stream))
     }
 
-    fn on_swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
-        match event {
-            SwarmEvent::NewListenAddr {
-                listener_id,
-                address,
-            } => {
-                if let Some(address) = Address::from_multiaddr(&address) {
-                    self.listening(listener_id, address);
-                }
-            }
-            SwarmEvent::ListenerClosed {
-                listener_id,
-                reason,
-                ..
-            } => {
-                log::warn!("stopped listening: {reason:?}");
-                self.listeners.remove(&listener_id);
-                self.shared
-                    .state()
-                    .listeners
-                    .retain(|(known, _)| *known != listener_id);
-            }
-            SwarmEvent::ConnectionEstablished {
-                peer_id,
-                connection_id,
-                ..
-            } => {
-                self.connected(peer_id, connection_id);
-            }
-            SwarmEvent::ConnectionClosed {
-                peer_id,
-                num_established: 0,
-                cause,
-                ..
-            } => {
-                log::debug!("connection closed: {cause:?}");
-                self.slots.remove(&peer_id);
-                if let Some(peer) = key_of(&peer_id) {
-                    self.shared.state().connected.remove(&peer);
-                    self.tell(Event::Disconnected { peer });
-                }
-            }
-            SwarmEvent::OutgoingConnectionError {
-                connection_id,
-                error,
-                ..
-            } => {
-                log::debug!("dial failed: {error}");
-                if let Some((address, reply)) = self.dials.remove(&connection_id) {
-                    reply.send(Err(dial::reason(&error, address))).ok();
-                }
-            }
-            SwarmEvent::IncomingConnectionError { error, .. } => {
-                log::debug!("incoming connection failed: {error}")
-            }
-            SwarmEvent::Behaviour(BehaviourEvent::Streams(incoming)) => self.incoming(incoming),
-            SwarmEvent::Behaviour(BehaviourEvent::Discovery(event)) => self.discovery(event),
-            _ => {}
-        }
+    /// Room for one more stream on this connection, if there is any.
+    fn place(&self, peer: &PeerId, connection: ConnectionId) -> Option<Place> {
+        let slots = Arc::clone(self.slots.get(peer)?);
+        Some(Place {
+            _permit: slots.try_acquire_owned().ok()?,
+            _needs: self.connections.get(&connection)?.needs.subscribe(),
+        })
     }
 
-    fn listening(&mut self, listener: ListenerId, address: Address) {
-        if let Some(asked) = self.listeners.get(&listener) {
-            let bound = Address::new(asked.ip(), address.port()).with_scope(asked.scope());
-            let mut state = self.shared.state();
-            if !state.listeners.iter().any(|(known, _)| *known == listener) {
-                state.listeners.push((listener, bound));
-            }
+    fn fed(&mut self, peer: TransportKey, addresses: Vec<Address>) -> bool {
+        let mut news = Vec::new();
+        if peer_of(&peer).is_some() && peer != self.life.shared.state().key {
+            let mut state = self.life.shared.state();
+            news.extend(
+                addresses
+                    .into_iter()
+                    .filter(|address| state.fed.remember(peer, *address)),
+            );
         }
-        self.tell(Event::Listening(address));
-    }
-
-    fn connected(&mut self, peer: PeerId, connection: ConnectionId) {
-        // The gate lets nobody in without a key.
-        let Some(key) = key_of(&peer) else { return };
-        if let Entry::Vacant(slots) = self.slots.entry(peer) {
-            slots.insert(Arc::new(Semaphore::new(MAX_STREAMS_PER_PEER)));
-            self.shared.state().connected.insert(key);
-            self.tell(Event::Connected { peer: key });
-        }
-        if let Some((_, reply)) = self.dials.remove(&connection)
-            && reply.send(Ok(key)).is_err()
-        {
-            // Another address was faster, or the caller has given up. It is gone only when the other end agrees.
-            self.swarm.behaviour_mut().streams.forget(&peer, connection);
-            self.swarm.close_connection(connection);
-        }
-    }
-
-    fn incoming(&mut self, incoming: Incoming) {
-        let peer = incoming.peer;
-        let slot = self
-            .slots
-            .get(&peer)
-            .and_then(|slots| Arc::clone(slots).try_acquire_owned().ok());
-        if let (Some(peer), Some(slot)) = (key_of(&peer), slot) {
-            let frames = Frames::of_node(incoming.stream, self.shared.counters.clone(), slot);
-            self.tell(Event::Incoming {
+        let is_news = !news.is_empty();
+        if is_news {
+            self.life.teller.tell(Event::Discovered {
                 peer,
-                protocol: incoming.protocol,
-                frames,
+                addresses: news,
             });
         }
+        is_news
     }
 
-    fn discovery(&mut self, change: Change) {
-        let named = |(peer, address): (PeerId, Multiaddr)| {
-            Some((key_of(&peer)?, Address::from_multiaddr(&address)?))
-        };
-        match change {
-            Change::Found(found) => {
-                let mut news: BTreeMap<TransportKey, Vec<Address>> = BTreeMap::new();
-                for (peer, address) in found.into_iter().filter_map(named) {
-                    if self.shared.state().remember(peer, address) {
-                        news.entry(peer).or_default().push(address);
-                    }
-                }
-                for (peer, addresses) in news {
-                    self.tell(Event::Discovered { peer, addresses });
-                }
-            }
-            Change::Lost(lost) => {
-                for (peer, address) in lost.into_iter().filter_map(named) {
-                    let gone = self.shared.state().forget(&peer, &address);
-                    if gone {
-                        self.tell(Event::Gone { peer });
-                    }
-                }
-            }
-            Change::Restarted => {
-                let all = std::mem::take(&mut self.shared.state().discovered);
-                for peer in all.into_keys() {
-                    self.tell(Event::Gone { peer });
-                }
-            }
+    /// Says that a peer is gone, if one discovery has lost it and the other does not know it.
+    fn tell_if_gone(&mut self, peer: TransportKey, was_lost: bool) {
+        if was_lost && !self.life.shared.state().near().contains_key(&peer) {
+            self.life.teller.tell(Event::Gone { peer });
         }
     }
 
-    /// Never waits: the swarm must go on while the application is busy, perhaps waiting for the swarm.
-    fn tell(&mut self, event: Event) {
-        if self.missed {
-            self.missed = self.events.try_send(Event::Missed).is_err();
-        }
-        if !self.missed {
-            self.missed = self.events.try_send(event).is_err();
+    /// A connection from an address that this machine had on another network hangs: nothing comes back, and that would
+    /// be noticed late.
+    fn close_what_has_lost_its_address(&mut self) {
+        let own: BTreeSet<IpAddr> = links::own_addresses();
+        let hanging = self.connections.iter().filter(|(_, connection)| {
+            let local = connection.local;
+            local.is_some_and(|local| !local.is_loopback() && !own.contains(&local))
+        });
+        let hanging: Vec<(ConnectionId, PeerId)> = hanging
+            .map(|(id, connection)| (*id, connection.peer))
+            .collect();
+        for (id, peer) in hanging {
+            self.swarm.behaviour_mut().streams.forget(&peer, id);
+            self.swarm.close_connection(id);
         }
     }
 }

@@ -15,7 +15,7 @@ use std::{
 
 use tokio::time::{Instant, timeout};
 use twin_net::{
-    Address, Config, Error, Event, Events, Frames, Node, Protocol, Reach, TransportKey,
+    Address, Config, Error, Event, Events, Frames, Node, Protocol, Reach, Transport, TransportKey,
 };
 
 /// Nothing here should take this long; a test that waits longer has failed.
@@ -34,6 +34,17 @@ async fn start(reach: Reach) -> (Node, Events) {
 
 async fn node() -> (Node, Events) {
     start(Reach::Any).await
+}
+
+/// A node that listens on this machine over QUIC alone.
+async fn quic_node() -> (Node, Events) {
+    let listen = vec![Address::quic(Ipv4Addr::LOCALHOST.into(), 0)];
+    let config = Config {
+        listen,
+        mdns: false,
+        reach: Reach::Any,
+    };
+    Node::start(config).await.unwrap()
 }
 
 async fn next<T>(events: &mut Events, mut pick: impl FnMut(Event) -> Option<T>) -> T {
@@ -122,6 +133,105 @@ async fn two_nodes_connect_by_address_and_exchange_frames() {
     assert_eq!(a.traffic().sent, 2 * 8);
     assert_eq!(a.traffic().received, 2 * 8 + 9);
     assert!(a.traffic().wire_sent > 16);
+}
+
+#[tokio::test]
+async fn two_nodes_connect_over_quic_and_their_streams_are_counted() {
+    let ((a, mut a_events), (b, mut b_events)) = (quic_node().await, quic_node().await);
+    let address = b.addresses()[0];
+    assert_eq!(address.transport(), Transport::Quic);
+    assert_eq!(a.connect(&[address], Some(b.key())).await.unwrap(), b.key());
+    assert_eq!(connected(&mut b_events).await, a.key());
+    let mut ours = a.open(b.key(), Protocol::Sync).await.unwrap();
+    let long = vec![7; 1 << 20];
+    ours.send(&long).await.unwrap();
+    let (peer, _, mut theirs) = incoming(&mut b_events).await;
+    assert_eq!(peer, a.key());
+    assert_eq!(theirs.recv().await.unwrap().unwrap(), long);
+    theirs.send(b"pong").await.unwrap();
+    assert_eq!(ours.recv().await.unwrap().unwrap(), b"pong");
+    let (sent, received) = (a.traffic(), b.traffic());
+    assert_eq!(
+        (sent.sent, received.received),
+        (4 + (1 << 20), 4 + (1 << 20))
+    );
+    assert!(sent.wire_sent >= sent.sent && received.wire_received >= received.received);
+    b.disconnect(a.key()).await.unwrap();
+    assert_eq!(disconnected(&mut a_events).await, b.key());
+    // A node that listens over TCP alone dials QUIC as well; nobody else than expected is taken.
+    let (c, _c) = node().await;
+    let wrong = c.connect(&[address], Some(a.key())).await;
+    assert!(
+        matches!(wrong, Err(Error::WrongKey(at)) if at == address),
+        "{wrong:?}"
+    );
+    assert_eq!(c.connect(&[address], None).await.unwrap(), b.key());
+}
+
+#[tokio::test]
+async fn whichever_transport_answers_is_taken() {
+    let (a, _a) = node().await;
+    let listen = [Transport::Tcp, Transport::Quic];
+    let listen = listen.map(|over| Address::new(Ipv4Addr::LOCALHOST.into(), 0).over(over));
+    let config = Config {
+        listen: listen.to_vec(),
+        mdns: false,
+        reach: Reach::Any,
+    };
+    let (b, _b) = Node::start(config).await.unwrap();
+    let mut both = b.addresses();
+    both.sort_by_key(Address::transport);
+    let transports: Vec<_> = both.iter().map(Address::transport).collect();
+    assert_eq!(transports, [Transport::Tcp, Transport::Quic]);
+    // Nobody is at the one, then at the other.
+    let gone = deserted();
+    for addresses in [
+        vec![gone, both[1]],
+        vec![both[0], gone.over(Transport::Quic)],
+        both.clone(),
+    ] {
+        let begun = Instant::now();
+        let met = a.connect(&addresses, Some(b.key())).await;
+        assert_eq!(met.unwrap(), b.key(), "{addresses:?}");
+        assert!(begun.elapsed() < Duration::from_secs(5), "{addresses:?}");
+        a.disconnect(b.key()).await.unwrap();
+        let parted = async {
+            while !a.peers().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(LONG, parted).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_node_for_linking_knows_no_quic() {
+    let (a, _a) = start(Reach::OnLinkOnly).await;
+    let (b, _b) = quic_node().await;
+    let refused = a.connect(&b.addresses(), Some(b.key())).await;
+    assert!(matches!(refused, Err(Error::NotOnLink)), "{refused:?}");
+    let listen = vec![Address::quic(Ipv4Addr::LOCALHOST.into(), 0)];
+    let config = Config {
+        listen,
+        mdns: false,
+        reach: Reach::OnLinkOnly,
+    };
+    let refused = Node::start(config).await.err();
+    assert!(matches!(refused, Some(Error::Listen { .. })), "{refused:?}");
+    let over = |config: &Config, over| config.listen.iter().any(|a| a.transport() == over);
+    let linking = Config::everywhere(false, Reach::OnLinkOnly);
+    assert!(over(&linking, Transport::Tcp) && !over(&linking, Transport::Quic));
+    let syncing = Config::everywhere(false, Reach::Any);
+    assert!(over(&syncing, Transport::Tcp) && over(&syncing, Transport::Quic));
+}
+
+#[tokio::test]
+async fn nobody_at_the_other_end_of_quic_costs_a_bounded_time() {
+    let (a, _a) = quic_node().await;
+    let begun = Instant::now();
+    let refused = a.connect(&[deserted().over(Transport::Quic)], None).await;
+    assert!(matches!(refused, Err(Error::TimedOut)), "{refused:?}");
+    assert!(begun.elapsed() < Duration::from_secs(9));
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ pub mod proof;
 pub mod record;
 pub mod recover;
 pub mod recovery;
+pub mod relay;
 pub mod schema;
 pub mod site;
 pub mod sites;
