@@ -12,8 +12,10 @@ use twin_net::https::HttpsError;
 use twin_net::{FrameError, SessionError};
 use twin_ops::backup::BackupError;
 use twin_ops::space::SpaceNameError;
+use twin_sync::bundle::BundleError;
 use twin_sync::link::LinkError;
 use twin_sync::link::offer::OfferError;
+use twin_sync::mailbox::{DeskError, MailboxError};
 use twin_sync::session::SyncError;
 use twin_vault::VaultError;
 
@@ -73,6 +75,21 @@ pub enum Error {
         "the devices are linked, but did not finish ({0}): run `twin sync` on both, or remove the new device if it was not yours"
     )]
     LinkedButUnfinished(String),
+    /// A twin uses some relays only.
+    #[error("a twin uses at most {0} relays: remove one first")]
+    TooManyRelays(usize),
+    /// The relay is none of the twin's.
+    #[error("no such relay is in use: see the list of relays")]
+    NoSuchRelay,
+    /// A relay said something that it should not have.
+    #[error(transparent)]
+    Relay(#[from] SessionError<MailboxError>),
+    /// Too much for a relay.
+    #[error(transparent)]
+    Desk(#[from] DeskError),
+    /// What travels one way cannot be made or taken.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
     /// This device may not change the identity log.
     #[error("only the phone, or a device that may replace it, can do this: do it there")]
     NotAdmin,

@@ -61,6 +61,7 @@ mod progress;
 #[doc(hidden)]
 pub mod readers;
 mod recovery;
+mod relays;
 mod roots;
 mod salvage;
 mod schema;
@@ -83,9 +84,10 @@ pub use files::{AddedFile, CONTENT, FILES, Fetch, FileInfo, NewFile, StoredFile}
 pub use import::{ImportOptions, Imported};
 pub use linking::{Invitation, MAX_DAYS, NewDevice, PendingLink};
 pub use login::{LoginReceipt, LoginRequest};
-pub use online::{Online, OnlineConfig, OnlineEvent, Synced};
+pub use online::{Online, OnlineConfig, OnlineEvent, Synced, Visited};
 pub use progress::{Progress, Unit, Watch};
 pub use recovery::{GuardiansPlan, Means};
+pub use relays::MAX_RELAYS;
 pub use sites::Site;
 pub use space::{Collection, Space};
 pub use twin::{MAX_NAME, Twin, check_name};
@@ -102,7 +104,7 @@ pub use twin_identity::secret::Secret;
 pub use twin_identity::words::{RecoverySecret, WORD_COUNT, WordsError, is_word};
 pub use twin_login::Number;
 pub use twin_login::wallet::{Consent, Proof};
-pub use twin_net::{Address, Traffic};
+pub use twin_net::{Address, RelayAddress, Traffic};
 pub use twin_ops::backup::BackupError;
 pub use twin_ops::change::Kind;
 pub use twin_ops::edit::{Edit, Edits};

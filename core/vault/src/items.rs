@@ -61,6 +61,10 @@ pub(crate) enum Kind {
     Heard = 26,
     /// What another device says that it has.
     Known = 27,
+    /// How a relay was used.
+    Relay = 28,
+    /// What is remembered of a mailbox at a relay.
+    Page = 29,
     /// A file of a record that is not all here.
     Absent = 30,
     /// Which content this device keeps.
@@ -72,7 +76,7 @@ pub(crate) enum Kind {
 }
 
 /// What rows of each kind are about, in words.
-const KINDS: [(Kind, &str); 27] = [
+const KINDS: [(Kind, &str); 29] = [
     (Kind::Device, "this device's keys"),
     (Kind::Genesis, "the beginning of the identity log"),
     (Kind::Entry, "an entry of the identity log"),
@@ -97,6 +101,8 @@ const KINDS: [(Kind, &str); 27] = [
     (Kind::Later, "a change of a later version"),
     (Kind::Heard, "what another device has"),
     (Kind::Known, "what another device says that it has"),
+    (Kind::Relay, "how a relay was used"),
+    (Kind::Page, "what is remembered of a mailbox"),
     (Kind::Absent, "a file that is not all here"),
     (Kind::Keep, "which content is kept here"),
     (Kind::ErasedFile, "a file that is to go"),

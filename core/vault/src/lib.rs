@@ -14,6 +14,7 @@
 //! - [`compact`]: history goes; `snapshot`, `checkpoint`, `standing`: what takes its place, and from when; `beginning`: logs
 //!   without their first ops; `sweep`: how these go; `heard`, `known`, `later`: what other devices have, and what is not known yet
 //! - [`check`]: what of it is damaged; [`salvage`]: a new vault of what is not; [`erase`]: what is gone for good
+//! - [`relays`]: what this device remembers of the relays that it uses
 //! - `expiry`: devices whose time has run out
 //! - [`unheard`]: what others have seen of who is in the twin, and this device has not
 //! - `room`: limits, and what has no claim to them
@@ -80,6 +81,7 @@ pub mod read;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod readers;
+pub mod relays;
 pub mod replica;
 mod room;
 pub mod rotation;

@@ -20,6 +20,7 @@ use zeroize::Zeroize;
 use crate::files::{ADD_LEN, chunk_key};
 use crate::incarnation::FileMark;
 use crate::items::Kind;
+use crate::relays::{MailboxId, RelayId, page_name};
 use crate::search::SearchRow;
 
 /// A sealed row.
@@ -274,6 +275,37 @@ pub(crate) struct HeardRow {
     pub heights: BTreeMap<LogId, u64>,
 }
 
+/// How a relay was used, and what whoever reads all that lies there has.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct RelayRow {
+    #[cbor(n(0), with = "cbor::fixed")]
+    pub relay: RelayId,
+    #[n(1)]
+    pub visited: Option<u64>,
+    /// Since when something lies there.
+    #[n(2)]
+    pub since: Option<u64>,
+    #[n(3)]
+    pub entries: Vec<EntryId>,
+    #[n(4)]
+    pub grants: Vec<GrantId>,
+    #[n(5)]
+    pub heads: BTreeMap<LogId, Head>,
+}
+
+/// What is remembered of a mailbox at a relay.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct PageRow {
+    #[cbor(n(0), with = "cbor::fixed")]
+    pub relay: RelayId,
+    #[cbor(n(1), with = "cbor::fixed")]
+    pub mailbox: MailboxId,
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub page: Vec<u8>,
+}
+
 /// What another device is known to have, all of it.
 #[derive(Encode, Decode)]
 #[cbor(map)]
@@ -448,6 +480,8 @@ rows! {
     LaterRow: Later, |row| row.part.to_be_bytes().to_vec();
     HeardRow: Heard, |row| [row.device.as_bytes().as_slice(), row.space.as_bytes()].concat();
     KnownRow: Known, |row| row.device.as_bytes().to_vec();
+    RelayRow: Relay, |row| row.relay.to_vec();
+    PageRow: Page, |row| page_name(&row.relay, &row.mailbox);
     ChunkRow: Chunk, |row| chunk_key(&row.space, &row.id);
     AddingRow: Adding, |row| row.add.to_vec();
     AbsentRow: Absent, |row| [

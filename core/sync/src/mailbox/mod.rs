@@ -37,7 +37,7 @@ use twin_identity::id_type;
 
 use crate::transport::TransportKey;
 
-pub use client::{Client, ClientEvent, Desk, Visit};
+pub use client::{Client, ClientEvent, Desk, DeskError, OrderId, Visit};
 pub use day::Day;
 pub use distrust::Distrust;
 pub use envelope::{Mailbox, Slot};

@@ -3,9 +3,11 @@
 //! - `worker`: dials, accepts, runs a session with each peer
 //! - `targets`: whom to dial, and when
 //! - `session`: one session, told to the application
+//! - `relays`: what waits at relays, what is left there, and who says there where it is
 //! - `chores`: what is done when nothing else is to be
 
 mod chores;
+mod relays;
 mod session;
 mod targets;
 mod worker;
@@ -17,7 +19,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use twin_identity::id::DeviceId;
-use twin_net::{Address, Config, Node, Reach, Traffic};
+use twin_net::{Address, Config, Node, Reach, RelayAddress, Traffic};
 use twin_sync::session::Stay;
 
 use crate::error::{Error, Result};
@@ -98,8 +100,21 @@ pub enum OnlineEvent {
     },
     /// A device is gone.
     Lost(DeviceId),
+    /// A relay was visited, and all that was there is read and all that others lack is left.
+    Visited(Visited),
     /// Something did not work, in words for a person.
     Problem(String),
+}
+
+/// What was done at a relay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Visited {
+    /// Which.
+    pub relay: RelayAddress,
+    /// How many ops that were new were taken from there.
+    pub taken: u64,
+    /// How many envelopes were left there.
+    pub left: u64,
 }
 
 /// A device that is online. Dropping it takes it offline.
@@ -154,7 +169,7 @@ impl Twin {
         let node = Arc::new(node);
         let (sender, events) = mpsc::channel(EVENTS);
         let (stop, stopped) = watch::channel(false);
-        let worker = Worker::new(self.clone(), Arc::clone(&node), config.stay, sender);
+        let worker = Worker::new(self.clone(), Arc::clone(&node), config.stay, sender)?;
         let task = tokio::spawn(worker.run(config.peers, net_events, stopped));
         Ok(Online {
             node,
@@ -184,9 +199,11 @@ impl Twin {
         let mut wanting = 0;
         let (mut open, mut synced) = (BTreeSet::new(), BTreeSet::new());
         let mut parted = BTreeMap::new();
+        let (mut visited, relays) = (Vec::new(), self.relays()?.len());
         let (mut met, mut problem) = (false, None);
         loop {
-            if open.is_empty() && synced.len() + parted.len() >= enough {
+            let at_relays = visited.len() >= relays;
+            if open.is_empty() && at_relays && synced.len() + parted.len() >= enough {
                 break;
             }
             let event = tokio::select! {
@@ -213,6 +230,7 @@ impl Twin {
                     open.remove(&device);
                     problem = Some("something that one of them has cannot be passed on".to_owned());
                 }
+                OnlineEvent::Visited(what) => visited.push(what),
                 OnlineEvent::Problem(text) => problem = Some(text),
                 OnlineEvent::Content { .. } | OnlineEvent::Gave { .. } => {
                     deadline = deadline.max(Instant::now() + patience);
@@ -223,10 +241,12 @@ impl Twin {
         }
         let traffic = online.traffic();
         online.stop().await;
-        match (synced.is_empty() && parted.is_empty(), met, problem) {
+        let nobody = synced.is_empty() && parted.is_empty();
+        match (nobody && (met || visited.is_empty()), met, problem) {
             (false, ..) => Ok(Synced {
                 devices: synced.into_iter().collect(),
                 out: parted.into_values().collect(),
+                visited,
                 wanting,
                 traffic,
             }),
@@ -246,6 +266,8 @@ pub struct Synced {
     pub devices: Vec<DeviceId>,
     /// Those that are out of the twin, as a device that was met has heard: that one, or this device itself.
     pub out: BTreeSet<DeviceId>,
+    /// The relays that were visited.
+    pub visited: Vec<Visited>,
     /// How many chunks of files are wanted here that no device has which was met.
     pub wanting: u64,
     /// Bytes sent and received.

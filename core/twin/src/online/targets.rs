@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use twin_net::{Address, TransportKey};
+use twin_net::{Address, RelayAddress, TransportKey};
 
 /// The first and the longest pause before an address is dialled again.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -31,6 +31,8 @@ struct Target {
     addresses: Vec<Address>,
     /// The key that discovery named; anybody at an address that a person gave.
     expected: Option<TransportKey>,
+    /// A relay that lets others through to it.
+    through: Option<RelayAddress>,
     /// Who answered last. A device has another key after each start.
     met: Option<TransportKey>,
     /// Whether a person gave it, who wants to hear that it does not work; once.
@@ -45,6 +47,7 @@ pub struct Call {
     pub target: TargetId,
     pub addresses: Vec<Address>,
     pub expected: Option<TransportKey>,
+    pub through: Option<RelayAddress>,
 }
 
 impl Targets {
@@ -88,6 +91,22 @@ impl Targets {
         }
     }
 
+    /// A device of this twin says at a relay where it is, and that it can be reached through the relay if not there.
+    pub fn found(
+        &mut self,
+        me: TransportKey,
+        peer: TransportKey,
+        addresses: Vec<Address>,
+        relay: RelayAddress,
+        now: Instant,
+    ) {
+        self.discovered(me, peer, addresses, now);
+        let mut targets = self.targets.values_mut();
+        if let Some(target) = targets.find(|target| target.expected == Some(peer)) {
+            target.through = Some(relay);
+        }
+    }
+
     /// Discovery does not hear of a peer any more.
     pub fn gone(&mut self, peer: TransportKey) {
         self.targets
@@ -107,6 +126,7 @@ impl Targets {
         let target = Target {
             addresses,
             expected,
+            through: None,
             met: expected,
             by_hand,
             due,
@@ -139,6 +159,7 @@ impl Targets {
                 target: *id,
                 addresses: target.addresses.clone(),
                 expected: target.expected,
+                through: target.through.clone(),
             });
         }
         calls

@@ -15,6 +15,7 @@ use twin_vault::VaultError;
 
 use super::OnlineEvent;
 use super::chores::Chores;
+use super::relays::{Found, Relays};
 use super::session::run_session;
 use super::targets::{Call, TargetId, Targets};
 use crate::error::{Error, Result};
@@ -40,6 +41,7 @@ pub(super) struct Worker {
     running: JoinSet<Done>,
     targets: Targets,
     chores: Chores,
+    relays: Relays,
 }
 
 /// What a task came back with.
@@ -57,8 +59,14 @@ enum Done {
 }
 
 impl Worker {
-    pub fn new(twin: Twin, node: Arc<Node>, stay: Stay, events: mpsc::Sender<OnlineEvent>) -> Self {
-        Self {
+    pub fn new(
+        twin: Twin,
+        node: Arc<Node>,
+        stay: Stay,
+        events: mpsc::Sender<OnlineEvent>,
+    ) -> Result<Self> {
+        Ok(Self {
+            relays: Relays::begin(&twin, &node, stay, &events)?,
             chores: Chores::new(twin.clone()),
             twin,
             node,
@@ -67,7 +75,7 @@ impl Worker {
             sessions: BTreeMap::new(),
             running: JoinSet::new(),
             targets: Targets::default(),
-        }
+        })
     }
 
     /// Works until it is `stopped` or the node ends.
@@ -103,6 +111,11 @@ impl Worker {
                     if let Ok(done) = done {
                         self.on_done(done).await;
                     }
+                }
+                found = self.relays.found() => {
+                    let Found { peer, addresses, relay } = found;
+                    let me = self.node.key();
+                    self.targets.found(me, peer, addresses, relay, Instant::now());
                 }
                 () = elsewhere.wrote(), if look_at.is_none() => look_at = Some(Instant::now() + SETTLING),
                 _ = clock.tick() => look_at = Some(Instant::now()),
@@ -337,7 +350,22 @@ const fn is_stranger(error: &Error) -> bool {
 }
 
 async fn dial(node: &Node, call: &Call) -> Result<(TransportKey, Frames)> {
-    let peer = node.connect(&call.addresses, call.expected).await?;
+    let peer = match (node.connect(&call.addresses, call.expected).await, call) {
+        (Ok(peer), _) => peer,
+        // Both ends then try to get through to each other directly.
+        (
+            Err(_),
+            Call {
+                expected: Some(peer),
+                through: Some(relay),
+                ..
+            },
+        ) => {
+            node.connect_through(relay, *peer).await?;
+            *peer
+        }
+        (Err(error), _) => return Err(error.into()),
+    };
     match node.open(peer, Protocol::Sync).await {
         Ok(frames) => Ok((peer, frames)),
         Err(error) => {

@@ -1,0 +1,115 @@
+//! The twin's relays, while online: what waits there is read, what others lack is left there, and devices say where they
+//! are.
+//!
+//! - `visit`: one connection to a relay's mailboxes
+//! - `shelf`: which mailboxes there are, and what is kept of them in the vault
+//! - `presence`: where a device is, as it says so
+
+mod presence;
+mod shelf;
+mod visit;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use twin_net::{Address, Node, RelayAddress, TransportKey};
+use twin_sync::session::Stay;
+
+use super::OnlineEvent;
+use crate::error::Result;
+use crate::twin::Twin;
+use visit::Visitor;
+
+/// The first and the longest pause before a relay is tried again.
+const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(5 * 60));
+/// How many devices that were found may wait.
+const FOUND: usize = 64;
+
+/// Where another device says that it is.
+pub(super) struct Found {
+    /// Its key on the network.
+    pub peer: TransportKey,
+    /// Where it can be dialled.
+    pub addresses: Vec<Address>,
+    /// A relay that lets others through to it.
+    pub relay: RelayAddress,
+}
+
+/// The relays in use. Dropping it leaves them.
+pub(super) struct Relays {
+    found: mpsc::Receiver<Found>,
+    _visits: JoinSet<()>,
+}
+
+impl Relays {
+    /// Begins with all relays of the twin.
+    pub fn begin(
+        twin: &Twin,
+        node: &Arc<Node>,
+        stay: Stay,
+        out: &mpsc::Sender<OnlineEvent>,
+    ) -> Result<Self> {
+        let (sender, found) = mpsc::channel(FOUND);
+        let mut visits = JoinSet::new();
+        for relay in twin.relays()? {
+            if stay == Stay::Online {
+                node.use_relay(&relay)?;
+            }
+            let visitor = Visitor {
+                twin: twin.clone(),
+                node: Arc::clone(node),
+                relay,
+                stay,
+                out: out.clone(),
+                found: sender.clone(),
+            };
+            visits.spawn(keep_visiting(visitor));
+        }
+        Ok(Self {
+            found,
+            _visits: visits,
+        })
+    }
+
+    /// The next device that says where it is. Cancel safe.
+    pub async fn found(&mut self) -> Found {
+        match self.found.recv().await {
+            Some(found) => found,
+            // There are no relays, or all were visited.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Visits a relay, again when the connection has ended; once only if this is not to stay.
+async fn keep_visiting(visitor: Visitor) {
+    let (mut pause, mut told) = (RETRY.0, false);
+    loop {
+        let ended = visitor.visit().await;
+        match ended {
+            Ok(visited) => {
+                pause = RETRY.0;
+                told = false;
+                if visitor.stay == Stay::UntilInSync {
+                    visitor.tell(OnlineEvent::Visited(visited)).await;
+                    return;
+                }
+            }
+            Err(error) => {
+                log::info!("a relay was not reached, or the connection to it has ended: {error}");
+                if !std::mem::replace(&mut told, true) {
+                    let problem = format!("the relay {}: {error}", visitor.relay);
+                    visitor.tell(OnlineEvent::Problem(problem)).await;
+                }
+                if visitor.stay == Stay::UntilInSync {
+                    return;
+                }
+            }
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(RETRY.1);
+    }
+}
