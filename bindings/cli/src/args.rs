@@ -13,6 +13,7 @@ mod import;
 mod records;
 mod recovery;
 mod relay;
+mod relays;
 mod sites;
 mod slots;
 
@@ -25,6 +26,7 @@ pub use import::Import;
 pub use records::{HistoryOptions, List, SchemaOptions};
 pub use recovery::{GuardiansCommand, Help, Recover, RecoveryCommand, SetGuardians};
 pub use relay::RelayOptions;
+pub use relays::{Relays, RelaysCommand};
 pub use sites::{Proof, ProofCommand, Sites, SitesCommand};
 pub use slots::{AddSlot, Slots, SlotsCommand};
 
@@ -136,6 +138,8 @@ pub enum Command {
     Vault(VaultCommand),
     /// Run the reference site, "Log in with your twin"
     Site(twin_site::Options),
+    /// The relays that your devices use; alone, it lists them
+    Relays(Relays),
     /// Be a relay: devices that cannot dial each other meet through it; it cannot read what they say
     Relay(RelayOptions),
     /// Show it all: a phone, a laptop and a site on this machine

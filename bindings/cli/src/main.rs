@@ -27,7 +27,7 @@ use commands::{
     record, site, status, watch,
 };
 use commands::{
-    password as passwords, proof, recover, recovery, relay, schema, sites, slots, vault,
+    password as passwords, proof, recover, recovery, relay, relays, schema, sites, slots, vault,
 };
 use error::Result;
 
@@ -91,6 +91,7 @@ async fn run(args: &Args) -> Result<()> {
         Command::Import(options) => export::import(cx, options),
         Command::Vault(command) => vault::run(cx, command),
         Command::Site(options) => site::run(cx, options).await,
+        Command::Relays(options) => relays::run(cx, options),
         Command::Relay(options) => relay::run(cx, options).await,
         Command::Demo(options) => demo::run(cx, options).await,
     }

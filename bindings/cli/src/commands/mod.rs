@@ -24,6 +24,7 @@ pub mod record;
 pub mod recover;
 pub mod recovery;
 pub mod relay;
+pub mod relays;
 pub mod schema;
 pub mod site;
 pub mod sites;

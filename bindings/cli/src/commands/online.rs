@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::json;
-use twin::{Address, CHUNK_LEN, DeviceId, OnlineConfig, OnlineEvent, Stay, Traffic, Twin};
+use twin::{Address, CHUNK_LEN, DeviceId, OnlineConfig, OnlineEvent, Stay, Traffic, Twin, Visited};
 
 use crate::args::{Online, Reach, Sync};
 use crate::commands::file::size;
@@ -35,6 +35,7 @@ pub async fn sync(cx: &Context, options: &Sync) -> Result<()> {
         "sent": synced.traffic.wire_sent,
         "received": synced.traffic.wire_received,
         "wanting": synced.wanting,
+        "relays": synced.visited.iter().map(|visited| visited.relay.to_string()).collect::<Vec<_>>(),
     }));
     if synced.wanting > 0 {
         cx.say(format!(
@@ -134,6 +135,18 @@ impl<'a> Screen<'a> {
                 device,
                 "holds something else, and neither can send it: update both",
             ),
+            OnlineEvent::Visited(Visited { relay, taken, left }) => {
+                let event = json!({"event": "visited", "relay": relay.to_string(), "taken": taken, "left": left});
+                self.cx.event(event);
+                self.cx.say(match (taken, left) {
+                    (0, 0) => format!("nothing new at the relay {relay}"),
+                    (taken, 0) => format!("{taken} changes came by the relay {relay}"),
+                    (0, _) => format!("what your other devices lack waits at the relay {relay}"),
+                    (taken, _) => format!(
+                        "{taken} changes came by the relay {relay}, and what your other devices lack waits there"
+                    ),
+                });
+            }
             OnlineEvent::Parted { device, out } => {
                 let out = if out == device {
                     "is out of your twin now: it gets nothing more, and nothing more is taken from it"
