@@ -23,6 +23,7 @@ mod harness;
 mod link_refused;
 mod listing;
 mod login;
+mod mailbox;
 mod main_path;
 mod memory;
 mod output;

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 use tokio::task::JoinSet;
+use twin::platform::{Clock, SystemClock};
+use twin_net::mailbox::{Limits, Service};
 use twin_net::relay::page::Page;
 use twin_net::{Address, Relay, RelayAddress, RelayConfig, Transport};
 
@@ -15,9 +17,13 @@ use crate::error::{CliError, Result};
 use crate::output::Context;
 use crate::stop::Stop;
 
+/// The file of the mailbox, in the relay's folder.
+const MAILBOX: &str = "mailbox.db";
+
 pub async fn run(cx: &Context, options: &RelayOptions) -> Result<()> {
     let mut stop = Stop::new()?;
-    let key = key::keep(&folder(options)?)?;
+    let kept = folder(options)?;
+    let key = key::keep(&kept)?;
     let both = |place: &std::net::SocketAddr| {
         [Transport::Tcp, Transport::Quic].map(|over| Address::from(*place).over(over))
     };
@@ -32,6 +38,8 @@ pub async fn run(cx: &Context, options: &RelayOptions) -> Result<()> {
         external,
         ..RelayConfig::everywhere(key, 0)
     };
+    let mailbox = Service::open(&kept.join(MAILBOX), Limits::default())?;
+    let mailbox = Arc::new(mailbox);
     let (relay, mut events) = Relay::start(config).await?;
     let relay = Arc::new(relay);
     let mut page = JoinSet::new();
@@ -48,14 +56,9 @@ pub async fn run(cx: &Context, options: &RelayOptions) -> Result<()> {
         cx.say(format!("  {address}"));
     }
     cx.say("Stop with Ctrl-C.");
-    loop {
-        tokio::select! {
-            () = stop.asked() => break,
-            // Streams for what is not served here are refused by being dropped.
-            event = events.recv() => if event.is_none() {
-                break;
-            }
-        }
+    tokio::select! {
+        () = stop.asked() => {}
+        () = relay.serve(&mut events, Arc::clone(&mailbox), || SystemClock.now()) => {}
     }
     page.shutdown().await;
     if let Some(relay) = Arc::into_inner(relay) {

@@ -1,0 +1,78 @@
+//! Devices that never meet: what one leaves at a relay the other finds there.
+
+use std::path::Path;
+
+use serde_json::json;
+use twin_tests::e2e::{Device, Lan, Program};
+
+use crate::complaints::{complains, is_whole, settle};
+
+/// Never to be seen in clear.
+const CANARY: &str = "Quokka";
+/// To find nobody on the network, and not to wait long for that.
+const ALONE: [&str; 5] = ["sync", "--no-discovery", "--wait", "2", "--json"];
+
+/// Starts a relay on this machine; what people enter in their app.
+fn start_relay(machine: &Device<'_>) -> (Program, String) {
+    let folder = machine.file("relay").display().to_string();
+    let listen = format!("{}:0", machine.address());
+    let relay = machine.start(["relay", "--listen", &listen, "--data", &folder]);
+    relay.expect("Enter this in the app:\n  ");
+    let address = relay.line();
+    (relay, address)
+}
+
+fn holds(folder: &Path, text: &str) -> bool {
+    let files = std::fs::read_dir(folder).unwrap();
+    files.map(|file| std::fs::read(file.unwrap().path()).unwrap()).any(|bytes| {
+        bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    })
+}
+
+#[test]
+fn devices_that_never_meet_become_equal_by_a_relay() {
+    let lan = Lan::new();
+    let machine = Device::new(&lan, "relay");
+    let phone = Device::new(&lan, "phone");
+    let laptop = Device::new(&lan, "laptop");
+    settle(&phone, "Ada");
+    laptop.link(&phone, "laptop", "companion");
+    let said = phone.run(["relays"]).output;
+    assert!(said.contains("You use no relay"), "{said}");
+    let (relay, address) = start_relay(&machine);
+    phone.run(["relays", "add", &address]);
+    {
+        let (_online, place) = phone.go_online(["--no-discovery"]);
+        laptop.run(["sync", "--no-discovery", "--wait", "5", "--peer", &place]);
+    }
+    assert_eq!(laptop.run(["relays", "--json"]).json(), json!([address]));
+
+    // From now on never both at a time.
+    phone.run(["put", "home/notes/one", &format!("text={CANARY} on the phone")]);
+    let told = phone.run(ALONE).json();
+    assert_eq!(told["relays"], json!([address]));
+    laptop.run(ALONE);
+    assert_eq!(laptop.fields("home/notes/one"), json!({"text": format!("{CANARY} on the phone")}));
+    laptop.run(["put", "home/notes/two", &format!("text={CANARY} on the laptop")]);
+    laptop.run(ALONE);
+    phone.run(ALONE);
+    assert_eq!(phone.fields("home/notes/two"), json!({"text": format!("{CANARY} on the laptop")}));
+    is_whole(&phone);
+    is_whole(&laptop);
+
+    // The relay has been stopped and started, and still has what was left there.
+    phone.run(["put", "home/notes/three", "text=3"]);
+    phone.run(ALONE);
+    relay.interrupt().well();
+    assert!(!holds(&machine.file("relay"), CANARY), "the relay holds in clear what was left there");
+    let failed = laptop.try_run(["sync", "--no-discovery", "--wait", "2"]);
+    complains(failed, &["relay"]);
+    let (_relay, again) = start_relay(&machine);
+    // It listens elsewhere now, under the same key.
+    assert_eq!(again.split('@').next(), address.split('@').next());
+    laptop.run(["relays", "add", &again]);
+    laptop.run(ALONE);
+    assert_eq!(laptop.fields("home/notes/three"), json!({"text": "3"}));
+    phone.run(["relays", "remove", &address]);
+    assert_eq!(phone.run(["relays", "--json"]).json(), json!([]));
+}
