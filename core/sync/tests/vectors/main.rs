@@ -1,10 +1,11 @@
-//! `tests/vectors/{link,sync}.json`, made anew and compared.
+//! `tests/vectors/{link,mailbox,sync}.json`, made anew and compared.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 #[path = "../../../../tests/vectors/golden.rs"]
 mod golden;
 mod link;
+mod mailbox;
 mod replica;
 mod sync;
 
