@@ -4,6 +4,7 @@
 //! - [`session`]: runs a [`twin_sync::machine::Machine`] over a stream of frames
 //! - [`frames`]: length-delimited frames over one stream, and the policy against slow and lying peers
 //! - [`address`]: an address in text, in bytes (for QR codes) and as libp2p writes it
+//! - [`mailbox`]: the relay's side of the blind mailbox: its store, its counters, its connections
 //! - [`links`]: this machine's own networks, and what is on the same link
 //! - [`https`]: a client for one login
 //! - [`traffic`]: how many bytes a node has sent and received
@@ -22,6 +23,7 @@ mod gate;
 pub mod https;
 mod keys;
 pub mod links;
+pub mod mailbox;
 pub mod node;
 pub mod session;
 mod silence;

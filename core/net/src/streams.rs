@@ -35,16 +35,19 @@ pub enum Protocol {
     Link,
     /// Synchronising two devices of one twin.
     Sync,
+    /// Leaving envelopes at a relay, and finding them.
+    Mailbox,
 }
 
 impl Protocol {
-    const ALL: [Self; 2] = [Self::Link, Self::Sync];
+    const ALL: [Self; 3] = [Self::Link, Self::Sync, Self::Mailbox];
 
     /// The name by which it is negotiated.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Link => "/digital-twin/link/1",
             Self::Sync => "/digital-twin/sync/1",
+            Self::Mailbox => "/digital-twin/mailbox/1",
         }
     }
 }
@@ -244,6 +247,7 @@ impl Protocol {
         match self {
             Self::Link => &[Self::Link],
             Self::Sync => &[Self::Sync],
+            Self::Mailbox => &[Self::Mailbox],
         }
     }
 }
