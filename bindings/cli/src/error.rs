@@ -11,6 +11,8 @@ pub enum CliError {
     #[error(transparent)]
     Net(#[from] twin_net::Error),
     #[error(transparent)]
+    Mailbox(#[from] twin_net::mailbox::StoreError),
+    #[error(transparent)]
     Site(#[from] twin_site::SiteError),
     #[error("no twin was made, and words that were shown for it are worth nothing: {0}")]
     NotMade(Box<twin::Error>),

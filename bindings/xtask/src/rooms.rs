@@ -41,6 +41,8 @@ const ARROWS: Rules = &[
 const FOR_TESTS: Rules = &[
     // a site is tested with the HTTPS client that a phone uses
     ("twin-site", &["twin-net"]),
+    // devices of a twin talk to the relay's store, under keys of an epoch
+    ("twin-net", &["twin-ops"]),
 ];
 
 /// The tests look into every room.
@@ -64,7 +66,6 @@ const FREE_OF: Rules = &[
     ("twin-sync", &["libp2p-core", "libsqlite3-sys", "tokio"]),
     ("twin-login", &["libp2p-core", "libsqlite3-sys", "tokio"]),
     ("twin-vault", &["libp2p-core", "tokio"]),
-    ("twin-net", &["libsqlite3-sys"]),
     ("twin-site", &["libp2p-core", "libsqlite3-sys"]),
 ];
 

@@ -5,6 +5,7 @@
 //! - [`frames`]: length-delimited frames over one stream, and the policy against slow and lying peers
 //! - [`relay`]: a node for those that cannot be dialled: [`Relay`], and its [`RelayAddress`]
 //! - [`address`]: an address in text, in bytes (for QR codes) and as libp2p writes it
+//! - [`mailbox`]: the relay's side of the blind mailbox: its store, its counters, its connections
 //! - [`links`]: this machine's own networks, and what is on the same link
 //! - [`https`]: a client for one login
 //! - [`traffic`]: how many bytes a node has sent and received
@@ -28,6 +29,7 @@ mod keeper;
 mod keys;
 mod life;
 pub mod links;
+pub mod mailbox;
 pub mod node;
 mod pulse;
 pub mod relay;

@@ -4,11 +4,13 @@
 //! - [`address`]: a relay as people write it down
 //! - [`limits`]: how much of it anybody gets
 //! - [`metrics`]: counters, as Prometheus reads them, and [`page`] where it reads them
+//! - `mailbox`: its mailbox at work
 //! - `serving`: the libp2p behaviours, and what keeps them from being abused
 //! - `tally`: counts what the swarm tells
 
 pub mod address;
 pub mod limits;
+mod mailbox;
 pub mod metrics;
 pub mod page;
 mod serving;

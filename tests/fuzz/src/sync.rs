@@ -9,15 +9,46 @@ pub type Target = (&'static str, fn(&[u8]) -> bool);
 /// Every parser here.
 #[allow(dead_code, reason = "for the corpus alone")]
 pub const TARGETS: &[Target] = &[
-    ("sync_message", sync_message),
     ("afar_message", afar_message),
+    ("mailbox_message", mailbox_message),
+    ("mailbox_page", mailbox_page),
     ("passcode", passcode),
+    ("sync_message", sync_message),
 ];
 
 /// Inputs that no golden vector holds in one piece.
 #[allow(dead_code, reason = "for the corpus alone")]
-pub const fn seeds() -> Vec<(&'static str, Vec<u8>)> {
-    Vec::new()
+pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
+    // A page of a mailbox's memory: of a day, with a post that is shown, one that was put by this device, and a presence.
+    let known = |state: u8| {
+        let id = [vec![0xa3, 0, 0x58, 32], vec![state + 1; 32]].concat();
+        [id, vec![1, 0x19, 0x4e, 0x20, 2, state]].concat()
+    };
+    let posts = [vec![0xa2, 1], known(0), vec![2], known(2)].concat();
+    let presences = [vec![0xa1, 0x50], vec![3; 16], vec![0x19, 0x4e, 0x21]].concat();
+    let page = [
+        vec![0xa8, 0, 1, 3, 0x19, 0x4e, 0x20, 4, 2, 5, 2, 6],
+        posts,
+        vec![7, 0x80, 8],
+        presences,
+        vec![9, 0],
+    ];
+    vec![("mailbox_page", page.concat())]
+}
+
+/// A frame between a device and a relay.
+pub fn mailbox_message(bytes: &[u8]) -> bool {
+    twin_sync::mailbox::is_message(bytes)
+}
+
+/// What a device has kept of a relay's mailbox. What is accepted is written back as it was.
+pub fn mailbox_page(bytes: &[u8]) -> bool {
+    let address = twin_sync::mailbox::Address::from_bytes([1; 32]);
+    let mut memory = twin_sync::mailbox::Memory::default();
+    let accepted = memory.load(address, bytes).is_ok();
+    let kept = memory.page(&address);
+    assert_eq!(kept.as_deref(), accepted.then_some(bytes));
+    accepted
 }
 
 /// A frame of a sync session, before and after the handshake.

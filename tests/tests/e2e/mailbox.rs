@@ -24,9 +24,13 @@ fn start_relay(machine: &Device<'_>) -> (Program, String) {
 
 fn holds(folder: &Path, text: &str) -> bool {
     let files = std::fs::read_dir(folder).unwrap();
-    files.map(|file| std::fs::read(file.unwrap().path()).unwrap()).any(|bytes| {
-        bytes.windows(text.len()).any(|window| window == text.as_bytes())
-    })
+    files
+        .map(|file| std::fs::read(file.unwrap().path()).unwrap())
+        .any(|bytes| {
+            bytes
+                .windows(text.len())
+                .any(|window| window == text.as_bytes())
+        })
 }
 
 #[test]
@@ -48,15 +52,29 @@ fn devices_that_never_meet_become_equal_by_a_relay() {
     assert_eq!(laptop.run(["relays", "--json"]).json(), json!([address]));
 
     // From now on never both at a time.
-    phone.run(["put", "home/notes/one", &format!("text={CANARY} on the phone")]);
+    phone.run([
+        "put",
+        "home/notes/one",
+        &format!("text={CANARY} on the phone"),
+    ]);
     let told = phone.run(ALONE).json();
     assert_eq!(told["relays"], json!([address]));
     laptop.run(ALONE);
-    assert_eq!(laptop.fields("home/notes/one"), json!({"text": format!("{CANARY} on the phone")}));
-    laptop.run(["put", "home/notes/two", &format!("text={CANARY} on the laptop")]);
+    assert_eq!(
+        laptop.fields("home/notes/one"),
+        json!({"text": format!("{CANARY} on the phone")})
+    );
+    laptop.run([
+        "put",
+        "home/notes/two",
+        &format!("text={CANARY} on the laptop"),
+    ]);
     laptop.run(ALONE);
     phone.run(ALONE);
-    assert_eq!(phone.fields("home/notes/two"), json!({"text": format!("{CANARY} on the laptop")}));
+    assert_eq!(
+        phone.fields("home/notes/two"),
+        json!({"text": format!("{CANARY} on the laptop")})
+    );
     is_whole(&phone);
     is_whole(&laptop);
 
@@ -64,7 +82,10 @@ fn devices_that_never_meet_become_equal_by_a_relay() {
     phone.run(["put", "home/notes/three", "text=3"]);
     phone.run(ALONE);
     relay.interrupt().well();
-    assert!(!holds(&machine.file("relay"), CANARY), "the relay holds in clear what was left there");
+    assert!(
+        !holds(&machine.file("relay"), CANARY),
+        "the relay holds in clear what was left there"
+    );
     let failed = laptop.try_run(["sync", "--no-discovery", "--wait", "2"]);
     complains(failed, &["relay"]);
     let (_relay, again) = start_relay(&machine);

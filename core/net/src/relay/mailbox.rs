@@ -65,27 +65,91 @@ impl Relay {
 /// Adds what the mailbox has counted to what the relay tells.
 fn tell(metrics: &Metrics, counted: &Counted) {
     let counters = [
-        ("twin_relay_mailbox_connections_total", counted.connections, "Connections to mailboxes."),
-        ("twin_relay_mailbox_turned_away_total", counted.turned_away, "Connections refused because too many were open."),
-        ("twin_relay_mailbox_cut_off_total", counted.cut_off, "Connections ended because the device broke a rule or stalled."),
-        ("twin_relay_mailbox_proven_total", counted.proven, "Mailboxes that devices have proved to be theirs."),
-        ("twin_relay_mailbox_kept_total", counted.kept, "Envelopes kept."),
-        ("twin_relay_mailbox_kept_bytes_total", counted.kept_bytes, "Bytes of envelopes kept."),
-        ("twin_relay_mailbox_given_total", counted.given, "Envelopes given out."),
-        ("twin_relay_mailbox_given_bytes_total", counted.given_bytes, "Bytes of envelopes given out."),
-        ("twin_relay_mailbox_presences_total", counted.presences, "Times that a device said where it is."),
-        ("twin_relay_mailbox_withdrawn_total", counted.withdrawn, "Envelopes taken back."),
-        ("twin_relay_mailbox_refused_total", counted.refused.iter().sum(), "Questions of devices that were refused."),
-        ("twin_relay_mailbox_failures_total", counted.failures, "Failures of the store."),
-        ("twin_relay_mailbox_expired_total", counted.expired_posts, "Envelopes that have expired."),
+        (
+            "twin_relay_mailbox_connections_total",
+            counted.connections,
+            "Connections to mailboxes.",
+        ),
+        (
+            "twin_relay_mailbox_turned_away_total",
+            counted.turned_away,
+            "Connections refused because too many were open.",
+        ),
+        (
+            "twin_relay_mailbox_cut_off_total",
+            counted.cut_off,
+            "Connections ended because the device broke a rule or stalled.",
+        ),
+        (
+            "twin_relay_mailbox_proven_total",
+            counted.proven,
+            "Mailboxes that devices have proved to be theirs.",
+        ),
+        (
+            "twin_relay_mailbox_kept_total",
+            counted.kept,
+            "Envelopes kept.",
+        ),
+        (
+            "twin_relay_mailbox_kept_bytes_total",
+            counted.kept_bytes,
+            "Bytes of envelopes kept.",
+        ),
+        (
+            "twin_relay_mailbox_given_total",
+            counted.given,
+            "Envelopes given out.",
+        ),
+        (
+            "twin_relay_mailbox_given_bytes_total",
+            counted.given_bytes,
+            "Bytes of envelopes given out.",
+        ),
+        (
+            "twin_relay_mailbox_presences_total",
+            counted.presences,
+            "Times that a device said where it is.",
+        ),
+        (
+            "twin_relay_mailbox_withdrawn_total",
+            counted.withdrawn,
+            "Envelopes taken back.",
+        ),
+        (
+            "twin_relay_mailbox_refused_total",
+            counted.refused.iter().sum(),
+            "Questions of devices that were refused.",
+        ),
+        (
+            "twin_relay_mailbox_failures_total",
+            counted.failures,
+            "Failures of the store.",
+        ),
+        (
+            "twin_relay_mailbox_expired_total",
+            counted.expired_posts,
+            "Envelopes that have expired.",
+        ),
     ];
     for (name, count, help) in counters {
         metrics.counter(name, help).set(count);
     }
     let gauges = [
-        ("twin_relay_mailbox_open", counted.open, "Connections to mailboxes that are open."),
-        ("twin_relay_mailbox_envelopes", counted.size.posts, "Envelopes in the store."),
-        ("twin_relay_mailbox_bytes", counted.size.bytes, "Bytes in the store."),
+        (
+            "twin_relay_mailbox_open",
+            counted.open,
+            "Connections to mailboxes that are open.",
+        ),
+        (
+            "twin_relay_mailbox_envelopes",
+            counted.size.posts,
+            "Envelopes in the store.",
+        ),
+        (
+            "twin_relay_mailbox_bytes",
+            counted.size.bytes,
+            "Bytes in the store.",
+        ),
     ];
     for (name, value, help) in gauges {
         metrics.gauge(name, help).set(value);

@@ -13,6 +13,12 @@ pub const MAX_PRESENCES: u32 = 64;
 /// The most posts that a device follows in one mailbox, whatever a relay allows.
 pub const MAX_POSTS: u32 = 1024;
 
+/// How long a relay remembers the highest number and the version of a mailbox in which nothing is left, in milliseconds:
+/// longer than any device reads it. Devices read a mailbox until its day lies a day further back than posts are kept,
+/// which is four days after its first post has expired if clocks are a day apart; a relay that had forgotten it by then
+/// would look like one that had lost it.
+pub const REMEMBERED: Millis = 5 * DAY;
+
 /// What a relay says of itself at the beginning, so that a device need not find out by being refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]

@@ -5,10 +5,9 @@ use std::convert::Infallible;
 
 use twin_identity::sign::Signature;
 use twin_sync::machine::Millis;
-use twin_sync::mailbox::day::DAY;
 use twin_sync::mailbox::refusal::Refusal;
 use twin_sync::mailbox::store::{Kept, Listed, MAX_LISTED, Mark, Outcome, Present};
-use twin_sync::mailbox::terms::{MAX_PRESENCES, ROW_COST};
+use twin_sync::mailbox::terms::{MAX_PRESENCES, REMEMBERED, ROW_COST};
 use twin_sync::mailbox::{Address, EnvelopeId, Limits, MailboxStore, Slot};
 
 #[derive(Clone, Debug)]
@@ -144,7 +143,7 @@ impl MailboxStore for Shelf {
             expires,
             withdrawn: None,
         };
-        one.until = one.until.max(expires);
+        one.until = one.until.max(expires + REMEMBERED);
         one.posts.insert(one.mark.last, post);
         Ok(Ok(Kept {
             number: one.mark.last,
@@ -257,7 +256,7 @@ impl MailboxStore for Shelf {
         one.mark.version += 1;
         let version = one.mark.version;
         let expires = now + terms.presence_life;
-        one.until = one.until.max(now + 2 * DAY);
+        one.until = one.until.max(now + REMEMBERED);
         let sealed = sealed.map(<[u8]>::to_vec);
         one.presences.insert(
             *slot,

@@ -1,4 +1,4 @@
-//! `tests/vectors/{link,link-afar,sync}.json`, made anew and compared.
+//! `tests/vectors/{link,link-afar,mailbox,sync}.json`, made anew and compared.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
@@ -6,6 +6,7 @@ mod afar;
 #[path = "../../../../tests/vectors/golden.rs"]
 mod golden;
 mod link;
+mod mailbox;
 mod replica;
 mod sync;
 

@@ -79,6 +79,11 @@ impl Desk {
         }
     }
 
+    /// The relay that it is for.
+    pub const fn relay(&self) -> RelayKey {
+        self.relay
+    }
+
     /// Opens a mailbox, to be read, and with `watch` to be told of what is new in it. Twice is once.
     pub fn open(&mut self, mailbox: Mailbox, watch: bool) -> Result<Address, DeskError> {
         let address = mailbox.address();

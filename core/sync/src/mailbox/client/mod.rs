@@ -7,6 +7,7 @@ mod answers;
 mod asking;
 pub mod desk;
 mod listing;
+mod refused;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

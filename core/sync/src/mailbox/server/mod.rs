@@ -4,6 +4,7 @@
 //! that asks and does not read costs no memory. A device that floods is cut off, and nobody else is touched.
 
 mod answer;
+mod given;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::marker::PhantomData;

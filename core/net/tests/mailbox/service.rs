@@ -1,0 +1,241 @@
+//! A relay and devices over pipes.
+
+use std::fs;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chacha20_rng::ChaCha20Rng;
+use chacha20_rng::rand_core::SeedableRng;
+use tempfile::tempdir;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use twin_identity::id::DeviceId;
+use twin_identity::secret::Secret;
+use twin_net::mailbox::Service;
+use twin_net::{Frames, SessionError, TransportKey, drive};
+use twin_ops::epoch::EpochKey;
+use twin_sync::machine::Millis;
+use twin_sync::mailbox::day::DAY;
+use twin_sync::mailbox::{
+    Client, ClientEvent, Day, Desk, Limits, Mailbox, MailboxError, Memory, RelayKey, Visit,
+};
+
+use crate::common::pipe;
+
+const RELAY: TransportKey = TransportKey::from_bytes([0x55; 32]);
+const NOW: Millis = 20_000 * DAY;
+const CANARY: &[u8] = b"canary-Wintergoldhaehnchen";
+const DEVICE: [u8; 32] = *b"canary-device-Alpenbraunelle-123";
+
+fn rng(seed: u64) -> ChaCha20Rng {
+    ChaCha20Rng::seed_from_u64(seed)
+}
+
+fn mailbox() -> Mailbox {
+    let discovery = EpochKey::new(Secret::new([1; 32])).discovery();
+    Mailbox::new(&discovery, RelayKey::from(RELAY), Day::of(NOW))
+}
+
+/// A device that is connected.
+struct Device {
+    desk: Arc<Mutex<Desk>>,
+    change: watch::Sender<u64>,
+    events: mpsc::Receiver<ClientEvent>,
+    talk: JoinHandle<Result<(), SessionError<MailboxError>>>,
+    served: JoinHandle<()>,
+}
+
+impl Device {
+    fn connect(service: &Arc<Service>, me: u8, visit: Visit) -> Self {
+        let me = TransportKey::from_bytes([me; 32]);
+        let (here, there) = pipe(64 << 10);
+        let service = Arc::clone(service);
+        let served = tokio::spawn(async move {
+            service
+                .serve(Frames::over(there), RELAY, me, || NOW)
+                .await
+                .unwrap();
+        });
+        let mut desk = Desk::new(RelayKey::from(RELAY), Memory::default());
+        desk.open(mailbox(), true).unwrap();
+        let desk = Arc::new(Mutex::new(desk));
+        let (change, changed) = watch::channel(0);
+        let (tell, events) = mpsc::channel(64);
+        let client = Client::new(me, RELAY, visit, NOW);
+        let talk = drive(
+            Frames::over(here),
+            client,
+            Arc::clone(&desk),
+            changed,
+            tell,
+            || NOW,
+        );
+        Self {
+            desk,
+            change,
+            events,
+            talk: tokio::spawn(talk),
+            served,
+        }
+    }
+
+    fn change(&self, work: impl FnOnce(&mut Desk)) {
+        work(&mut self.desk.lock().unwrap());
+        self.change.send_modify(|changes| *changes += 1);
+    }
+
+    /// The next event that is wanted; what comes before it is passed over.
+    async fn hear<T>(&mut self, want: impl Fn(&ClientEvent) -> Option<T>) -> T {
+        let heard = async {
+            loop {
+                let event = self.events.recv().await.expect("the conversation goes on");
+                assert!(!matches!(event, ClientEvent::Distrust(_)), "{event:?}");
+                if let Some(wanted) = want(&event) {
+                    return wanted;
+                }
+            }
+        };
+        timeout(Duration::from_secs(60), heard)
+            .await
+            .expect("it is told")
+    }
+}
+
+fn caught_up(event: &ClientEvent) -> Option<()> {
+    matches!(event, ClientEvent::CaughtUp).then_some(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_leaves_another_hears_of_and_the_relay_cannot_read_it() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("relay");
+    let service = Arc::new(Service::open(&path, Limits::default()).unwrap());
+    let mut one = Device::connect(&service, 1, Visit::Stay);
+    let mut two = Device::connect(&service, 2, Visit::Stay);
+    one.hear(caught_up).await;
+    two.hear(caught_up).await;
+    let address = mailbox().address();
+    one.change(|desk| {
+        let device = DeviceId::from_bytes(DEVICE);
+        desk.post(NOW, &address, CANARY.repeat(3000), &mut rng(1))
+            .unwrap();
+        desk.present(NOW, &address, &device, CANARY.to_vec(), &mut rng(2))
+            .unwrap();
+    });
+    let content = two
+        .hear(|event| match event {
+            ClientEvent::Presence { letter, .. } => Some(letter.content.clone()),
+            _ => None,
+        })
+        .await;
+    assert_eq!(content, CANARY);
+    let late = Device::connect(&service, 3, Visit::Once);
+    let mut late = late;
+    let content = late
+        .hear(|event| match event {
+            ClientEvent::Post { letter, .. } => Some(letter.content.clone()),
+            _ => None,
+        })
+        .await;
+    assert_eq!(content, CANARY.repeat(3000));
+    late.hear(caught_up).await;
+    late.talk.await.unwrap().unwrap();
+    late.served.await.unwrap();
+    let metrics = service.metrics().await.unwrap();
+    assert_eq!((metrics.connections, metrics.open), (3, 2));
+
+    // What whoever has the relay's disk finds, before and after it is closed.
+    let canaries = [CANARY, &CANARY[7..], &DEVICE, &DEVICE[14..28], &[1; 32]];
+    let look = || {
+        for entry in fs::read_dir(dir.path()).unwrap() {
+            let path = entry.unwrap().path();
+            let bytes = fs::read(&path).unwrap();
+            for canary in canaries {
+                let found = bytes.windows(canary.len()).any(|window| window == canary);
+                assert!(!found, "{canary:?} in {path:?}");
+            }
+        }
+    };
+    look();
+    // It would be found: the address, which the relay has to know, is.
+    let known = |bytes: &[u8]| bytes.windows(32).any(|window| window == address.as_bytes());
+    let files = || {
+        fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| fs::read(entry.unwrap().path()).unwrap())
+    };
+    assert!(files().any(|bytes| known(&bytes)));
+
+    let mut order = 0;
+    one.change(|desk| order = desk.withdraw(&address, 1).unwrap());
+    one.hear(|event| (*event == ClientEvent::Done(order)).then_some(()))
+        .await;
+    // All is counted once the connections are gone.
+    for device in [one, two] {
+        device.talk.abort();
+        device.served.await.unwrap();
+    }
+    let metrics = service.metrics().await.unwrap();
+    assert_eq!(
+        (metrics.open, metrics.cut_off, metrics.turned_away),
+        (0, 0, 0)
+    );
+    assert_eq!(
+        (metrics.proven, metrics.kept, metrics.kept_bytes),
+        (3, 1, 256 << 10)
+    );
+    assert_eq!((metrics.presences, metrics.withdrawn), (1, 1));
+    assert!(metrics.given >= 1 && metrics.given_bytes == metrics.given * (256 << 10));
+    let size = metrics.size;
+    assert_eq!((size.mailboxes, size.posts, size.presences), (1, 1, 1));
+    let swept = service.sweep(NOW + 40 * DAY).await.unwrap();
+    assert_eq!((swept.posts, swept.presences, swept.mailboxes), (1, 1, 1));
+    let metrics = service.metrics().await.unwrap();
+    assert_eq!(
+        (metrics.open, metrics.expired_posts, metrics.size.bytes),
+        (0, 1, 0)
+    );
+    drop(Arc::try_unwrap(service).expect("all are gone"));
+    look();
+    assert!(
+        !files().any(|bytes| known(&bytes)),
+        "nor is what has expired"
+    );
+}
+
+#[tokio::test]
+async fn who_breaks_a_rule_is_cut_off_and_others_go_on() {
+    let dir = tempdir().unwrap();
+    let service = Arc::new(Service::open(&dir.path().join("relay"), Limits::default()).unwrap());
+    let mut good = Device::connect(&service, 1, Visit::Stay);
+    good.hear(caught_up).await;
+    let (here, there) = pipe(64 << 10);
+    let bad = {
+        let service = Arc::clone(&service);
+        let peer = TransportKey::from_bytes([9; 32]);
+        tokio::spawn(async move {
+            service
+                .serve(Frames::over(there), RELAY, peer, || NOW)
+                .await
+        })
+    };
+    let mut frames = Frames::over(here);
+    frames.recv().await.unwrap().expect("a challenge");
+    frames.send(b"not a message").await.unwrap();
+    let end = bad.await.unwrap();
+    assert!(end.unwrap_err().to_string().contains("damaged"));
+    let metrics = service.metrics().await.unwrap();
+    assert_eq!((metrics.open, metrics.cut_off), (1, 1));
+    let address = mailbox().address();
+    good.change(|desk| {
+        desk.post(NOW, &address, vec![1], &mut rng(1)).unwrap();
+    });
+    let number = good
+        .hear(|event| match event {
+            ClientEvent::Kept { number, .. } => Some(*number),
+            _ => None,
+        })
+        .await;
+    assert_eq!(number, 1);
+}
