@@ -39,7 +39,7 @@ const CHUNK: usize = 64 << 10;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
-    /// The peer announced, or the caller gave, a frame longer than [`MAX_FRAME`].
+    /// The peer announced, or the caller gave, a frame longer than [`MAX_FRAME`] or than is taken here.
     #[error("A message of {0} bytes is longer than is allowed; update both devices and try again.")]
     TooLong(u64),
     /// The stream ended inside a frame.
@@ -72,6 +72,8 @@ pub struct FrameReader {
     body: Vec<u8>,
     /// How many bytes of head and body together have arrived.
     got: usize,
+    /// The longest frame that is taken, in bytes.
+    max: usize,
     /// When the frame being read must be complete.
     deadline: Option<Instant>,
     counters: Counters,
@@ -125,6 +127,7 @@ impl Frames {
                 head: [0; PREFIX],
                 body: Vec::new(),
                 got: 0,
+                max: MAX_FRAME,
                 deadline: None,
                 counters: counters.clone(),
                 _slot: slot.clone(),
@@ -135,6 +138,14 @@ impl Frames {
                 _slot: slot,
             },
         }
+    }
+
+    /// The same, taking no frame longer than `max` bytes: for a protocol that has none, so that whoever begins one and
+    /// does not end it costs less.
+    #[must_use]
+    pub fn taking_at_most(mut self, max: usize) -> Self {
+        self.reader.max = max.min(MAX_FRAME);
+        self
     }
 
     /// Sends one frame; see [`FrameWriter::send`].
@@ -182,7 +193,7 @@ impl FrameReader {
         }
         let length = u32::from_be_bytes(self.head);
         let end = match usize::try_from(length) {
-            Ok(length) if length <= MAX_FRAME => PREFIX + length,
+            Ok(length) if length <= self.max => PREFIX + length,
             _ => return Err(FrameError::TooLong(length.into())),
         };
         while self.got < end {
@@ -287,5 +298,18 @@ mod tests {
         let mut frames = Frames::over(futures::io::Cursor::new([&head[..], &[1; 10]].concat()));
         assert!(matches!(frames.recv().await, Err(FrameError::Truncated)));
         assert!(frames.reader.body.capacity() <= 2 * CHUNK);
+    }
+
+    #[tokio::test]
+    async fn no_longer_frame_is_taken_than_the_protocol_has() {
+        for (length, taken) in [(100, true), (101, false)] {
+            let bytes = [&u32::to_be_bytes(length)[..], &[1; 101][..length as usize]].concat();
+            let mut frames = Frames::over(futures::io::Cursor::new(bytes)).taking_at_most(100);
+            match frames.recv().await {
+                Ok(Some(frame)) => assert!(taken && frame.len() == 100),
+                Err(FrameError::TooLong(101)) => assert!(!taken),
+                other => panic!("{other:?}"),
+            }
+        }
     }
 }

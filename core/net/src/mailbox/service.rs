@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::spawn_blocking;
 use twin_sync::TransportKey;
 use twin_sync::machine::Millis;
-use twin_sync::mailbox::{Limits, MailboxError, Server, ServerEvent};
+use twin_sync::mailbox::{Limits, MAX_MESSAGE, MailboxError, Server, ServerEvent};
 
 use super::counters::{Counters, Metrics};
 use super::error::StoreError;
@@ -21,8 +21,9 @@ use super::sweep::Swept;
 use super::watchers::{Watcher, Watchers};
 use crate::{Frames, SessionError, drive};
 
-/// How many connections are served at once. Each takes 2 MiB at most, of frames on their way.
-pub const MAX_CONNECTIONS: usize = 1024;
+/// How many connections are served at once. One holds ten frames of 257 KiB at most, five each way, and 64 presences:
+/// all together 1.4 GiB if each device sends and asks for the longest at once, 130 MiB if none ends what it begins.
+pub const MAX_CONNECTIONS: usize = 512;
 /// How many events may wait between a connection and its counters.
 const EVENTS: usize = 64;
 
@@ -84,6 +85,7 @@ impl Service {
         let (mut watcher, changed) = self.watchers.join();
         let (events, mut told) = mpsc::channel(EVENTS);
         let store = Arc::clone(&self.store);
+        let frames = frames.taking_at_most(MAX_MESSAGE);
         let mut running = pin!(drive(frames, machine, store, changed, events, clock));
         let end = loop {
             select! {

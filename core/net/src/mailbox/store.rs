@@ -302,3 +302,6 @@ impl MailboxStore for SqliteStore {
         Ok(find(&self.conn, address)?.map_or_else(Mark::default, |row| row.mark))
     }
 }
+
+#[cfg(test)]
+mod tests;

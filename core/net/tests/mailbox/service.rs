@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use twin_identity::id::DeviceId;
 use twin_identity::secret::Secret;
 use twin_net::mailbox::Service;
-use twin_net::{Frames, SessionError, TransportKey, drive};
+use twin_net::{Config, Event, Frames, Node, Protocol, Reach, SessionError, TransportKey, drive};
 use twin_ops::epoch::EpochKey;
 use twin_sync::machine::Millis;
 use twin_sync::mailbox::day::DAY;
@@ -202,6 +202,63 @@ async fn what_one_leaves_another_hears_of_and_the_relay_cannot_read_it() {
         !files().any(|bytes| known(&bytes)),
         "nor is what has expired"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_finds_it_at_a_node_by_its_name() {
+    let dir = tempdir().unwrap();
+    let service = Service::open(&dir.path().join("relay"), Limits::default()).unwrap();
+    let config = || Config {
+        listen: vec!["127.0.0.1:0".parse().unwrap()],
+        mdns: false,
+        reach: Reach::Any,
+    };
+    let (relay, mut events) = Node::start(config()).await.unwrap();
+    let (device, _events) = Node::start(config()).await.unwrap();
+    let (me, key) = (device.key(), relay.key());
+    let serving = async {
+        loop {
+            let event = events.recv().await.unwrap();
+            if let Event::Incoming {
+                peer,
+                protocol: Protocol::Mailbox,
+                frames,
+            } = event
+            {
+                assert_eq!(peer, me);
+                return service.serve(frames, key, peer, || NOW).await.unwrap();
+            }
+        }
+    };
+    let visiting = async {
+        device.connect(&relay.addresses(), Some(key)).await.unwrap();
+        let frames = device.open(key, Protocol::Mailbox).await.unwrap();
+        let discovery = EpochKey::new(Secret::new([1; 32])).discovery();
+        let mut desk = Desk::new(RelayKey::from(key), Memory::default());
+        let address = desk.open(
+            Mailbox::new(&discovery, RelayKey::from(key), Day::of(NOW)),
+            true,
+        );
+        desk.post(NOW, &address.unwrap(), vec![1; 100], &mut rng(1))
+            .unwrap();
+        let desk = Arc::new(Mutex::new(desk));
+        let (_change, changed) = watch::channel(0);
+        let (tell, mut heard) = mpsc::channel(64);
+        let client = Client::new(me, key, Visit::Once, NOW);
+        drive(frames, client, Arc::clone(&desk), changed, tell, || NOW)
+            .await
+            .unwrap();
+        let mut kept = 0;
+        while let Ok(event) = heard.try_recv() {
+            kept += usize::from(matches!(event, ClientEvent::Kept { number: 1, .. }));
+        }
+        assert_eq!((kept, desk.lock().unwrap().waiting()), (1, 0));
+    };
+    let both = async { tokio::join!(serving, visiting) };
+    timeout(Duration::from_secs(60), both)
+        .await
+        .expect("both come to an end");
+    assert_eq!(service.metrics().await.unwrap().kept, 1);
 }
 
 #[tokio::test]

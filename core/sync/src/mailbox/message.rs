@@ -12,7 +12,7 @@ use super::{Address, EnvelopeId, Slot};
 use crate::machine::Millis;
 
 /// The longest frame of this protocol, in bytes: an envelope and what surrounds it, or a full list.
-pub(super) const MAX_MESSAGE: usize = MAX_ENVELOPE + (1 << 10);
+pub const MAX_MESSAGE: usize = MAX_ENVELOPE + (1 << 10);
 
 /// The number that a device gives a question, by which it knows the answer: higher with each.
 pub(super) type Ask = u64;

@@ -43,7 +43,7 @@ pub use distrust::Distrust;
 pub use envelope::{Mailbox, Slot};
 pub use error::MailboxError;
 pub use memory::Memory;
-pub use message::is_message;
+pub use message::{MAX_MESSAGE, is_message};
 pub use refusal::Refusal;
 pub use server::{Server, ServerEvent};
 pub use store::MailboxStore;

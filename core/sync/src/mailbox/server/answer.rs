@@ -40,6 +40,7 @@ impl<S: MailboxStore + ?Sized> Server<S> {
         // each time, and might never have enough for the post.
         let bytes = match &message {
             Message::Put(put) => put.sealed.len(),
+            Message::Present(present) => present.sealed.as_ref().map_or(0, |sealed| sealed.len()),
             Message::Get(at) if self.is_proven(&at.address) => {
                 let size = store.size(now, &at.address, at.number);
                 self.of_store(size.map(Ok)).ok().flatten().unwrap_or(0)
