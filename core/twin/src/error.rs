@@ -12,6 +12,8 @@ use twin_net::https::HttpsError;
 use twin_net::{FrameError, SessionError};
 use twin_ops::backup::BackupError;
 use twin_ops::space::SpaceNameError;
+use twin_sync::bundle::BundleError;
+use twin_sync::bundle::frames::MAX_PICTURED;
 use twin_sync::link::LinkError;
 use twin_sync::link::offer::OfferError;
 use twin_sync::session::SyncError;
@@ -212,6 +214,14 @@ pub enum Error {
     /// A sealed export cannot be made or read.
     #[error(transparent)]
     Backup(#[from] BackupError),
+    /// What goes to another device by hand cannot be made or taken in.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// Pictures carry small amounts.
+    #[error(
+        "the other device lacks more than {MAX_PICTURED} bytes, too much for pictures: carry it over in a file"
+    )]
+    TooMuchForPictures,
     /// Words or shares are not those that a sealed export is for.
     #[error(
         "these words or shares do not open the export: it was made before your twin had them, or after they were replaced, or by another twin; use those of the day on which it was made"

@@ -1,7 +1,8 @@
-//! `tests/vectors/{link,sync}.json`, made anew and compared.
+//! `tests/vectors/{bundle,link,sync}.json`, made anew and compared.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+mod bundle;
 #[path = "../../../../tests/vectors/golden.rs"]
 mod golden;
 mod link;
