@@ -40,7 +40,9 @@ fn a_stick_goes_there_and_back_and_onward() {
     let (of_phone, of_laptop, of_tablet) = (id(&phone), id(&laptop), id(&tablet));
     phone.run(["put", "home/notes/three", "word=canary-carried"]);
     let photo = phone.file("photo.jpg");
-    let bytes: Vec<u8> = (0..200_000_u32).map(|i| (i * i >> 5) as u8).collect();
+    let bytes: Vec<u8> = (0..200_000_u32)
+        .map(|i| (i.wrapping_mul(i) >> 5) as u8)
+        .collect();
     fs::write(&photo, &bytes).unwrap();
     let added = phone.run(["file", "add", "home", photo.to_str().unwrap(), "--json"]);
     let record = added.json()["record"].as_str().unwrap().to_owned();
@@ -61,7 +63,7 @@ fn a_stick_goes_there_and_back_and_onward() {
     );
     assert_eq!(notes(&laptop), 3);
     let copy = laptop.file("copy.jpg");
-    laptop.run(["file", "get", &record, copy.to_str().unwrap()]);
+    laptop.run(["file", "get", &record, "--to", copy.to_str().unwrap()]);
     assert_eq!(fs::read(&copy).unwrap(), bytes);
 
     // And back, where there is only what is new; then nothing is left to be said.
@@ -89,7 +91,7 @@ fn a_stick_goes_there_and_back_and_onward() {
     import(&tablet, &onward);
     assert_eq!(notes(&tablet), 4);
     let copy = tablet.file("copy.jpg");
-    tablet.run(["file", "get", &record, copy.to_str().unwrap()]);
+    tablet.run(["file", "get", &record, "--to", copy.to_str().unwrap()]);
     assert_eq!(fs::read(&copy).unwrap(), bytes);
     // Twice does no harm.
     assert_eq!(import(&tablet, &onward)["new"], 0);
