@@ -66,6 +66,10 @@ pub enum CliError {
     Unreadable(PathBuf, String),
     #[error("there is no QR code in {0}: take the picture again, closer and straight")]
     NoQr(PathBuf),
+    #[error(
+        "only {0} of about {1} pictures could be read: take more of them, closer and straight, and name them all"
+    )]
+    PicturesMissing(u32, u32),
     #[error("{0} cannot be written: {1}")]
     Unwritable(PathBuf, String),
     #[error("the QR code could not be drawn: the text is too long")]

@@ -15,29 +15,47 @@ const QUIET: u32 = 4;
 /// The widest picture that is read, in pixels.
 const MAX_SIDE: u32 = 12_000;
 
-fn encode(text: &str) -> Result<QrCode> {
-    QrCode::with_error_correction_level(text, EcLevel::M).map_err(|_| CliError::QrTooLong)
+fn encode(text: &str, level: EcLevel) -> Result<QrCode> {
+    QrCode::with_error_correction_level(text, level).map_err(|_| CliError::QrTooLong)
 }
 
 /// The code as text for a terminal, dark on light whatever its colours are.
 pub fn for_terminal(text: &str) -> Result<String> {
-    let drawn = encode(text)?
+    Ok(draw(&encode(text, EcLevel::M)?))
+}
+
+/// One of many that are shown one after the other: the next makes up for one that cannot be read, so they are as small as
+/// can be.
+pub fn moving_for_terminal(text: &str) -> Result<String> {
+    Ok(draw(&encode(text, EcLevel::L)?))
+}
+
+fn draw(code: &QrCode) -> String {
+    let drawn = code
         .render::<Dense1x2>()
         .dark_color(Dense1x2::Dark)
         .light_color(Dense1x2::Light)
         .build();
     if !std::io::stdout().is_terminal() {
-        return Ok(drawn);
+        return drawn;
     }
     let lines = drawn.lines();
-    Ok(lines
+    lines
         .map(|line| format!("\x1b[38;5;16;48;5;231m{line}\x1b[0m\n"))
-        .collect())
+        .collect()
 }
 
 /// Writes the code as a PNG.
 pub fn to_png(text: &str, path: &Path) -> Result<()> {
-    let code = encode(text)?;
+    save(&encode(text, EcLevel::M)?, path)
+}
+
+/// As [`moving_for_terminal`], as a PNG.
+pub fn moving_to_png(text: &str, path: &Path) -> Result<()> {
+    save(&encode(text, EcLevel::L)?, path)
+}
+
+fn save(code: &QrCode, path: &Path) -> Result<()> {
     let modules = code.to_colors();
     let width = code.width();
     let side = (u32::try_from(width).unwrap_or(0) + 2 * QUIET) * MODULE;
@@ -70,6 +88,12 @@ pub fn read(given: &str) -> Result<String> {
 }
 
 fn from_picture(path: &Path) -> Result<String> {
+    let texts = texts(path)?.into_iter().next();
+    texts.ok_or_else(|| CliError::NoQr(path.to_owned()))
+}
+
+/// What all codes in a picture say, one at least.
+pub fn texts(path: &Path) -> Result<Vec<String>> {
     let unreadable =
         |error: &dyn std::error::Error| CliError::Unreadable(path.to_owned(), error.to_string());
     let mut reader = ImageReader::open(path)
@@ -82,11 +106,12 @@ fn from_picture(path: &Path) -> Result<String> {
     let picture = reader.decode().map_err(|error| unreadable(&error))?;
     let mut prepared = rqrr::PreparedImage::prepare(picture.to_luma8());
     let found = prepared.detect_grids();
-    found
-        .iter()
-        .find_map(|grid| grid.decode().ok())
-        .map(|(_, text)| text)
-        .ok_or_else(|| CliError::NoQr(path.to_owned()))
+    let texts = found.iter().filter_map(|grid| grid.decode().ok());
+    let texts: Vec<String> = texts.map(|(_, text)| text).collect();
+    if texts.is_empty() {
+        return Err(CliError::NoQr(path.to_owned()));
+    }
+    Ok(texts)
 }
 
 #[cfg(test)]
@@ -102,6 +127,50 @@ mod tests {
         to_png(&text, &path).unwrap();
         assert_eq!(read(path.to_str().unwrap()).unwrap(), text);
         assert_eq!(read(&text).unwrap(), text);
+    }
+
+    #[test]
+    fn a_bundle_comes_back_from_pictures_of_which_some_are_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let bundle: Vec<u8> = (0_u32..9000)
+            .map(|i| (i * i >> 3).to_le_bytes()[0])
+            .collect();
+        let frames = twin::Frames::new(&bundle).unwrap();
+        // A fixed chance of three in ten to be missed, and no order.
+        let mut numbers: Vec<u32> = (0..frames.least() * 2).collect();
+        numbers.sort_by_key(|number| number.wrapping_mul(0x9e37_79b9));
+        numbers
+            .retain(|number| number.wrapping_mul(0x85eb_ca6b) >> 16 > u32::from(u16::MAX) * 3 / 10);
+        assert!(numbers.len() < frames.least() as usize * 3 / 2);
+        let mut gathering = twin::Gathering::default();
+        let mut whole = None;
+        for (read, number) in numbers.into_iter().enumerate() {
+            let path = folder.path().join(format!("{number}.png"));
+            let text = frames.text(number);
+            // It fits into a terminal of 80 columns, and is no larger than version 13.
+            assert_eq!(
+                encode(&text, EcLevel::L).unwrap().version(),
+                qrcode::Version::Normal(13)
+            );
+            assert!(
+                moving_for_terminal(&text)
+                    .unwrap()
+                    .lines()
+                    .all(|line| line.chars().count() <= 80)
+            );
+            moving_to_png(&text, &path).unwrap();
+            for text in texts(&path).unwrap() {
+                if let twin::Seen::Whole(bytes) = gathering.take(&text) {
+                    whole = Some((bytes, read + 1));
+                }
+            }
+            if whole.is_some() {
+                break;
+            }
+        }
+        let (bytes, read) = whole.unwrap();
+        assert_eq!(bytes, bundle);
+        assert!(read <= frames.least() as usize + 4, "{read} pictures");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use twin_net::{FrameError, SessionError};
 use twin_ops::backup::BackupError;
 use twin_ops::space::SpaceNameError;
 use twin_sync::bundle::BundleError;
+use twin_sync::bundle::frames::MAX_PICTURED;
 use twin_sync::link::LinkError;
 use twin_sync::link::offer::OfferError;
 use twin_sync::mailbox::{DeskError, MailboxError};
@@ -87,9 +88,6 @@ pub enum Error {
     /// Too much for a relay.
     #[error(transparent)]
     Desk(#[from] DeskError),
-    /// What travels one way cannot be made or taken.
-    #[error(transparent)]
-    Bundle(#[from] BundleError),
     /// This device may not change the identity log.
     #[error("only the phone, or a device that may replace it, can do this: do it there")]
     NotAdmin,
@@ -229,6 +227,14 @@ pub enum Error {
     /// A sealed export cannot be made or read.
     #[error(transparent)]
     Backup(#[from] BackupError),
+    /// What goes to another device one way cannot be made or taken in.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// Pictures carry small amounts.
+    #[error(
+        "the other device lacks more than {MAX_PICTURED} bytes, too much for pictures: carry it over in a file"
+    )]
+    TooMuchForPictures,
     /// Words or shares are not those that a sealed export is for.
     #[error(
         "these words or shares do not open the export: it was made before your twin had them, or after they were replaced, or by another twin; use those of the day on which it was made"

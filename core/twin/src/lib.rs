@@ -21,6 +21,7 @@
 //! - [`NewDevice`], [`PendingLink`]: linking; [`Means`]: recovery; [`Online`]: sync with the other devices
 //! - [`LoginRequest`]: signing in to a site; [`Activity`]: what has happened
 //! - [`Scope`], [`Contained`], [`Restored`]: one sealed file with everything, and the twin that comes back from it
+//! - [`Bundled`], [`Received`]: what another device lacks, carried over by hand; [`Frames`], [`Gathering`]: as pictures
 //! - [`Exported`], [`Imported`]: taking everything along in the clear, and taking it in; [`json`]: values as JSON
 //! - `erase`: what is to be gone for good
 //! - `schema`, `history`: what a collection says of its records, and what they were
@@ -42,6 +43,7 @@ mod parsers;
 
 mod activity;
 mod backup;
+mod bundle;
 mod comeback;
 mod devices;
 mod elsewhere;
@@ -76,6 +78,7 @@ mod watch;
 
 pub use activity::{Activity, What};
 pub use backup::{Complete, Contained, Damage, Restored, Scope, Sealed, TakenIn};
+pub use bundle::Bundled;
 pub use devices::{DeviceInfo, DeviceState, GuardiansInfo, PendingRotation, SetAside, Standing};
 pub use elsewhere::Elsewhere;
 pub use error::{Error, Result};
@@ -111,6 +114,8 @@ pub use twin_ops::edit::{Edit, Edits};
 pub use twin_ops::set::Set;
 pub use twin_ops::space::SpaceName;
 pub use twin_ops::value::{Fields, Reference, Value};
+pub use twin_sync::bundle::frames::{Frames, Gathering, MAX_PICTURED, Seen, is_frame};
+pub use twin_sync::bundle::{BundleError, Carried, Received};
 pub use twin_sync::session::Stay;
 pub use twin_vault::check;
 pub use twin_vault::files::{CHUNK_LEN, Collected, Keep};

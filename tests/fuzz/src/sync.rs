@@ -2,6 +2,9 @@
 
 use twin_sync::link::afar::{self, Passcode};
 
+use twin_sync::bundle::frames::{Frames, Gathering, Seen};
+use twin_sync::bundle::{is_bundle, is_content};
+
 /// A parser's name, and the function that feeds it.
 #[allow(dead_code, reason = "for the corpus alone")]
 pub type Target = (&'static str, fn(&[u8]) -> bool);
@@ -10,6 +13,9 @@ pub type Target = (&'static str, fn(&[u8]) -> bool);
 #[allow(dead_code, reason = "for the corpus alone")]
 pub const TARGETS: &[Target] = &[
     ("afar_message", afar_message),
+    ("bundle", bundle),
+    ("bundle_content", bundle_content),
+    ("bundle_frames", bundle_frames),
     ("mailbox_message", mailbox_message),
     ("mailbox_page", mailbox_page),
     ("passcode", passcode),
@@ -33,7 +39,24 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         presences,
         vec![9, 0],
     ];
-    vec![("mailbox_page", page.concat())]
+    let page = ("mailbox_page", page.concat());
+    let small = Frames::new(b"a bundle of a few bytes");
+    let large = Frames::new(&[7; 5000]);
+    // All source symbols but one, then others.
+    let texts = |frames: &Frames, from| -> Vec<String> {
+        (from..from + frames.least())
+            .map(|number| frames.text(number))
+            .collect()
+    };
+    let gathered = [
+        small.map(|frames| texts(&frames, 0)),
+        large.map(|frames| texts(&frames, 1)),
+    ];
+    let seeds = gathered.into_iter().flatten();
+    seeds
+        .map(|texts| ("bundle_frames", texts.join("\n").into_bytes()))
+        .chain([page])
+        .collect()
 }
 
 /// A frame between a device and a relay.
@@ -73,4 +96,33 @@ pub fn passcode(bytes: &[u8]) -> bool {
     let again = Passcode::parse(&shown).map(|again| again.to_string());
     assert_eq!(again.as_deref(), Ok(shown.as_str()));
     true
+}
+
+/// A bundle from outside.
+pub fn bundle(bytes: &[u8]) -> bool {
+    is_bundle(bytes)
+}
+
+/// What is in a piece of a bundle.
+pub fn bundle_content(bytes: &[u8]) -> bool {
+    is_content(bytes)
+}
+
+/// Pictures of a bundle, one a line. What comes whole is what its frames were made of.
+pub fn bundle_frames(bytes: &[u8]) -> bool {
+    let mut gathering = Gathering::default();
+    let text = String::from_utf8_lossy(bytes);
+    let mut whole = false;
+    for line in text.lines().take(256) {
+        match gathering.take(line) {
+            Seen::Whole(object) => {
+                let again = Frames::new(&object);
+                // Whoever shows it shows the same frames again, but for what was made up.
+                whole |= again.is_ok_and(|frames| frames.least() > 0);
+            }
+            Seen::Some { have, need } => assert!(have <= need + 64, "it keeps too many"),
+            Seen::Foreign | Seen::Newer => {}
+        }
+    }
+    whole
 }

@@ -8,6 +8,7 @@
 )]
 
 mod backup;
+mod carry;
 mod compact;
 mod complaints;
 mod content;

@@ -4,9 +4,16 @@ use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub struct Import {
-    /// An export, sealed or in the clear, contacts (.vcf), a table (.csv), JSON objects, or a folder of files
+    /// An export, sealed or in the clear, what another device has exported for this one, contacts (.vcf), a table (.csv),
+    /// JSON objects, or a folder of files; with --qr, pictures or a folder of them
     #[arg(value_name = "FILE|FOLDER")]
     pub path: PathBuf,
+    /// With --qr: more of them
+    #[arg(value_name = "PICTURE", requires = "qr")]
+    pub more: Vec<PathBuf>,
+    /// Pictures (.png) of the QR codes that another device shows: twin export --since DEVICE --qr
+    #[arg(long, conflicts_with_all = ["to", "words", "damaged"])]
+    pub qr: bool,
     /// Where records or files go; an export says so itself
     #[arg(long, value_name = "SPACE[/COLLECTION]")]
     pub to: Option<String>,

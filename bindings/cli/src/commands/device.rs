@@ -199,7 +199,8 @@ fn done(cx: &Context, what: &str, device: &DeviceInfo) {
     cx.event(json!({"event": what, "device": device.id.to_string()}));
 }
 
-fn find(twin: &Twin, wanted: &str) -> Result<DeviceInfo> {
+/// The device that a person means.
+pub fn find(twin: &Twin, wanted: &str) -> Result<DeviceInfo> {
     let devices = twin.devices()?;
     let known = devices
         .iter()

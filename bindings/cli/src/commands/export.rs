@@ -7,6 +7,7 @@ use twin::{ImportOptions, RECORDS, RecoverySecret, Scope, SpaceName, Twin};
 
 use crate::args::{Check, Export, Import};
 use crate::commands::backup::{self, Tenths};
+use crate::commands::carry;
 use crate::commands::progress::Bar;
 use crate::commands::record::{is_all, printable};
 use crate::error::{CliError, Result};
@@ -15,8 +16,12 @@ use crate::stop::Asked;
 use crate::words;
 
 pub fn export(cx: &Context, options: &Export) -> Result<()> {
+    if let Some(since) = &options.since {
+        return carry::export(cx, options, since);
+    }
+    let path = options.path.as_deref().ok_or(CliError::NoInput)?;
     if options.plain {
-        return plain(cx, &options.path);
+        return plain(cx, path);
     }
     let scope = match &options.space {
         Some(name) => Scope::Space(SpaceName::new(name).map_err(twin::Error::from)?),
@@ -26,11 +31,11 @@ pub fn export(cx: &Context, options: &Export) -> Result<()> {
     let mut tenths = Tenths::new(cx, "exported");
     let mut watch = |progress| tenths.show(progress);
     let sealed = if options.without_files {
-        twin.export_sealed_records(&options.path, &scope, &mut watch)
+        twin.export_sealed_records(path, &scope, &mut watch)
     } else {
-        twin.export_sealed(&options.path, &scope, &mut watch)
+        twin.export_sealed(path, &scope, &mut watch)
     };
-    let sealed = sealed.map_err(|error| unwritable(&options.path, error))?;
+    let sealed = sealed.map_err(|error| unwritable(path, error))?;
     cx.event(json!({
         "event": "exported",
         "operations": sealed.operations,
@@ -44,7 +49,7 @@ pub fn export(cx: &Context, options: &Export) -> Result<()> {
     if sealed.kept > 0 {
         cx.say("Went on with an export that had been broken off.");
     }
-    let file = options.path.display();
+    let file = path.display();
     if options.without_files {
         cx.say("The content of files was left out: only their records are in it.");
     }
@@ -153,7 +158,7 @@ pub fn check(cx: &Context, options: &Check) -> Result<()> {
 }
 
 /// Says what cannot be written.
-fn unwritable(path: &Path, error: twin::Error) -> CliError {
+pub fn unwritable(path: &Path, error: twin::Error) -> CliError {
     match error {
         twin::Error::File(error) => CliError::Unwritable(path.to_owned(), error.to_string()),
         twin::Error::Stopped => CliError::Stopped,
@@ -162,7 +167,7 @@ fn unwritable(path: &Path, error: twin::Error) -> CliError {
 }
 
 /// Says what cannot be read.
-fn unreadable(path: &Path, error: twin::Error) -> CliError {
+pub fn unreadable(path: &Path, error: twin::Error) -> CliError {
     match error {
         twin::Error::File(error) => CliError::Unreadable(path.to_owned(), error.to_string()),
         twin::Error::NotAFile => CliError::Unreadable(
@@ -174,12 +179,18 @@ fn unreadable(path: &Path, error: twin::Error) -> CliError {
 }
 
 pub fn import(cx: &Context, options: &Import) -> Result<()> {
+    if options.qr {
+        return carry::import_pictures(cx, options);
+    }
     let sealed_one = Twin::is_sealed(&options.path);
     if sealed_one.map_err(|error| unreadable(&options.path, error))? {
         return sealed(cx, options);
     }
     if options.words || options.damaged {
         return Err(CliError::NotSealed);
+    }
+    if Twin::is_bundle(&options.path).map_err(|error| unreadable(&options.path, error))? {
+        return carry::import(cx, &options.path);
     }
     let to = options.to.as_deref().map(|to| match to.split_once('/') {
         Some((space, collection)) => (space, Some(collection.to_owned())),

@@ -3,6 +3,7 @@
 pub mod activity;
 mod advice;
 mod backup;
+mod carry;
 pub mod create;
 pub mod demo;
 pub mod device;

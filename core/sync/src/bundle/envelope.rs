@@ -154,19 +154,29 @@ pub(super) fn read_prelude(bytes: &[u8]) -> Result<usize, BundleError> {
     }
 }
 
-/// Reads prelude and header, and opens the key with what this device has.
-pub(super) fn open<S: OpStore + ?Sized>(bytes: &[u8], store: &S) -> Result<Beginning, BundleError> {
+fn read_header(bytes: &[u8]) -> Result<Header, BundleError> {
     const DAMAGED: BundleError = BundleError::Damaged(MAGIC.len() as u64);
-    let header = bytes.get(PRELUDE_LEN..).unwrap_or_default();
-    let header: Header = cbor::decode(header, MAX_HEADER_LEN).map_err(|_| DAMAGED)?;
+    let header: Header = cbor::decode(bytes, MAX_HEADER_LEN).map_err(|_| DAMAGED)?;
     if (header.version, header.suite, header.kind) != (VERSION, SUITE, HEADER_TYPE) {
         return Err(BundleError::Newer);
     }
     let lens = header.seals.iter().all(|seal| seal.len() == SEAL_LEN);
     let fits = header.for_epoch.len() == FOR_EPOCH_LEN && header.seals.len() <= MAX_DEVICES;
-    if !fits || !lens {
-        return Err(DAMAGED);
+    if fits && lens {
+        Ok(header)
+    } else {
+        Err(DAMAGED)
     }
+}
+
+/// Whether bytes are a header, and what writing it gives.
+pub(super) fn is_header(bytes: &[u8]) -> bool {
+    read_header(bytes).is_ok_and(|header| cbor::encode(&header) == bytes)
+}
+
+/// Reads prelude and header, and opens the key with what this device has.
+pub(super) fn open<S: OpStore + ?Sized>(bytes: &[u8], store: &S) -> Result<Beginning, BundleError> {
+    let header = read_header(bytes.get(PRELUDE_LEN..).unwrap_or_default())?;
     let key = open_key(&header, store).ok_or(BundleError::Stranger)?;
     Ok(Beginning {
         bytes: Vec::new(),

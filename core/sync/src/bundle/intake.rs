@@ -95,6 +95,7 @@ impl Intake {
     ) -> Result<Received, BundleError> {
         let opening = self.opening.ok_or(BundleError::Content("it is empty"))?;
         let (by, made) = (opening.maker, opening.made);
+        let early = (self.changes.early + self.ops.early) as u64;
         if !store.admits(&by) {
             return Err(BundleError::NotLinked);
         }
@@ -109,7 +110,12 @@ impl Intake {
                 has_taken: { opening.taken.iter() }
                     .find(|taken| taken.maker == store.device())
                     .map_or(0, |taken| taken.made),
-                was_taken: if self.with_files { made } else { 0 },
+                // Content that nothing here names yet does not stay.
+                was_taken: if self.with_files && early == 0 {
+                    made
+                } else {
+                    0
+                },
             };
             let noted = store.note_known(now, &by, known, opening.whole);
             noted.map_err(BundleError::store)?;
@@ -121,7 +127,7 @@ impl Intake {
             changes: self.changes.new as u64,
             new: self.ops.new as u64,
             here: self.here,
-            early: (self.changes.early + self.ops.early) as u64,
+            early,
             refused: (self.changes.refused + self.ops.refused) as u64,
             chunks: self.chunks,
             more: self.more,

@@ -30,6 +30,7 @@ mod reader;
 mod tests;
 
 use rand_core::CryptoRng;
+use twin_identity::cbor;
 use twin_identity::id::DeviceId;
 use twin_ops::store::{Known, OpStore};
 
@@ -126,6 +127,41 @@ pub fn take<S: OpStore + ?Sized>(
 /// Whether these bytes are one whole bundle for the device of `store`, as its maker wrote it. Nothing is taken of it.
 pub fn check<S: OpStore + ?Sized>(store: &S, bytes: &[u8]) -> Result<(), BundleError> {
     read(store, bytes, drop)
+}
+
+/// Whether bytes are the content of a piece, and what writing it gives: what a reader asks first of whatever opens, for
+/// fuzzers.
+pub fn is_content(bytes: &[u8]) -> bool {
+    let content = cbor::decode::<piece::Content>(bytes, piece::MAX_CONTENT);
+    content.is_ok_and(|content| cbor::encode(&content) == bytes)
+}
+
+/// Whether bytes are one bundle from outside, as far as can be told without a key, for fuzzers.
+pub fn is_bundle(bytes: &[u8]) -> bool {
+    let Some((prelude, mut rest)) = bytes.split_at_checked(envelope::PRELUDE_LEN) else {
+        return false;
+    };
+    let header = envelope::read_prelude(prelude).ok();
+    let Some((header, pieces)) = header.and_then(|len| rest.split_at_checked(len)) else {
+        return false;
+    };
+    if !envelope::is_header(header) {
+        return false;
+    }
+    rest = pieces;
+    loop {
+        let head = piece::read_head(0, rest);
+        let Some((last, len)) = head.ok() else {
+            return false;
+        };
+        let Some(after) = rest.get(piece::HEAD_LEN + len..) else {
+            return false;
+        };
+        if last {
+            return after.is_empty();
+        }
+        rest = after;
+    }
 }
 
 fn read<S: OpStore + ?Sized>(

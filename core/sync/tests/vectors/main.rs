@@ -1,8 +1,9 @@
-//! `tests/vectors/{link,link-afar,mailbox,sync}.json`, made anew and compared.
+//! `tests/vectors/{bundle,link,link-afar,mailbox,sync}.json`, made anew and compared.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod afar;
+mod bundle;
 #[path = "../../../../tests/vectors/golden.rs"]
 mod golden;
 mod link;

@@ -23,7 +23,7 @@ fn members_key() -> EpochKey {
 }
 
 /// A phone with a grant and an op, and a laptop that lacks both.
-fn replicas() -> (Replica, Replica) {
+pub fn replicas() -> (Replica, Replica) {
     let (mut log, phone) = twin();
     add_laptop(&mut log, &phone);
     let keys = [GrantedKey {

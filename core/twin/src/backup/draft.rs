@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use twin_identity::device::DeviceKeys;
@@ -16,7 +16,7 @@ use super::source::{Source, key_of_device};
 use crate::error::{Error, Result};
 
 /// The file that becomes the export when it is finished. Nobody else writes it meanwhile.
-pub(super) struct Draft {
+pub(crate) struct Draft {
     pub file: File,
     path: PathBuf,
     target: PathBuf,
@@ -78,7 +78,7 @@ impl Draft {
     }
 
     /// What is left of an export that this device has begun; `None` if there is nothing to go on with.
-    pub fn kept(&mut self, device: &DeviceKeys) -> Result<Option<Kept>> {
+    pub(super) fn kept(&mut self, device: &DeviceKeys) -> Result<Option<Kept>> {
         if self.file.metadata()?.len() == 0 {
             return Ok(None);
         }
@@ -93,6 +93,25 @@ impl Draft {
         };
         let key = key_of_device(&header, device).ok_or(Error::ExportNotOurs)?;
         Kept::read(source, Reading::new(*header.file()), key)
+    }
+
+    /// Begins anew with what cannot be gone on with. What is there has to begin with `magic`, else it is not ours.
+    pub fn begin_anew(&mut self, magic: &[u8]) -> Result<()> {
+        let mut begins = Vec::with_capacity(magic.len());
+        let there = self.file.try_clone()?;
+        there.take(magic.len() as u64).read_to_end(&mut begins)?;
+        if !magic.starts_with(&begins) {
+            return Err(Error::ExportNotOurs);
+        }
+        self.file.set_len(0)?;
+        self.file.seek(SeekFrom::Start(0))?;
+        Ok(())
+    }
+
+    /// Takes it away, where there is nothing to go on with.
+    pub fn discard(self) -> Result<()> {
+        drop(self.file);
+        Ok(fs::remove_file(&self.path)?)
     }
 
     /// Gives the export its name, once all of it is on the disk.

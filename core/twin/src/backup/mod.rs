@@ -14,6 +14,9 @@ use twin_identity::id::DeviceId;
 use twin_ops::backup::Contents;
 use twin_ops::space::SpaceName;
 
+pub(crate) use draft::Draft;
+pub(crate) use read::end_taking;
+
 pub use damaged::Damage;
 pub use read::{Complete, TakenIn};
 pub use recover::Restored;

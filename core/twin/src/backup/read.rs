@@ -172,7 +172,7 @@ impl Twin {
 }
 
 /// After what was taken in at `now`: a backup may be older than an erasure, and what that took away does not come back.
-pub(super) fn end_taking(vault: &mut Vault, now: u64, taken: &TakenIn) -> Result<()> {
+pub(crate) fn end_taking(vault: &mut Vault, now: u64, taken: &TakenIn) -> Result<()> {
     if taken.chunks > 0 {
         match vault.drop_uncalled(now) {
             // What it names cannot be known: then everything stays.
