@@ -20,6 +20,7 @@ mod export;
 mod files;
 mod guardians;
 mod harness;
+mod link_afar;
 mod link_refused;
 mod listing;
 mod login;
