@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
 mod device;
 mod erase;
@@ -10,6 +10,7 @@ mod export;
 mod file;
 mod find;
 mod import;
+mod link;
 mod records;
 mod recovery;
 mod relay;
@@ -23,6 +24,7 @@ pub use export::{Check, Export};
 pub use file::{AddFiles, FileCommand, GetFile, KeepFiles};
 pub use find::{Answer, OrderArg, Query, Search, Watch};
 pub use import::Import;
+pub use link::{Accept, Admission, Invite, Join, LinkCommand, Offer, RoleArg};
 pub use records::{HistoryOptions, List, SchemaOptions};
 pub use recovery::{GuardiansCommand, Help, Recover, RecoveryCommand, SetGuardians};
 pub use relay::RelayOptions;
@@ -205,45 +207,6 @@ pub struct Put {
     /// Change only these fields and leave the others
     #[arg(long)]
     pub patch: bool,
-}
-
-#[derive(Subcommand)]
-pub enum LinkCommand {
-    /// On the new device: show a QR code and wait for the phone
-    Offer(Offer),
-    /// On the phone: scan the new device's QR code
-    Accept(Accept),
-}
-
-#[derive(clap::Args)]
-pub struct Offer {
-    /// Also write the QR code to this file, as PNG
-    #[arg(long, value_name = "FILE")]
-    pub qr: Option<PathBuf>,
-    /// What this device is called
-    #[arg(long, default_value = "laptop")]
-    pub device: String,
-}
-
-#[derive(clap::Args)]
-pub struct Accept {
-    /// The text of the QR code, or a picture of it
-    #[arg(value_name = "TEXT|FILE.png")]
-    pub code: String,
-    /// What the new device may do
-    #[arg(long, value_enum, default_value_t = RoleArg::Companion)]
-    pub role: RoleArg,
-    /// For how many days it comes in; for good without it
-    #[arg(long = "for", value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..=i64::from(twin::MAX_DAYS)))]
-    pub days: Option<u16>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub enum RoleArg {
-    /// Reads and writes data
-    Companion,
-    /// May also link and remove devices: it can take the phone's place
-    MayReplaceMyPhone,
 }
 
 #[derive(clap::Args)]

@@ -78,6 +78,8 @@ async fn run(args: &Args) -> Result<()> {
         Command::Device(command) => device::run(cx, command),
         Command::Link(LinkCommand::Offer(options)) => link::offer(cx, options).await,
         Command::Link(LinkCommand::Accept(options)) => link::accept(cx, options).await,
+        Command::Link(LinkCommand::Invite(options)) => link::invite(cx, options).await,
+        Command::Link(LinkCommand::Join(options)) => link::join(cx, options).await,
         Command::Sync(options) => online::sync(cx, options).await,
         Command::Run(options) => online::run(cx, options).await,
         Command::Login(options) => login::run(cx, options).await,

@@ -5,6 +5,7 @@ mod identity;
 mod parsers;
 mod program;
 mod report;
+mod sync;
 mod vault;
 
 use crate::failure::{Failure, Result};
@@ -39,6 +40,12 @@ const BENCHES: &[Bench] = &[
         command: parsers::COMMAND,
         least: 1,
         run: parsers::run,
+    },
+    Bench {
+        name: "sync",
+        command: sync::COMMAND,
+        least: sync::RUNS,
+        run: sync::run,
     },
     Bench {
         name: "vault",

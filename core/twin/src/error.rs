@@ -15,6 +15,7 @@ use twin_ops::space::SpaceNameError;
 use twin_sync::bundle::BundleError;
 use twin_sync::bundle::frames::MAX_PICTURED;
 use twin_sync::link::LinkError;
+use twin_sync::link::afar::PasscodeError;
 use twin_sync::link::offer::OfferError;
 use twin_sync::mailbox::{DeskError, MailboxError};
 use twin_sync::session::SyncError;
@@ -42,6 +43,9 @@ pub enum Error {
     /// A linking code cannot be read.
     #[error(transparent)]
     Offer(#[from] OfferError),
+    /// What was typed is no passcode.
+    #[error(transparent)]
+    Passcode(#[from] PasscodeError),
     /// Linking failed.
     #[error(transparent)]
     Link(#[from] LinkError),
@@ -65,6 +69,14 @@ pub enum Error {
     /// Nobody came while the offer was shown.
     #[error("nobody scanned the code in time: show a new one")]
     NobodyCame,
+    /// Nobody typed the passcode while it was shown.
+    #[error("nobody typed the passcode in time: show a new one")]
+    PasscodeUnused,
+    /// The phone does not answer where it was looked for.
+    #[error(
+        "the phone does not answer: its passcode may have been used or have ended, or the address is another; show a new passcode there"
+    )]
+    PhoneUnanswered,
     /// The other device went away.
     #[error("the other device ended the connection: try again")]
     HungUp,

@@ -22,6 +22,7 @@ mod files;
 mod guardians;
 mod harness;
 mod idle;
+mod link_afar;
 mod link_refused;
 mod listing;
 mod login;

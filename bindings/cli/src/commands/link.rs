@@ -1,24 +1,21 @@
-//! `twin link offer | accept`
+//! `twin link offer | accept | invite | join`
 
 use std::path::Path;
 
 use serde_json::json;
-use twin::{NewDevice, PendingLink, Role, Twin, Unlock};
+use twin::{AFAR_WARNING, Invitation, NewDevice, PendingLink, Role, Twin, Unlock};
 
-use crate::args::{Accept, Offer, RoleArg};
+use crate::args::{Accept, Admission, Invite, Join, Offer, RoleArg};
 use crate::commands::activity::days;
+use crate::commands::online::resolve;
 use crate::commands::record::printable;
 use crate::error::{CliError, Result};
 use crate::output::Context;
 use crate::{password, qr};
+use zeroize::Zeroizing;
 
 pub async fn offer(cx: &Context, options: &Offer) -> Result<()> {
-    let home = cx.home()?;
-    if Twin::exists(home) {
-        return Err(twin::Error::from(twin::VaultError::Exists).into());
-    }
-    twin::check_name(&options.device)?;
-    let password = password::choose()?;
+    let password = prepare(cx, &options.device)?;
     let device = show_code(
         cx,
         options.qr.as_deref(),
@@ -26,6 +23,33 @@ pub async fn offer(cx: &Context, options: &Offer) -> Result<()> {
     )
     .await?;
     let invitation = device.invited().await?;
+    enter(cx, invitation, &options.device, &password).await
+}
+
+/// On the new device, somewhere else: the passcode that the phone shows.
+pub async fn join(cx: &Context, options: &Join) -> Result<()> {
+    let password = prepare(cx, &options.device)?;
+    let phone = resolve(&options.peer).await?;
+    let typed = match &options.passcode {
+        Some(passcode) => Zeroizing::new(passcode.clone()),
+        None => Zeroizing::new(cx.ask("Type the passcode that the phone shows:")?),
+    };
+    let invitation = NewDevice::join(&typed, &phone, &options.device).await?;
+    enter(cx, invitation, &options.device, &password).await
+}
+
+/// There is no twin here yet: the password of the one that is to come.
+fn prepare(cx: &Context, device: &str) -> Result<Zeroizing<String>> {
+    if Twin::exists(cx.home()?) {
+        return Err(twin::Error::from(twin::VaultError::Exists).into());
+    }
+    twin::check_name(device)?;
+    password::choose()
+}
+
+/// Asks whether to join, shows the six digits, and makes the vault.
+async fn enter(cx: &Context, invitation: Invitation, device: &str, password: &str) -> Result<()> {
+    let home = cx.home()?;
     let name = printable(invitation.twin_name());
     cx.event(json!({
         "event": "invited",
@@ -42,7 +66,7 @@ pub async fn offer(cx: &Context, options: &Offer) -> Result<()> {
     cx.say(format!("Type this code on the phone:  {code}"));
 
     let (twin, traffic) = invitation
-        .join(home, Unlock::Password(&password), &options.device)
+        .join(home, Unlock::Password(password), device)
         .await?;
     cx.event(json!({
         "event": "linked",
@@ -52,8 +76,7 @@ pub async fn offer(cx: &Context, options: &Offer) -> Result<()> {
         "received": traffic.wire_received,
     }));
     cx.say(format!(
-        "Linked. {} holds everything of {name} now, sealed with its own password.",
-        options.device
+        "Linked. {device} holds everything of {name} now, sealed with its own password."
     ));
     Ok(())
 }
@@ -87,7 +110,41 @@ pub async fn ask_code(cx: &Context, pending: &mut PendingLink) -> Result<String>
 pub async fn accept(cx: &Context, options: &Accept) -> Result<()> {
     let twin = cx.open()?;
     let text = qr::read(&options.code)?;
-    let mut pending = twin.link_accept(&text).await?;
+    let pending = twin.link_accept(&text).await?;
+    admit(cx, &twin, pending, &options.admission).await
+}
+
+/// On the phone, for a device that is somewhere else: shows a passcode.
+pub async fn invite(cx: &Context, options: &Invite) -> Result<()> {
+    let twin = cx.open()?;
+    let shown = twin.link_invite(resolve(&options.listen).await?).await?;
+    let addresses = shown.addresses();
+    cx.event(json!({
+        "event": "passcode",
+        "passcode": shown.passcode(),
+        "addresses": addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    }));
+    cx.say(format!("{AFAR_WARNING}\n"));
+    cx.say(format!("passcode: {}\n", shown.passcode()));
+    let peers = addresses.iter().map(|address| format!(" --peer {address}"));
+    let peers: String = peers.collect();
+    cx.say(format!("On the new device: twin link join{peers}"));
+    let pending = shown.typed().await?;
+    let name = printable(pending.device_name().unwrap_or_default());
+    cx.event(json!({"event": "typed", "device": pending.device_name()}));
+    cx.say(format!(
+        "The passcode was typed on a device that calls itself “{name}”. Is that yours? If not, end this with Ctrl-C."
+    ));
+    admit(cx, &twin, pending, &options.admission).await
+}
+
+/// Says what the new device will be, asks for the six digits, and adds it.
+async fn admit(
+    cx: &Context,
+    twin: &Twin,
+    mut pending: PendingLink,
+    options: &Admission,
+) -> Result<()> {
     let role = match options.role {
         RoleArg::Companion => Role::Member,
         RoleArg::MayReplaceMyPhone => Role::Admin,

@@ -87,7 +87,7 @@ pub async fn config(reach: &Reach, stay: Stay) -> Result<OnlineConfig> {
     })
 }
 
-async fn resolve(texts: &[String]) -> Result<Vec<Address>> {
+pub async fn resolve(texts: &[String]) -> Result<Vec<Address>> {
     let mut addresses = Vec::new();
     for text in texts {
         addresses.extend(Address::resolve(text).await.map_err(twin::Error::from)?);

@@ -63,11 +63,13 @@ pub fn id(number: u64) -> String {
 }
 
 /// A device that writes commits of one record.
-struct Writer {
+pub struct Writer {
     device: DeviceKeys,
     key: EpochKey,
     parts: DataKey,
-    origin: Origin,
+    /// Its log.
+    pub origin: Origin,
+    seq: u64,
     link: Option<Link>,
 }
 
@@ -98,7 +100,8 @@ pub fn make(dir: &Path, ops: u64) -> Result<(), Failure> {
 }
 
 impl Writer {
-    fn new(
+    /// A device of the twin, with what was granted to it.
+    pub fn new(
         device: DeviceKeys,
         log: &IdentityLog,
         grants: &[Vec<u8>],
@@ -121,20 +124,22 @@ impl Writer {
             parts: key.part_key(),
             key,
             origin,
+            seq: 0,
             link: None,
         })
     }
 
-    /// A signed commit, as it is sent.
-    fn write(
+    /// A signed commit of the record with this number, as it is sent.
+    pub fn write(
         &mut self,
         log: &IdentityLog,
         number: u64,
         rng: &mut ChaCha20Rng,
     ) -> Result<Vec<u8>, Failure> {
+        self.seq += 1;
         let place = Place {
             log: self.origin.log_id(log.twin()),
-            seq: number + 1,
+            seq: self.seq,
             prev: self.link,
             epoch: self.key.id(),
         };

@@ -1,6 +1,8 @@
 //! Linking: [`NewDevice`] on the device that joins or recovers, [`Twin::link_accept`](crate::Twin::link_accept) and
-//! [`Twin::recovery_help`](crate::Twin::recovery_help) on the one that is in already.
+//! [`Twin::recovery_help`](crate::Twin::recovery_help) on the one that is in already. From afar:
+//! [`Twin::link_invite`](crate::Twin::link_invite) there, and [`NewDevice::join`].
 
+mod afar;
 mod new_device;
 mod phone;
 
@@ -15,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::sync::{self, Meeting};
 use crate::twin::Twin;
 
+pub use afar::{AFAR_WARNING, ShownPasscode};
 pub use new_device::{Invitation, NewDevice};
 pub use phone::{MAX_DAYS, PendingLink};
 

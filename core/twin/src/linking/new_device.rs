@@ -27,7 +27,7 @@ use crate::twin::{Twin, check_name};
 use super::{ANSWER_TIME, Link};
 
 /// How long a caller may take for its first word, so that silent ones do not use up the offer's life.
-const HELLO_TIME: Duration = Duration::from_secs(3);
+pub(super) const HELLO_TIME: Duration = Duration::from_secs(3);
 
 /// A device that is not linked yet: it shows a code and waits for the phone.
 pub struct NewDevice {
@@ -38,10 +38,10 @@ pub struct NewDevice {
 
 /// A phone has proved to have scanned the code: show twin and digits, and ask the person.
 pub struct Invitation {
-    link: Link,
-    events: Events,
-    phone: TransportKey,
-    joining: Box<Joining>,
+    pub(super) link: Link,
+    pub(super) events: Events,
+    pub(super) phone: TransportKey,
+    pub(super) joining: Box<Joining>,
 }
 
 impl NewDevice {
@@ -254,7 +254,10 @@ fn to_bytes(grants: &[Grant]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-async fn next_stream(events: &mut Events, wanted: Protocol) -> Result<(TransportKey, Frames)> {
+pub(super) async fn next_stream(
+    events: &mut Events,
+    wanted: Protocol,
+) -> Result<(TransportKey, Frames)> {
     while let Some(event) = events.recv().await {
         if let Event::Incoming {
             peer,

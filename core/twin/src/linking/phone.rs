@@ -6,7 +6,7 @@ use twin_identity::id::DeviceId;
 use twin_net::{Address, Config, Node, Protocol, Reach, Traffic, TransportKey};
 use twin_sync::link::LinkError;
 use twin_sync::link::offer::Offer;
-use twin_sync::link::phone::{self, Confirmed, Inviter, Unconfirmed};
+use twin_sync::link::phone::{self, Confirmed, Greeted, Inviter, Unconfirmed};
 use twin_sync::session::Side;
 
 use crate::activity::What;
@@ -22,10 +22,11 @@ const DAY: u64 = 24 * 60 * 60 * 1000;
 
 /// The phone and the new device know each other's keys; nothing is linked until the person has typed the code.
 pub struct PendingLink {
-    twin: Twin,
-    link: Link,
-    peer: TransportKey,
-    unconfirmed: Unconfirmed,
+    pub(super) twin: Twin,
+    pub(super) link: Link,
+    pub(super) peer: TransportKey,
+    pub(super) unconfirmed: Unconfirmed,
+    pub(super) device_name: Option<String>,
 }
 
 impl Twin {
@@ -78,19 +79,24 @@ impl Twin {
         let mut link = Link { node, frames };
         link.send(&hello).await?;
         let keys = link.answer().await.map_err(unanswered)?;
-        let (nonce, committed) = greeted.receive_keys(&keys, &mut rng())?;
-        link.send(&nonce).await?;
-        let unconfirmed = committed.receive_nonce(&link.answer().await?)?;
+        let unconfirmed = link.greeted(greeted, &keys).await?;
         Ok(PendingLink {
             twin: self.clone(),
             link,
             peer,
             unconfirmed,
+            device_name: None,
         })
     }
 }
 
 impl PendingLink {
+    /// What the new device calls itself, if it was linked from afar: to be shown when the person is asked. Where both are
+    /// in one place the person sees which one it is.
+    pub fn device_name(&self) -> Option<&str> {
+        self.device_name.as_deref()
+    }
+
     /// Waits until the new device ends the link before the code is typed: its person says no, or it goes away. To be
     /// watched while the person types. Cancel safe.
     pub async fn ended(&mut self) -> Error {
@@ -174,6 +180,13 @@ impl PendingLink {
 }
 
 impl Link {
+    /// Goes on, once the new device has answered with its `keys`, to where the person types the code.
+    pub(super) async fn greeted(&mut self, greeted: Greeted, keys: &[u8]) -> Result<Unconfirmed> {
+        let (nonce, committed) = greeted.receive_keys(keys, &mut rng())?;
+        self.send(&nonce).await?;
+        Ok(committed.receive_nonce(&self.answer().await?)?)
+    }
+
     /// This side begins the first sync.
     async fn begin_sync(&self, twin: &Twin, peer: TransportKey) -> Result<()> {
         let stream = self.node.open(peer, Protocol::Sync).await?;

@@ -128,15 +128,6 @@ impl Answered {
         let proof = self
             .proving
             .prove(Side::NewAgrees, &[agree.name.as_bytes()]);
-        #[cfg(twin_break)]
-        let agree = if twin_identity::broken::is("link_passcode_unchecked") {
-            super::message::Agree {
-                proof: *proof.expose(),
-                ..agree
-            }
-        } else {
-            agree
-        };
         if !bool::from(proof.expose().ct_eq(&agree.proof)) {
             return Err(LinkError::OtherPasscode);
         }
