@@ -98,7 +98,13 @@ pub const SUITES: &[Suite] = &[
     // The built `twin` command, used as a person would, on devices of their own joined by a virtual cable.
     Suite {
         name: "e2e",
-        needs: &[tool::IP, tool::UNSHARE, tool::DBUS, tool::KEYRING],
+        needs: &[
+            tool::IP,
+            tool::NFT,
+            tool::UNSHARE,
+            tool::DBUS,
+            tool::KEYRING,
+        ],
         steps: &[
             BUILD_TWIN,
             Step {

@@ -28,6 +28,11 @@ pub const IP: Tool = Tool::Debian {
     programs: &["ip"],
     package: "iproute2",
 };
+/// `nft`: routers between them.
+pub const NFT: Tool = Tool::Debian {
+    programs: &["nft"],
+    package: "nftables",
+};
 /// A C++ compiler: libFuzzer is written in it.
 pub const CXX: Tool = Tool::Debian {
     programs: &["c++", "g++", "clang++"],

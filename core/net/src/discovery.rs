@@ -3,6 +3,10 @@
 //! libp2p's mDNS behaviour leaves its per-interface tasks running, and answering, when it is dropped, and keeps
 //! every peer it is told of. So it runs its tasks on a small runtime of its own, which ends with it, and it is
 //! started afresh, which asks everybody anew, when an interface has come up and when it has heard of too many peers.
+//!
+//! Asking costs each device a packet, so it is rare while nothing happens. Whoever has lost a device asks anew, at once and
+//! then after 1, 2, 4 seconds and so on until somebody answers: one that was cut off is found again within about the time
+//! that it was away.
 
 use std::{
     io,
@@ -31,12 +35,14 @@ use tokio::{
 
 use crate::address::is_relayed;
 
-/// How often to ask who is there, at most (another's question on the same network counts): a device that was
-/// plugged in again is found within this time.
-const ASK_EVERY: Duration = Duration::from_secs(15);
+/// How often to ask who is there, at most (an answer to another's question on the same network counts).
+const ASK_EVERY: Duration = Duration::from_secs(90);
 
 /// How long an answer is good for; a device that left is forgotten after this time.
-const VALID_FOR: Duration = Duration::from_secs(60);
+const VALID_FOR: Duration = Duration::from_secs(240);
+
+/// How long the questions that follow a start make another start needless.
+const ASKING: Duration = Duration::from_secs(30);
 
 /// How many (peer, address) pairs are remembered before starting afresh.
 const MAX_KNOWN: usize = 1024;
@@ -100,6 +106,13 @@ impl Discovery {
                 self.restarted = true;
             }
             Err(error) => log::warn!("discovery on the local network goes on as it was: {error}"),
+        }
+    }
+
+    /// A device of this network has vanished: asks anew, unless that is being done already.
+    pub(crate) fn has_lost_one(&mut self) {
+        if self.started.elapsed() > ASKING {
+            self.restart();
         }
     }
 

@@ -10,6 +10,7 @@ mod lan;
 mod namespace;
 mod program;
 mod recovering;
+mod router;
 mod transcript;
 
 pub use acts::Linking;
@@ -17,6 +18,7 @@ pub use device::{Device, twin};
 pub use lan::{Cable, Lan};
 pub use namespace::Namespace;
 pub use program::{Finished, Program, kill};
+pub use router::{Home, Passing, Ports};
 
 use std::time::{Duration, Instant};
 

@@ -25,6 +25,7 @@ mod listing;
 mod login;
 mod main_path;
 mod memory;
+mod nat;
 mod output;
 mod parting;
 mod processes;

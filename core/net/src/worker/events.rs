@@ -164,6 +164,12 @@ impl Worker {
             self.slots.remove(&peer);
             self.life.shared.state().connected.remove(&key);
             self.life.teller.tell(Event::Disconnected { peer: key });
+            let was_near = self.life.shared.state().near().contains_key(&key);
+            if let Some(discovery) = self.swarm.behaviour_mut().discovery.as_mut()
+                && was_near
+            {
+                discovery.has_lost_one();
+            }
         }
     }
 
