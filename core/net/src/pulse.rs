@@ -1,6 +1,7 @@
 //! Signs of life, as few as will do: only the end that dialled asks, and the other is content to be asked.
 //!
-//! A question and its answer are three packets, so an idle connection costs six a minute. Both ends notice a dead link:
+//! A question, its answer and what acknowledges them are four packets or so (yamux measures the round trip on the
+//! way), so that an idle connection costs about six a minute. Both ends notice a dead link:
 //! whoever has heard nothing for [`SILENCE`] gives up, over TCP and circuits in [`silence`](crate::silence), over QUIC
 //! by its idle timeout. That one starts anew with each question, and so here a question without an answer ends a QUIC
 //! connection. It does not end one of TCP, where an answer may wait long behind a file on a slow line.
@@ -23,13 +24,13 @@ use libp2p::{
 };
 
 /// How often the end that dialled asks the other for a sign of life.
-pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(30);
+pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(40);
 
 /// How long an answer may take.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 /// How long a connection may be silent: one question, and an answer that takes its time.
-pub(crate) const SILENCE: Duration = Duration::from_secs(40);
+pub(crate) const SILENCE: Duration = Duration::from_secs(50);
 
 /// Never within the life of a connection.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);

@@ -6,7 +6,7 @@ mod scoped;
 
 use std::{error::Error, io, time::Duration};
 
-use futures::{AsyncRead, AsyncWrite, future::Either as Race};
+use futures::{AsyncRead, AsyncWrite, future::Either as Race, io::BufWriter};
 use libp2p::{
     PeerId, Transport as _,
     core::{
@@ -30,6 +30,9 @@ const MAX_STREAMS: usize = 32;
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 64;
+
+/// How much is written at once: some records of TLS.
+const WRITTEN_AT_ONCE: usize = 32 << 10;
 
 type Connections = Boxed<(PeerId, StreamMuxerBox)>;
 
@@ -92,7 +95,11 @@ where
     let mut muxer = yamux::Config::default();
     muxer.set_max_num_streams(MAX_STREAMS);
     Ok(streams
-        .map(move |stream, _| Attentive::new(stream, counters.clone()))
+        .map(move |stream, _| {
+            // What is written before it is flushed goes out in one packet: yamux and TLS write in many small pieces.
+            let stream = BufWriter::with_capacity(WRITTEN_AT_ONCE, stream);
+            Attentive::new(stream, counters.clone())
+        })
         .upgrade(Version::V1Lazy)
         .authenticate(tls::Config::new(key)?)
         .multiplex(muxer)

@@ -90,9 +90,11 @@ impl Twin {
             tell_of(watch, progress)?;
         }
         let (mut look, mut some, mut len, mut done) = (Since::default(), Vec::new(), 0, 0);
-        while with_files {
-            let names = self.vault().chunks_since(maker.files_since(), &mut look)?;
-            let Some(names) = names else { break };
+        let mut next = || match with_files {
+            true => self.vault().chunks_since(maker.files_since(), &mut look),
+            false => Ok(None),
+        };
+        while let Some(names) = next()? {
             for name in names {
                 let chunk = self.vault().chunk(device, &name)?;
                 let Some(chunk) = chunk else { continue };

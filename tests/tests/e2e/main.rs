@@ -21,7 +21,6 @@ mod export;
 mod files;
 mod guardians;
 mod harness;
-mod idle;
 mod link_afar;
 mod link_refused;
 mod listing;

@@ -139,7 +139,7 @@ impl Worker {
             return ControlFlow::Continue(None);
         }
         match self.twin.refresh() {
-            Err(Error::Vault(VaultError::Renewed)) => return ControlFlow::Break(()),
+            Err(Error::Vault(VaultError::Renewed)) => ControlFlow::Break(()),
             Err(error) => {
                 self.tell(OnlineEvent::Problem(error.to_string())).await;
                 ControlFlow::Continue(None)

@@ -39,10 +39,14 @@ impl Shelves {
         let today = Day::of(now);
         let watched: BTreeSet<Day> = Day::to_watch(now).collect();
         let before = std::mem::take(self);
+        let read: BTreeSet<Address> = desk.memory().addresses().collect();
         let earlier = vault.other_discovery_keys();
         let keys = vault.discovery_key().map(|key| (key, true)).into_iter();
         let keys = keys.chain(earlier.iter().take(EARLIER).map(|key| (key, false)));
         for (key, is_current) in keys {
+            // An epoch that was learnt since is read from its beginning.
+            let at_visit = |visit: &Millis| Mailbox::new(key, relay, Day::of(*visit)).address();
+            let visited = visited.filter(|visit| read.contains(&at_visit(visit)));
             for day in Day::to_read(now, visited, terms.post_life) {
                 let address = desk.open(Mailbox::new(key, relay, day), watched.contains(&day))?;
                 self.open.insert(address);

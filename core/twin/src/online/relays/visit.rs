@@ -63,6 +63,8 @@ struct Talk<'v> {
     terms: Option<Terms>,
     shelves: Shelves,
     used: RelayUse,
+    /// When this device was here before.
+    since: Option<u64>,
     early: VecDeque<Post>,
     /// What was left and not acknowledged yet.
     orders: BTreeSet<OrderId>,
@@ -100,6 +102,7 @@ impl Visitor {
             stir,
             terms: None,
             shelves: Shelves::default(),
+            since: used.visited,
             used,
             early: VecDeque::new(),
             orders: BTreeSet::new(),
@@ -165,7 +168,7 @@ impl Talk<'_> {
             return Ok(());
         };
         let twin = &self.visitor.twin;
-        let (now, visited) = (twin.now(), self.used.visited);
+        let (now, visited) = (twin.now(), self.since);
         let mut shelves = std::mem::take(&mut self.shelves);
         let opened = shelves.open(
             &mut self.desk(),
@@ -206,13 +209,15 @@ impl Talk<'_> {
                 self.visited.left += 1;
                 self.keep(None)?;
             }
-            ClientEvent::Refused { order, why, .. } => {
-                if order.is_some_and(|order| self.orders.remove(&order)) {
-                    // It is not there, so nobody can count on it.
-                    self.used.left = None;
-                    let problem = format!("the relay {}: {why}", self.visitor.relay);
-                    self.visitor.tell(OnlineEvent::Problem(problem)).await;
-                }
+            ClientEvent::Refused {
+                order: Some(order),
+                why,
+                ..
+            } if self.orders.remove(&order) => {
+                // It is not there, so nobody can count on it.
+                self.used.left = None;
+                let problem = format!("the relay {}: {why}", self.visitor.relay);
+                self.visitor.tell(OnlineEvent::Problem(problem)).await;
             }
             ClientEvent::Distrust(what) => {
                 if matches!(what, Distrust::Lost { .. }) {
@@ -259,6 +264,10 @@ impl Talk<'_> {
         match taken.await.map_err(|_| Error::Broken)? {
             Ok(received) => {
                 self.took(&received).await;
+                if received.changes > 0 {
+                    // With new keys there may be new mailboxes.
+                    self.open()?;
+                }
                 if received.early > 0 && self.early.len() < MAX_EARLY {
                     self.early.push_back(post);
                     return Ok(());
