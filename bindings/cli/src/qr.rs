@@ -133,7 +133,7 @@ mod tests {
     fn a_bundle_comes_back_from_pictures_of_which_some_are_missing() {
         let folder = tempfile::tempdir().unwrap();
         let bundle: Vec<u8> = (0_u32..9000)
-            .map(|i| (i * i >> 3).to_le_bytes()[0])
+            .map(|i| ((i * i) >> 3).to_le_bytes()[0])
             .collect();
         let frames = twin::Frames::new(&bundle).unwrap();
         // A fixed chance of three in ten to be missed, and no order.

@@ -90,8 +90,9 @@ impl Twin {
             tell_of(watch, progress)?;
         }
         let (mut look, mut some, mut len, mut done) = (Since::default(), Vec::new(), 0, 0);
+        let since = maker.files_since();
         let mut next = || match with_files {
-            true => self.vault().chunks_since(maker.files_since(), &mut look),
+            true => self.vault().chunks_since(since, &mut look),
             false => Ok(None),
         };
         while let Some(names) = next()? {

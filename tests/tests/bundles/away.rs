@@ -102,7 +102,7 @@ fn a_third_device_gets_it_onward() {
     // One for both, of what either lacks; the tablet is not known to have anything.
     let both = [laptop.device(), tablet.device()];
     let (bytes, carried) = make(&phone, &both, NOON + 2);
-    assert!(carried.ops as u64 >= height(&phone, &laptop.device()));
+    assert!(carried.ops >= height(&phone, &laptop.device()));
     take(&mut tablet, NOON + 2, &bytes);
     are_same(&mut phone, &mut tablet);
     take(&mut laptop, NOON + 2, &bytes);

@@ -31,7 +31,7 @@ pub fn from_bytes(bytes: &[u8]) -> Option<(TransportKey, Vec<Address>)> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
