@@ -81,7 +81,8 @@ fn devices_that_never_meet_become_equal_by_a_relay() {
     // The relay has been stopped and started, and still has what was left there.
     phone.run(["put", "home/notes/three", "text=3"]);
     phone.run(ALONE);
-    relay.interrupt().well();
+    relay.terminate();
+    relay.finish().well();
     assert!(
         !holds(&machine.file("relay"), CANARY),
         "the relay holds in clear what was left there"
