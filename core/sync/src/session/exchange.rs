@@ -282,10 +282,13 @@ impl<S: OpStore + ?Sized> Session<S> {
     }
 
     pub(super) fn next_lack(&mut self, store: &S) -> Result<Option<Message>, SyncError> {
-        if self.linked(store)
-            && let Some(filling) = self.next_filling(store)?
-        {
-            return Ok(Some(filling));
+        if self.linked(store) {
+            if let Some(links) = self.next_links(store)? {
+                return Ok(Some(links));
+            }
+            if let Some(filling) = self.next_filling(store)? {
+                return Ok(Some(filling));
+            }
         }
         let Some(lack) = self.peer.lacks(store)? else {
             return Ok(None);
