@@ -40,6 +40,9 @@ pub enum Body {
     Veto(EntryId),
     /// An admin lets more of what a device that is gone has written count. Never less.
     Raise(Box<Removal>),
+    /// A device gives up a branch of one of its own logs: it was set back to an older state and has written there beside
+    /// what it had written before.
+    Fork(Box<Fork>),
     /// Of a later version: kept and forwarded, but nothing is concluded from it.
     Unknown {
         /// Its suite.
@@ -140,6 +143,19 @@ pub struct Line {
     pub head: [u8; 32],
 }
 
+/// A branch of one of its own logs that a device has given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(map)]
+pub struct Fork {
+    /// The log, and the height and the link of the first op of the branch: that op and all that follow it do not count.
+    #[n(0)]
+    pub branch: Line,
+    /// What the branch said has been written again in another log of the device, up to this op; `None` if it said
+    /// nothing that had to be. Whoever has that, has no use for the branch any more.
+    #[n(1)]
+    pub again: Option<Line>,
+}
+
 #[derive(Encode, Decode)]
 #[cbor(map)]
 struct Nothing {}
@@ -159,6 +175,7 @@ const RESUME: u8 = 5;
 const ACKNOWLEDGE: u8 = 6;
 const VETO: u8 = 7;
 const RAISE: u8 = 8;
+const FORK: u8 = 9;
 
 impl Body {
     /// Its type and bytes. [`Body::Unknown`] is never written here.
@@ -172,6 +189,7 @@ impl Body {
             Self::Acknowledge => (ACKNOWLEDGE, cbor::encode(&Nothing {})),
             Self::Veto(rotation) => (VETO, cbor::encode(&Of { what: *rotation })),
             Self::Raise(removal) => (RAISE, cbor::encode(removal)),
+            Self::Fork(fork) => (FORK, cbor::encode(fork)),
             Self::Unknown { kind, .. } => (*kind, Vec::new()),
         }
     }
@@ -191,6 +209,7 @@ impl Body {
             }
             VETO => Self::Veto(cbor::decode::<Of<EntryId>>(bytes, max)?.what),
             RAISE => Self::Raise(Box::new(Removal::decode_checked(bytes)?)),
+            FORK => Self::Fork(Box::new(Fork::decode_checked(bytes)?)),
             kind => Self::Unknown { suite, kind },
         })
     }
@@ -216,6 +235,21 @@ impl Removal {
             && self.lines.iter().all(|line| line.height > 0)
         {
             Ok(())
+        } else {
+            Err(CborError::Malformed)
+        }
+    }
+}
+
+impl Fork {
+    fn decode_checked(bytes: &[u8]) -> Result<Self, CborError> {
+        let fork: Self = cbor::decode(bytes, MAX_ENTRY_LEN)?;
+        let again = fork.again.as_ref();
+        // No log is written again in itself.
+        let fits = fork.branch.height > 0
+            && again.is_none_or(|again| again.height > 0 && again.log != fork.branch.log);
+        if fits {
+            Ok(fork)
         } else {
             Err(CborError::Malformed)
         }

@@ -220,6 +220,12 @@ pub trait OpStore {
     /// line of the device names. A peer that has another history takes this one then. A store that cannot tell says no.
     fn is_settled(&self, log: &LogId) -> Result<bool, Self::Error>;
 
+    /// Takes note that a peer has a log of this device that goes on differently there after its first `common` ops: this
+    /// device was copied, or set back to an older state. A store that does nothing about it keeps both histories apart.
+    fn branched(&mut self, log: &LogId, common: u64) {
+        let _ = (log, common);
+    }
+
     /// What a log begins after here: the ops up to there are superseded by a checkpoint, or missing. `None` if it
     /// begins with its first op. A store that never forgets an op has no more to say.
     fn base(&self, log: &LogId) -> Result<Option<Head>, Self::Error> {

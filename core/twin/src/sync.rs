@@ -101,6 +101,8 @@ pub(crate) async fn run_to_end(twin: &Twin, meeting: Meeting, frames: Frames) ->
                     in_sync = true;
                     tend(twin);
                 }
+                // It goes on once that is resolved.
+                SyncEvent::Branched { .. } => tend(twin),
                 SyncEvent::Stuck => {
                     return Err(Error::NotInSync(
                         "something that one of them has cannot be passed on".to_owned(),

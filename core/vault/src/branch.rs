@@ -1,8 +1,11 @@
-//! Of two histories that a device has written in one log, the one that counts: once the device is out, its line names it.
+//! Of two histories that a device has written in one log, the one that counts. Once the device is out, its line names it.
 //!
 //! A replica that holds another one gives it up for the one that ends in the head of the line. What does not reach the
 //! line yet can be of either, so it gives way, too; peers send a second history only if the line names it (see
 //! [`OpStore::is_settled`]).
+//!
+//! As long as the device is in, it is itself that says which one it gives up, and writes again what that one said (see
+//! `again`). Whoever holds it lets it go once that is here.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +15,9 @@ use twin_ops::op::{LogId, Op, Origin};
 use twin_ops::store::OpStore;
 
 use crate::error::{Result, VaultError};
-use crate::rows::{AheadRow, LogRow, UnreadRow};
+use crate::oplog::PartNo;
+use crate::rows::{AheadRow, ErasureRow, LogRow, UnreadRow};
+use crate::state::Log;
 use crate::vault::Vault;
 
 const DAMAGED: VaultError = VaultError::Damaged("an operation");
@@ -51,8 +56,59 @@ impl Vault {
         Ok(true)
     }
 
+    /// Lets go the branches that other devices have given up, once what they have written again of them is here. Inside a
+    /// transaction.
+    pub(crate) fn drop_branches(&mut self) -> Result<()> {
+        let identity = &self.state.identity;
+        let mut devices = identity.devices().keys();
+        if !devices.any(|device| identity.given_up(device).next().is_some()) {
+            return Ok(());
+        }
+        let me = self.device.id();
+        let mut branches = Vec::new();
+        for (id, log) in &self.state.logs {
+            // Its own, this device gives up itself.
+            if log.origin.device != me
+                && let Some(first) = self.state.branch_at(&self.file.store, log)?
+                && self.is_written_again(log)?
+            {
+                branches.push((*id, first - 1));
+            }
+        }
+        for (log, height) in branches {
+            let link = self.link_at(&log, height)?;
+            self.cut_log(&log, link.map(|link| Head { height, link }))?;
+        }
+        Ok(())
+    }
+
+    /// Whether all is here that its device has written again of the branches of a log that are here.
+    pub(crate) fn is_written_again(&self, log: &Log) -> Result<bool> {
+        for fork in self.state.forks_here(&self.file.store, log)? {
+            let Some(again) = fork.again else { continue };
+            let id = LogId::from_bytes(again.log);
+            let known = self.state.logs.get(&id);
+            let base = known.and_then(|log| log.base);
+            let is_superseded = base.is_some_and(|base| base.height >= again.height);
+            let link = self.link_at(&id, again.height)?;
+            if !is_superseded && link.is_none_or(|link| *link.as_bytes() != again.head) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether an op is of a branch that its device has given up.
+    pub(crate) fn is_given_up(&self, log: &LogId, seq: u64) -> Result<bool> {
+        let Some(known) = self.state.logs.get(log) else {
+            return Ok(false);
+        };
+        let first = self.state.branch_at(&self.file.store, known)?;
+        Ok(first.is_some_and(|first| seq >= first))
+    }
+
     /// Forgets the ops of a log after `head`, all of them if there is none.
-    fn cut_log(&mut self, id: &LogId, head: Option<Head>) -> Result<()> {
+    pub(crate) fn cut_log(&mut self, id: &LogId, head: Option<Head>) -> Result<()> {
         self.state.forget_ops();
         let log = self.state.logs.get_mut(id);
         let log = log.ok_or(VaultError::Damaged("the table of logs"))?;
@@ -76,7 +132,9 @@ impl Vault {
                 self.file.remove::<LogRow>(id.as_bytes())?;
             }
         }
-        let waited = |(_, part): &(_, crate::oplog::PartNo)| cut.contains(&part.op());
+        self.file
+            .remove_where::<ErasureRow>(|row| cut.contains(&PartNo(row.part).op()))?;
+        let waited = |(_, part): &(_, PartNo)| cut.contains(&part.op());
         for (_, part) in self.state.ahead.extract_if(.., waited) {
             self.file.remove::<AheadRow>(&part.0.to_be_bytes())?;
         }

@@ -6,7 +6,7 @@ use rand_core::CryptoRng;
 use twin_ops::change::{Change, Seen, SeenHeight};
 use twin_ops::epoch::EpochId;
 use twin_ops::op::{LogId, Op, Origin, Place};
-use twin_ops::seal::seal_parts;
+use twin_ops::seal::{seal_parts, sealed_len};
 use twin_ops::space::{SpaceId, SpaceName};
 use twin_ops::store::LogHead;
 use zeroize::Zeroizing;
@@ -33,6 +33,13 @@ impl Draft {
         let key = PartNo::new(self.number, self.plaintexts.len() as u64);
         self.plaintexts.push(plaintext);
         key
+    }
+
+    /// About how many bytes its parts will have, and how many there are.
+    pub fn room_taken(&self) -> (usize, usize) {
+        let lens = self.plaintexts.iter();
+        let lens = lens.map(|plaintext| sealed_len(plaintext.len()));
+        (lens.sum(), self.plaintexts.len())
     }
 }
 

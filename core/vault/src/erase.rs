@@ -149,6 +149,10 @@ impl Vault {
             // By where they were first written: where else they may be is known everywhere.
             let mut ops: BTreeMap<(LogId, u64), BTreeSet<u16>> = BTreeMap::new();
             for version in changes.values().flatten() {
+                // Elsewhere there is something else in its place, and it goes when its branch does.
+                if vault.is_given_up(&version.at.log, version.at.seq)? {
+                    continue;
+                }
                 let parts = ops.entry((version.at.log, version.at.seq)).or_default();
                 // A part's index has 12 bits.
                 parts.insert(u16::try_from(version.at.index).unwrap_or(u16::MAX));

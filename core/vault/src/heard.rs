@@ -120,15 +120,15 @@ impl Vault {
         let logs = self.state.logs.iter();
         let mine =
             logs.filter(|(_, log)| log.origin.device == me && own.contains(&log.origin.space));
-        Ok(mine
-            .map(|(id, log)| {
-                let space = &log.origin.space;
-                let heard = others
-                    .iter()
-                    .map(|device| self.state.heard.height(device, space, id));
-                log.head.height.saturating_sub(heard.max().unwrap_or(0))
-            })
-            .sum())
+        let mut only_here = 0;
+        for (id, log) in mine {
+            let counted = self.state.counted(&self.file.store, log)?;
+            let heard = others
+                .iter()
+                .map(|device| self.state.heard.height(device, &log.origin.space, id));
+            only_here += counted.saturating_sub(heard.max().unwrap_or(0));
+        }
+        Ok(only_here)
     }
 
     /// Notes that a device has all that counts here. It is written seldom: two devices that are online are equal again

@@ -2,7 +2,8 @@
 //!
 //! Whoever goes on in a log from an older copy of it, or from the same copy as somebody else, forks it. A copy that a
 //! backup brings back, or that somebody makes, is another file, and is known by that ([`FileMark`]): it begins logs of
-//! its own with its first op. What others have of the logs of before comes back from them.
+//! its own with its first op. What others have of the logs of before comes back from them. Where the file is the same and
+//! was set back, this device finds that out from others (see [`again`](crate::again)).
 
 use std::fs;
 use std::path::Path;
@@ -13,8 +14,10 @@ use rand_core::CryptoRng;
 use twin_ops::op::INCARNATION_LEN;
 
 use crate::error::{Result, VaultError};
-use crate::rows::DeviceRow;
+use crate::rows::{DeviceRow, Row, ToldRow};
 use crate::vault::Vault;
+
+const DAMAGED: VaultError = VaultError::Damaged("this device's keys");
 
 /// What the file system tells files apart by, and does not copy: where there is no such thing, copies are not noticed
 /// here.
@@ -52,8 +55,7 @@ impl Vault {
         if self.is_settled_in_file {
             return Ok(());
         }
-        const DAMAGED: VaultError = VaultError::Damaged("this device's keys");
-        let mut row: DeviceRow = self.file.item(&[])?.ok_or(DAMAGED)?;
+        let row: DeviceRow = self.file.item(&[])?.ok_or(DAMAGED)?;
         let here = FileMark::of(self.file.store.path())?;
         let is_copy = row.mark.is_some_and(|mark| mark != here);
         #[cfg(twin_break)]
@@ -62,15 +64,42 @@ impl Vault {
             log::info!(
                 "the vault's file is a copy: this device goes on in logs of a new incarnation"
             );
-            row.incarnation = new_incarnation(rng);
+            self.begin_incarnation(rng)?;
+        } else {
+            // Another program may have been quicker.
+            self.incarnation = row.incarnation;
+            if row.mark != Some(here) {
+                self.keep_incarnation(row.incarnation)?;
+            }
         }
-        if row.mark != Some(here) {
-            row.mark = Some(here);
-            self.file.put(&row)?;
-        }
-        // Another program may have been quicker.
-        self.incarnation = row.incarnation;
         self.is_settled_in_file = true;
+        Ok(())
+    }
+
+    /// Begins a new incarnation: from here on this device writes in new logs, in every space. Inside a transaction.
+    pub(crate) fn begin_incarnation(&mut self, rng: &mut impl CryptoRng) -> Result<()> {
+        self.keep_incarnation(new_incarnation(rng))?;
+        // What this device has seen, it has told in its old logs: others may never get them.
+        for told in std::mem::take(&mut self.state.told).into_values() {
+            self.file.remove::<ToldRow>(&told.natural())?;
+        }
+        Ok(())
+    }
+
+    /// Writes under this incarnation from here on, in this file.
+    fn keep_incarnation(&mut self, incarnation: [u8; INCARNATION_LEN]) -> Result<()> {
+        let mut row: DeviceRow = self.file.item(&[])?.ok_or(DAMAGED)?;
+        row.incarnation = incarnation;
+        row.mark = Some(FileMark::of(self.file.store.path())?);
+        self.file.put(&row)?;
+        self.incarnation = incarnation;
+        Ok(())
+    }
+
+    /// Sees that another program of this device has begun one.
+    pub(crate) fn read_incarnation(&mut self) -> Result<()> {
+        let row: DeviceRow = self.file.item(&[])?.ok_or(DAMAGED)?;
+        self.incarnation = row.incarnation;
         Ok(())
     }
 }

@@ -10,7 +10,8 @@
 //!   who are out; [`tend`]: what is to be done since others have written
 //! - [`epochs`]: who has which keys; `wants`: who should have them and says that it has not
 //! - [`files`]: content of any size, and the chunks that it is made of
-//! - [`replica`]: what sync needs of it; `branch`: of two histories of a device that is out, the one that counts
+//! - [`replica`]: what sync needs of it; `branch`: of two histories that a device has written in one log, the one that
+//!   counts; `again`: what this device writes again of one that it gives up, `incarnation`: and goes on in new logs
 //! - [`compact`]: history goes; `snapshot`, `checkpoint`, `standing`: what takes its place, and from when; `beginning`: logs
 //!   without their first ops; `sweep`: how these go; `heard`, `known`, `later`: what other devices have, and what is not known yet
 //! - [`check`]: what of it is damaged; [`salvage`]: a new vault of what is not; [`erase`]: what is gone for good
@@ -44,6 +45,7 @@ mod corpus;
 #[path = "../../../tests/fuzz/src/vault.rs"]
 mod parsers;
 
+mod again;
 mod beginning;
 mod branch;
 pub mod change;

@@ -75,7 +75,9 @@ impl Vault {
         for log in self.state.logs.values() {
             let counted = self.state.counted(&self.file.store, log)?;
             let more = log.head.height.saturating_sub(counted);
-            if more > 0 {
+            // What it gave up itself, it has written again.
+            let is_branch = self.state.branch_at(&self.file.store, log)?.is_some();
+            if more > 0 && !is_branch {
                 *aside.entry(log.origin.device).or_default() += more;
             }
         }

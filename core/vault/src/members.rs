@@ -172,6 +172,7 @@ impl Vault {
             }
         }
         self.state.find_discovery();
+        self.drop_branches()?;
         if self.state.all_counted(&self.file.store)? != before {
             self.rebuild_index_now()?;
         }

@@ -179,6 +179,10 @@ impl OpStore for Vault {
         self.write(|vault| vault.take_word(device, known, whole))
     }
 
+    fn branched(&mut self, log: &LogId, common: u64) {
+        self.note_branch(log, common);
+    }
+
     fn is_settled(&self, log: &LogId) -> Result<bool> {
         let Some(known) = self.state.logs.get(log) else {
             return Ok(false);

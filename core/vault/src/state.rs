@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use twin_identity::aead::DataKey;
-use twin_identity::body::Body;
+use twin_identity::body::{Body, Fork, Line};
 use twin_identity::device::Role;
 use twin_identity::entry::{Entry, Genesis};
 use twin_identity::id::{DeviceId, EntryId, TwinId};
@@ -377,7 +377,10 @@ impl State {
         let id = log.origin.log_id(self.identity.twin());
         let height = log.head.height;
         match self.identity.counts(&log.origin.device, id.as_bytes()) {
-            Counts::All => Ok(height),
+            Counts::All => {
+                let branch = self.branch_at(store, log)?;
+                Ok(branch.map_or(height, |first| first - 1))
+            }
             Counts::Nothing => Ok(0),
             // On the way to the line nothing can be said yet of what is there.
             Counts::UpTo(line) if height < line.height => Ok(height),
@@ -388,6 +391,47 @@ impl State {
                 Ok(if same { line.height } else { 0 })
             }
         }
+    }
+
+    /// Where what is here of a log that may count as a whole begins to be a branch that its device has given up: the height
+    /// of the first op of that.
+    pub fn branch_at(&self, store: &Store, log: &Log) -> Result<Option<u64>> {
+        let mut lowest: Option<u64> = None;
+        for fork in self.forks_here(store, log)? {
+            let height = fork.branch.height;
+            lowest = Some(lowest.map_or(height, |lowest| lowest.min(height)));
+        }
+        Ok(lowest)
+    }
+
+    /// What a device has given up of a log, as far as just that is here.
+    pub fn forks_here(&self, store: &Store, log: &Log) -> Result<Vec<Fork>> {
+        let device = &log.origin.device;
+        let mut given_up = self.identity.given_up(device).peekable();
+        let mut here = Vec::new();
+        if given_up.peek().is_none() {
+            return Ok(here);
+        }
+        let id = log.origin.log_id(self.identity.twin());
+        if self.identity.counts(device, id.as_bytes()) != Counts::All {
+            return Ok(here);
+        }
+        let base = log.base.map_or(0, |base| base.height);
+        for fork in given_up {
+            let Line {
+                log: of,
+                height,
+                head,
+            } = &fork.branch;
+            // What a checkpoint has made of it since, nobody gives up any more.
+            if of == id.as_bytes() && (base + 1..=log.head.height).contains(height) {
+                let link = self.link_at(store, &id, *height)?;
+                if link.is_some_and(|link| link.as_bytes() == head) {
+                    here.push(*fork);
+                }
+            }
+        }
+        Ok(here)
     }
 
     /// The link of the op at `seq` of a log, if it is known. Of the ops that a log begins after that is the last, and

@@ -12,20 +12,22 @@ const MAX_JOINS: usize = 160;
 
 impl Vault {
     /// Does what has become this device's to do since others have written: acknowledges a rotation, begins epochs where
-    /// somebody is out who has the key, grants keys to who lacks them, drops content of erased files that is still here.
+    /// somebody is out who has the key, grants keys to who lacks them, drops content of erased files that is still here, gives up branches of its logs.
     /// To be called after a sync; `now` in milliseconds since the Unix epoch. `true` if others have something to hear of.
     pub fn tend(&mut self, now: u64, rng: &mut impl CryptoRng) -> Result<bool> {
         self.merge_due(now)?;
         self.try_to_drop_erased_files(now);
+        let gave_up = self.has_branches()? && self.give_up_branches(rng)?;
         let idle = !self.state.identity.should_acknowledge(&self.device.id())
             && self.stale_spaces().is_empty()
             && self.orphans()?.is_empty()
             && self.missing().is_empty()
             && self.unopened().is_empty();
         if idle {
-            return Ok(false);
+            return Ok(gave_up);
         }
-        self.write(|vault| vault.tend_now(rng))
+        let tended = self.write(|vault| vault.tend_now(rng))?;
+        Ok(gave_up | tended)
     }
 
     pub(crate) fn tend_now(&mut self, rng: &mut impl CryptoRng) -> Result<bool> {

@@ -8,7 +8,7 @@ use twin_identity::id::{DeviceId, TwinId};
 use twin_identity::log::IdentityLog;
 use twin_identity::secret::Secret;
 use twin_ops::change::Stamp;
-use twin_ops::op::INCARNATION_LEN;
+use twin_ops::op::{INCARNATION_LEN, LogId};
 use twin_ops::space::SpaceName;
 
 use crate::change::RESERVED;
@@ -63,6 +63,8 @@ pub struct Vault {
     pub(crate) listener: Option<Listener>,
     /// What was left out because it is damaged.
     pub(crate) left_out: LeftOut,
+    /// The logs of this device that go on differently elsewhere, and how many ops both have in common.
+    pub(crate) branched: BTreeMap<LogId, u64>,
 }
 
 impl Vault {
@@ -116,6 +118,7 @@ impl Vault {
             fetching: Fetching::default(),
             listener: None,
             left_out: LeftOut::default(),
+            branched: BTreeMap::new(),
         };
         vault.read_what_counts()?;
         Ok(vault)
@@ -206,6 +209,7 @@ impl Vault {
             State::load(file, before)
         })?;
         self.read_what_counts()?;
+        self.read_incarnation()?;
         self.stale = false;
         self.is_settled_in_file = false;
         self.others_wrote = true;

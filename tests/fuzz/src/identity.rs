@@ -7,7 +7,7 @@ use chacha20_rng::rand_core::SeedableRng;
 use twin_identity::aead::DataKey;
 use twin_identity::authority::AuthorityPublic;
 use twin_identity::birth::Birth;
-use twin_identity::body::{Body, Guardians, Kept, Line, Removal, Rotate};
+use twin_identity::body::{Body, Fork, Guardians, Kept, Line, Removal, Rotate};
 use twin_identity::cbor;
 use twin_identity::device::{DeviceKeys, DeviceStatement, Role};
 use twin_identity::entry::{Entry, Genesis};
@@ -97,6 +97,12 @@ fn sample() -> &'static Sample {
         sample.take(rotation);
         sample.says(Body::Acknowledge);
         sample.says(Body::Veto(id));
+        let branch = removal(2, 3).lines[0];
+        let again = Some(Line {
+            log: [3; 32],
+            ..branch
+        });
+        sample.says(Body::Fork(Fork { branch, again }.into()));
         sample
     })
 }

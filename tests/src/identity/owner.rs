@@ -1,6 +1,6 @@
 //! What the owner does: adds devices and takes them out, changes the words, lets devices meet.
 
-use twin_identity::body::{Body, Guardians, Kept, Removal, Rotate};
+use twin_identity::body::{Body, Fork, Guardians, Kept, Line, Removal, Rotate};
 use twin_identity::device::Role;
 use twin_identity::entry::Entry;
 use twin_identity::id::{DeviceId, EntryId};
@@ -32,6 +32,10 @@ impl World {
             82..88 => drop(self.rotate(replica, false)),
             88..91 => self.guardians_rotate(replica),
             91..94 => self.veto(replica),
+            94..97 => {
+                let fork = self.some_fork();
+                self.speak(replica, &fork);
+            }
             _ => self.wait(),
         }
         for replica in self.ours() {
@@ -104,6 +108,20 @@ impl World {
         self.replicas.push(new);
         let number = self.replicas.len() - 1;
         self.say(|| format!("device {number} is {:?}", keys.id()));
+    }
+
+    /// A branch of some log: what the log is of nobody asks here.
+    pub fn some_fork(&mut self) -> Body {
+        let branch = Line {
+            log: [7; 32],
+            height: self.dice.between(1, 4),
+            head: [8; 32],
+        };
+        let again = self.dice.chance(50).then_some(Line {
+            log: [9; 32],
+            ..branch
+        });
+        Body::Fork(Box::new(Fork { branch, again }))
     }
 
     fn promote(&mut self, replica: usize) {

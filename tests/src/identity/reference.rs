@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use twin_identity::body::Body;
+use twin_identity::body::{Body, Fork};
 use twin_identity::device::Role;
 use twin_identity::entry::Entry;
 use twin_identity::id::{DeviceId, EntryId};
@@ -28,6 +28,8 @@ pub struct State {
     pub devices: BTreeMap<DeviceId, (Role, bool)>,
     pub waiting: BTreeSet<DeviceId>,
     pub gone: BTreeSet<DeviceId>,
+    /// The branches that devices have given up.
+    pub forks: BTreeSet<(DeviceId, Fork)>,
 }
 
 impl Shown {
@@ -43,9 +45,19 @@ impl Shown {
                     .collect(),
                 waiting: log.waiting().map(|device| device.public.id).collect(),
                 gone: log.gone().copied().collect(),
+                forks: signers(log)
+                    .into_iter()
+                    .flat_map(|device| log.given_up(&device).map(move |fork| (device, *fork)))
+                    .collect(),
             },
         }
     }
+}
+
+/// Everybody who has ever said anything.
+fn signers(log: &IdentityLog) -> BTreeSet<DeviceId> {
+    let entries = log.entries().values();
+    entries.filter_map(|entry| entry.signer).collect()
 }
 
 /// A set of entries.
@@ -255,6 +267,7 @@ impl<'a> Reference<'a> {
             let before = self.state(entry.place.base, &self.pasts[&rotation]);
             let kept = |id: &DeviceId| rotate.keeps.iter().any(|kept| kept.device == *id);
             state.gone = before.gone;
+            state.forks = before.forks;
             state
                 .gone
                 .extend(before.devices.into_keys().filter(|id| !kept(id)));
@@ -362,6 +375,15 @@ impl<'a> Reference<'a> {
         let void = |id: EntryId| hit(id, &out);
         let mut state = self.added(&start, &term, &void, &waits);
         state.gone = start.gone;
+        state.forks = start.forks;
+        for id in term.iter().filter(|id| !void(**id) && !waits(**id)) {
+            let signer = self
+                .signer(*id)
+                .filter(|signer| state.devices.contains_key(signer));
+            if let (Some(signer), Body::Fork(fork)) = (signer, &self.entries[id].body) {
+                state.forks.insert((signer, **fork));
+            }
+        }
         for (device, _) in &out {
             if state.devices.remove(device).is_some() {
                 state.gone.insert(*device);

@@ -202,7 +202,7 @@ impl World {
             let device = self.thief.log.device(id);
             device.is_some_and(|device| device.suspended)
         });
-        let body = match self.dice.below(20) {
+        let body = match self.dice.below(21) {
             0..6 => {
                 let role = *self.dice.pick(&[Role::Member, Role::Admin, Role::Admin]);
                 let statement = self.new_device().statement(&self.twin, role);
@@ -216,7 +216,8 @@ impl World {
             12..16 if !stopped.is_empty() => Body::Resume(*self.dice.pick(&stopped)),
             16..18 => Body::Revoke(removal(target)),
             18 => Body::Revoke(removal(signer.id())),
-            _ => Body::Raise(removal(target)),
+            19 => Body::Raise(removal(target)),
+            _ => self.some_fork(),
         };
         let place = self.some_place();
         self.thief_signs(place, &body, signer);

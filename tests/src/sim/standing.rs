@@ -63,6 +63,7 @@ impl Cast {
                 Body::Suspend(removal) => format!("suspends {}", name(&removal.device)),
                 Body::Resume(device) => format!("resumes {}", name(device)),
                 Body::Raise(removal) => format!("raises {}", name(&removal.device)),
+                Body::Fork(fork) => format!("gives up a branch from {}", fork.branch.height),
                 other => format!("{other:?}"),
             };
             let signer = entry.signer.map_or("words".to_owned(), |id| name(&id));

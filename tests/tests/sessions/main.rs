@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod branches;
+mod by_chance;
 mod chunks;
 // What the tests of the vault share; they cannot have sessions, for the vault knows nothing of sync.
 #[path = "../../../core/vault/tests/common/mod.rs"]
@@ -11,6 +12,7 @@ mod compacted;
 mod files;
 mod holes;
 mod session;
+mod set_back;
 #[path = "../../../core/vault/tests/common/twins.rs"]
 mod twins;
 mod wants;

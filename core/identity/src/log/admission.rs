@@ -226,6 +226,7 @@ impl IdentityLog {
             devices,
             waiting,
             mut gone,
+            forks,
             ..
         } = before;
         let voters = devices.values().filter(|device| !device.suspended);
@@ -285,6 +286,7 @@ impl IdentityLog {
             devices: kept,
             gone,
             lines,
+            forks,
             voters,
             number: 0,
         })
@@ -357,6 +359,10 @@ impl IdentityLog {
                 let out = term.gone.contains_key(&removal.device)
                     || suspended.is_some_and(|device| device.suspended);
                 out && admin
+            }
+            Body::Fork(_) => {
+                let may_speak = known.is_some_and(|device| !device.suspended);
+                may_speak && !self.has_said(base, past, &signer, &entry.body)
             }
             Body::Unknown { .. } => admin,
             Body::Rotate(_) => false,

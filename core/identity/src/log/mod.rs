@@ -21,11 +21,11 @@ mod term;
 mod time;
 mod whole;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::authority::AuthorityHash;
-use crate::body::{Body, Guardians, Line, Rotate};
+use crate::body::{Body, Fork, Guardians, Line, Rotate};
 use crate::cbor::CborError;
 use crate::device::Role;
 use crate::entry::{Entry, Genesis};
@@ -209,6 +209,32 @@ impl IdentityLog {
         let lines = self.term().map(|term| term.lines_of(&self.graph, device));
         let line = lines.and_then(|lines| lines.get(log).copied());
         line.map_or(Counts::Nothing, Counts::UpTo)
+    }
+
+    /// The branches of its own logs that a device has given up. They say something of a log only as long as all of it
+    /// counts ([`Counts::All`]): of a device that is out, the line that others have drawn does. Logs of others that it
+    /// may have named are none of its business.
+    pub fn given_up<'l>(&'l self, device: &DeviceId) -> impl Iterator<Item = &'l Fork> + use<'l> {
+        let forks = self.term().and_then(|term| term.forks.get(device));
+        let entries = forks.into_iter().flatten();
+        entries.filter_map(|number| match &self.graph.entry(*number)?.body {
+            Body::Fork(fork) => Some(&**fork),
+            _ => None,
+        })
+    }
+
+    /// What a device has given up by entries that do not count, sorted: a rotation came that did not know of them. The
+    /// device has to say so again.
+    pub fn given_up_in_vain(&self, device: &DeviceId) -> Vec<Fork> {
+        let counting: BTreeSet<&Fork> = self.given_up(device).collect();
+        let said = self.entries.values();
+        let said = said.filter(|entry| entry.signer.as_ref() == Some(device));
+        let said = said.filter_map(|entry| match &entry.body {
+            Body::Fork(fork) => Some(&**fork),
+            _ => None,
+        });
+        let said: BTreeSet<&Fork> = said.collect();
+        said.difference(&counting).map(|fork| **fork).collect()
     }
 
     /// Whether whoever stood under the rotation `base` and had seen `heads` stood where this log stands now, and knew of

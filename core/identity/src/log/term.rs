@@ -11,6 +11,8 @@
 //!    does not wait, its signer is an admin by rule 4, and no revocation of that signer, by such an admin, is outside its past.
 //! 3. An admin's revocation of a member voids what that member says outside the revocation's past.
 //! 4. A device is in if an entry adds it that is neither void nor waiting, by an admin who is in by the same rule.
+//!
+//! What a device says of its own logs ([`Body::Fork`]) counts if it is neither void nor waiting, and by who is in by rule 4.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -78,6 +80,8 @@ pub(super) struct Start {
     /// Devices that never come back, with the role that they had.
     pub gone: BTreeMap<DeviceId, Role>,
     pub lines: Lines,
+    /// The entries by which devices have given up branches of their logs.
+    pub forks: By,
     /// The devices that may take part in choosing between this rotation and another.
     pub voters: BTreeSet<DeviceId>,
     /// The rotation, which keeps suspended who is.
@@ -104,6 +108,8 @@ pub(super) struct Term {
     pub gone: BTreeMap<DeviceId, Role>,
     /// Of devices that are suspended, what their suspension lets count comes on top: see [`Term::line`].
     pub lines: Lines,
+    /// The entries by which devices have given up branches of their logs, by who has.
+    pub forks: By,
     /// The entries by which devices are suspended.
     pub stops: By,
     /// The entries by which somebody is out, those included.
@@ -123,6 +129,7 @@ impl Term {
             devices: start.devices.clone(),
             gone: start.gone.clone(),
             lines: start.lines.clone(),
+            forks: start.forks.clone(),
             removals: stops.values().flatten().copied().collect(),
             stops,
             ..Self::default()
@@ -157,7 +164,14 @@ impl Term {
                 }
             }
             Body::Raise(removal) => raise(&mut self.lines, removal),
+            Body::Fork(_) => self.add_fork(entry.signer, number),
             Body::Rotate(_) | Body::Acknowledge | Body::Veto(_) | Body::Unknown { .. } => {}
+        }
+    }
+
+    fn add_fork(&mut self, signer: Option<DeviceId>, number: usize) {
+        if let Some(signer) = signer.filter(|signer| self.devices.contains_key(signer)) {
+            self.forks.entry(signer).or_default().push(number);
         }
     }
 
@@ -276,13 +290,13 @@ impl Term {
         for device in term.devices.values_mut() {
             device.suspended = false;
         }
-        for number in entries {
-            if let Some(Body::Raise(removal)) = body(*number)
-                && !void(*number)
-                && !waits(*number)
-                && is_admin(&term.devices, graph.signer(*number))
-            {
-                raise(&mut term.lines, removal);
+        for number in entries.iter().filter(|of| !void(**of) && !waits(**of)) {
+            match body(*number) {
+                Some(Body::Raise(removal)) if is_admin(&term.devices, graph.signer(*number)) => {
+                    raise(&mut term.lines, removal);
+                }
+                Some(Body::Fork(_)) => term.add_fork(graph.signer(*number), *number),
+                _ => {}
             }
         }
         for (device, removals) in left.iter().chain(&revoked) {

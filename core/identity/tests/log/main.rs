@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod bodies;
+mod branches;
 #[path = "../common/mod.rs"]
 mod common;
 mod contacts;

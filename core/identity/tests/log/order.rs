@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use chacha20_rng::ChaCha20Rng;
 use chacha20_rng::rand_core::{Rng, SeedableRng};
 use proptest::prelude::*;
-use twin_identity::body::{Body, Guardians, Kept, Rotate};
+use twin_identity::body::{Body, Fork, Guardians, Kept, Rotate};
 use twin_identity::device::{DeviceKeys, Role};
 use twin_identity::entry::Entry;
 use twin_identity::id::EntryId;
@@ -45,7 +45,7 @@ fn some_body(rng: &mut ChaCha20Rng, twin: &Twin, rotation: EntryId) -> Body {
             rng.next_u32() as u8,
         )];
     }
-    match below(rng, 14) {
+    match below(rng, 15) {
         0..4 => twin.add_device(
             target,
             [Role::Member, Role::Admin, Role::Admin][below(rng, 3)],
@@ -54,6 +54,10 @@ fn some_body(rng: &mut ChaCha20Rng, twin: &Twin, rotation: EntryId) -> Body {
         6..9 => Body::Suspend(removal),
         9..12 => Body::Resume(target.id()),
         12 => Body::Raise(removal),
+        13 => Body::Fork(Box::new(Fork {
+            branch: line(1, 1, rng.next_u32() as u8),
+            again: None,
+        })),
         _ => [Body::Acknowledge, Body::Veto(rotation)][below(rng, 2)].clone(),
     }
 }

@@ -3,7 +3,7 @@
 use minicbor::Encoder;
 use serde_json::{Value, json};
 use twin_identity::birth::Birth;
-use twin_identity::body::{Body, Guardians, Kept, Line, Removal, Rotate};
+use twin_identity::body::{Body, Fork, Guardians, Kept, Line, Removal, Rotate};
 use twin_identity::cbor;
 use twin_identity::device::{DeviceKeys, Role};
 use twin_identity::entry::{Entry, Genesis};
@@ -280,6 +280,21 @@ fn history(mut log: IdentityLog, words: &RecoverySecret, phone: &DeviceKeys) -> 
     let pending = take(&mut log, "rotate, by guardians: it waits", made);
     let made = said(&log, Body::Veto(pending));
     take(&mut log, "veto", made);
+    let branch = removal(laptop, 7).lines[0];
+    for (what, again) in [
+        ("fork: nothing had to be written again", None),
+        (
+            "fork",
+            Some(Line {
+                log: [0x44; 32],
+                ..branch
+            }),
+        ),
+    ] {
+        let fork = Body::Fork(Box::new(Fork { branch, again }));
+        let made = log.sign(&fork, &device(2)).unwrap();
+        take(&mut log, what, made);
+    }
     let proof = proof::prove(&log, &device(2), 1_700_000_000_000).unwrap();
     let checked = proof::check(&twin, &proof, None, 1_700_000_000_000).unwrap();
     json!({

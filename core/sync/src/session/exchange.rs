@@ -299,10 +299,13 @@ impl<S: OpStore + ?Sized> Session<S> {
     }
 
     pub(super) fn next_lack(&mut self, store: &S) -> Result<Option<Message>, SyncError> {
-        if self.linked(store)
-            && let Some(filling) = peer::filling(&mut self.to_fill, store)?
-        {
-            return Ok(Some(Message::Ops(filling)));
+        if self.linked(store) {
+            if let Some(links) = self.next_links(store)? {
+                return Ok(Some(links));
+            }
+            if let Some(filling) = peer::filling(&mut self.to_fill, store)? {
+                return Ok(Some(Message::Ops(filling)));
+            }
         }
         let Some(lack) = self.peer.lacks(store)? else {
             return Ok(None);

@@ -59,6 +59,12 @@ pub(crate) enum Message {
     /// What this side has of the chunks that it was asked for.
     #[n(13)]
     Chunks(#[n(0)] Vec<Piece>),
+    /// Which ops this side's peer has of a log of this side's device.
+    #[n(14)]
+    AskLinks(#[n(0)] AskLinks),
+    /// Some of them, at most 64.
+    #[n(15)]
+    Links(#[n(0)] Links),
     /// Both, if none of the other's tags is known: which device this is, sealed under its discovery key.
     #[n(16)]
     Name(#[n(0)] ByteVec),
@@ -127,6 +133,38 @@ pub(crate) struct Ops {
     /// that the first one is.
     #[n(5)]
     pub base: Option<Head>,
+}
+
+/// A question about the ops of a log between two heights, both not included.
+#[derive(Debug, Clone, Copy, Encode, Decode)]
+#[cbor(map)]
+pub(super) struct AskLinks {
+    #[n(3)]
+    pub log: LogId,
+    #[n(4)]
+    pub after: u64,
+    #[n(5)]
+    pub before: u64,
+}
+
+/// Links of ops of a log, sorted by height: all that were asked about, or some, the first and the last of them included.
+#[derive(Debug, Encode, Decode)]
+#[cbor(map)]
+pub(super) struct Links {
+    #[n(3)]
+    pub log: LogId,
+    #[n(4)]
+    pub links: Vec<Place>,
+}
+
+/// An op's height in its log, and its link.
+#[derive(Debug, Clone, Copy, Encode, Decode)]
+#[cbor(array)]
+pub(super) struct Place {
+    #[n(0)]
+    pub height: u64,
+    #[n(1)]
+    pub link: Link,
 }
 
 /// A chunk that was asked for; without its bytes if it is not here.
@@ -199,7 +237,27 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_get_an_answer(number in 10_u8..16, bytes: Vec<u8>) {
+        fn questions_about_logs_and_answers_are_read_as_they_were_written(
+            log: [u8; 32],
+            (after, before): (u64, u64),
+            links in prop::collection::vec((any::<u64>(), any::<[u8; 32]>()), 0..70),
+        ) {
+            let log = LogId::from_bytes(log);
+            let ask = Message::AskLinks(AskLinks { log, after, before }).to_frame();
+            let links = links.into_iter().map(|(height, link)| {
+                let link = Link::from_bytes(link);
+                Place { height, link }
+            });
+            let links = Message::Links(Links { log, links: links.collect() }).to_frame();
+            for whole in [ask, links] {
+                prop_assert_eq!(Message::from_frame(&whole).unwrap().to_frame(), &whole[..]);
+                prop_assert!(Message::from_frame(&whole[1..]).is_err());
+                prop_assert!(Message::from_frame(&[&whole[..], &[0]].concat()).is_err());
+            }
+        }
+
+        #[test]
+        fn any_bytes_get_an_answer(number in 10_u8..18, bytes: Vec<u8>) {
             for frame in [bytes.clone(), [&[0x82, number, 0x81], &bytes[..]].concat()] {
                 if let Ok(message) = Message::from_frame(&frame) {
                     prop_assert_eq!(message.to_frame(), frame);

@@ -8,6 +8,7 @@
 //! both   Wants, Holes              before a Digest, if there are: keys that this side should have been given, and ops
 //!                                  that it has not got all of the content of
 //! both   Digest                    nothing more to send; equal: in sync
+//! one    AskLinks, the other Links if a log of its own device goes on differently there: where it begins to
 //! both   Ask, Chunks               content of files that somebody wants, whenever there is nothing else to send
 //! ```
 //!
@@ -16,8 +17,10 @@
 //!
 //! - [`handshake`], `naming`: who may talk; `message`: the frames
 //! - `exchange`: what is done with each frame; `replica`, `peer`: what we have, what the other lacks
+//! - `branches`: logs of this device that go on differently at the peer
 //! - `chunks`: content of files
 
+mod branches;
 mod chunks;
 mod error;
 mod exchange;
@@ -40,6 +43,7 @@ pub use handshake::Side;
 
 use crate::machine::{Machine, Millis};
 use crate::transport::TransportKey;
+use branches::Branches;
 use chunks::Content;
 use handshake::Handshake;
 use message::{Hello, Message};
@@ -92,6 +96,14 @@ pub enum SyncEvent {
     Stuck,
     /// A log goes on differently here and there: its device was copied or restored.
     Forked(LogId),
+    /// A log of this very device goes on differently there after so many ops: it was copied, or set back to an older
+    /// state. The store was told ([`OpStore::branched`]); what was written here is kept.
+    Branched {
+        /// The log.
+        log: LogId,
+        /// How many ops both have in common.
+        common: u64,
+    },
     /// This replica cannot take what the peer has of a log: a limit is reached, or it is of a newer version.
     PassedOver(LogId),
 }
@@ -146,6 +158,10 @@ pub struct Session<S: OpStore + ?Sized> {
     announced: Option<[u8; 32]>,
     heard: Option<[u8; 32]>,
     content: Content<S::Look>,
+    side: Side,
+    branches: Branches,
+    /// The logs of this device that were found to go on differently there, and after how many ops.
+    found: Vec<(LogId, u64)>,
     store: PhantomData<fn(&mut S)>,
 }
 
@@ -185,6 +201,9 @@ impl<S: OpStore + ?Sized> Session<S> {
             announced: None,
             heard: None,
             content: Content::default(),
+            side,
+            branches: Branches::default(),
+            found: Vec::new(),
             store: PhantomData,
         }
     }
@@ -287,9 +306,11 @@ impl<S: OpStore + ?Sized> Machine for Session<S> {
             }
             (Phase::Open(_), Message::LogTable(entries)) => self.on_log_table(&entries, store),
             (Phase::Open(_), Message::Table(table)) => {
+                self.look_into(&table.heads, store)?;
                 let forked = self.peer.learn(&table, store)?;
                 self.events
                     .extend(forked.into_iter().map(SyncEvent::Forked));
+                self.tell_found(store);
                 self.look_again();
                 Ok(())
             }
@@ -308,6 +329,14 @@ impl<S: OpStore + ?Sized> Machine for Session<S> {
                 Ok(())
             }
             (Phase::Open(_), Message::Holes(holes)) if self.linked(store) => self.on_holes(holes),
+            (Phase::Open(_), Message::AskLinks(ask)) if self.linked(store) => {
+                self.on_ask_links(ask)
+            }
+            (Phase::Open(_), Message::Links(links)) if self.linked(store) => {
+                self.on_links(&links, store)?;
+                self.tell_found(store);
+                Ok(())
+            }
             (Phase::Open(_), Message::Ask(names)) if self.linked(store) => self.on_ask(names),
             (Phase::Open(_), Message::Chunks(pieces)) if self.linked(store) => {
                 self.on_chunks(now, pieces, store)

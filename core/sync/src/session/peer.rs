@@ -22,6 +22,8 @@ pub(crate) struct Peer {
     /// Whether the peer's grants and logs are known at all.
     table: bool,
     entries: BTreeSet<EntryId>,
+    /// The entries that it had when it last listed them.
+    listed: BTreeSet<EntryId>,
     grants: BTreeSet<GrantId>,
     heights: BTreeMap<LogId, u64>,
     /// Logs of which nothing is sent: the peer has another continuation of them, for their writer was copied or
@@ -31,7 +33,12 @@ pub(crate) struct Peer {
     renewed: BTreeSet<LogId>,
     /// Grants that there was no room for.
     left: BTreeSet<GrantId>,
+    /// How often logs were taken up again, of which their device has given up what the peer had.
+    taken_up: BTreeMap<LogId, u8>,
 }
+
+/// How often a log is taken up again, so that no number of tables makes it be sent for ever.
+const MAX_TAKEN_UP: u8 = 4;
 
 impl Peer {
     /// A device of which so much is known.
@@ -88,6 +95,8 @@ impl Peer {
 
     /// Takes the peer's table of the identity log.
     pub fn learn_log(&mut self, entries: &[EntryId]) -> Result<(), SyncError> {
+        within(entries.len(), MAX_ENTRIES + MAX_ROTATIONS)?;
+        self.listed = entries.iter().copied().collect();
         self.entries.extend(entries);
         within(self.entries.len(), MAX_ENTRIES + MAX_ROTATIONS)
     }
@@ -114,7 +123,23 @@ impl Peer {
             }
         }
         let mut forked = Vec::new();
+        let given_up = self.given_up(store)?;
+        for log in given_up.keys().filter(|log| !told.contains(log)) {
+            self.take_up(log, 0);
+        }
         for Row { log, height, link } in &table.heads {
+            if let Some(counted) = given_up.get(log) {
+                let ours = store.link_at(log, *height).map_err(SyncError::store)?;
+                if *height > *counted {
+                    self.has_ops(*log, *height);
+                } else if ours == Some(*link) {
+                    self.take_up(log, *height);
+                } else if self.passed_over.insert(*log) && self.has_heard(store) {
+                    // Else the peer has yet to give up what it holds.
+                    forked.push(*log);
+                }
+                continue;
+            }
             let known = self.heights.entry(*log).or_default();
             *known = (*known).max(*height);
             #[cfg(twin_break)]
@@ -133,6 +158,47 @@ impl Peer {
             }
         }
         Ok(forked)
+    }
+
+    /// Whether the peer had every entry that is here when it last listed its own.
+    fn has_heard<S: OpStore + ?Sized>(&self, store: &S) -> bool {
+        let mut entries = store.identity().entries().keys();
+        entries.all(|id| self.listed.contains(id))
+    }
+
+    /// The logs of which their device has given up a branch, and how far what counts of them goes here.
+    fn given_up<S: OpStore + ?Sized>(&self, store: &S) -> Result<BTreeMap<LogId, u64>, SyncError> {
+        let identity = store.identity();
+        let devices = identity.devices().keys();
+        let forks = devices.flat_map(|device| identity.given_up(device));
+        let logs: BTreeSet<LogId> = forks
+            .map(|fork| LogId::from_bytes(fork.branch.log))
+            .collect();
+        let mut given_up: BTreeMap<LogId, u64> = logs.iter().map(|log| (*log, 0)).collect();
+        if !given_up.is_empty() {
+            for LogHead { log, head } in store.heads().map_err(SyncError::store)? {
+                if let Some(counted) = given_up.get_mut(&log) {
+                    *counted = head.height;
+                }
+            }
+        }
+        Ok(given_up)
+    }
+
+    /// Of a log of which the peer had a branch that was given up, it has what is here up to this height and no more.
+    fn take_up(&mut self, log: &LogId, height: u64) {
+        let was_ahead = self.heights.get(log).is_some_and(|known| *known > height);
+        if !was_ahead && !self.passed_over.contains(log) {
+            let known = self.heights.entry(*log).or_default();
+            *known = (*known).max(height);
+            return;
+        }
+        let times = self.taken_up.entry(*log).or_default();
+        if *times < MAX_TAKEN_UP {
+            *times += 1;
+            self.passed_over.remove(log);
+            self.heights.insert(*log, height);
+        }
     }
 
     /// The peer has all that we have: the digests are equal.

@@ -34,7 +34,7 @@ pub(super) async fn run_session(
             ) {
                 twin.notify();
             }
-            if event == SyncEvent::InSync {
+            if matches!(event, SyncEvent::InSync | SyncEvent::Branched { .. }) {
                 sync::tend(twin);
             }
             let Some(device) = device else { continue };
@@ -50,6 +50,10 @@ pub(super) async fn run_session(
                 SyncEvent::Stuck => OnlineEvent::Stuck(device),
                 SyncEvent::PassedOver(_) => OnlineEvent::Problem(
                     "some of what a device wrote cannot be taken here: update this device"
+                        .to_owned(),
+                ),
+                SyncEvent::Branched { .. } => OnlineEvent::Problem(
+                    "this device had been set back to an older state: what was written on it since is kept, and so is what it had written before"
                         .to_owned(),
                 ),
                 SyncEvent::Forked(_) => OnlineEvent::Problem(

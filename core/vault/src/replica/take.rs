@@ -57,6 +57,7 @@ impl Vault {
             }
             let gave_way = vault.give_way(origin, within)?;
             let taken = vault.take_run(origin, within)?;
+            vault.drop_branches()?;
             if gave_way {
                 vault.rebuild_index_now()?;
             }
@@ -142,7 +143,7 @@ impl Vault {
     }
 
     /// The ops that may count of a run: of a device that is gone or suspended those up to its line, and only if the op
-    /// there is the one that the line names.
+    /// there is the one that the line names; of others those before a branch that they have given up.
     fn within_line<'o>(&self, origin: &Origin, ops: &'o [Op]) -> Result<&'o [Op]> {
         #[cfg(twin_break)]
         if twin_identity::broken::is("lines_are_ignored") {
@@ -150,7 +151,23 @@ impl Vault {
         }
         let id = origin.log_id(self.twin());
         match self.state.identity.counts(&origin.device, id.as_bytes()) {
-            Counts::All => Ok(ops),
+            Counts::All => {
+                let given_up: BTreeSet<(u64, [u8; 32])> = self
+                    .state
+                    .identity
+                    .given_up(&origin.device)
+                    .filter(|fork| fork.branch.log == *id.as_bytes())
+                    .map(|fork| (fork.branch.height, fork.branch.head))
+                    .collect();
+                if given_up.is_empty() {
+                    return Ok(ops);
+                }
+                let mut seqs = ops
+                    .iter()
+                    .map(|op| (op.header().seq, *op.link().as_bytes()));
+                let end = seqs.position(|first| given_up.contains(&first));
+                Ok(ops.get(..end.unwrap_or(ops.len())).unwrap_or_default())
+            }
             Counts::Nothing => Ok(&[]),
             Counts::UpTo(line) => {
                 let end = ops.partition_point(|op| op.header().seq <= line.height);
