@@ -138,7 +138,7 @@ pub(crate) struct Ops {
 /// A question about the ops of a log between two heights, both not included.
 #[derive(Debug, Clone, Copy, Encode, Decode)]
 #[cbor(map)]
-pub(super) struct AskLinks {
+pub(crate) struct AskLinks {
     #[n(3)]
     pub log: LogId,
     #[n(4)]
@@ -150,7 +150,7 @@ pub(super) struct AskLinks {
 /// Links of ops of a log, sorted by height: all that were asked about, or some, the first and the last of them included.
 #[derive(Debug, Encode, Decode)]
 #[cbor(map)]
-pub(super) struct Links {
+pub(crate) struct Links {
     #[n(3)]
     pub log: LogId,
     #[n(4)]
@@ -160,7 +160,7 @@ pub(super) struct Links {
 /// An op's height in its log, and its link.
 #[derive(Debug, Clone, Copy, Encode, Decode)]
 #[cbor(array)]
-pub(super) struct Place {
+pub(crate) struct Place {
     #[n(0)]
     pub height: u64,
     #[n(1)]
@@ -238,8 +238,8 @@ mod tests {
 
         #[test]
         fn questions_about_logs_and_answers_are_read_as_they_were_written(
-            log: [u8; 32],
-            (after, before): (u64, u64),
+            log in any::<[u8; 32]>(),
+            (after, before) in any::<(u64, u64)>(),
             links in prop::collection::vec((any::<u64>(), any::<[u8; 32]>()), 0..70),
         ) {
             let log = LogId::from_bytes(log);
