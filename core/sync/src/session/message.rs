@@ -233,7 +233,8 @@ mod tests {
         #[test]
         fn questions_about_logs_and_answers_are_read_as_they_were_written(
             log: [u8; 32],
-            (after, before): (u64, u64),
+            after: u64,
+            before: u64,
             links in prop::collection::vec((any::<u64>(), any::<[u8; 32]>()), 0..70),
         ) {
             let log = LogId::from_bytes(log);
