@@ -5,6 +5,7 @@
 //! But where changes name others by their places, the places are new: see `places`.
 
 mod places;
+mod writing;
 
 use std::collections::BTreeSet;
 
@@ -12,26 +13,16 @@ use rand_core::CryptoRng;
 use twin_identity::body::{Body, Fork, Line};
 use twin_ops::chain::Head;
 use twin_ops::change::{Change, Erase};
-use twin_ops::op::{LogId, MAX_OP_LEN, MAX_PARTS, Part};
-use twin_ops::seal::sealed_len;
-use twin_ops::space::SpaceName;
+use twin_ops::op::{LogId, Part};
 use twin_ops::store::{LogHead, OpStore};
-use zeroize::Zeroizing;
 
-use crate::draft::Draft;
 use crate::error::{Result, VaultError};
 use crate::oplog::{DAMAGED, PartNo, op_number};
-use crate::rows::AheadRow;
-use crate::snapshot::has_room;
-use crate::stage::horizon;
 use crate::state::Log;
 use crate::vault::Vault;
 
 use places::Places;
-
-/// What an op has beside its parts, at most; and beside the bytes of each.
-const OP_HEAD: usize = 1 << 10;
-const PART_HEAD: usize = 8;
+use writing::Writing;
 
 /// A branch of a log of this device.
 #[derive(Clone, Copy)]
@@ -40,16 +31,6 @@ struct Branch {
     known: Log,
     /// The height of the last op before it.
     common: u64,
-}
-
-/// What is being written of it.
-struct Writing {
-    space: SpaceName,
-    draft: Option<Draft>,
-    /// How many bytes are in the draft, and how many parts.
-    len: usize,
-    parts: usize,
-    head: Option<LogHead>,
 }
 
 impl Vault {
@@ -177,13 +158,7 @@ impl Vault {
         let space = self.state.spaces.iter();
         let mut space = space.filter(|(_, id)| **id == branch.known.origin.space);
         let space = space.next().ok_or(VaultError::NoKey)?.0.clone();
-        let mut writing = Writing {
-            space,
-            draft: None,
-            len: 0,
-            parts: 0,
-            head: None,
-        };
+        let mut writing = Writing::new(space);
         let mut places = Places::new(branch.log, branch.common, in_an_earlier_life);
         for seq in branch.common + 1..=branch.known.head.height {
             for (index, change) in self.said_in(branch, seq)? {
@@ -239,54 +214,6 @@ impl Vault {
             }
         }
         Ok(said)
-    }
-
-    /// Adds a change to the op that is being made, or to the next one if that has no room.
-    fn add_again(
-        &mut self,
-        writing: &mut Writing,
-        change: &Change,
-        rng: &mut impl CryptoRng,
-    ) -> Result<PartNo> {
-        let plaintext = Zeroizing::new(change.to_bytes());
-        if !has_room(plaintext.len()) {
-            return Err(VaultError::Fork);
-        }
-        let len = sealed_len(plaintext.len()) + PART_HEAD;
-        if writing.len + len + OP_HEAD > MAX_OP_LEN || writing.parts >= MAX_PARTS {
-            self.finish_again(writing, rng)?;
-        }
-        if writing.draft.is_none() {
-            let mut draft = self.begin_op(&writing.space, rng)?;
-            if writing.head.is_none() && sealed_len(plaintext.len()) < MAX_OP_LEN / 2 {
-                self.tell_seen(&mut draft)?;
-            }
-            (writing.len, writing.parts) = draft.room_taken();
-            writing.draft = Some(draft);
-        }
-        let draft = writing.draft.as_mut().ok_or(VaultError::Fork)?;
-        let key = draft.add(plaintext);
-        writing.len += len;
-        writing.parts += 1;
-        if let Change::Record(change) = change
-            && change.stamp > horizon(self.now)
-        {
-            // It goes on waiting for the clock.
-            self.state.ahead.insert((change.stamp, key));
-            self.file.put(&AheadRow {
-                part: key.0,
-                stamp: change.stamp,
-            })?;
-        }
-        Ok(key)
-    }
-
-    fn finish_again(&mut self, writing: &mut Writing, rng: &mut impl CryptoRng) -> Result<()> {
-        if let Some(draft) = writing.draft.take() {
-            writing.head = Some(self.finish_op(draft, rng)?);
-        }
-        (writing.len, writing.parts) = (0, 0);
-        Ok(())
     }
 }
 

@@ -25,6 +25,16 @@ pub const TARGETS: &[Target] = &[
 /// Inputs that no golden vector holds in one piece.
 #[allow(dead_code, reason = "for the corpus alone")]
 pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
+    // A question about a log of the asker's own that goes on differently at the peer, and an answer; a name, and an answer.
+    let log = [&[3, 0x58, 32][..], &[1; 32]].concat();
+    let place = [&[0x82, 5, 0x58, 32][..], &[2; 32]].concat();
+    let named = |number: u8| [&[0x82, number, 0x81, 0x58, 136][..], &[number; 136]].concat();
+    let messages = [
+        [&[0x82, 14, 0x81, 0xa3], &log[..], &[4, 4, 5, 0x18, 100]].concat(),
+        [&[0x82, 15, 0x81, 0xa2], &log[..], &[4, 0x81], &place[..]].concat(),
+        named(16),
+        named(17),
+    ];
     // A page of a mailbox's memory: of a day, with a post that is shown, one that was put by this device, and a presence.
     let known = |state: u8| {
         let id = [vec![0xa3, 0, 0x58, 32], vec![state + 1; 32]].concat();
@@ -56,6 +66,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     seeds
         .map(|texts| ("bundle_frames", texts.join("\n").into_bytes()))
         .chain([page])
+        .chain(messages.map(|message| ("sync_message", message)))
         .collect()
 }
 

@@ -491,3 +491,92 @@ fn a_change_of_the_branch_is_as_it_was() {
         assert_eq!(ids.map(|id| stamps(vault, id)), before);
     }
 }
+
+/// The answer to a question about a log: heights, and a byte that links are made of.
+fn answer(log: &LogId, places: &[(u8, u8)]) -> Vec<u8> {
+    let mut frame = vec![0x82, 15, 0x81, 0xa2, 3, 0x58, 32];
+    frame.extend(log.as_bytes());
+    frame.extend([4, 0x80 + u8::try_from(places.len()).unwrap()]);
+    for (height, link) in places {
+        frame.extend([0x82, *height, 0x58, 32]);
+        frame.extend([*link; 32]);
+    }
+    frame
+}
+
+/// Lets a device that was set back ask a peer, which answers this. Returns what the device was told, and whether it went
+/// on.
+fn answered(places: &[(u8, u8)], other_log: bool) -> (Vec<SyncEvent>, bool) {
+    let mut scene = Scene::new();
+    scene.set_back(|laptop| put(laptop, NOON + 1, "notes", "2a", &[("x", "a")]));
+    let Scene {
+        mut phone,
+        mut laptop,
+        ..
+    } = scene;
+    put(&mut laptop, NOON + 2, "notes", "2b", &[("x", "b")]);
+    let log = match other_log {
+        true => LogId::from_bytes([5; 32]),
+        false => own_log(&laptop),
+    };
+    let now = NOON + 3;
+    let [mut asks, mut answers] = Talk::new(now).sessions;
+    for _ in 0..50 {
+        while let Some(frame) = asks.next_frame(now, &mut laptop).unwrap() {
+            if !frame.starts_with(&[0x82, 14]) {
+                answers.receive(now, &frame, &mut phone).unwrap();
+                continue;
+            }
+            // Nobody asks twice, nor for what it has not been told of.
+            answers.receive(now, &frame, &mut phone).unwrap();
+            assert!(answers.receive(now, &frame, &mut phone).is_err());
+            let went_on = asks
+                .receive(now, &answer(&log, places), &mut laptop)
+                .is_ok();
+            if went_on {
+                while asks.next_frame(now, &mut laptop).unwrap().is_some() {}
+            }
+            let events = std::iter::from_fn(|| asks.next_event()).collect();
+            return (events, went_on);
+        }
+        while let Some(frame) = answers.next_frame(now, &mut phone).unwrap() {
+            asks.receive(now, &frame, &mut laptop).unwrap();
+        }
+    }
+    panic!("it does not ask");
+}
+
+#[test]
+fn what_a_peer_answers_is_within_what_was_asked() {
+    // The log has four ops that both have, and a fifth that differs.
+    let forked = |events: &[SyncEvent]| {
+        let mut events = events.iter();
+        events.any(|event| matches!(event, SyncEvent::Forked(_)))
+    };
+    for places in [
+        &[(5, 1)][..],
+        &[(0, 1)],
+        &[(2, 1), (2, 1)],
+        &[(3, 1), (2, 1)],
+    ] {
+        assert!(!answered(places, false).1, "{places:?}");
+    }
+    assert!(!answered(&[], true).1, "of another log");
+    // What tells nothing new ends the search: both histories stay.
+    let (events, went_on) = answered(&[], false);
+    assert!(went_on && forked(&events), "{events:?}");
+    assert_eq!(found(&events), 0);
+    // What looks like a fork from the beginning is taken for one: the peer is a device of the twin.
+    let (events, went_on) = answered(&[(1, 1)], false);
+    assert!(went_on && found(&events) == 1, "{events:?}");
+}
+
+#[test]
+fn nobody_answers_what_was_not_asked() {
+    let mut scene = Scene::new();
+    let mut talk = Talk::new(NOON + 1);
+    talk.go_on(&mut scene.phone, &mut scene.laptop, usize::MAX);
+    let frame = answer(&own_log(&scene.laptop), &[]);
+    let [mut one, _] = talk.sessions;
+    assert!(one.receive(NOON + 1, &frame, &mut scene.phone).is_err());
+}
