@@ -1,6 +1,6 @@
 //! One connection to a relay's mailboxes.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -66,8 +66,10 @@ struct Talk<'v> {
     /// When this device was here before.
     since: Option<u64>,
     early: VecDeque<Post>,
-    /// What was left and not acknowledged yet.
-    orders: BTreeSet<OrderId>,
+    /// What lies there once all that was left is kept.
+    next: Option<Left>,
+    /// What was left and is not acknowledged yet, with what lies there once it is; `None` if that is not to be counted on.
+    orders: BTreeMap<OrderId, Option<Left>>,
     /// Whether all was read once.
     caught_up: bool,
     /// Whether the others should hear what has come here.
@@ -103,9 +105,10 @@ impl Visitor {
             terms: None,
             shelves: Shelves::default(),
             since: used.visited,
+            next: used.left.clone(),
             used,
             early: VecDeque::new(),
-            orders: BTreeSet::new(),
+            orders: BTreeMap::new(),
             caught_up: false,
             owes_word: false,
             visited: Visited {
@@ -205,7 +208,9 @@ impl Talk<'_> {
             }
             ClientEvent::Presence { letter, .. } => self.found(&letter.content).await,
             ClientEvent::Kept { order, .. } => {
-                self.orders.remove(&order);
+                if let Some(Some(left)) = self.orders.remove(&order) {
+                    self.used.left = Some(left);
+                }
                 self.visited.left += 1;
                 self.keep(None)?;
             }
@@ -213,15 +218,15 @@ impl Talk<'_> {
                 order: Some(order),
                 why,
                 ..
-            } if self.orders.remove(&order) => {
+            } if self.orders.remove(&order).is_some() => {
                 // It is not there, so nobody can count on it.
-                self.used.left = None;
+                self.begin_anew();
                 let problem = format!("the relay {}: {why}", self.visitor.relay);
                 self.visitor.tell(OnlineEvent::Problem(problem)).await;
             }
             ClientEvent::Distrust(what) => {
                 if matches!(what, Distrust::Lost { .. }) {
-                    self.used.left = None;
+                    self.begin_anew();
                 }
                 let problem = format!("the relay {}: {what}", self.visitor.relay);
                 self.visitor.tell(OnlineEvent::Problem(problem)).await;
@@ -230,6 +235,12 @@ impl Talk<'_> {
             _ => {}
         }
         Ok(false)
+    }
+
+    /// Something that was left is not there: what follows it is of no use to whoever lacks it.
+    fn begin_anew(&mut self) {
+        (self.used.left, self.next) = (None, None);
+        self.orders.values_mut().for_each(|left| *left = None);
     }
 
     async fn caught_up(&mut self) -> Result<bool> {
@@ -306,12 +317,12 @@ impl Talk<'_> {
         while !others.is_empty() && self.orders.len() < AT_ONCE {
             let now = self.visitor.twin.now();
             // What lies there expires, perhaps unread: after half of its life it is left again.
-            if let Some(left) = &self.used.left
+            if let Some(left) = &self.next
                 && left.since.saturating_add(life / 2) < now
             {
-                self.used.left = None;
+                self.begin_anew();
             }
-            let beyond = self.used.left.as_ref().map(|left| left.known.clone());
+            let beyond = self.next.as_ref().map(|left| left.known.clone());
             let (twin, to) = (self.visitor.twin.clone(), others.clone());
             let made = spawn_blocking(move || {
                 bundle::make(&*twin.vault(), now, &to, beyond, MAX_POST, &mut rng())
@@ -321,6 +332,9 @@ impl Talk<'_> {
                 return Ok(());
             }
             self.owes_word = false;
+            let since = self.next.as_ref().map_or(now, |left| left.since);
+            let known = made.then;
+            let next = Left { since, known };
             let mut places = vec![current];
             if made.carried.entries > 0 || made.carried.grants > 0 {
                 // Who is to learn of them may know nothing of this epoch yet.
@@ -331,15 +345,14 @@ impl Talk<'_> {
                 let order = self.desk().post(now, &place, bytes, &mut rng());
                 match order {
                     Ok(order) => {
-                        self.orders.insert(order);
+                        let left = (place == current).then(|| next.clone());
+                        self.orders.insert(order, left);
                     }
                     Err(DeskError::Full) => return Ok(()),
                     Err(error) => return Err(error.into()),
                 }
             }
-            let since = self.used.left.as_ref().map_or(now, |left| left.since);
-            let known = made.then;
-            self.used.left = Some(Left { since, known });
+            self.next = Some(next);
             self.stir();
             if !made.more {
                 return Ok(());
