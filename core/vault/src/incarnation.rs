@@ -76,6 +76,13 @@ impl Vault {
         Ok(())
     }
 
+    /// Takes this file for the one that was written to last, although it is another: only where no other copy of it is
+    /// ever written to again. It saves the logs of a new incarnation; where it is not so, logs fork, which other devices
+    /// find out.
+    pub fn take_for_original(&mut self) -> Result<()> {
+        self.write(|vault| vault.keep_incarnation(vault.incarnation))
+    }
+
     /// Begins a new incarnation: from here on this device writes in new logs, in every space. Inside a transaction.
     pub(crate) fn begin_incarnation(&mut self, rng: &mut impl CryptoRng) -> Result<()> {
         self.keep_incarnation(new_incarnation(rng))?;

@@ -398,6 +398,7 @@ fn two_histories_of_one_device_are_told_from_nonsense() {
     copy(a.path(), clone_dir.path());
     phone = reopen(a.path()).unwrap();
     let mut clone = reopen(clone_dir.path()).unwrap();
+    clone.take_for_original().unwrap();
     put(&mut phone, NOON, "notes", "fork", &[("x", "mine")]);
     put(&mut clone, NOON, "notes", "fork", &[("x", "no, mine")]);
     put(&mut clone, NOON, "notes", "more", &[("x", "1")]);

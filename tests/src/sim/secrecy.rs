@@ -27,12 +27,14 @@ impl World {
             .iter()
             .any(|device| self.cast.devices[*device].is_admin());
         let opened = self.opened_by(words)?;
+        // What a device had granted to the words may be lost with what it had given nobody else.
+        let is_set_back = self.cast.truth.anybody_is_set_back();
         for (log, seq, op) in self.cast.truth.ops() {
             if op.writes.iter().any(|write| write.record.twin != 0) {
                 continue;
             }
             hold!(
-                !led || seq > device.view.counted(log) || opened.contains(&op.epoch),
+                !led || is_set_back || seq > device.view.counted(log) || opened.contains(&op.epoch),
                 "words {words} of rotation {rotations} do not open {:?} of {log:?}",
                 op.epoch
             );

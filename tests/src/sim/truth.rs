@@ -139,6 +139,11 @@ impl Truth {
         !self.cut.contains(log)
     }
 
+    /// Whether any device ever went on from an old copy of its files.
+    pub fn anybody_is_set_back(&self) -> bool {
+        !self.cut.is_empty()
+    }
+
     /// A device goes on from an old copy of its files: what it had written since is lost as far as nobody has it.
     pub fn is_set_back(&mut self, device: &DeviceId) {
         let ops = self.ops.iter();

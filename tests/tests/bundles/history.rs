@@ -81,6 +81,7 @@ fn the_history_that_counts_replaces_another() {
         fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
     }
     let mut other = reopen(copy.path()).unwrap();
+    other.take_for_original().unwrap();
     dirs.push(copy);
     for id in ["2a", "3a"] {
         put(&mut laptop, NOON + 1, "notes", id, &[("x", id)]);

@@ -38,6 +38,7 @@ fn scene() -> Scene {
         fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
     }
     let mut other = reopen(copy.path()).unwrap();
+    other.take_for_original().unwrap();
     dirs.push(copy);
     for id in ["2a", "3a", "4a"] {
         put(&mut laptop, NOON + 1, "notes", id, &[("x", id)]);

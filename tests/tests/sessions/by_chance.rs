@@ -14,7 +14,7 @@ use twin_ops::value::{Fields, Value};
 use twin_vault::{FieldEdit, Vault, WriteChange};
 
 use crate::common::*;
-use crate::set_back::{agree, copy_of, talk};
+use crate::set_back::{agree, copy_of, talk, unnoticed};
 use crate::twins::*;
 
 const DEVICES: usize = 3;
@@ -116,7 +116,7 @@ impl World {
         let which = self.below(self.copies[device].len());
         let copy = copy_of(self.copies[device][which].path());
         let had = notes(&mut self.vaults[device]);
-        self.vaults[device] = reopen(copy.path()).unwrap();
+        self.vaults[device] = unnoticed(copy.path());
         self.dirs[device] = copy;
         let there: BTreeSet<u64> = self.vaults.iter_mut().flat_map(notes).collect();
         self.lost.extend(had.difference(&there));

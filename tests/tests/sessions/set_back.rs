@@ -31,6 +31,13 @@ pub fn copy_of(dir: &Path) -> TempDir {
     copy
 }
 
+/// A copy as if it was the file itself that was set back.
+pub fn unnoticed(copy: &Path) -> Vault {
+    let mut vault = reopen(copy).unwrap();
+    vault.take_for_original().unwrap();
+    vault
+}
+
 /// Two devices meet, and do what is theirs to do, until neither has anything to say.
 pub fn talk(one: &mut Vault, two: &mut Vault, now: u64) -> [Vec<SyncEvent>; 2] {
     let mut talk = Talk::new(now);
@@ -140,7 +147,7 @@ impl Scene {
         let copy = copy_of(self.dirs[1].path());
         lives_on(&mut self.laptop);
         talk(&mut self.laptop, &mut self.phone, NOON + 5);
-        self.laptop = reopen(copy.path()).unwrap();
+        self.laptop = unnoticed(copy.path());
         self.dirs[1] = copy;
     }
 }
@@ -286,7 +293,7 @@ fn it_may_be_set_back_again_and_again() {
             Some(Value::Set(set(&["b", "c"])))
         );
     }
-    scene.laptop = reopen(first.path()).unwrap();
+    scene.laptop = unnoticed(first.path());
     count(&mut scene.laptop, NOON + 30, "r", 1000);
     total += 1000;
     for other in [&mut scene.phone, &mut scene.tablet] {
@@ -300,7 +307,7 @@ fn it_may_be_set_back_again_and_again() {
 fn two_copies_that_live_resolve_it_between_them() {
     let mut scene = Scene::new();
     let copy = copy_of(scene.dirs[1].path());
-    let mut other = reopen(copy.path()).unwrap();
+    let mut other = unnoticed(copy.path());
     count(&mut scene.laptop, NOON + 1, "r", 1);
     count(&mut other, NOON + 1, "r", 10);
     put(&mut other, NOON + 1, "notes", "2", &[("x", "2")]);
@@ -325,7 +332,7 @@ fn two_copies_that_live_resolve_it_between_them() {
 fn both_may_be_given_up() {
     let mut scene = Scene::new();
     let copy = copy_of(scene.dirs[1].path());
-    let mut other = reopen(copy.path()).unwrap();
+    let mut other = unnoticed(copy.path());
     count(&mut scene.laptop, NOON + 1, "r", 1);
     count(&mut other, NOON + 1, "r", 10);
     // Each has given what it wrote to one device, and meets the one that the other has given it to.

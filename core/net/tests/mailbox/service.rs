@@ -13,7 +13,10 @@ use tokio::time::timeout;
 use twin_identity::id::DeviceId;
 use twin_identity::secret::Secret;
 use twin_net::mailbox::Service;
-use twin_net::{Config, Event, Frames, Node, Protocol, Reach, SessionError, TransportKey, drive};
+use twin_net::{
+    Config, Event, Frames, Node, Protocol, Reach, Relay, RelayConfig, SessionError, TransportKey,
+    drive,
+};
 use twin_ops::epoch::EpochKey;
 use twin_sync::machine::Millis;
 use twin_sync::mailbox::day::DAY;
@@ -213,7 +216,11 @@ async fn a_device_finds_it_at_a_node_by_its_name() {
         mdns: false,
         reach: Reach::Any,
     };
-    let (relay, mut events) = Node::start(config()).await.unwrap();
+    let relay = RelayConfig {
+        listen: config().listen,
+        ..RelayConfig::everywhere(twin_net::RelayKey::fresh().unwrap(), 0)
+    };
+    let (relay, mut events) = Relay::start(relay).await.unwrap();
     let (device, _events) = Node::start(config()).await.unwrap();
     let (me, key) = (device.key(), relay.key());
     let serving = async {
