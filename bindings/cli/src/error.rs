@@ -44,7 +44,9 @@ pub enum CliError {
     Field(String),
     #[error("the field “{0}” is named twice: say once what it is to be, or what is done to it")]
     FieldTwice(String),
-    #[error("“{0}” has more digits than a number keeps: write it as text, with = instead of :=")]
+    #[error(
+        "“{0}” does not fit into a number with all its digits: write it as text, with = instead of :="
+    )]
     Digits(String),
     #[error(
         "an edit changes what is there, and these values would replace it: add --patch, so that other fields stay"

@@ -205,14 +205,19 @@ fn records_that_cannot_be_written() {
     ] {
         complains(put(path, "a=b"), &["should be space/collection/id"]);
     }
-    for field in [
-        "", "a", "=b", ":=1", "a:=", "a:=yes", "a:=[1]", "a:={}", "a:=1e999",
-    ] {
+    for field in ["", "a", "=b", ":=1", "a:=", "a:=yes", "a:=[1]", "a:={}"] {
         complains(
             put("home/notes/one", field),
             &["should be field=text or field:=json"],
         );
     }
+    for field in ["a:=1e999", "a:=12345678901234567890123"] {
+        complains(put("home/notes/one", field), &["with all its digits"]);
+    }
+    complains(
+        phone.try_run(["put", "home/notes/one", "a=1", "a=2"]),
+        &["named twice"],
+    );
     complains(put("~keys/roots/pseudonyms", "secret=x"), &["reserved"]);
     let long = "x".repeat(5000);
     complains(put(&format!("{long}/notes/one"), "a=b"), &["space"]);

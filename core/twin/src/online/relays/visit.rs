@@ -62,6 +62,8 @@ struct Talk<'v> {
     stir: watch::Sender<u64>,
     terms: Option<Terms>,
     shelves: Shelves,
+    /// Whether mailboxes were opened that the machine may not have looked at when it last said that all is read.
+    fresh: bool,
     used: RelayUse,
     /// When this device was here before.
     since: Option<u64>,
@@ -104,6 +106,7 @@ impl Visitor {
             stir,
             terms: None,
             shelves: Shelves::default(),
+            fresh: true,
             since: used.visited,
             next: used.left.clone(),
             used,
@@ -130,6 +133,7 @@ impl Visitor {
                     if let ClientEvent::Open(terms) = &event {
                         present_at = Some(Instant::now());
                         talk.terms = Some(*terms);
+                        talk.open()?;
                     } else if talk.on(event).await? && self.stay == Stay::UntilInSync {
                         return Ok(talk.visited);
                     }
@@ -182,6 +186,7 @@ impl Talk<'_> {
             &terms,
         );
         self.shelves = shelves;
+        self.fresh = true;
         self.stir();
         match opened {
             // More mailboxes than one visit can read: the rest the next time.
@@ -244,7 +249,9 @@ impl Talk<'_> {
     }
 
     async fn caught_up(&mut self) -> Result<bool> {
-        if self.terms.is_none() {
+        if std::mem::take(&mut self.fresh) {
+            // It says so again.
+            self.stir();
             return Ok(false);
         }
         // What has come since may be what these had waited for.
