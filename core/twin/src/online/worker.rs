@@ -22,8 +22,6 @@ use crate::error::{Error, Result};
 use crate::sync::{self, Meeting};
 use crate::twin::Twin;
 
-/// How long after something was written it is looked for: what is written at once is seen at once.
-const SETTLING: Duration = Duration::from_millis(50);
 /// How long to rest between two pieces of what is done when nothing else is to be done.
 const REST: Duration = Duration::from_millis(500);
 /// How often the clock is read, for what waits for it.
@@ -117,7 +115,7 @@ impl Worker {
                     let me = self.node.key();
                     self.targets.found(me, peer, addresses, relay, Instant::now());
                 }
-                () = elsewhere.wrote(), if look_at.is_none() => look_at = Some(Instant::now() + SETTLING),
+                () = elsewhere.wrote(), if look_at.is_none() => look_at = Some(Instant::now()),
                 _ = clock.tick() => look_at = Some(Instant::now()),
                 () = sleep_until(look_at.unwrap_or(due)), if look_at.is_some() => {
                     match self.look().await {
