@@ -54,32 +54,32 @@ fn devices_that_never_meet_become_equal_by_a_relay() {
     // From now on never both at a time.
     phone.run([
         "put",
-        "home/notes/one",
+        "home/notes/a",
         &format!("text={CANARY} on the phone"),
     ]);
     let told = phone.run(ALONE).json();
     assert_eq!(told["relays"], json!([address]));
     laptop.run(ALONE);
     assert_eq!(
-        laptop.fields("home/notes/one"),
+        laptop.fields("home/notes/a"),
         json!({"text": format!("{CANARY} on the phone")})
     );
     laptop.run([
         "put",
-        "home/notes/two",
+        "home/notes/b",
         &format!("text={CANARY} on the laptop"),
     ]);
     laptop.run(ALONE);
     phone.run(ALONE);
     assert_eq!(
-        phone.fields("home/notes/two"),
+        phone.fields("home/notes/b"),
         json!({"text": format!("{CANARY} on the laptop")})
     );
     is_whole(&phone);
     is_whole(&laptop);
 
     // The relay has been stopped and started, and still has what was left there.
-    phone.run(["put", "home/notes/three", "text=3"]);
+    phone.run(["put", "home/notes/c", "text=3"]);
     phone.run(ALONE);
     relay.terminate();
     relay.finish().well();
@@ -94,7 +94,7 @@ fn devices_that_never_meet_become_equal_by_a_relay() {
     assert_eq!(again.split('@').next(), address.split('@').next());
     laptop.run(["relays", "add", &again]);
     laptop.run(ALONE);
-    assert_eq!(laptop.fields("home/notes/three"), json!({"text": "3"}));
+    assert_eq!(laptop.fields("home/notes/c"), json!({"text": "3"}));
     phone.run(["relays", "remove", &address]);
     assert_eq!(phone.run(["relays", "--json"]).json(), json!([]));
 }
