@@ -65,12 +65,8 @@ impl Vault {
                 "the vault's file is a copy: this device goes on in logs of a new incarnation"
             );
             self.begin_incarnation(rng)?;
-        } else {
-            // Another program may have been quicker.
-            self.incarnation = row.incarnation;
-            if row.mark != Some(here) {
-                self.keep_incarnation(row.incarnation)?;
-            }
+        } else if row.mark != Some(here) {
+            self.keep_incarnation(row.incarnation)?;
         }
         self.is_settled_in_file = true;
         Ok(())

@@ -211,7 +211,6 @@ impl Vault {
         self.read_what_counts()?;
         self.read_incarnation()?;
         self.stale = false;
-        self.is_settled_in_file = false;
         self.others_wrote = true;
         self.touch_all();
         self.fetching.mark += 1;
