@@ -7,6 +7,8 @@
     clippy::panic
 )]
 
+mod events;
+
 use std::{
     future::pending,
     net::{Ipv4Addr, TcpListener, TcpStream},
@@ -15,11 +17,10 @@ use std::{
 
 use tokio::time::{Instant, timeout};
 use twin_net::{
-    Address, Config, Error, Event, Events, Frames, Node, Protocol, Reach, Transport, TransportKey,
+    Address, Config, Error, Event, Events, Node, Protocol, Reach, Transport, TransportKey,
 };
 
-/// Nothing here should take this long; a test that waits longer has failed.
-const LONG: Duration = Duration::from_secs(20);
+use events::{LONG, incoming, next};
 
 async fn start(reach: Reach) -> (Node, Events) {
     let listen = vec![Address::new(Ipv4Addr::LOCALHOST.into(), 0)];
@@ -47,17 +48,6 @@ async fn quic_node() -> (Node, Events) {
     Node::start(config).await.unwrap()
 }
 
-async fn next<T>(events: &mut Events, mut pick: impl FnMut(Event) -> Option<T>) -> T {
-    let found = async {
-        loop {
-            if let Some(found) = pick(events.recv().await.expect("the node has stopped")) {
-                return found;
-            }
-        }
-    };
-    timeout(LONG, found).await.expect("no such event")
-}
-
 async fn connected(events: &mut Events) -> TransportKey {
     next(events, |event| match event {
         Event::Connected { peer } => Some(peer),
@@ -69,18 +59,6 @@ async fn connected(events: &mut Events) -> TransportKey {
 async fn disconnected(events: &mut Events) -> TransportKey {
     next(events, |event| match event {
         Event::Disconnected { peer } => Some(peer),
-        _ => None,
-    })
-    .await
-}
-
-async fn incoming(events: &mut Events) -> (TransportKey, Protocol, Frames) {
-    next(events, |event| match event {
-        Event::Incoming {
-            peer,
-            protocol,
-            frames,
-        } => Some((peer, protocol, frames)),
         _ => None,
     })
     .await

@@ -8,6 +8,8 @@
     clippy::panic
 )]
 
+mod events;
+
 use std::{net::Ipv4Addr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use tokio::{
@@ -16,13 +18,12 @@ use tokio::{
     time::{Instant, timeout},
 };
 use twin_net::{
-    Address, Config, Error, Event, Events, Frames, Node, Protocol, Reach, Relay, RelayAddress,
-    RelayConfig, RelayKey, Transport, TransportKey,
+    Address, Config, Error, Event, Events, Node, Protocol, Reach, Relay, RelayAddress, RelayConfig,
+    RelayKey, Transport, TransportKey,
     relay::{Limits, page::Page},
 };
 
-/// Nothing here should take this long; a test that waits longer has failed.
-const LONG: Duration = Duration::from_secs(20);
+use events::{LONG, incoming, next};
 
 async fn relay_with(limits: Limits) -> (Relay, Events, RelayAddress) {
     // One port for both transports: what the system gives for TCP is mostly free for UDP.
@@ -59,17 +60,6 @@ async fn hidden() -> (Node, Events) {
     Node::start(config).await.unwrap()
 }
 
-async fn next<T>(events: &mut Events, mut pick: impl FnMut(Event) -> Option<T>) -> T {
-    let found = async {
-        loop {
-            if let Some(found) = pick(events.recv().await.expect("the node has stopped")) {
-                return found;
-            }
-        }
-    };
-    timeout(LONG, found).await.expect("no such event")
-}
-
 async fn reachable(events: &mut Events) -> TransportKey {
     next(events, |event| match event {
         Event::Reachable { relay } => Some(relay),
@@ -81,18 +71,6 @@ async fn reachable(events: &mut Events) -> TransportKey {
 async fn unreachable(events: &mut Events) -> TransportKey {
     next(events, |event| match event {
         Event::Unreachable { relay } => Some(relay),
-        _ => None,
-    })
-    .await
-}
-
-async fn incoming(events: &mut Events) -> (TransportKey, Protocol, Frames) {
-    next(events, |event| match event {
-        Event::Incoming {
-            peer,
-            protocol,
-            frames,
-        } => Some((peer, protocol, frames)),
         _ => None,
     })
     .await

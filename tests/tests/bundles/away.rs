@@ -159,15 +159,7 @@ fn a_grant_that_has_not_come_comes_by_the_word_of_who_lacks_it() {
 fn keys_that_do_not_open_are_asked_for() {
     let (_dirs, mut phone, [mut tablet, mut laptop]) = family([Role::Member; 2]);
     meet(&mut [&mut phone, &mut tablet, &mut laptop], NOON);
-    let before = laptop.grants().unwrap();
-    write_in(&mut laptop, NOON, "work");
-    let made = grants(&laptop).into_iter();
-    let good = { made }.find(|grant| !before.contains(&grant.id)).unwrap();
-    let bad = spoiled(&laptop, &good, &tablet.device());
-    for vault in [&mut phone, &mut tablet] {
-        assert_eq!(vault.add_grants(std::slice::from_ref(&bad)).unwrap().new, 1);
-        send_without(&laptop, vault, &good);
-    }
+    hand_nonsense(&mut phone, &mut tablet, &mut laptop);
     let read = |vault: &mut Vault| vault.get(&space("work"), "c", "r").unwrap().is_some();
     assert!(read(&mut phone) && !read(&mut tablet));
     carry(&tablet, &mut phone, NOON + 1);

@@ -14,15 +14,7 @@ fn keys_that_do_not_open_are_asked_for_and_given_once() {
     let (_dirs, mut phone, [mut tablet, mut laptop]) = family([Role::Member; 2]);
     meet(&mut [&mut phone, &mut tablet, &mut laptop], NOON);
     write_in(&mut phone, NOON, "~keys");
-    let before = laptop.grants().unwrap();
-    write_in(&mut laptop, NOON, "work");
-    let made = grants(&laptop).into_iter();
-    let good = { made }.find(|grant| !before.contains(&grant.id)).unwrap();
-    let bad = spoiled(&laptop, &good, &tablet.device());
-    for vault in [&mut phone, &mut tablet] {
-        assert_eq!(vault.add_grants(std::slice::from_ref(&bad)).unwrap().new, 1);
-        send_without(&laptop, vault, &good);
-    }
+    hand_nonsense(&mut phone, &mut tablet, &mut laptop);
     let read = |vault: &mut Vault| vault.get(&space("work"), "c", "r").unwrap().is_some();
     assert!(read(&mut phone) && !read(&mut tablet));
     // It asks for what it may have, and not for the admins' keys, whose ops it carries unread.

@@ -164,7 +164,7 @@ pub fn log_copy(vault: &Vault) -> IdentityLog {
 }
 
 /// The grant, signed anew by its maker, in which what is sealed to `device` does not open.
-pub fn spoiled(maker: &Vault, grant: &Grant, device: &DeviceId) -> Vec<u8> {
+fn spoiled(maker: &Vault, grant: &Grant, device: &DeviceId) -> Vec<u8> {
     let mut signed = minicbor::Decoder::new(grant.to_bytes());
     signed.array().unwrap();
     let mut body = signed.bytes().unwrap().to_vec();
@@ -180,8 +180,21 @@ pub fn spoiled(maker: &Vault, grant: &Grant, device: &DeviceId) -> Vec<u8> {
     bytes
 }
 
+/// The laptop writes in `work`, and gives the tablet nothing but nonsense for a key; the phone gets what the tablet gets.
+pub fn hand_nonsense(phone: &mut Vault, tablet: &mut Vault, laptop: &mut Vault) {
+    let before = laptop.grants().unwrap();
+    write_in(laptop, NOON, "work");
+    let made = grants(laptop).into_iter();
+    let good = { made }.find(|grant| !before.contains(&grant.id)).unwrap();
+    let bad = spoiled(laptop, &good, &tablet.device());
+    for vault in [phone, tablet] {
+        assert_eq!(vault.add_grants(std::slice::from_ref(&bad)).unwrap().new, 1);
+        send_without(laptop, vault, &good);
+    }
+}
+
 /// Gives `to` all ops of `from`, and its grants but for this one.
-pub fn send_without(from: &Vault, to: &mut Vault, spoiled: &Grant) {
+fn send_without(from: &Vault, to: &mut Vault, spoiled: &Grant) {
     let others = grants(from).into_iter();
     let others = others.filter(|grant| grant.id != spoiled.id);
     let others: Vec<_> = others.map(|grant| grant.to_bytes().to_vec()).collect();
