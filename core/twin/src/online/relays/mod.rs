@@ -101,8 +101,7 @@ async fn keep_visiting(visitor: Visitor) {
             Err(error) => {
                 log::info!("a relay was not reached, or the connection to it has ended: {error}");
                 if !std::mem::replace(&mut told, true) {
-                    let problem = format!("the relay {}: {error}", visitor.relay);
-                    visitor.tell(OnlineEvent::Problem(problem)).await;
+                    visitor.complain(&error).await;
                 }
                 if visitor.stay == Stay::UntilInSync {
                     return;

@@ -76,19 +76,30 @@ pub fn load(vault: &Vault, relay: RelayKey) -> Result<(RelayUse, Memory)> {
     Ok((vault.relay_use(relay.as_bytes())?, memory))
 }
 
-/// Keeps both.
+/// Keeps how a relay was used, and what has changed of one mailbox.
 pub fn keep(
     vault: &mut Vault,
     relay: RelayKey,
     used: &RelayUse,
-    desk: &mut Desk,
-    oldest: Option<Day>,
+    desk: &Desk,
+    mailbox: &Address,
 ) -> Result<()> {
-    let gone = oldest.map(|day| desk.memory_mut().forget_before(day));
-    let gone = gone.into_iter().flatten();
-    let mut pages: Vec<_> = gone.map(|address| (*address.as_bytes(), None)).collect();
+    let page = (*mailbox.as_bytes(), desk.memory().page(mailbox));
+    Ok(vault.keep_relay_use(relay.as_bytes(), used, vec![page])?)
+}
+
+/// Keeps both, and forgets the mailboxes of days before `oldest`.
+pub fn keep_all(
+    vault: &mut Vault,
+    relay: RelayKey,
+    used: &RelayUse,
+    desk: &mut Desk,
+    oldest: Day,
+) -> Result<()> {
+    let gone = desk.memory_mut().forget_before(oldest).into_iter();
+    let gone = gone.map(|address| (*address.as_bytes(), None));
     let memory = desk.memory();
     let kept = memory.addresses();
-    pages.extend(kept.map(|address| (*address.as_bytes(), memory.page(&address))));
-    Ok(vault.keep_relay_use(relay.as_bytes(), used, pages)?)
+    let kept = kept.map(|address| (*address.as_bytes(), memory.page(&address)));
+    Ok(vault.keep_relay_use(relay.as_bytes(), used, gone.chain(kept).collect())?)
 }

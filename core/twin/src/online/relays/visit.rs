@@ -1,6 +1,7 @@
 //! One connection to a relay's mailboxes.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -83,6 +84,12 @@ impl Visitor {
     pub async fn tell(&self, event: OnlineEvent) {
         // Nobody may be listening; that is no reason to stop.
         let _ = self.out.send(event).await;
+    }
+
+    /// Tells the person what is wrong with this relay.
+    pub async fn complain(&self, why: &(dyn fmt::Display + Sync)) {
+        let problem = format!("the relay {}: {why}", self.relay);
+        self.tell(OnlineEvent::Problem(problem)).await;
     }
 
     /// Connects and stays until the connection ends, or until all is read and left if it is to end then.
@@ -212,12 +219,12 @@ impl Talk<'_> {
                 .await?;
             }
             ClientEvent::Presence { letter, .. } => self.found(&letter.content).await,
-            ClientEvent::Kept { order, .. } => {
+            ClientEvent::Kept { order, address, .. } => {
                 if let Some(Some(left)) = self.orders.remove(&order) {
                     self.used.left = Some(left);
                 }
                 self.visited.left += 1;
-                self.keep(None)?;
+                self.keep(&address)?;
             }
             ClientEvent::Refused {
                 order: Some(order),
@@ -226,15 +233,13 @@ impl Talk<'_> {
             } if self.orders.remove(&order).is_some() => {
                 // It is not there, so nobody can count on it.
                 self.begin_anew();
-                let problem = format!("the relay {}: {why}", self.visitor.relay);
-                self.visitor.tell(OnlineEvent::Problem(problem)).await;
+                self.visitor.complain(&why).await;
             }
             ClientEvent::Distrust(what) => {
                 if matches!(what, Distrust::Lost { .. }) {
                     self.begin_anew();
                 }
-                let problem = format!("the relay {}: {what}", self.visitor.relay);
-                self.visitor.tell(OnlineEvent::Problem(problem)).await;
+                self.visitor.complain(&what).await;
             }
             ClientEvent::CaughtUp => return self.caught_up().await,
             _ => {}
@@ -264,8 +269,10 @@ impl Talk<'_> {
             self.used.visited = Some(now);
         }
         let life = self.terms.map_or(0, |terms| terms.post_life);
-        let oldest = Day::to_read(now, None, life).next();
-        self.keep(oldest)?;
+        if let Some(oldest) = Day::to_read(now, None, life).next() {
+            let (mut desk, mut vault) = (self.desk(), self.visitor.twin.vault());
+            shelf::keep_all(&mut vault, self.key, &self.used, &mut desk, oldest)?;
+        }
         self.leave().await?;
         Ok(self.orders.is_empty())
     }
@@ -295,7 +302,7 @@ impl Talk<'_> {
             Err(error) => log::info!("something that lies at a relay is passed over: {error}"),
         }
         self.desk().taken(&post.address, post.number);
-        self.keep(None)
+        self.keep(&post.address)
     }
 
     async fn took(&mut self, received: &Received) {
@@ -405,10 +412,10 @@ impl Talk<'_> {
         }
     }
 
-    /// Keeps what is remembered, after what it says was taken is safe.
-    fn keep(&self, oldest: Option<Day>) -> Result<()> {
-        let mut vault = self.visitor.twin.vault();
-        shelf::keep(&mut vault, self.key, &self.used, &mut self.desk(), oldest)
+    /// Keeps what is remembered of a mailbox, after what it says was taken is safe.
+    fn keep(&self, mailbox: &Address) -> Result<()> {
+        let (desk, mut vault) = (self.desk(), self.visitor.twin.vault());
+        shelf::keep(&mut vault, self.key, &self.used, &desk, mailbox)
     }
 }
 
