@@ -112,6 +112,15 @@ impl Vault {
         Ok(Erasure::Asked)
     }
 
+    /// Of how many parts the content is erased by operations that count. Where it is another number than before, copies that
+    /// were left elsewhere may hold what is erased since.
+    pub fn erased_parts(&self) -> u64 {
+        let parts = self.state.erased.values();
+        parts
+            .map(|parts| u64::try_from(parts.len()).unwrap_or(u64::MAX))
+            .sum()
+    }
+
     /// What members ask to be erased in a space.
     pub fn erasure_requests(&mut self, space: &SpaceName) -> Result<Vec<ErasureRequest>> {
         let records = self.list(space, ASKED, None, usize::MAX)?;

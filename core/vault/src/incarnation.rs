@@ -33,6 +33,15 @@ pub(crate) struct FileMark {
 }
 
 impl FileMark {
+    /// For the readers of rows to be tried with.
+    #[cfg(any(test, fuzzing))]
+    pub const fn sample() -> Self {
+        Self {
+            number: Some(12),
+            made: Some(1 << 60),
+        }
+    }
+
     /// That of a file; it keeps it where it is moved in its file system.
     pub fn of(path: &Path) -> Result<Self> {
         let metadata = fs::metadata(path)?;

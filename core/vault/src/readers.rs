@@ -4,21 +4,30 @@
 //! Each takes the bytes that come out of a seal (a slot, a page and a log have none yet), says whether they are what it
 //! reads, and panics if it then writes something else.
 
+use std::collections::BTreeMap;
+
 use rand_core::CryptoRng;
 
 use crate::frames;
+use crate::incarnation::FileMark;
 use crate::late::{self, Changed, LateRow};
 use crate::oplog::PartNo;
-use crate::rows::{self, AddingRow, AheadRow, CollectionRow, Row, SeenRow, UnreadRow};
+use crate::rows::{
+    self, AddingRow, AheadRow, CollectionRow, DeviceRow, KnownRow, PageRow, RelayRow, Row, SeenRow,
+    UnreadRow,
+};
 use crate::salvage::readers as salvage;
 use crate::search::{self, SearchRow};
 use crate::segment::{BLOCK_LEN, Block, Draft, Entry, Segment};
 use crate::slots::{self, Unlock};
-use twin_identity::id::EntryId;
+use twin_identity::device::DEVICE_KEYS_LEN;
+use twin_identity::id::{DeviceId, EntryId};
 use twin_ops::chain::Head;
 use twin_ops::change::Stamp;
-use twin_ops::op::Link;
+use twin_ops::grant::GrantId;
+use twin_ops::op::{INCARNATION_LEN, Link, LogId};
 use twin_ops::space::SpaceId;
+use twin_ops::store::Hole;
 
 /// What each of these takes, by its name among the fuzzers.
 pub fn samples(rng: &mut impl CryptoRng) -> Vec<(&'static str, Vec<u8>)> {
@@ -101,7 +110,48 @@ fn sample_rows() -> impl Iterator<Item = Vec<u8>> {
         part: 1 << 50,
         stamp: Stamp(1 << 60),
     };
+    let device = DeviceRow {
+        keys: [0; DEVICE_KEYS_LEN],
+        incarnation: [4; INCARNATION_LEN],
+        mark: Some(FileMark::sample()),
+    };
+    let head = Head {
+        height: 7,
+        link: Link::from_bytes([4; 32]),
+    };
+    let heads = BTreeMap::from([(LogId::from_bytes([5; 32]), head)]);
+    let known = KnownRow {
+        device: DeviceId::from_bytes([6; 32]),
+        at: 1 << 40,
+        entries: vec![seen.id],
+        grants: vec![GrantId::from_bytes([7; 32])],
+        heads: heads.clone(),
+        holes: vec![Hole {
+            log: LogId::from_bytes([5; 32]),
+            seq: 2,
+        }],
+        has_taken: 1,
+        was_taken: 2,
+    };
+    let relay = RelayRow {
+        relay: [8; 32],
+        visited: Some(1 << 40),
+        since: Some(1 << 39),
+        entries: known.entries.clone(),
+        grants: known.grants.clone(),
+        heads,
+        erased: 3,
+    };
+    let page = PageRow {
+        relay: relay.relay,
+        mailbox: [9; 32],
+        page: vec![0xa0],
+    };
     let rows = [
+        bytes(&device),
+        bytes(&known),
+        bytes(&relay),
+        bytes(&page),
         bytes(&search),
         bytes(&collection),
         bytes(&adding),

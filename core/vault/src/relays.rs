@@ -20,6 +20,8 @@ pub struct RelayUse {
     pub visited: Option<u64>,
     /// What whoever reads everything that lies there has.
     pub left: Option<Left>,
+    /// Of how many parts the content was erased ([`Vault::erased_parts`]) when this device last took back what lay there.
+    pub erased: u64,
 }
 
 /// What lies at a relay, taken together.
@@ -48,6 +50,7 @@ impl Vault {
         Ok(RelayUse {
             visited: row.visited,
             left: row.since.map(|since| Left { since, known }),
+            erased: row.erased,
         })
     }
 
@@ -76,6 +79,7 @@ impl Vault {
                 entries: known.entries,
                 grants: known.grants,
                 heads: heads.map(|head| (head.log, head.head)).collect(),
+                erased: used.erased,
             })?;
             for (mailbox, page) in pages {
                 match page {

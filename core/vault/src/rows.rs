@@ -292,6 +292,9 @@ pub(crate) struct RelayRow {
     pub grants: Vec<GrantId>,
     #[n(5)]
     pub heads: BTreeMap<LogId, Head>,
+    /// Of how many parts the content was erased when what lay there was last taken back.
+    #[n(6)]
+    pub erased: u64,
 }
 
 /// What is remembered of a mailbox at a relay.

@@ -1,5 +1,6 @@
 //! Devices that never meet: what one leaves at a relay the other finds there.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::json;
@@ -31,6 +32,104 @@ fn holds(folder: &Path, text: &str) -> bool {
                 .windows(text.len())
                 .any(|window| window == text.as_bytes())
         })
+}
+
+/// The envelopes at a relay that can still be had, in an order of their own.
+fn envelopes(folder: &Path) -> BTreeSet<Vec<u8>> {
+    // Beside the relay, which has its file for itself.
+    let copy = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(folder).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+    }
+    let file = rusqlite::Connection::open(copy.path().join("mailbox.db")).unwrap();
+    let mut rows = file
+        .prepare("SELECT sealed FROM post WHERE withdrawn IS NULL")
+        .unwrap();
+    let rows = rows.query_map([], |row| row.get(0)).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+/// Whether a piece of one of these is in a file of a folder.
+fn is_left(folder: &Path, envelopes: &BTreeSet<Vec<u8>>) -> bool {
+    let files = std::fs::read_dir(folder).unwrap();
+    let files: Vec<Vec<u8>> = files
+        .map(|file| std::fs::read(file.unwrap().path()).unwrap())
+        .collect();
+    envelopes
+        .iter()
+        .flat_map(|envelope| envelope.chunks_exact(500))
+        .any(|piece| {
+            files
+                .iter()
+                .any(|file| file.windows(24).any(|window| window == &piece[..24]))
+        })
+}
+
+#[test]
+fn what_is_erased_goes_from_the_relay_too() {
+    let lan = Lan::new();
+    let machine = Device::new(&lan, "relay");
+    let phone = Device::new(&lan, "phone");
+    let laptop = Device::new(&lan, "laptop");
+    settle(&phone, "Ada");
+    laptop.link(&phone, "laptop", "companion");
+    let (relay, address) = start_relay(&machine);
+    let folder = machine.file("relay");
+    phone.run(["relays", "add", &address]);
+    {
+        let (_online, place) = phone.go_online(["--no-discovery"]);
+        laptop.run(["sync", "--no-discovery", "--wait", "5", "--peer", &place]);
+    }
+    phone.run(["put", "home/notes/diary", "word=regret"]);
+    phone.run(["put", "home/notes/kept", "word=joy"]);
+    phone.run(ALONE);
+    laptop.run(ALONE);
+    laptop.run(["put", "home/notes/diary", "word=shame", "--patch"]);
+    laptop.run(["put", "home/notes/other", "word=hope"]);
+    laptop.run(ALONE);
+    let before = envelopes(&folder);
+    assert!(before.len() >= 2, "{}", before.len());
+
+    // The phone erases before it has read what the laptop has left last.
+    phone.run(["erase", "home/notes/diary", "--yes"]);
+    phone.run(ALONE);
+    let after = envelopes(&folder);
+    assert!(
+        after.is_disjoint(&before),
+        "what was left before still lies there"
+    );
+    assert!(!after.is_empty());
+    // What the laptop had written without knowing stays, so it is erased again.
+    assert_eq!(phone.fields("home/notes/diary"), json!({"word": "shame"}));
+    laptop.run(ALONE);
+    phone.run(ALONE);
+    phone.run(["erase", "home/notes/diary", "--yes"]);
+    let between = envelopes(&folder);
+    phone.run(ALONE);
+    assert!(envelopes(&folder).is_disjoint(&between));
+    laptop.run(ALONE);
+    phone.run(ALONE);
+    for device in [&phone, &laptop] {
+        complains(device.try_run(["get", "home/notes/diary"]), &["no record"]);
+        assert_eq!(device.fields("home/notes/kept"), json!({"word": "joy"}));
+        assert_eq!(device.fields("home/notes/other"), json!({"word": "hope"}));
+        is_whole(device);
+    }
+    // Soon nothing more is to be said.
+    let mut lie = envelopes(&folder);
+    let quiet = (0..4).any(|_| {
+        laptop.run(ALONE);
+        phone.run(ALONE);
+        let before = std::mem::replace(&mut lie, envelopes(&folder));
+        before == lie
+    });
+    assert!(quiet, "two devices go on answering each other");
+    relay.terminate();
+    relay.finish().well();
+    let gone = before.into_iter().chain(between).collect();
+    assert!(!is_left(&folder, &gone));
+    assert!(is_left(&folder, &lie));
 }
 
 #[test]

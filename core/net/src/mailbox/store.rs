@@ -22,6 +22,8 @@ type Result<T> = std::result::Result<T, StoreError>;
 pub struct SqliteStore {
     pub(super) conn: Connection,
     limits: Limits,
+    /// Whether what is gone may still stand in the WAL, or in a page that the WAL is to replace.
+    pub(super) has_traces: bool,
 }
 
 /// How much there is in a store.
@@ -52,7 +54,13 @@ impl SqliteStore {
             return Err(StoreError::Limit);
         }
         let conn = schema::open(path)?;
-        Ok(Self { conn, limits })
+        // What was taken back just before a crash.
+        let has_traces = true;
+        Ok(Self {
+            conn,
+            limits,
+            has_traces,
+        })
     }
 
     /// How much there is.
@@ -222,6 +230,7 @@ impl MailboxStore for SqliteStore {
             save(&tx, &row, 0)?;
             add(&tx, 0, bytes)?;
             tx.commit()?;
+            self.has_traces = true;
         }
         Ok(Ok(row.mark.version))
     }
@@ -274,6 +283,7 @@ impl MailboxStore for SqliteStore {
         save(&tx, &row, now.saturating_add(REMEMBERED))?;
         add(&tx, more, less)?;
         tx.commit()?;
+        self.has_traces |= held.is_some();
         Ok(Ok(row.mark.version))
     }
 

@@ -28,7 +28,8 @@ pub struct Swept {
 
 impl SqliteStore {
     /// Drops what has expired: 256 posts, 256 presences and 256 mailboxes at most, in one transaction; then gives back to
-    /// the file system what is free, 16 MiB at most.
+    /// the file system what is free, 16 MiB at most. Once there is nothing more to drop, no file holds anything of what has
+    /// expired, was taken back or was replaced.
     pub fn sweep(&mut self, now: Millis) -> Result<Swept, StoreError> {
         let tx = self.begin()?;
         let mut swept = Swept::default();
@@ -80,7 +81,20 @@ impl SqliteStore {
         add(&tx, 0, ROW_COST.saturating_mul(swept.mailboxes))?;
         tx.commit()?;
         self.give_back()?;
+        self.has_traces |= swept.posts + swept.presences > 0;
+        if self.has_traces && !swept.more {
+            self.wipe()?;
+        }
         Ok(swept)
+    }
+
+    /// Writes the WAL into the file, where what is gone was overwritten, and empties it.
+    fn wipe(&mut self) -> Result<(), StoreError> {
+        let busy: i64 = self
+            .conn
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        self.has_traces = busy != 0;
+        Ok(())
     }
 
     fn give_back(&self) -> Result<(), StoreError> {

@@ -271,30 +271,69 @@ fn a_sweep_is_bounded_and_so_is_the_file() {
 }
 
 #[test]
-fn what_is_taken_back_or_has_expired_is_not_in_the_file_any_more() {
+fn what_is_taken_back_replaced_or_expired_is_in_no_file_after_a_sweep() {
     let dir = tempdir().unwrap();
     let path = dir.path().join("relay");
     let mut store = open(&path);
-    let (gone, expired) = ([0xa7; 4096], [0x5c; 4096]);
-    let kept = store.put(NOW, &address(1), &gone).unwrap().unwrap();
-    store
-        .present(NOW, &address(1), &Slot([1; 16]), Some(&expired))
-        .unwrap()
-        .unwrap();
-    let id = EnvelopeId::of(&gone);
-    store
-        .withdraw(NOW, &address(1), kept.number, &id, &[1; 64])
-        .unwrap()
-        .unwrap();
+    // 4 KiB by themselves, as the shortest posts are, and spread over several pages.
+    let [gone, large, replaced, expired] = [0xa7, 0xb1, 0xc5, 0x5c].map(|byte| vec![byte; 4096]);
+    let large = large.repeat(8);
+    let holds = |bytes: &[u8]| {
+        let files = fs::read_dir(dir.path()).unwrap();
+        files
+            .map(|file| fs::read(file.unwrap().path()).unwrap())
+            .any(|file| file.windows(64).any(|window| window == &bytes[..64]))
+    };
+    for post in [&gone, &large] {
+        let kept = store.put(NOW, &address(1), post).unwrap().unwrap();
+        let id = EnvelopeId::of(post);
+        let taken = store.withdraw(NOW, &address(1), kept.number, &id, &[1; 64]);
+        taken.unwrap().unwrap();
+    }
+    let present = |store: &mut SqliteStore, sealed: &[u8]| {
+        let placed = store.present(NOW, &address(1), &Slot([1; 16]), Some(sealed));
+        placed.unwrap().unwrap();
+    };
+    present(&mut store, &replaced);
+    present(&mut store, &expired);
+    assert!(holds(&gone) && holds(&large) && holds(&replaced));
+    // The relay goes on running: what is gone is not only gone when it is stopped.
+    let swept = store.sweep(NOW).unwrap();
+    assert_eq!((swept.posts, swept.presences), (0, 0));
+    assert!(!holds(&gone) && !holds(&large) && !holds(&replaced));
+    assert!(holds(&expired));
     let swept = store.sweep(NOW + DAY).unwrap();
     assert_eq!((swept.posts, swept.presences, swept.mailboxes), (0, 1, 0));
-    // Closing writes the WAL into the file.
-    drop(store);
-    let bytes = fs::read(&path).unwrap();
-    assert!(
-        !bytes
-            .windows(64)
-            .any(|window| window == &gone[..64] || window == &expired[..64])
+    assert!(!holds(&expired));
+}
+
+#[test]
+fn what_was_taken_back_before_a_crash_is_gone_after_the_next_sweep() {
+    let (dir, after) = (tempdir().unwrap(), tempdir().unwrap());
+    let mut store = open(&dir.path().join("relay"));
+    let gone = vec![0xa7; 4096];
+    let kept = store.put(NOW, &address(1), &gone).unwrap().unwrap();
+    let taken = store.withdraw(
+        NOW,
+        &address(1),
+        kept.number,
+        &EnvelopeId::of(&gone),
+        &[1; 64],
     );
-    assert!(!dir.path().join("relay-wal").exists());
+    taken.unwrap().unwrap();
+    // As its files are now.
+    let files = |dir: &Path| fs::read_dir(dir).unwrap().map(|file| file.unwrap().path());
+    for file in files(dir.path()) {
+        fs::copy(&file, after.path().join(file.file_name().unwrap())).unwrap();
+    }
+    let holds = || {
+        files(after.path()).any(|file| {
+            let file = fs::read(file).unwrap();
+            file.windows(64).any(|window| window == &gone[..64])
+        })
+    };
+    assert!(holds());
+    let mut store = open(&after.path().join("relay"));
+    store.sweep(NOW).unwrap();
+    assert!(!holds());
 }

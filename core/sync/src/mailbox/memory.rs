@@ -102,6 +102,15 @@ impl Memory {
         self.pages.keys().copied()
     }
 
+    /// The numbers of a mailbox's posts that should lie there: they were not taken back, and have not expired.
+    pub fn posts(&self, address: &Address, now: Millis) -> Vec<u64> {
+        let posts = self.pages.get(address).into_iter();
+        let posts = posts.flat_map(|page| &page.posts);
+        let posts =
+            posts.filter(|(_, known)| known.state != State::Withdrawn && known.expires > now);
+        posts.map(|(number, _)| *number).collect()
+    }
+
     /// Forgets the mailboxes of days before this one; returns which, so that their pages can be dropped.
     pub fn forget_before(&mut self, day: Day) -> Vec<Address> {
         let old = self.pages.extract_if(.., |_, page| page.day < day);

@@ -17,7 +17,8 @@ const EARLIER: usize = 4;
 /// The mailboxes that are open.
 #[derive(Default)]
 pub struct Shelves {
-    open: BTreeSet<Address>,
+    /// All of them.
+    pub open: BTreeSet<Address>,
     /// Where this device writes; `None` while it has no key that excludes everybody who is out.
     pub current: Option<Address>,
     /// Where devices look that know of an earlier epoch only.
@@ -26,34 +27,42 @@ pub struct Shelves {
 
 impl Shelves {
     /// Opens what is to be read by a device that was here at `visited`, closes what is not any more, and finds where to
-    /// write today.
+    /// write today. With `taking_back` also all that is known to hold something.
     pub fn open(
         &mut self,
         desk: &mut Desk,
         vault: &Vault,
-        relay: RelayKey,
+        (relay, terms): (RelayKey, &Terms),
         now: Millis,
         visited: Option<Millis>,
-        terms: &Terms,
+        taking_back: bool,
     ) -> std::result::Result<(), DeskError> {
         let today = Day::of(now);
         let watched: BTreeSet<Day> = Day::to_watch(now).collect();
         let before = std::mem::take(self);
         let read: BTreeSet<Address> = desk.memory().addresses().collect();
         let earlier = vault.other_discovery_keys();
-        let keys = vault.discovery_key().map(|key| (key, true)).into_iter();
-        let keys = keys.chain(earlier.iter().take(EARLIER).map(|key| (key, false)));
-        for (key, is_current) in keys {
+        let keys = vault.discovery_key().map(|key| (key, 0)).into_iter();
+        for (key, age) in keys.chain(earlier.iter().zip(1..)) {
             // An epoch that was learnt since is read from its beginning.
             let at_visit = |visit: &Millis| Mailbox::new(key, relay, Day::of(*visit)).address();
             let visited = visited.filter(|visit| read.contains(&at_visit(visit)));
-            for day in Day::to_read(now, visited, terms.post_life) {
-                let address = desk.open(Mailbox::new(key, relay, day), watched.contains(&day))?;
-                self.open.insert(address);
-                match (day == today, is_current) {
-                    (true, true) => self.current = Some(address),
-                    (true, false) => self.earlier.push(address),
-                    (false, _) => {}
+            let usual = Day::to_read(now, visited, terms.post_life).filter(|_| age <= EARLIER);
+            let usual: BTreeSet<Day> = usual.collect();
+            let all = Day::to_read(now, None, terms.post_life).filter(|_| taking_back);
+            for day in all.chain(usual.iter().copied()) {
+                let mailbox = Mailbox::new(key, relay, day);
+                let holds = || !desk.memory().posts(&mailbox.address(), now).is_empty();
+                if !usual.contains(&day) && !holds() {
+                    continue;
+                }
+                let address = desk.open(mailbox, watched.contains(&day))?;
+                if self.open.insert(address) && day == today {
+                    match age {
+                        0 => self.current = Some(address),
+                        1..=EARLIER => self.earlier.push(address),
+                        _ => {}
+                    }
                 }
             }
         }
@@ -86,6 +95,11 @@ pub fn keep(
 ) -> Result<()> {
     let page = (*mailbox.as_bytes(), desk.memory().page(mailbox));
     Ok(vault.keep_relay_use(relay.as_bytes(), used, vec![page])?)
+}
+
+/// Keeps how a relay was used.
+pub fn keep_use(vault: &mut Vault, relay: RelayKey, used: &RelayUse) -> Result<()> {
+    Ok(vault.keep_relay_use(relay.as_bytes(), used, Vec::new())?)
 }
 
 /// Keeps both, and forgets the mailboxes of days before `oldest`.

@@ -1,4 +1,13 @@
 //! One connection to a relay's mailboxes.
+//!
+//! - `take`, `leave`: what other devices have left, and what they lack
+//! - `erased`: what is taken back because it may hold what was erased since
+//! - `place`: where devices are
+
+mod erased;
+mod leave;
+mod place;
+mod take;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -7,26 +16,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
-use twin_identity::id::DeviceId;
 use twin_net::{Node, Protocol, RelayAddress, drive};
-use twin_ops::store::OpStore;
-use twin_sync::bundle::{self, BundleError, Received};
-use twin_sync::mailbox::envelope::MAX_POST;
 use twin_sync::mailbox::{
     Address, Client, ClientEvent, Day, Desk, DeskError, Distrust, OrderId, RelayKey, Terms, Visit,
 };
 use twin_sync::session::Stay;
 use twin_vault::relays::{Left, RelayUse};
 
+use super::Found;
 use super::shelf::{self, Shelves};
-use super::{Found, presence};
 use crate::error::{Error, Result};
 use crate::online::{OnlineEvent, Visited};
-use crate::platform::rng;
-use crate::sync;
 use crate::twin::Twin;
+use erased::TakingBack;
 
 /// How long after a change it is left at relays: devices that are connected have got it by then.
 const SETTLING: Duration = Duration::from_secs(3);
@@ -75,6 +78,7 @@ struct Talk<'v> {
     orders: BTreeMap<OrderId, Option<Left>>,
     /// Whether all was read once.
     caught_up: bool,
+    taking_back: TakingBack,
     /// Whether the others should hear what has come here.
     owes_word: bool,
     visited: Visited,
@@ -120,6 +124,7 @@ impl Visitor {
             early: VecDeque::new(),
             orders: BTreeMap::new(),
             caught_up: false,
+            taking_back: TakingBack::default(),
             owes_word: false,
             visited: Visited {
                 relay: self.relay.clone(),
@@ -187,17 +192,21 @@ impl Talk<'_> {
         let opened = shelves.open(
             &mut self.desk(),
             &twin.vault(),
-            self.key,
+            (self.key, &terms),
             now,
             visited,
-            &terms,
+            self.taking_back.is_under_way(),
         );
         self.shelves = shelves;
         self.fresh = true;
         self.stir();
         match opened {
+            Ok(()) => Ok(()),
             // More mailboxes than one visit can read: the rest the next time.
-            Ok(()) | Err(DeskError::Full) => Ok(()),
+            Err(DeskError::Full) => {
+                self.taking_back.cut_short();
+                Ok(())
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -230,6 +239,11 @@ impl Talk<'_> {
                 order: Some(order),
                 why,
                 ..
+            } if self.taking_back.is_refused(order, why) => self.visitor.complain(&why).await,
+            ClientEvent::Refused {
+                order: Some(order),
+                why,
+                ..
             } if self.orders.remove(&order).is_some() => {
                 // It is not there, so nobody can count on it.
                 self.begin_anew();
@@ -241,16 +255,12 @@ impl Talk<'_> {
                 }
                 self.visitor.complain(&what).await;
             }
+            // Another device has taken it back, perhaps before it could read it.
+            ClientEvent::Withdrawn { .. } => self.begin_anew(),
             ClientEvent::CaughtUp => return self.caught_up().await,
             _ => {}
         }
         Ok(false)
-    }
-
-    /// Something that was left is not there: what follows it is of no use to whoever lacks it.
-    fn begin_anew(&mut self) {
-        (self.used.left, self.next) = (None, None);
-        self.orders.values_mut().for_each(|left| *left = None);
     }
 
     async fn caught_up(&mut self) -> Result<bool> {
@@ -262,6 +272,9 @@ impl Talk<'_> {
         // What has come since may be what these had waited for.
         for post in std::mem::take(&mut self.early) {
             self.take(post).await?;
+        }
+        if !self.take_back()? {
+            return Ok(false);
         }
         self.caught_up = true;
         let now = self.visitor.twin.now();
@@ -277,153 +290,9 @@ impl Talk<'_> {
         Ok(self.orders.is_empty())
     }
 
-    /// Takes in what another device has left. What cannot be taken is not asked for again, unless it has only come too
-    /// early.
-    async fn take(&mut self, post: Post) -> Result<()> {
-        let twin = self.visitor.twin.clone();
-        let content = post.content.clone();
-        let taken = spawn_blocking(move || {
-            let now = twin.now();
-            bundle::take(&mut *twin.vault(), now, &content)
-        });
-        match taken.await.map_err(|_| Error::Broken)? {
-            Ok(received) => {
-                self.took(&received).await;
-                if received.changes > 0 {
-                    // With new keys there may be new mailboxes.
-                    self.open()?;
-                }
-                if received.early > 0 && self.early.len() < MAX_EARLY {
-                    self.early.push_back(post);
-                    return Ok(());
-                }
-            }
-            Err(BundleError::Store(error)) => return Err(BundleError::Store(error).into()),
-            Err(error) => log::info!("something that lies at a relay is passed over: {error}"),
-        }
-        self.desk().taken(&post.address, post.number);
-        self.keep(&post.address)
-    }
-
-    async fn took(&mut self, received: &Received) {
-        if received.new == 0 && received.changes == 0 {
-            return;
-        }
-        self.owes_word = true;
-        self.visited.taken += received.new;
-        let twin = &self.visitor.twin;
-        twin.notify();
-        sync::tend(twin);
-        let ops = usize::try_from(received.new).unwrap_or(usize::MAX);
-        let device = received.by;
-        self.visitor
-            .tell(OnlineEvent::Received { device, ops })
-            .await;
-    }
-
-    /// Leaves what other devices are not known to have, and does not lie here already.
-    async fn leave(&mut self) -> Result<()> {
-        let Some(current) = self.shelves.current else {
-            return Ok(());
-        };
-        let others = others(&self.visitor.twin);
-        let life = self.terms.map_or(0, |terms| terms.post_life);
-        while !others.is_empty() && self.orders.len() < AT_ONCE {
-            let now = self.visitor.twin.now();
-            // What lies there expires, perhaps unread: after half of its life it is left again.
-            if let Some(left) = &self.next
-                && left.since.saturating_add(life / 2) < now
-            {
-                self.begin_anew();
-            }
-            let beyond = self.next.as_ref().map(|left| left.known.clone());
-            let (twin, to) = (self.visitor.twin.clone(), others.clone());
-            let made = spawn_blocking(move || {
-                bundle::make(&*twin.vault(), now, &to, beyond, MAX_POST, &mut rng())
-            });
-            let made = made.await.map_err(|_| Error::Broken)??;
-            if made.carried.is_empty() && !self.owes_word {
-                return Ok(());
-            }
-            self.owes_word = false;
-            let since = self.next.as_ref().map_or(now, |left| left.since);
-            let known = made.then;
-            let next = Left { since, known };
-            let mut places = vec![current];
-            if made.carried.entries > 0 || made.carried.grants > 0 {
-                // Who is to learn of them may know nothing of this epoch yet.
-                places.extend(&self.shelves.earlier);
-            }
-            for place in places {
-                let bytes = made.bytes.clone();
-                let order = self.desk().post(now, &place, bytes, &mut rng());
-                match order {
-                    Ok(order) => {
-                        let left = (place == current).then(|| next.clone());
-                        self.orders.insert(order, left);
-                    }
-                    Err(DeskError::Full) => return Ok(()),
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            self.next = Some(next);
-            self.stir();
-            if !made.more {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    /// Says where this device is.
-    fn present(&mut self) -> Result<()> {
-        let Some(current) = self.shelves.current else {
-            return Ok(());
-        };
-        let node = &self.visitor.node;
-        let mut addresses = node.external_addresses();
-        addresses.extend(node.addresses());
-        addresses.retain(|address| !address.ip().is_loopback());
-        let content = presence::to_bytes(node.key(), &addresses);
-        let twin = &self.visitor.twin;
-        let me = twin.device_id();
-        let presented = self
-            .desk()
-            .present(twin.now(), &current, &me, content, &mut rng());
-        self.stir();
-        match presented {
-            Ok(_) | Err(DeskError::Full) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn found(&self, content: &[u8]) {
-        if let Some((peer, addresses)) = presence::from_bytes(content)
-            && peer != self.visitor.node.key()
-        {
-            let relay = self.visitor.relay.clone();
-            let found = Found {
-                peer,
-                addresses,
-                relay,
-            };
-            // Whoever is busy hears of it again within minutes.
-            let _ = self.visitor.found.try_send(found);
-        }
-    }
-
     /// Keeps what is remembered of a mailbox, after what it says was taken is safe.
     fn keep(&self, mailbox: &Address) -> Result<()> {
         let (desk, mut vault) = (self.desk(), self.visitor.twin.vault());
         shelf::keep(&mut vault, self.key, &self.used, &desk, mailbox)
     }
-}
-
-/// The other devices that take part.
-fn others(twin: &Twin) -> Vec<DeviceId> {
-    let vault = twin.vault();
-    let me = vault.device();
-    let devices = vault.identity().devices().keys();
-    let others = devices.filter(|device| **device != me && vault.admits(device));
-    others.copied().collect()
 }

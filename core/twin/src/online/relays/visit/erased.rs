@@ -1,0 +1,138 @@
+//! Taking back what lies at the relay and may hold what was erased since.
+//!
+//! Envelopes stay at a relay for weeks, and every device has the keys to them. Which of them hold what was erased cannot be
+//! told later, so all go that are known: every device does this that hears of an erasure, since it knows of some that
+//! others have not seen yet. What others lack of it is left anew, also by whoever sees that its own was taken back.
+
+use std::collections::BTreeSet;
+use std::sync::PoisonError;
+
+use twin_sync::mailbox::{Address, DeskError, OrderId, Refusal};
+
+use super::super::shelf;
+use super::Talk;
+use crate::error::Result;
+
+/// How far it is.
+#[derive(Default)]
+pub(super) enum TakingBack {
+    /// Nothing is owed, or it was not looked at yet.
+    #[default]
+    Idle,
+    /// Of how many parts the content was erased when it began, and what was asked.
+    UnderWay {
+        erased: u64,
+        asked: BTreeSet<(Address, u64)>,
+        orders: BTreeSet<OrderId>,
+        refused: bool,
+    },
+    /// The relay would not: it is asked again at the next visit.
+    GivenUp,
+}
+
+impl TakingBack {
+    pub fn is_under_way(&self) -> bool {
+        matches!(self, Self::UnderWay { .. })
+    }
+
+    /// Not everything could be opened: the rest is for the next visit.
+    pub fn cut_short(&mut self) {
+        if let Self::UnderWay { refused, .. } = self {
+            *refused = true;
+        }
+    }
+
+    /// Whether it was one of these orders that the relay has refused. What has expired is gone, too.
+    pub fn is_refused(&mut self, order: OrderId, why: Refusal) -> bool {
+        match self {
+            Self::UnderWay {
+                orders, refused, ..
+            } if orders.contains(&order) => {
+                *refused |= why != Refusal::Gone;
+                why != Refusal::Gone
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Talk<'_> {
+    /// Whether something may lie here that holds what was erased since.
+    pub(super) fn owes_taking_back(&self) -> bool {
+        match self.taking_back {
+            // What lay here before this device came is for those to take back that knew of it.
+            TakingBack::Idle if self.since.is_none() => false,
+            TakingBack::Idle => self.used.erased != self.visitor.twin.vault().erased_parts(),
+            TakingBack::UnderWay { .. } => true,
+            TakingBack::GivenUp => false,
+        }
+    }
+
+    /// Goes on with it, when all is read; `false` as long as it is not done.
+    pub(super) fn take_back(&mut self) -> Result<bool> {
+        let (now, now_erased) = {
+            let twin = &self.visitor.twin;
+            (twin.now(), twin.vault().erased_parts())
+        };
+        if !self.owes_taking_back() {
+            if self.since.is_none() {
+                self.used.erased = now_erased;
+            }
+            return Ok(true);
+        }
+        let TakingBack::UnderWay {
+            erased,
+            asked,
+            orders,
+            refused,
+        } = &mut self.taking_back
+        else {
+            self.taking_back = TakingBack::UnderWay {
+                erased: now_erased,
+                asked: BTreeSet::new(),
+                orders: BTreeSet::new(),
+                refused: false,
+            };
+            // Kept first: nobody counts on what is being taken back, whatever happens before it is done.
+            self.begin_anew();
+            shelf::keep_use(&mut self.visitor.twin.vault(), self.key, &self.used)?;
+            self.open()?;
+            return Ok(false);
+        };
+        let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
+        for address in &self.shelves.open {
+            for number in desk.memory().posts(address, now) {
+                if asked.contains(&(*address, number)) {
+                    continue;
+                }
+                match desk.withdraw(address, number) {
+                    Ok(order) => {
+                        orders.insert(order);
+                        asked.insert((*address, number));
+                    }
+                    // The rest when these are done.
+                    Err(DeskError::Full) => break,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        if desk.waiting() > 0 {
+            drop(desk);
+            self.stir();
+            return Ok(false);
+        }
+        drop(desk);
+        if *refused {
+            self.taking_back = TakingBack::GivenUp;
+        } else {
+            self.used.erased = *erased;
+            self.taking_back = TakingBack::Idle;
+        }
+        // Something may have been erased meanwhile.
+        let done = !self.owes_taking_back();
+        if !done {
+            self.stir();
+        }
+        Ok(done)
+    }
+}
