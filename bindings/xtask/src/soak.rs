@@ -13,7 +13,8 @@ use crate::project::{Project, cargo};
 /// How long to run: until the seeds are used up or the time is, whichever comes first.
 #[derive(Args)]
 pub struct Length {
-    /// How many seeds to run: 10,000 unless told, and 100 for `vault`, each of which cuts vaults off twenty times.
+    /// How many seeds to run: unless told 100,000 for `sim`, 10,000 for `identity`, and 100 for `vault`, each of which cuts
+    /// vaults off twenty times.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seeds: Option<u64>,
     /// The first seed.
@@ -50,7 +51,7 @@ const SOAKS: &[Soak] = &[
         ],
         program: "{target}/release/sim",
         chunk: 200,
-        seeds: 10_000,
+        seeds: 100_000,
     },
     // Identity logs alone: an owner, partitions, and a thief with stolen keys and words.
     Soak {

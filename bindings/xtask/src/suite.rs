@@ -30,8 +30,19 @@ pub struct Step {
 
 /// The `twin` command that the end-to-end suites drive.
 const TWIN: (&str, &str) = ("TWIN_BIN", "{target}/debug/twin");
+/// With the tests that drive it, whose features are those of all: by itself it would be built a second time.
 const BUILD_TWIN: Step = Step {
-    args: &["build", "--locked", "--workspace", "--bin", "twin"],
+    args: &[
+        "build",
+        "--locked",
+        "--workspace",
+        "--features",
+        "twin-tests/e2e",
+        "--bin",
+        "twin",
+        "--test",
+        "e2e",
+    ],
     count: Count::Nothing,
     ..CARGO
 };

@@ -212,6 +212,8 @@ contexts! {
     LINK_AFAR = "link afar";
     /// Secret of a mailbox: discovery key ‖ relay key ‖ day (u64, big-endian).
     MAILBOX = "mailbox";
+    /// Secret of the mailbox of a passcode's nameplate: nameplate (u32, big-endian) ‖ relay key ‖ day (u64, big-endian).
+    MAILBOX_NAMEPLATE = "mailbox nameplate";
     /// Ed25519 seed of a mailbox's address: secret of the mailbox.
     MAILBOX_ADDRESS = "mailbox address";
     /// Key that seals a mailbox's envelopes: secret of the mailbox.

@@ -77,6 +77,11 @@ pub enum Error {
         "the phone does not answer: its passcode may have been used or have ended, or the address is another; show a new passcode there"
     )]
     PhoneUnanswered,
+    /// No phone was found at the relay.
+    #[error(
+        "no phone that shows this passcode was found at the relay: see that its passcode is still shown, and that it uses this relay"
+    )]
+    NobodyAtRelay,
     /// The other device went away.
     #[error("the other device ended the connection: try again")]
     HungUp,

@@ -85,7 +85,9 @@ pub use error::{Error, Result};
 pub use export::{Exported, RECORDS, plain_file_name};
 pub use files::{AddedFile, CONTENT, FILES, Fetch, FileInfo, NewFile, StoredFile};
 pub use import::{ImportOptions, Imported};
-pub use linking::{AFAR_WARNING, Invitation, MAX_DAYS, NewDevice, PendingLink, ShownPasscode};
+pub use linking::{
+    AFAR_WARNING, Invitation, MAX_DAYS, NewDevice, PendingLink, PhoneAt, ShownPasscode,
+};
 pub use login::{LoginReceipt, LoginRequest};
 pub use online::{Online, OnlineConfig, OnlineEvent, Synced, Visited};
 pub use progress::{Progress, Unit, Watch};

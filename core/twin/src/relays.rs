@@ -1,5 +1,10 @@
 //! The relays by which the devices of a twin reach each other when they cannot meet: a record each among what all devices
 //! know. There is none until the person names one.
+//!
+//! - [`conversation`]: one connection to a relay's mailboxes; [`presence`]: where a device is, as it says so there
+
+pub(crate) mod conversation;
+pub(crate) mod presence;
 
 use twin_net::RelayAddress;
 use twin_ops::space::SpaceName;

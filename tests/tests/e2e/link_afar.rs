@@ -1,8 +1,10 @@
 //! Linking from afar: a passcode read on the phone and typed on a device that is somewhere else.
 
+use serde_json::json;
 use twin_tests::e2e::{Device, Lan, Program};
 
 use crate::complaints::{complains, is_whole, settle};
+use crate::mailbox::start_relay;
 
 /// A phone that shows a passcode: the passcode, and where it waits.
 fn invite(phone: &Device<'_>) -> (Program, String, String) {
@@ -63,6 +65,51 @@ fn a_passcode_links_a_device_that_is_somewhere_else() {
     is_whole(&phone);
     let devices = phone.run(["device", "list", "--json"]).json();
     assert_eq!(devices.as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn the_phone_is_found_at_a_relay() {
+    let lan = Lan::new();
+    let machine = Device::new(&lan, "relay");
+    let phone = Device::new(&lan, "phone");
+    let laptop = Device::new(&lan, "laptop");
+    settle(&phone, "Ada");
+    let (_relay, address) = start_relay(&machine);
+    phone.run(["relays", "add", &address]);
+    let mut shown = phone.start(["link", "invite"]);
+    shown.expect("passcode: ");
+    let passcode = shown.line();
+    shown.expect("or, from anywhere: twin link join --relay ");
+    let place = shown.line();
+    assert!(address.ends_with(&format!("@{place}")), "{place}");
+
+    let mut join = laptop.start(["link", "join", "--relay", &place]);
+    join.expect("Type the passcode");
+    join.type_line(&passcode);
+    join.expect("Join the twin “Ada” (twin1");
+    shown.expect("Type the six digits");
+    join.type_line("y");
+    join.expect("Type this code on the phone:  ");
+    shown.type_line(&join.line());
+    shown.finish().well();
+    join.finish().well();
+    is_whole(&laptop);
+    is_whole(&phone);
+    // The new device knows the relay now.
+    assert_eq!(laptop.run(["relays", "--json"]).json(), json!([address]));
+}
+
+#[test]
+fn a_relay_where_no_phone_waits_is_no_place_to_find_one() {
+    let lan = Lan::new();
+    let machine = Device::new(&lan, "relay");
+    let laptop = Device::new(&lan, "laptop");
+    let (_relay, address) = start_relay(&machine);
+    let mut join = laptop.start(["link", "join", "--relay", &address]);
+    join.expect("Type the passcode");
+    join.type_line("0123-4567-89AB-CD5F");
+    complains(join.finish(), &["no phone", "relay"]);
+    assert!(!laptop.home().join("vault.db").exists());
 }
 
 #[test]

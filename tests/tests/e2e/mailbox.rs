@@ -14,7 +14,7 @@ const CANARY: &str = "Quokka";
 const ALONE: [&str; 5] = ["sync", "--no-discovery", "--wait", "2", "--json"];
 
 /// Starts a relay on this machine; what people enter in their app.
-fn start_relay(machine: &Device<'_>) -> (Program, String) {
+pub fn start_relay(machine: &Device<'_>) -> (Program, String) {
     let folder = machine.file("relay").display().to_string();
     let listen = format!("{}:0", machine.address());
     let relay = machine.start(["relay", "--listen", &listen, "--data", &folder]);

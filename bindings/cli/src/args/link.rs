@@ -51,8 +51,11 @@ pub struct Join {
     /// The passcode; asked for without it
     pub passcode: Option<String>,
     /// Address of the phone, as 192.168.1.20:4001; may be given several times
-    #[arg(long, value_name = "ADDRESS:PORT", required = true)]
+    #[arg(long, value_name = "ADDRESS:PORT", required_unless_present = "relay")]
     pub peer: Vec<String>,
+    /// A relay that the phone uses, as relay.example.org:4001, in place of the phone's address
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "peer")]
+    pub relay: Option<String>,
     /// What this device is called
     #[arg(long, default_value = "laptop")]
     pub device: String,

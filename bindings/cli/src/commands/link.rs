@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use serde_json::json;
-use twin::{AFAR_WARNING, Invitation, NewDevice, PendingLink, Role, Twin, Unlock};
+use twin::{
+    AFAR_WARNING, Invitation, NewDevice, PendingLink, PhoneAt, RelayAddress, Role, Twin, Unlock,
+};
 
 use crate::args::{Accept, Admission, Invite, Join, Offer, RoleArg};
 use crate::commands::activity::days;
@@ -29,7 +31,14 @@ pub async fn offer(cx: &Context, options: &Offer) -> Result<()> {
 /// On the new device, somewhere else: the passcode that the phone shows.
 pub async fn join(cx: &Context, options: &Join) -> Result<()> {
     let password = prepare(cx, &options.device)?;
-    let phone = resolve(&options.peer).await?;
+    let phone = match &options.relay {
+        Some(relay) => {
+            // As it stands on the phone, its key may be before it.
+            let place = relay.rsplit('@').next().unwrap_or(relay);
+            PhoneAt::Relay(resolve(&[place.to_owned()]).await?)
+        }
+        None => PhoneAt::Addresses(resolve(&options.peer).await?),
+    };
     let typed = match &options.passcode {
         Some(passcode) => Zeroizing::new(passcode.clone()),
         None => Zeroizing::new(cx.ask("Type the passcode that the phone shows:")?),
@@ -123,12 +132,19 @@ pub async fn invite(cx: &Context, options: &Invite) -> Result<()> {
         "event": "passcode",
         "passcode": shown.passcode(),
         "addresses": addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "relays": shown.relays().iter().map(RelayAddress::place).collect::<Vec<_>>(),
     }));
     cx.say(format!("{AFAR_WARNING}\n"));
     cx.say(format!("passcode: {}\n", shown.passcode()));
     let peers = addresses.iter().map(|address| format!(" --peer {address}"));
     let peers: String = peers.collect();
     cx.say(format!("On the new device: twin link join{peers}"));
+    for relay in shown.relays() {
+        cx.say(format!(
+            "or, from anywhere: twin link join --relay {}",
+            relay.place()
+        ));
+    }
     let pending = shown.typed().await?;
     let name = printable(pending.device_name().unwrap_or_default());
     cx.event(json!({"event": "typed", "device": pending.device_name()}));

@@ -49,7 +49,8 @@ impl RelayAddress {
         Ok(found.into_iter().flat_map(both).collect())
     }
 
-    fn place(&self) -> String {
+    /// Its host and port, without its key.
+    pub fn place(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }
 }

@@ -29,6 +29,7 @@ use twin_ops::epoch::DiscoveryKey;
 use zeroize::Zeroizing;
 
 use super::{Day, EnvelopeId, RelayKey, proof_id, withdrawal_id};
+use crate::link::afar::Nameplate;
 use crate::machine::Millis;
 use crate::transport::TransportKey;
 
@@ -113,7 +114,19 @@ impl Mailbox {
     pub fn new(discovery: &DiscoveryKey, relay: RelayKey, day: Day) -> Self {
         let number = day.0.to_be_bytes();
         let fields = [relay.as_bytes().as_slice(), &number];
-        let secret = discovery.derive(&context::MAILBOX, fields);
+        Self::of_secret(discovery.derive(&context::MAILBOX, fields), relay, day)
+    }
+
+    /// The mailbox in which a phone that shows a passcode says where it is. Whoever knows the nameplate, as its relay does,
+    /// finds it; nothing that lies there is a secret.
+    pub fn of_nameplate(nameplate: Nameplate, relay: RelayKey, day: Day) -> Self {
+        let (nameplate, number) = (nameplate.number().to_be_bytes(), day.0.to_be_bytes());
+        let fields = [nameplate.as_slice(), relay.as_bytes(), &number];
+        let secret = Secret::new(context::MAILBOX_NAMEPLATE.hash(fields));
+        Self::of_secret(secret, relay, day)
+    }
+
+    fn of_secret(secret: Secret<32>, relay: RelayKey, day: Day) -> Self {
         let derived =
             |what: &context::Context| Secret::new(what.hash([secret.expose().as_slice()]));
         Self {

@@ -1,10 +1,13 @@
 //! Linking from afar: the phone shows a passcode, which is typed on the new device.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
 use twin_identity::device::DeviceKeys;
-use twin_net::{Address, Config, Events, Frames, Node, Protocol, Reach, TransportKey};
+use twin_net::{
+    Address, Config, Events, Frames, Node, Protocol, Reach, RelayAddress, TransportKey,
+};
 use twin_sync::link::LinkError;
 use twin_sync::link::afar::phone::{Answered, Met, Showing, other_passcode};
 use twin_sync::link::afar::{AFAR_LIFE, Nameplate, Passcode, new_device};
@@ -12,14 +15,24 @@ use twin_sync::link::new_device::Joining;
 use twin_sync::link::phone::Inviter;
 
 use crate::error::{Error, Result};
-use crate::platform::rng;
+use crate::platform::{SharedClock, SystemClock, rng};
 use crate::twin::{Twin, check_name};
 
 use super::new_device::{HELLO_TIME, next_stream};
-use super::{Invitation, Link, NewDevice, PendingLink};
+use super::{Invitation, Link, NewDevice, PendingLink, nameplate};
 
 /// What a person has to be told before a passcode is shown.
 pub const AFAR_WARNING: &str = "Whoever hears or sees this passcode within ten minutes can try to join in your place. Tell it only to somebody whose voice you know, never by a message that others can read, and then compare the six digits on both devices.";
+
+/// Where a new device looks for the phone: at its addresses, or at one of the relays that it uses, of which no key need be
+/// known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PhoneAt {
+    /// The phone can be reached at one of these.
+    Addresses(Vec<Address>),
+    /// A relay of the phone's is at one of these.
+    Relay(Vec<Address>),
+}
 
 /// A phone that shows a passcode and waits for the new device. Dropping it takes the passcode back.
 pub struct ShownPasscode {
@@ -27,11 +40,12 @@ pub struct ShownPasscode {
     node: Node,
     events: Events,
     showing: Showing,
+    relays: Vec<RelayAddress>,
 }
 
 impl Twin {
     /// On the phone: makes a passcode, to be typed on a device that is somewhere else, and listens for it at `listen`, or
-    /// on a free port of every interface. Show [`AFAR_WARNING`] first. The passcode lives for ten minutes and is good for
+    /// on a free port of every interface; the twin's relays help to find it. Show [`AFAR_WARNING`] first. The passcode lives for ten minutes and is good for
     /// one attempt.
     pub async fn link_invite(&self, listen: Vec<Address>) -> Result<ShownPasscode> {
         if !self.is_admin() {
@@ -47,6 +61,7 @@ impl Twin {
             node,
             events,
             showing: Showing::new(self.now(), &mut rng()),
+            relays: self.relays()?,
         })
     }
 }
@@ -67,6 +82,11 @@ impl ShownPasscode {
         self.node.addresses()
     }
 
+    /// The relays at which this phone can be found, as long as [`ShownPasscode::typed`] waits.
+    pub fn relays(&self) -> &[RelayAddress] {
+        &self.relays
+    }
+
     /// Waits until the passcode was typed on the new device. Whoever tries another one uses it up.
     pub async fn typed(self) -> Result<PendingLink> {
         let Self {
@@ -74,15 +94,23 @@ impl ShownPasscode {
             node,
             events,
             showing,
+            relays,
         } = self;
         let life = Duration::from_millis(AFAR_LIFE);
-        let started = timeout(life, wait_for_start(&twin, node, events, showing)).await;
+        let nameplate = showing.passcode().nameplate();
+        let started = timeout(life, async {
+            tokio::select! {
+                never = nameplate::be_found(&node, &relays, nameplate, &twin.clock) => match never {},
+                started = wait_for_start(&twin, &node, events, showing) => started,
+            }
+        });
         let Started {
-            mut link,
+            frames,
             peer,
             answer,
             answered,
-        } = started.map_err(|_| Error::PasscodeUnused)??;
+        } = started.await.map_err(|_| Error::PasscodeUnused)??;
+        let mut link = Link { node, frames };
         let met = link.agree(&answer, answered).await;
         let (mut link, met) = link.or_tell(met).await?;
         let device_name = Some(met.device_name().to_owned());
@@ -106,7 +134,7 @@ impl ShownPasscode {
 
 /// Somebody has begun a link, and the passcode is used up.
 struct Started {
-    link: Link,
+    frames: Frames,
     peer: TransportKey,
     answer: Vec<u8>,
     answered: Answered,
@@ -115,7 +143,7 @@ struct Started {
 /// Waits for somebody who begins a link; whoever does not is turned away.
 async fn wait_for_start(
     twin: &Twin,
-    node: Node,
+    node: &Node,
     mut events: Events,
     mut showing: Showing,
 ) -> Result<Started> {
@@ -128,7 +156,7 @@ async fn wait_for_start(
         match begun {
             Ok((answer, answered)) => {
                 return Ok(Started {
-                    link: Link { node, frames },
+                    frames,
                     peer,
                     answer,
                     answered,
@@ -146,12 +174,12 @@ async fn wait_for_start(
 }
 
 impl NewDevice {
-    /// On a device that is not in the twin: joins from afar by what was typed, with the phone that is at one of these
-    /// addresses. `device_name` is what the phone shows. What was typed is good for one attempt.
+    /// On a device that is not in the twin: joins from afar by what was typed, with the phone that is there.
+    /// `device_name` is what the phone shows. What was typed is good for one attempt.
     ///
     /// # Errors
     /// Among others [`Error::Passcode`] for what was mistyped: nothing was sent then, and the passcode is still good.
-    pub async fn join(typed: &str, addresses: &[Address], device_name: &str) -> Result<Invitation> {
+    pub async fn join(typed: &str, phone: &PhoneAt, device_name: &str) -> Result<Invitation> {
         check_name(device_name)?;
         let passcode = Passcode::parse(typed)?;
         let config = Config {
@@ -160,11 +188,14 @@ impl NewDevice {
             reach: Reach::Any,
         };
         let (node, events) = Node::start(config).await?;
-        let reached = reach(&node, addresses).await;
-        let (phone, frames) = reached.map_err(|error| {
-            log::info!("linking: the phone was not reached: {error}");
-            Error::PhoneUnanswered
-        })?;
+        let reached = match phone {
+            PhoneAt::Addresses(addresses) => reach(&node, addresses).await,
+            PhoneAt::Relay(relay) => {
+                let clock: SharedClock = Arc::new(SystemClock);
+                nameplate::find(&node, relay, passcode.nameplate(), &clock).await
+            }
+        };
+        let (phone, frames) = reached?;
         let mut link = Link { node, frames };
         let joining = link.begin(passcode, phone, device_name).await;
         let (link, joining) = link.or_tell(joining).await?;
@@ -177,12 +208,15 @@ impl NewDevice {
     }
 }
 
-async fn reach(
-    node: &Node,
-    addresses: &[Address],
-) -> std::result::Result<(TransportKey, Frames), twin_net::Error> {
-    let phone = node.connect(addresses, None).await?;
-    Ok((phone, node.open(phone, Protocol::Link).await?))
+async fn reach(node: &Node, addresses: &[Address]) -> Result<(TransportKey, Frames)> {
+    let reached = async {
+        let phone = node.connect(addresses, None).await?;
+        Ok((phone, node.open(phone, Protocol::Link).await?))
+    };
+    reached.await.map_err(|error: twin_net::Error| {
+        log::info!("linking: the phone was not reached: {error}");
+        Error::PhoneUnanswered
+    })
 }
 
 impl Link {

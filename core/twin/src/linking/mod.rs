@@ -3,6 +3,7 @@
 //! [`Twin::link_invite`](crate::Twin::link_invite) there, and [`NewDevice::join`].
 
 mod afar;
+mod nameplate;
 mod new_device;
 mod phone;
 
@@ -17,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::sync::{self, Meeting};
 use crate::twin::Twin;
 
-pub use afar::{AFAR_WARNING, ShownPasscode};
+pub use afar::{AFAR_WARNING, PhoneAt, ShownPasscode};
 pub use new_device::{Invitation, NewDevice};
 pub use phone::{MAX_DAYS, PendingLink};
 

@@ -6,6 +6,9 @@ use proptest::prelude::*;
 use twin_ops::epoch::EpochKey;
 
 use super::*;
+use crate::link::afar::Passcode;
+
+const OTHER: &str = "1123-4567-89AB-CD0M";
 
 fn discovery(seed: u8) -> DiscoveryKey {
     EpochKey::new(Secret::new([seed; 32])).discovery()
@@ -75,6 +78,29 @@ fn two_mailboxes_of_one_twin_share_no_stable_byte() {
     assert_eq!(one[..2], again[..2]);
     assert!(!shared(&one[4], &again[4]) && !shared(&one[5], &again[5]));
     assert!(shared(&one[4], &one[4]), "what is shared is seen");
+}
+
+#[test]
+fn every_nameplate_has_a_mailbox_of_its_own() {
+    let nameplate = |typed: &str| Passcode::parse(typed).unwrap().nameplate();
+    let (one, other) = (nameplate("0123-4567-89AB-CD5F"), nameplate(OTHER));
+    let relays = [1, 2].map(|relay| RelayKey::from_bytes([relay; 32]));
+    let mut addresses = std::collections::BTreeSet::from([mailbox(1, 1, 5).address()]);
+    for relay in relays {
+        for day in [5, 6] {
+            for nameplate in [one, other] {
+                let mailbox = Mailbox::of_nameplate(nameplate, relay, Day(day));
+                assert!(addresses.insert(mailbox.address()));
+                let same = Mailbox::of_nameplate(nameplate, relay, Day(day));
+                let slot = mailbox.slot(&DeviceId::from_bytes([9; 32]));
+                let rng = &mut ChaCha20Rng::seed_from_u64(1);
+                let sealed = mailbox
+                    .seal_presence(&slot, &letter(vec![7; 40]), rng)
+                    .unwrap();
+                assert_eq!(same.open_presence(&slot, &sealed).unwrap().content, [7; 40]);
+            }
+        }
+    }
 }
 
 #[test]

@@ -3,9 +3,7 @@
 //!
 //! - `visit`: one connection to a relay's mailboxes
 //! - `shelf`: which mailboxes there are, and what is kept of them in the vault
-//! - `presence`: where a device is, as it says so
 
-mod presence;
 mod shelf;
 mod visit;
 

@@ -11,23 +11,23 @@ mod take;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
-use twin_net::{Node, Protocol, RelayAddress, drive};
+use twin_net::{Node, RelayAddress};
 use twin_sync::mailbox::{
-    Address, Client, ClientEvent, Day, Desk, DeskError, Distrust, OrderId, RelayKey, Terms, Visit,
+    Address, ClientEvent, Day, DeskError, Distrust, OrderId, RelayKey, Terms,
 };
 use twin_sync::session::Stay;
 use twin_vault::relays::{Left, RelayUse};
 
 use super::Found;
 use super::shelf::{self, Shelves};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::online::{OnlineEvent, Visited};
+use crate::relays::conversation::Conversation;
 use crate::twin::Twin;
 use erased::TakingBack;
 
@@ -37,8 +37,6 @@ const SETTLING: Duration = Duration::from_secs(3);
 const AT_ONCE: usize = 4;
 /// How many envelopes that came too early wait for what has to come before.
 const MAX_EARLY: usize = 16;
-/// How many events may wait.
-const EVENTS: usize = 64;
 
 /// Who visits which relay.
 pub(super) struct Visitor {
@@ -61,9 +59,7 @@ struct Post {
 struct Talk<'v> {
     visitor: &'v Visitor,
     key: RelayKey,
-    desk: Arc<Mutex<Desk>>,
-    /// Tells the machine that there is something new on the desk.
-    stir: watch::Sender<u64>,
+    conversation: Conversation,
     terms: Option<Terms>,
     shelves: Shelves,
     /// Whether mailboxes were opened that the machine may not have looked at when it last said that all is read.
@@ -101,20 +97,13 @@ impl Visitor {
         let key = self.relay.key();
         let places = self.relay.resolve().await?;
         self.node.connect(&places, Some(key)).await?;
-        let frames = self.node.open(key, Protocol::Mailbox).await?;
         let (used, memory) = shelf::load(&self.twin.vault(), key.into())?;
-        let desk = Arc::new(Mutex::new(Desk::new(key.into(), memory)));
-        let (stir, stirred) = watch::channel(0);
-        let (sender, mut events) = mpsc::channel(EVENTS);
-        let client = Client::new(self.node.key(), key, Visit::Stay, self.twin.now());
-        let clock = Arc::clone(&self.twin.clock);
-        let store = Arc::clone(&desk);
-        let mut running = pin!(drive(frames, client, store, stirred, sender, move || clock.now()));
+        let begun = Conversation::begin(&self.node, key, memory, &self.twin.clock);
+        let conversation = begun.await?;
         let mut talk = Talk {
             visitor: self,
             key: key.into(),
-            desk,
-            stir,
+            conversation,
             terms: None,
             shelves: Shelves::default(),
             fresh: true,
@@ -137,11 +126,8 @@ impl Visitor {
         loop {
             let never = Instant::now() + Duration::from_secs(3600);
             tokio::select! {
-                ended = &mut running => {
-                    ended?;
-                    return Err(Error::HungUp);
-                }
-                Some(event) = events.recv() => {
+                event = talk.conversation.next() => {
+                    let event = event?;
                     if let ClientEvent::Open(terms) = &event {
                         present_at = Some(Instant::now());
                         talk.terms = Some(*terms);
@@ -171,16 +157,6 @@ impl Visitor {
 }
 
 impl Talk<'_> {
-    fn desk(&self) -> std::sync::MutexGuard<'_, Desk> {
-        // Nothing in it is half done between two calls.
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn stir(&self) {
-        self.stir
-            .send_modify(|count| *count = count.wrapping_add(1));
-    }
-
     /// Opens today's mailboxes and those before: days pass, and epochs begin.
     fn open(&mut self) -> Result<()> {
         let Some(terms) = self.terms else {
@@ -190,7 +166,7 @@ impl Talk<'_> {
         let (now, visited) = (twin.now(), self.since);
         let mut shelves = std::mem::take(&mut self.shelves);
         let opened = shelves.open(
-            &mut self.desk(),
+            &mut self.conversation.desk(),
             &twin.vault(),
             (self.key, &terms),
             now,
@@ -199,7 +175,7 @@ impl Talk<'_> {
         );
         self.shelves = shelves;
         self.fresh = true;
-        self.stir();
+        self.conversation.stir();
         match opened {
             Ok(()) => Ok(()),
             // More mailboxes than one visit can read: the rest the next time.
@@ -227,7 +203,7 @@ impl Talk<'_> {
                 })
                 .await?;
             }
-            ClientEvent::Presence { letter, .. } => self.found(&letter.content).await,
+            ClientEvent::Presence { letter, .. } => self.found(&letter.content),
             ClientEvent::Kept { order, address, .. } => {
                 if let Some(Some(left)) = self.orders.remove(&order) {
                     self.used.left = Some(left);
@@ -266,7 +242,7 @@ impl Talk<'_> {
     async fn caught_up(&mut self) -> Result<bool> {
         if std::mem::take(&mut self.fresh) {
             // It says so again.
-            self.stir();
+            self.conversation.stir();
             return Ok(false);
         }
         // What has come since may be what these had waited for.
@@ -283,7 +259,7 @@ impl Talk<'_> {
         }
         let life = self.terms.map_or(0, |terms| terms.post_life);
         if let Some(oldest) = Day::to_read(now, None, life).next() {
-            let (mut desk, mut vault) = (self.desk(), self.visitor.twin.vault());
+            let (mut desk, mut vault) = (self.conversation.desk(), self.visitor.twin.vault());
             shelf::keep_all(&mut vault, self.key, &self.used, &mut desk, oldest)?;
         }
         self.leave().await?;
@@ -292,7 +268,7 @@ impl Talk<'_> {
 
     /// Keeps what is remembered of a mailbox, after what it says was taken is safe.
     fn keep(&self, mailbox: &Address) -> Result<()> {
-        let (desk, mut vault) = (self.desk(), self.visitor.twin.vault());
+        let (desk, mut vault) = (self.conversation.desk(), self.visitor.twin.vault());
         shelf::keep(&mut vault, self.key, &self.used, &desk, mailbox)
     }
 }

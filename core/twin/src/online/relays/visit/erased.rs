@@ -5,7 +5,6 @@
 //! others have not seen yet. What others lack of it is left anew, also by whoever sees that its own was taken back.
 
 use std::collections::BTreeSet;
-use std::sync::PoisonError;
 
 use twin_sync::mailbox::{Address, DeskError, OrderId, Refusal};
 
@@ -99,7 +98,7 @@ impl Talk<'_> {
             self.open()?;
             return Ok(false);
         };
-        let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut desk = self.conversation.desk();
         for address in &self.shelves.open {
             for number in desk.memory().posts(address, now) {
                 if asked.contains(&(*address, number)) {
@@ -118,7 +117,7 @@ impl Talk<'_> {
         }
         if desk.waiting() > 0 {
             drop(desk);
-            self.stir();
+            self.conversation.stir();
             return Ok(false);
         }
         drop(desk);
@@ -131,7 +130,7 @@ impl Talk<'_> {
         // Something may have been erased meanwhile.
         let done = !self.owes_taking_back();
         if !done {
-            self.stir();
+            self.conversation.stir();
         }
         Ok(done)
     }

@@ -24,7 +24,7 @@ impl Talk<'_> {
     pub(super) async fn leave(&mut self) -> Result<()> {
         if self.owes_taking_back() {
             // It is done, and this after it, once all is read.
-            self.stir();
+            self.conversation.stir();
             return Ok(());
         }
         let Some(current) = self.shelves.current else {
@@ -60,7 +60,10 @@ impl Talk<'_> {
             }
             for place in places {
                 let bytes = made.bytes.clone();
-                let order = self.desk().post(now, &place, bytes, &mut rng());
+                let order = self
+                    .conversation
+                    .desk()
+                    .post(now, &place, bytes, &mut rng());
                 match order {
                     Ok(order) => {
                         let left = (place == current).then(|| next.clone());
@@ -71,7 +74,7 @@ impl Talk<'_> {
                 }
             }
             self.next = Some(next);
-            self.stir();
+            self.conversation.stir();
             if !made.more {
                 return Ok(());
             }

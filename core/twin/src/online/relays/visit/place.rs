@@ -2,10 +2,11 @@
 
 use twin_sync::mailbox::DeskError;
 
-use super::super::{Found, presence};
+use super::super::Found;
 use super::Talk;
 use crate::error::Result;
 use crate::platform::rng;
+use crate::relays::presence;
 
 impl Talk<'_> {
     /// Says where this device is.
@@ -13,24 +14,21 @@ impl Talk<'_> {
         let Some(current) = self.shelves.current else {
             return Ok(());
         };
-        let node = &self.visitor.node;
-        let mut addresses = node.external_addresses();
-        addresses.extend(node.addresses());
-        addresses.retain(|address| !address.ip().is_loopback());
-        let content = presence::to_bytes(node.key(), &addresses);
+        let content = presence::of(&self.visitor.node);
         let twin = &self.visitor.twin;
         let me = twin.device_id();
-        let presented = self
-            .desk()
-            .present(twin.now(), &current, &me, content, &mut rng());
-        self.stir();
+        let presented =
+            self.conversation
+                .desk()
+                .present(twin.now(), &current, &me, content, &mut rng());
+        self.conversation.stir();
         match presented {
             Ok(_) | Err(DeskError::Full) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
-    pub(super) async fn found(&self, content: &[u8]) {
+    pub(super) fn found(&self, content: &[u8]) {
         if let Some((peer, addresses)) = presence::from_bytes(content)
             && peer != self.visitor.node.key()
         {

@@ -33,7 +33,7 @@ impl Talk<'_> {
             Err(BundleError::Store(error)) => return Err(BundleError::Store(error).into()),
             Err(error) => log::info!("something that lies at a relay is passed over: {error}"),
         }
-        self.desk().taken(&post.address, post.number);
+        self.conversation.desk().taken(&post.address, post.number);
         self.keep(&post.address)
     }
 

@@ -2,14 +2,22 @@
 //! each.
 
 use data_encoding::HEXLOWER;
-use twin_net::{Address, TransportKey};
+use twin_net::{Address, Node, TransportKey};
 use twin_sync::mailbox::envelope::MAX_PRESENCE;
 
 /// How many addresses are told, and taken.
 const MAX_ADDRESSES: usize = 16;
 
-/// What is left in a mailbox, as many of the addresses as there is room for.
-pub fn to_bytes(key: TransportKey, addresses: &[Address]) -> Vec<u8> {
+/// What a node leaves in a mailbox.
+pub fn of(node: &Node) -> Vec<u8> {
+    let mut addresses = node.external_addresses();
+    addresses.extend(node.addresses());
+    addresses.retain(|address| !address.ip().is_loopback());
+    to_bytes(node.key(), &addresses)
+}
+
+/// As many of the addresses as there is room for.
+fn to_bytes(key: TransportKey, addresses: &[Address]) -> Vec<u8> {
     let mut text = HEXLOWER.encode(key.as_bytes());
     for address in addresses.iter().take(MAX_ADDRESSES) {
         let line = format!("\n{address}");
