@@ -84,6 +84,7 @@ mod rules {
         table_of_unlinked_answered,
         resume_skips_one,
         digest_without_heads,
+        digests_not_compared,
         // Vault: who writes, what counts, what a record is.
         old_epochs_go_on,
         lines_are_ignored,
@@ -94,5 +95,9 @@ mod rules {
         puts_are_patches,
         stamp_ignores_what_was_seen,
         copies_not_noticed,
+        // What a device does that was set back without being able to know.
+        set_back_not_noticed,
+        branches_are_kept,
+        nothing_said_again,
     }
 }

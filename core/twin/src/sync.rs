@@ -57,15 +57,22 @@ pub(crate) async fn run(
 }
 
 /// Does what has become this device's to do since the others have written, or since the day of something has come (see
-/// [`Vault::tend`]). Where it cannot be done, another device does it, or this one the next time.
-pub(crate) fn tend(twin: &Twin) {
+/// [`Vault::tend`]). Where it cannot be done, another device does it, or this one the next time. `true` if others have
+/// something to hear of.
+pub(crate) fn tend(twin: &Twin) -> bool {
     let now = twin.now();
     // The lock must be gone before anybody is told.
     let tended = twin.vault().tend(now, &mut rng());
     match tended {
-        Ok(true) => twin.notify(),
-        Ok(false) => {}
-        Err(error) => log::warn!("what came from a device could not be attended to: {error}"),
+        Ok(true) => {
+            twin.notify();
+            true
+        }
+        Ok(false) => false,
+        Err(error) => {
+            log::warn!("what came from a device could not be attended to: {error}");
+            false
+        }
     }
 }
 
@@ -102,7 +109,10 @@ pub(crate) async fn run_to_end(twin: &Twin, meeting: Meeting, frames: Frames) ->
                     tend(twin);
                 }
                 // It goes on once that is resolved.
-                SyncEvent::Branched { .. } => tend(twin),
+                SyncEvent::Branched { .. } => _ = tend(twin),
+                // What the other lacks may be a key that is to be granted first: a log that begins with a checkpoint is
+                // taken by nobody who cannot read that.
+                SyncEvent::Stuck if tend(twin) => {}
                 SyncEvent::Stuck => {
                     return Err(Error::NotInSync(
                         "something that one of them has cannot be passed on".to_owned(),

@@ -9,8 +9,10 @@ use twin_identity::birth::{Birth, BirthError};
 use twin_identity::id::TwinId;
 use twin_identity::words::RecoverySecret;
 use twin_ops::epoch::DiscoveryKey;
+use twin_ops::op::{Link, LogId};
 use twin_ops::space::SpaceName;
 use twin_ops::store::OpStore;
+use twin_ops::value::Fields;
 use twin_vault::{Vault, VaultError, WriteChange};
 
 use super::device::{Device, Instant};
@@ -34,6 +36,8 @@ pub struct Cast {
     pub words: Vec<usize>,
     /// Everything worth telling, if somebody listens.
     pub trace: Trace,
+    /// How often somebody has let go of what was overwritten.
+    pub compactions: usize,
     /// Whether people use their words.
     pub words_are_used: bool,
     root: PathBuf,
@@ -111,6 +115,7 @@ impl Cast {
             trace: Trace {
                 lines: traced.then(Vec::new),
             },
+            compactions: 0,
             words_are_used: false,
             root,
             homes: 0,
@@ -260,7 +265,7 @@ impl Cast {
                 );
             }
         }
-        author.view.wrote(head.log, head.head.height, &writes);
+        author.view.wrote(&head, &writes);
         let unsettled = self.unsettled(device)?;
         let records = writes.iter().map(|write| &write.record);
         records
@@ -288,8 +293,62 @@ impl Cast {
                 });
             }
         }
-        self.truth.compacted(author.vault_ref())?;
+        if self
+            .truth
+            .acknowledge_own(author.twin, author.vault_ref())?
+        {
+            self.compactions += 1;
+        }
         self.inspect(device, at)
+    }
+
+    /// A device does what has become its to do since it has heard from others. If it gives up a history of its own for
+    /// another that it had written before it was set back, nothing changes by that but where its changes stand.
+    pub fn tend(&mut self, device: usize, at: Instant, dice: &mut Dice) -> Held {
+        let now = self.tell_time(device, at)?;
+        let id = self.devices[device].id;
+        if !self.truth.was_set_back_unnoticed(&id) {
+            self.devices[device].vault().tend(now, dice.rng())?;
+            return Ok(());
+        }
+        self.inspect(device, at)?;
+        let whole = self.devices[device].view.counts_all(&id, &self.truth);
+        let before = self.shown_by(device)?;
+        self.devices[device].vault().tend(now, dice.rng())?;
+        let author = &self.devices[device];
+        if !self
+            .truth
+            .acknowledge_own(author.twin, author.vault_ref())?
+        {
+            return Ok(());
+        }
+        self.trace
+            .say(at, || format!("device {device} gives up what it wrote"));
+        self.inspect(device, at)?;
+        let after = self.shown_by(device)?;
+        // What it had written while its clock was ahead counted at once. Written again it waits for the clock, like that of
+        // others.
+        let waits = self.devices[device].view.last_waiting().is_some();
+        hold!(
+            !whole || waits || before == after,
+            "device {device} shows something else since it gave up a branch: {before:?}, then {after:?}"
+        );
+        Ok(())
+    }
+
+    /// What a device shows of everything.
+    fn shown_by(&self, device: usize) -> Held<BTreeMap<RecordName, Fields>> {
+        let twin = self.devices[device].twin;
+        let unsettled = self.unsettled(device)?;
+        let names = self.truth.writes().map(|write| &write.record);
+        let names: BTreeSet<&RecordName> = names
+            .filter(|name| name.twin == twin && !unsettled.contains(*name))
+            .collect();
+        let shown = names.into_iter().filter_map(|name| {
+            let writes = self.counting(device, name);
+            Some((name.clone(), reference::fields(writes)?))
+        });
+        Ok(shown.collect())
     }
 
     /// A person reads everything on a device and finds what they must.
@@ -320,6 +379,23 @@ impl Cast {
             self.check_list(device, &space, &collection, &unsettled)?;
         }
         Ok(())
+    }
+
+    /// Whether there are two histories of a log: nobody has found out yet that its device was set back.
+    pub fn has_branches(&self) -> bool {
+        let tips = self.devices.iter().flat_map(|device| device.view.tips());
+        let mut longest: BTreeMap<LogId, Link> = BTreeMap::new();
+        for (log, tip) in tips {
+            let known = longest.entry(*log).or_insert(*tip);
+            if self.truth.comes_before(tip, known) {
+                continue;
+            }
+            if !self.truth.comes_before(known, tip) {
+                return true;
+            }
+            *known = *tip;
+        }
+        false
     }
 
     /// The records of which a device does not have to show anything yet. A device whose clock was ahead wrote to them

@@ -46,6 +46,7 @@ pub struct Device {
 struct Backup {
     view: View,
     rotations: usize,
+    compactions: usize,
 }
 
 /// A key store double: wraps under a key of its own at no cost, where a person's password would take Argon2id.
@@ -168,8 +169,8 @@ impl Device {
         on_disk(fs::remove_dir_all(left))
     }
 
-    /// Something makes a copy of its files while it runs.
-    pub fn back_up(&mut self) -> Held {
+    /// Something makes a copy of its files while it runs, after so many compactions anywhere.
+    pub fn back_up(&mut self, compactions: usize) -> Held {
         let copy = self.home.join(BACKUP);
         if self.backup.take().is_some() {
             on_disk(fs::remove_dir_all(&copy))?;
@@ -178,6 +179,7 @@ impl Device {
         self.backup = Some(Backup {
             view: self.view.clone(),
             rotations: self.vault_ref().identity().rotations(),
+            compactions,
         });
         Ok(())
     }
@@ -192,6 +194,13 @@ impl Device {
         here.is_some() && here == copy
     }
 
+    /// Whether its disk may be set back to that copy. What it writes then stands in logs that it has begun before, and what
+    /// a checkpoint has made of these since cannot be told from it any more.
+    pub fn may_be_set_back(&self, compactions: usize) -> bool {
+        let copy = self.backup.as_ref().map(|copy| copy.compactions);
+        self.has_backup() && copy == Some(compactions)
+    }
+
     /// Its person brings the copy back: the process dies, and other files take the place of its own.
     pub fn bring_back(&mut self) -> Held {
         let Some(backup) = &self.backup else {
@@ -201,6 +210,16 @@ impl Device {
         self.vault = None;
         on_disk(fs::remove_dir_all(self.folder()))?;
         copy_files(&self.home.join(BACKUP), &self.folder())
+    }
+
+    /// Its disk is as it was when the copy was made: the process dies, and its own files have the content of the copy.
+    pub fn set_back(&mut self) -> Held {
+        let Some(backup) = &self.backup else {
+            return Ok(());
+        };
+        self.view = backup.view.clone();
+        self.vault = None;
+        overwrite_files(&self.home.join(BACKUP), &self.folder())
     }
 
     /// Starts again from the disk.

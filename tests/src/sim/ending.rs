@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use twin_ops::op::Link;
 use twin_ops::space::SpaceName;
 use twin_ops::store::OpStore;
 use twin_sync::session::Stay;
@@ -233,8 +234,8 @@ impl World {
         }
         for number in group {
             let device = &self.cast.devices[*number];
-            for (log, seq, _) in device.view.unread() {
-                let Some(op) = self.cast.truth.op(*log, *seq) else {
+            for (op, _) in device.view.unread() {
+                let Some(op) = self.cast.truth.op(op) else {
                     continue;
                 };
                 let for_admins = op.writes.iter().any(|write| write.record.space == keys);
@@ -251,26 +252,31 @@ impl World {
         Ok(())
     }
 
-    /// Every op that a device of the group has acknowledged is on all of them.
+    /// Every op that a device of the group has acknowledged counts on all of them, or what it says is said again by ops
+    /// that do: but for what was gone from everywhere when a device was set back.
     fn check_nothing_lost(&mut self, group: &[usize]) -> Held {
-        let authors: BTreeSet<_> = group
-            .iter()
-            .map(|device| self.cast.devices[*device].id)
-            .collect();
-        let logs: BTreeSet<_> = self.cast.truth.ops().map(|(log, ..)| *log).collect();
-        for log in logs {
-            let height = self.cast.truth.height(&log);
-            let by_group = |author| authors.contains(&author);
-            let truth = &self.cast.truth;
-            if !truth.is_whole(&log) || !truth.author(&log).is_some_and(by_group) {
-                continue;
+        let device = |number: &usize| &self.cast.devices[*number];
+        let authors: BTreeSet<_> = group.iter().map(|number| device(number).id).collect();
+        let truth = &self.cast.truth;
+        let ops = truth.ops().filter(|op| authors.contains(&op.author));
+        for op in ops.filter(|op| !truth.is_forgotten(&op.link)) {
+            if truth.was_set_back(&op.author) {
+                // Who was out has no say in which of two histories counts. And what only somebody has who does not belong
+                // to these, they cannot get.
+                let is_here = |number: &usize| device(number).view.holds(&op.link);
+                let is_elsewhere = self.cast.of_twin(0).iter().any(is_here);
+                if truth.was_ever_out(&op.author) || is_elsewhere && !group.iter().any(is_here) {
+                    continue;
+                }
             }
-            for device in group {
-                let heads = self.cast.devices[*device].vault_ref().heads()?;
-                let held = heads.iter().find(|head| head.log == log);
+            for number in group {
+                let view = &device(number).view;
+                let counts = |link: &Link| view.counts_op(link);
                 hold!(
-                    held.map(|head| head.head.height) == Some(height),
-                    "an acknowledged op is lost"
+                    counts(&op.link) || truth.is_said_again(op, counts),
+                    "an acknowledged op is lost: op {} of {:?}, on device {number}",
+                    op.seq,
+                    op.log
                 );
             }
         }
@@ -307,10 +313,12 @@ impl World {
             let device = &mut self.cast.devices[*device];
             let keys = self.cast.truth.epochs(device.vault_ref())?;
             for name in &names {
-                let counting = self.cast.truth.ops().filter(|(log, seq, op)| {
-                    keys.contains(&op.epoch) && *seq <= device.view.counted(log)
-                });
-                let writes = counting.flat_map(|(.., op)| &op.writes);
+                let counting = self
+                    .cast
+                    .truth
+                    .ops()
+                    .filter(|op| keys.contains(&op.epoch) && device.view.counts_op(&op.link));
+                let writes = counting.flat_map(|op| &op.writes);
                 let expected = reference::fields(writes.filter(|write| write.record == *name));
                 let space = SpaceName::any(&name.space).map_err(|error| fault!("{error}"))?;
                 let shown = device.vault().get(&space, &name.collection, &name.id)?;

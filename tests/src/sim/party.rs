@@ -114,10 +114,8 @@ impl Syncing {
     fn heed(&mut self, scene: &mut Scene<'_>) -> Result<(), End> {
         while let Some(event) = self.session.next_event() {
             match event {
-                SyncEvent::InSync | SyncEvent::Branched { .. } => {
-                    let now = scene.cast.devices[self.device].clock(scene.now);
-                    let vault = scene.cast.devices[self.device].vault();
-                    vault.tend(now, scene.dice.rng()).map_err(Fault::from)?;
+                SyncEvent::InSync | SyncEvent::Branched { .. } | SyncEvent::Stuck => {
+                    scene.cast.tend(self.device, scene.now, scene.dice)?;
                 }
                 SyncEvent::Met(peer) => {
                     let vault = scene.cast.devices[self.device].vault_ref();

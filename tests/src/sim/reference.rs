@@ -7,7 +7,7 @@ use twin_identity::cbor;
 use twin_identity::id::DeviceId;
 use twin_ops::change::{Kind, Stamp};
 use twin_ops::edit::{Dot, Edit, Edits};
-use twin_ops::op::LogId;
+use twin_ops::op::{Link, LogId};
 use twin_ops::set::Set;
 use twin_ops::value::{Fields, Value};
 
@@ -17,6 +17,8 @@ pub type Order = (Stamp, DeviceId, LogId, u64, u64);
 /// One change of one record that a device has acknowledged.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Write {
+    /// The op that it is in.
+    pub op: Link,
     /// Its place in the order of all writes: stamp, device, log, seq, index of the part.
     pub order: Order,
     /// Which record.
@@ -37,6 +39,35 @@ impl Write {
             log,
             position: seq * 4096 + index,
         }
+    }
+
+    /// Whether another says the same at another place. What it takes from sets, and counts in all, is told by other
+    /// places there.
+    pub fn is_said_by(&self, other: &Self) -> bool {
+        let (stamp, device, ..) = self.order;
+        let (same_stamp, same_device, ..) = other.order;
+        let same_edits = |(one, other): (&Edit, &Edit)| match (one, other) {
+            (
+                Edit::Elements { added, removed },
+                Edit::Elements {
+                    added: again,
+                    removed: gone,
+                },
+            ) => added == again && removed.iter().eq(gone.iter()),
+            (Edit::Count { .. }, Edit::Count { .. }) => true,
+            _ => false,
+        };
+        (stamp, device) == (same_stamp, same_device)
+            && self.record == other.record
+            && self.kind == other.kind
+            && self.fields == other.fields
+            && self.edits.0.keys().eq(other.edits.0.keys())
+            && self
+                .edits
+                .0
+                .values()
+                .zip(other.edits.0.values())
+                .all(same_edits)
     }
 }
 

@@ -27,16 +27,15 @@ impl World {
             .iter()
             .any(|device| self.cast.devices[*device].is_admin());
         let opened = self.opened_by(words)?;
-        // What a device had granted to the words may be lost with what it had given nobody else.
-        let is_set_back = self.cast.truth.anybody_is_set_back();
-        for (log, seq, op) in self.cast.truth.ops() {
+        for op in self.cast.truth.ops() {
             if op.writes.iter().any(|write| write.record.twin != 0) {
                 continue;
             }
             hold!(
-                !led || is_set_back || seq > device.view.counted(log) || opened.contains(&op.epoch),
-                "words {words} of rotation {rotations} do not open {:?} of {log:?}",
-                op.epoch
+                !led || !device.view.counts_op(&op.link) || opened.contains(&op.epoch),
+                "words {words} of rotation {rotations} do not open {:?} of {:?}",
+                op.epoch,
+                op.log
             );
         }
         let known = &self.cast.words[..rotations];
@@ -47,11 +46,12 @@ impl World {
             let last = self.cast.words.iter().rposition(|words| *words == old);
             let later = last.map_or(0, |last| last + 2);
             let opened = self.opened_by(old)?;
-            for (log, _, op) in self.cast.truth.ops() {
+            for op in self.cast.truth.ops() {
                 hold!(
                     op.rotations < later || !opened.contains(&op.epoch),
-                    "old words {old} open {:?} of {log:?}, written after they were replaced",
-                    op.epoch
+                    "old words {old} open {:?} of {:?}, written after they were replaced",
+                    op.epoch,
+                    op.log
                 );
             }
         }
@@ -65,7 +65,7 @@ impl World {
             let truth = &self.cast.truth;
             for device in identity.gone() {
                 let keys = truth.epochs_of(device);
-                for (_, _, op) in truth.ops().filter(|(.., op)| op.out.contains(device)) {
+                for op in truth.ops().filter(|op| op.out.contains(device)) {
                     hold!(
                         truth.is_back(device, op.rotations) || !keys.contains(&op.epoch),
                         "a removed device can read what was written by one that knew"

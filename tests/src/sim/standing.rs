@@ -92,6 +92,18 @@ impl Cast {
             }
         }
         lines.extend(grants);
+        for head in vault.heads().unwrap_or_default() {
+            let author = self.truth.author(&head.log);
+            let author = author.map_or("nobody".to_owned(), |id| name(&id));
+            let base = vault.base(&head.log).ok().flatten();
+            lines.push(format!(
+                "  log {:?} by {author} up to {} {:?}, from {base:?}",
+                head.log, head.head.height, head.head.link
+            ));
+        }
+        for hole in vault.holes().unwrap_or_default() {
+            lines.push(format!("  lacks of {:?} op {}", hole.log, hole.seq));
+        }
         lines
     }
 }

@@ -80,7 +80,7 @@ impl World {
         }
         let wanted =
             self.cast.of_twin(0).len() < MOST_DEVICES && self.in_log(device) < story.devices;
-        match self.dice.below(106) {
+        match self.dice.below(116) {
             0..20 if wanted => self.link(),
             0..48 => self.write_something(device),
             48..60 => self.change_members(device),
@@ -91,8 +91,16 @@ impl World {
                 Ok(())
             }
             92..96 => self.compact(&ours),
-            100..103 => self.back_up(device),
-            103..106 if self.cast.devices[device].has_backup() => self.bring_back(device),
+            100..106 => self.back_up(device),
+            106..108 if self.cast.devices[device].has_backup() => self.bring_back(device),
+            108..116 => {
+                let compactions = self.cast.compactions;
+                let may = |device: &usize| self.cast.devices[*device].may_be_set_back(compactions);
+                match ours.iter().copied().find(may) {
+                    Some(device) => self.set_back(device),
+                    None => self.back_up(device),
+                }
+            }
             96..98 => {
                 self.cast.devices[device].vault().rebuild_index()?;
                 self.cast.check_records(device, self.now)
@@ -125,7 +133,9 @@ impl World {
     fn compact(&mut self, ours: &[usize]) -> Held {
         let is_admin = |device: &&usize| self.cast.devices[**device].is_admin();
         let admins: Vec<usize> = ours.iter().filter(is_admin).copied().collect();
-        if admins.is_empty() {
+        // What a checkpoint has made of one of two histories, nobody gives up any more: both stay, and no person is asked to
+        // let go of anything where that is so.
+        if admins.is_empty() || self.cast.has_branches() {
             return Ok(());
         }
         let device = *self.dice.pick(&admins);
@@ -136,7 +146,7 @@ impl World {
                 self.run_until(self.now + 10 * SECOND)?;
             }
         }
-        if !self.cast.devices[device].is_up() {
+        if !self.cast.devices[device].is_up() || self.cast.has_branches() {
             return Ok(());
         }
         let now = self.now;

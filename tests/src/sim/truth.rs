@@ -24,8 +24,14 @@ pub const CANARY: &str = "Quokka";
 
 /// An acknowledged op.
 pub struct Acknowledged {
-    /// Its link.
+    /// Its link: what it is known by. A device that was set back writes another op at the same place of its log.
     pub link: Link,
+    /// The log that it is in.
+    pub log: LogId,
+    /// Its place there.
+    pub seq: u64,
+    /// The op before it.
+    pub prev: Option<Link>,
     /// The epoch that it is sealed in.
     pub epoch: EpochId,
     /// What it changes; nothing if it only says again what was said before.
@@ -48,10 +54,17 @@ impl Acknowledged {
 /// What really happened.
 #[derive(Default)]
 pub struct Truth {
-    ops: BTreeMap<(LogId, u64), Acknowledged>,
-    heads: BTreeMap<LogId, u64>,
-    /// Logs that nobody may have to their ends any more.
-    cut: BTreeSet<LogId>,
+    ops: BTreeMap<Link, Acknowledged>,
+    /// Who writes each log.
+    authors: BTreeMap<LogId, DeviceId>,
+    /// The places in logs that are taken.
+    places: BTreeSet<(LogId, u64)>,
+    /// Devices that went on from an old copy of their files.
+    set_back: BTreeSet<DeviceId>,
+    /// Those of them whose file was set back where it was, so that they cannot know it by themselves.
+    unnoticed: BTreeSet<DeviceId>,
+    /// Ops that nobody had any more when a device was set back.
+    forgotten: BTreeSet<Link>,
     /// The devices of each twin: the first, and those whose code a person has typed, with the device on which they did.
     pub admitted: BTreeMap<(usize, DeviceId), Option<DeviceId>>,
     /// How far the logs of devices that were removed or suspended went, where that was said.
@@ -103,8 +116,8 @@ impl Granted {
 
 impl Truth {
     /// An acknowledged op.
-    pub fn op(&self, log: LogId, seq: u64) -> Option<&Acknowledged> {
-        self.ops.get(&(log, seq))
+    pub fn op(&self, link: &Link) -> Option<&Acknowledged> {
+        self.ops.get(link)
     }
 
     /// Every acknowledged write.
@@ -112,14 +125,27 @@ impl Truth {
         self.ops.values().flat_map(|op| &op.writes)
     }
 
-    /// Every acknowledged op, with its log and place in it.
-    pub fn ops(&self) -> impl Iterator<Item = (&LogId, u64, &Acknowledged)> {
-        self.ops.iter().map(|((log, seq), op)| (log, *seq, op))
+    /// Every acknowledged op.
+    pub fn ops(&self) -> impl Iterator<Item = &Acknowledged> {
+        self.ops.values()
+    }
+
+    /// The ops of a log that an op comes after, itself included, the first one first.
+    pub fn history(&self, tip: &Link) -> Vec<&Acknowledged> {
+        let before = |op: &&Acknowledged| self.op(&op.prev?);
+        let mut history: Vec<_> = std::iter::successors(self.op(tip), before).collect();
+        history.reverse();
+        history
+    }
+
+    /// Whether an op is among those that another comes after, or is that one.
+    pub fn comes_before(&self, op: &Link, tip: &Link) -> bool {
+        self.history(tip).iter().any(|before| before.link == *op)
     }
 
     /// Who writes a log.
     pub fn author(&self, log: &LogId) -> Option<DeviceId> {
-        self.op(*log, 1).map(|op| op.author)
+        self.authors.get(log).copied()
     }
 
     /// The epochs that a device has written in.
@@ -129,26 +155,53 @@ impl Truth {
         by_device.map(|op| op.epoch).collect()
     }
 
-    /// How far a log was acknowledged.
-    pub fn height(&self, log: &LogId) -> u64 {
-        self.heads.get(log).copied().unwrap_or(0)
+    /// A device goes on from an old copy of its files, perhaps where its own were: what it had written since is lost as
+    /// far as nobody has it.
+    pub fn is_set_back(&mut self, device: DeviceId, in_place: bool) {
+        self.set_back.insert(device);
+        if in_place {
+            self.unnoticed.insert(device);
+        }
     }
 
-    /// Whether all of a log must be held in the end.
-    pub fn is_whole(&self, log: &LogId) -> bool {
-        !self.cut.contains(log)
+    /// Whether a device ever went on from an old copy of its files.
+    pub fn was_set_back(&self, device: &DeviceId) -> bool {
+        self.set_back.contains(device)
     }
 
-    /// Whether any device ever went on from an old copy of its files.
-    pub fn anybody_is_set_back(&self) -> bool {
-        !self.cut.is_empty()
+    /// Whether it did so without being able to know.
+    pub fn was_set_back_unnoticed(&self, device: &DeviceId) -> bool {
+        self.unnoticed.contains(device)
     }
 
-    /// A device goes on from an old copy of its files: what it had written since is lost as far as nobody has it.
-    pub fn is_set_back(&mut self, device: &DeviceId) {
-        let ops = self.ops.iter();
-        let of_device = ops.filter(|(_, op)| op.author == *device);
-        self.cut.extend(of_device.map(|((log, _), _)| *log));
+    /// What nobody has any more is lost.
+    pub fn forget(&mut self, is_held: impl Fn(&Link) -> bool) {
+        let lost = self.ops.keys().filter(|link| !is_held(link));
+        self.forgotten.extend(lost);
+    }
+
+    /// Whether nobody had an op any more when a device was set back.
+    pub fn is_forgotten(&self, link: &Link) -> bool {
+        self.forgotten.contains(link)
+    }
+
+    /// Whether a device was ever removed or suspended by anybody, or left out of a rotation.
+    pub fn was_ever_out(&self, device: &DeviceId) -> bool {
+        let mut ops = self.ops.values();
+        self.removers.contains_key(device)
+            || self.back.contains_key(device)
+            || ops.any(|op| op.out.contains(device))
+    }
+
+    /// Whether all that an op says is said again by other ops of its device, of those that count.
+    pub fn is_said_again(&self, op: &Acknowledged, counts: impl Fn(&Link) -> bool) -> bool {
+        let others = self.ops.values().filter(|other| {
+            other.author == op.author && other.log != op.log && counts(&other.link)
+        });
+        let others: Vec<&Write> = others.flat_map(|other| &other.writes).collect();
+        op.writes
+            .iter()
+            .all(|write| others.iter().any(|other| write.is_said_by(other)))
     }
 
     /// How far a log of a device that is out may count at most.
@@ -216,23 +269,77 @@ impl Truth {
         let [bytes] = run.as_slice() else {
             return Err(fault!("an acknowledged op cannot be read back"));
         };
+        let op = self.read(twin, vault, bytes)?;
+        hold!(
+            op.link == head.link,
+            "an acknowledged op is not the one that was stored"
+        );
+        let writes = op.writes.clone();
+        hold!(
+            writes.len() == asked.len(),
+            "an op has more or fewer changes than were asked for"
+        );
+        for (write, asked) in writes.iter().zip(asked) {
+            let name = &write.record;
+            let same = name.space == space.as_str()
+                && name.collection == asked.collection
+                && name.id == asked.id;
+            hold!(
+                same && says(write, asked),
+                "an op says something else than was asked for"
+            );
+        }
+        self.note(op)?;
+        Ok(writes)
+    }
+
+    /// Notes the ops that a vault has written by itself: by those with which it lets go of what is superseded it changes
+    /// nothing, and by those in which it writes again what it has given up it says what it had said. Returns whether
+    /// there are any.
+    pub fn acknowledge_own(&mut self, twin: usize, vault: &Vault) -> Held<bool> {
+        let mut any = false;
+        for LogHead { log, head } in vault.heads()? {
+            let author = vault.origin(&log)?.map(|origin| origin.device);
+            if author != Some(vault.device()) {
+                continue;
+            }
+            let mut known = head.height;
+            while known > 0 && !self.knows(vault, &log, known)? {
+                known -= 1;
+            }
+            for seq in known + 1..=head.height {
+                let run = vault.read_run(&log, seq - 1, 0)?;
+                let bytes = run
+                    .first()
+                    .ok_or_else(|| fault!("an own op is not there"))?;
+                let op = self.read(twin, vault, bytes)?;
+                self.note(op)?;
+                any = true;
+            }
+        }
+        Ok(any)
+    }
+
+    fn knows(&self, vault: &Vault, log: &LogId, seq: u64) -> Held<bool> {
+        let link = vault.link_at(log, seq)?;
+        Ok(link.is_none_or(|link| self.ops.contains_key(&link)))
+    }
+
+    /// Reads what a vault has just written.
+    fn read(&mut self, twin: usize, vault: &Vault, bytes: &[u8]) -> Held<Acknowledged> {
         hold!(
             !contains(bytes, CANARY),
             "an op shows in clear what a person wrote"
         );
         let op =
             Op::from_bytes(bytes).map_err(|error| fault!("an own op cannot be read: {error}"))?;
-        hold!(
-            op.link() == head.link,
-            "an acknowledged op is not the one that was stored"
-        );
-        let epoch = op.header().epoch;
-        let key = &self.opened(vault, epoch)?.parts;
+        let (log, seq, epoch) = (op.header().log, op.header().seq, op.header().epoch);
+        let opened = self.opened(vault, epoch)?;
         let mut writes = Vec::new();
         for (index, part) in (0..).zip(op.parts()) {
             let place = PartPlace {
                 log: &log,
-                seq: head.height,
+                seq,
                 epoch: &epoch,
                 salt: op.salt(),
                 index,
@@ -240,15 +347,15 @@ impl Truth {
             let Part::Sealed(sealed) = part else {
                 return Err(fault!("an own op has a part missing"));
             };
-            let plain =
-                open_part(key, place, sealed).map_err(|error| fault!("an own part: {error}"))?;
+            let plain = open_part(&opened.parts, place, sealed)
+                .map_err(|error| fault!("an own part: {error}"))?;
             match Change::from_bytes(&plain).map_err(|error| fault!("an own part: {error}"))? {
-                Change::Seen(_) if index == 0 => {}
                 Change::Record(change) => writes.push(Write {
-                    order: (change.stamp, vault.device(), log, head.height, index),
+                    op: op.link(),
+                    order: (change.stamp, vault.device(), log, seq, index),
                     record: RecordName {
                         twin,
-                        space: space.to_string(),
+                        space: opened.space.to_string(),
                         collection: change.collection,
                         id: change.id,
                     },
@@ -256,32 +363,21 @@ impl Truth {
                     fields: change.fields,
                     edits: change.edits,
                 }),
+                Change::Seen(_) if index == 0 => {}
+                Change::Checkpoint(_) | Change::Snapshot(_) | Change::Copy(..) => {}
                 _ => return Err(fault!("an own op says what nobody asked for")),
             }
         }
-        hold!(
-            writes.len() == asked.len(),
-            "an op has more or fewer changes than were asked for"
-        );
-        for (write, asked) in writes.iter().zip(asked) {
-            let same = write.record.collection == asked.collection && write.record.id == asked.id;
-            hold!(
-                same && says(write, asked),
-                "an op says something else than was asked for"
-            );
-        }
-        let known = self.heads.insert(log, head.height).unwrap_or(0);
-        hold!(
-            head.height == known + 1,
-            "an own log has a hole or was written twice"
-        );
         let identity = vault.identity();
         let suspended = identity.devices().values();
         let suspended = suspended.filter(|device| device.suspended);
-        let op = Acknowledged {
-            link: head.link,
+        Ok(Acknowledged {
+            link: op.link(),
+            log,
+            seq,
+            prev: op.header().prev,
             epoch,
-            writes: writes.clone(),
+            writes,
             author: vault.device(),
             rotations: identity.rotations(),
             out: identity
@@ -289,56 +385,31 @@ impl Truth {
                 .copied()
                 .chain(suspended.map(|device| device.public.id))
                 .collect(),
+        })
+    }
+
+    fn note(&mut self, op: Acknowledged) -> Held {
+        let before = op.prev.map(|prev| {
+            let op = self.op(&prev);
+            op.map(|op| (op.log, op.seq))
+        });
+        let follows = match before {
+            None => op.seq == 1,
+            Some(before) => before == Some((op.log, op.seq - 1)),
         };
-        self.note(log, head.height, op)?;
-        Ok(writes)
-    }
-
-    /// Notes the ops by which a vault has just let go of what is superseded: they change nothing.
-    pub fn compacted(&mut self, vault: &Vault) -> Held {
-        for LogHead { log, head } in vault.heads()? {
-            let author = vault.origin(&log)?.map(|origin| origin.device);
-            if author != Some(vault.device()) {
-                continue;
-            }
-            for seq in self.height(&log) + 1..=head.height {
-                let run = vault.read_run(&log, seq - 1, 0)?;
-                let bytes = run
-                    .first()
-                    .ok_or_else(|| fault!("a checkpoint is not there"))?;
-                let op = Op::from_bytes(bytes).map_err(|error| fault!("an own op: {error}"))?;
-                let epoch = op.header().epoch;
-                self.opened(vault, epoch)?;
-                let identity = vault.identity();
-                let suspended = identity.devices().values();
-                let suspended = suspended.filter(|device| device.suspended);
-                let op = Acknowledged {
-                    link: op.link(),
-                    epoch,
-                    writes: Vec::new(),
-                    author: vault.device(),
-                    rotations: identity.rotations(),
-                    out: identity
-                        .gone()
-                        .copied()
-                        .chain(suspended.map(|device| device.public.id))
-                        .collect(),
-                };
-                self.heads.insert(log, seq);
-                self.note(log, seq, op)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn note(&mut self, log: LogId, seq: u64, op: Acknowledged) -> Held {
+        let is_free = self.places.insert((op.log, op.seq));
+        hold!(
+            follows && (is_free || self.was_set_back_unnoticed(&op.author)),
+            "an own log has a hole or was written twice"
+        );
         for device in &op.out {
             hold!(
                 self.is_back(device, op.rotations) || !self.epochs_of(device).contains(&op.epoch),
                 "something was written in an epoch whose key a device has that its writer knew to be out"
             );
         }
-        self.ops.insert((log, seq), op);
+        self.authors.insert(op.log, op.author);
+        self.ops.insert(op.link, op);
         Ok(())
     }
 

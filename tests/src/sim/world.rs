@@ -198,7 +198,7 @@ impl World {
         self.cast
             .trace
             .say(self.now, || format!("device {device} is backed up"));
-        self.cast.devices[device].back_up()
+        self.cast.devices[device].back_up(self.cast.compactions)
     }
 
     /// A person brings a device back from a copy of its files. What it has written since is lost as far as nobody else has
@@ -211,12 +211,41 @@ impl World {
             self.let_go(id, side, "killed")?;
         }
         self.cast.devices[device].bring_back()?;
-        let id = self.cast.devices[device].id;
-        self.cast.truth.is_set_back(&id);
-        self.generations.remove(&device);
+        self.forget(device, false);
         let back = self.now + self.dice.between(100, 20_000);
         self.at(back, Event::Restart { device });
         Ok(())
+    }
+
+    /// A device's disk is as it was when its files were copied, and nothing on it can tell. Its person may write on it
+    /// before it meets anybody.
+    pub fn set_back(&mut self, device: usize) -> Held {
+        self.cast
+            .trace
+            .say(self.now, || format!("device {device} is set back"));
+        for (id, side) in self.ends_of(device) {
+            self.let_go(id, side, "killed")?;
+        }
+        self.cast.devices[device].set_back()?;
+        self.forget(device, true);
+        if self.dice.chance(40) {
+            let back = self.now + self.dice.between(100, 20_000);
+            self.at(back, Event::Restart { device });
+            return Ok(());
+        }
+        self.restart(device)?;
+        for _ in 0..self.dice.between(1, 3) {
+            self.write_something(device)?;
+        }
+        Ok(())
+    }
+
+    /// A device has forgotten what it has done since it was copied, and so has everybody what only it had.
+    fn forget(&mut self, device: usize, in_place: bool) {
+        let Cast { truth, devices, .. } = &mut self.cast;
+        truth.is_set_back(devices[device].id, in_place);
+        truth.forget(|link| devices.iter().any(|device| device.view.holds(link)));
+        self.generations.remove(&device);
     }
 
     fn restart(&mut self, device: usize) -> Held {

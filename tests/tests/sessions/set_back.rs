@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::{TempDir, tempdir};
 use twin_identity::device::Role;
 use twin_ops::change::Kind;
+use twin_ops::grant::Recipient;
 use twin_ops::op::LogId;
 use twin_ops::set::Set;
 use twin_ops::store::OpStore;
@@ -497,6 +498,61 @@ fn a_change_of_the_branch_is_as_it_was() {
         vault.merge_due(ahead).unwrap();
         assert_eq!(ids.map(|id| stamps(vault, id)), before);
     }
+}
+
+#[test]
+fn the_words_are_granted_again_what_only_a_new_device_was_granted() {
+    let (mut dirs, mut phone, [_laptop]) = family([Role::Member]);
+    let copy = copy_of(dirs[0].path());
+    // A space that is begun now, whose key goes to the words; and a device that gets the key alone.
+    let epoch = write_in(&mut phone, NOON + 1, "work");
+    let words = words().sealing();
+    assert!(opens_with(&phone, Recipient::Words, &words).contains(&epoch));
+    dirs.push(tempdir().unwrap());
+    let dir = dirs.last().unwrap().path();
+    let mut tablet = linked(dir, &mut phone, 300, Role::Member);
+    assert_eq!(write_in(&mut tablet, NOON + 2, "work"), epoch);
+    assert!(!opens_with(&tablet, Recipient::Words, &words).contains(&epoch));
+    let mut phone = unnoticed(copy.path());
+    dirs[0] = copy;
+    agree(&mut phone, &mut tablet, NOON + 3);
+    for vault in [&phone, &tablet] {
+        assert!(opens_with(vault, Recipient::Words, &words).contains(&epoch));
+    }
+}
+
+#[test]
+fn who_was_away_gets_a_log_of_which_a_branch_was_given_up_and_the_rest_let_go() {
+    let mut scene = Scene::new();
+    scene.set_back(|laptop| {
+        for i in 0..9 {
+            put(laptop, NOON + 1, "notes", "2", &[("x", &i.to_string())]);
+        }
+    });
+    let Scene {
+        mut dirs,
+        mut phone,
+        mut laptop,
+        mut tablet,
+    } = scene;
+    put(&mut laptop, NOON + 2, "notes", "3", &[("x", "b")]);
+    let log = own_log(&laptop);
+    let away = copy_of(dirs[2].path());
+    agree(&mut laptop, &mut phone, NOON + 6);
+    agree(&mut tablet, &mut phone, NOON + 7);
+    agree(&mut laptop, &mut phone, NOON + 7);
+    let home = space("home");
+    let compacted = phone.compact(NOON + 8, &mut rng(8), &home).unwrap();
+    assert!(compacted.gone > 0, "{compacted:?}");
+    let base = phone.base(&log).unwrap().unwrap();
+    let mut tablet = unnoticed(away.path());
+    dirs[2] = away;
+    assert!(tablet.link_at(&log, 1).unwrap().is_some());
+    assert_eq!(tablet.link_at(&log, base.height).unwrap(), None);
+    let events = agree(&mut phone, &mut tablet, NOON + 9);
+    let forked = |event: &SyncEvent| matches!(event, SyncEvent::Forked(_));
+    assert!(!events.iter().flatten().any(forked), "{events:?}");
+    assert_eq!(ids(&mut tablet), ["1", "2", "3"]);
 }
 
 /// The answer to a question about a log: heights, and a byte that links are made of.

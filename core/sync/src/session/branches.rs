@@ -64,6 +64,10 @@ impl<S: OpStore + ?Sized> Session<S> {
         if !self.linked(store) || (is_copy && self.side == Side::Responder) {
             return Ok(());
         }
+        #[cfg(twin_break)]
+        if twin_identity::broken::is("set_back_not_noticed") {
+            return Ok(());
+        }
         let idle = self.branches.searches.is_empty();
         let heads = store.heads().map_err(SyncError::store)?;
         for Row { log, height, link } in rows {
@@ -86,7 +90,7 @@ impl<S: OpStore + ?Sized> Session<S> {
             let both = head.height.min(*height);
             if self.branches.add(*log, both, differs) && differs {
                 // Until it is known what to do, neither side has any use for the other's.
-                self.peer.pass_over(*log);
+                self.peer.pass_over(*log)?;
             }
         }
         if idle {
@@ -115,7 +119,7 @@ impl<S: OpStore + ?Sized> Session<S> {
                     }));
                     return Ok(());
                 }
-                self.stays_forked(log);
+                self.stays_forked(log)?;
             } else if is_known && self.is_here(&log, common, store)? {
                 self.branches.searches.pop_front();
                 self.events.push_back(SyncEvent::Branched { log, common });
@@ -123,7 +127,7 @@ impl<S: OpStore + ?Sized> Session<S> {
                 self.progress = true;
                 self.found.push((log, common));
             } else if is_known {
-                self.stays_forked(log);
+                self.stays_forked(log)?;
             } else {
                 // The peer has only more of the same.
                 self.branches.searches.pop_front();
@@ -139,10 +143,11 @@ impl<S: OpStore + ?Sized> Session<S> {
     }
 
     /// The first log cannot be resolved with this peer.
-    fn stays_forked(&mut self, log: LogId) {
+    fn stays_forked(&mut self, log: LogId) -> Result<(), SyncError> {
         self.branches.searches.pop_front();
-        self.peer.pass_over(log);
+        self.peer.pass_over(log)?;
         self.events.push_back(SyncEvent::Forked(log));
+        Ok(())
     }
 
     /// The peer asks about a log. One question at a time: the next comes after the answer.
@@ -212,7 +217,7 @@ impl<S: OpStore + ?Sized> Session<S> {
             }
         }
         if (search.common, search.differs) == (common, differs) {
-            self.stays_forked(log);
+            self.stays_forked(log)?;
         }
         self.ask_links(store)?;
         self.look_again();

@@ -230,7 +230,7 @@ impl<S: OpStore + ?Sized> Session<S> {
     pub(super) fn on_ops(&mut self, now: Millis, ops: Ops, store: &mut S) -> Result<(), SyncError> {
         let log = ops.origin.log_id(store.identity().twin());
         let Some(taken) = replica::append(now, ops, store)? else {
-            if self.peer.pass_over(log) {
+            if self.peer.pass_over(log)? {
                 self.events.push_back(SyncEvent::PassedOver(log));
             }
             self.look_again();
@@ -276,7 +276,10 @@ impl<S: OpStore + ?Sized> Session<S> {
         if !self.linked(store) {
             return Ok(());
         }
-        if replica::digest(store)? == theirs.digest {
+        let same = replica::digest(store)? == theirs.digest;
+        #[cfg(twin_break)]
+        let same = same || twin_identity::broken::is("digests_not_compared");
+        if same {
             self.peer.equals(store)?;
             if let Some(device) = self.device() {
                 store.in_sync(now, &device);

@@ -225,6 +225,10 @@ impl<S: OpStore + ?Sized> Session<S> {
 
     /// Whether the last digests of both sides are equal.
     pub fn is_in_sync(&self) -> bool {
+        #[cfg(twin_break)]
+        if twin_identity::broken::is("digests_not_compared") {
+            return !self.dirty && self.heard.is_some() && self.announced.is_some();
+        }
         !self.dirty && self.heard.is_some() && self.heard == self.announced
     }
 

@@ -132,7 +132,8 @@ impl Peer {
                 let ours = store.link_at(log, *height).map_err(SyncError::store)?;
                 if *height > *counted {
                     self.has_ops(*log, *height);
-                } else if ours == Some(*link) {
+                } else if ours.is_none_or(|ours| ours == *link) {
+                    // Or what was there is superseded here: what it has then goes on with the checkpoint, or gives way.
                     self.take_up(log, *height);
                 } else if self.passed_over.insert(*log) && self.has_heard(store) {
                     // Else the peer has yet to give up what it holds.
@@ -224,8 +225,13 @@ impl Peer {
     }
 
     /// This replica cannot take what the peer has of a log. `true` if that is news.
-    pub fn pass_over(&mut self, log: LogId) -> bool {
-        self.passed_over.insert(log)
+    ///
+    /// # Errors
+    /// The peer has sent of more logs than there can be.
+    pub fn pass_over(&mut self, log: LogId) -> Result<bool, SyncError> {
+        let is_new = self.passed_over.insert(log);
+        within(self.passed_over.len(), MAX_LOGS)?;
+        Ok(is_new)
     }
 
     /// The peer has a log up to this height.

@@ -34,8 +34,13 @@ pub(super) async fn run_session(
             ) {
                 twin.notify();
             }
-            if matches!(event, SyncEvent::InSync | SyncEvent::Branched { .. }) {
-                sync::tend(twin);
+            let calls = matches!(
+                event,
+                SyncEvent::InSync | SyncEvent::Branched { .. } | SyncEvent::Stuck
+            );
+            if calls && sync::tend(twin) && event == SyncEvent::Stuck {
+                // Now there is more to say.
+                continue;
             }
             let Some(device) = device else { continue };
             let told = match event {

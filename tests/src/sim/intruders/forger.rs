@@ -205,7 +205,7 @@ fn op_of_another(scene: &mut Scene<'_>, forger: usize) -> Held<Option<SyncFrame>
         return Ok(None);
     }
     let (LogHead { log, head }, origin) = *scene.dice.pick(&logs);
-    let newest = scene.cast.truth.op(log, head.height);
+    let newest = scene.cast.truth.op(&head.link);
     let epoch = newest
         .ok_or_else(|| fault!("an op that nobody wrote"))?
         .epoch;
