@@ -98,10 +98,17 @@ pub(crate) async fn run_to_end(twin: &Twin, meeting: Meeting, frames: Frames) ->
     let session = run(twin, meeting, frames, sender);
     let watch = async {
         let mut in_sync = false;
+        let (mut device, mut why) = (None, Vec::new());
         while let Some(event) = timeout(PATIENCE, events.recv())
             .await
             .map_err(|_| Error::TooSlow)?
         {
+            if let SyncEvent::Met(met) = event {
+                device = Some(met);
+            }
+            if let Some(device) = device {
+                twin.meetings.heard(device, &event);
+            }
             match event {
                 SyncEvent::Received { .. } => twin.notify(),
                 SyncEvent::InSync => {
@@ -110,14 +117,11 @@ pub(crate) async fn run_to_end(twin: &Twin, meeting: Meeting, frames: Frames) ->
                 }
                 // It goes on once that is resolved.
                 SyncEvent::Branched { .. } => _ = tend(twin),
+                SyncEvent::Differs(difference) => why.push(difference.to_string()),
                 // What the other lacks may be a key that is to be granted first: a log that begins with a checkpoint is
                 // taken by nobody who cannot read that.
-                SyncEvent::Stuck if tend(twin) => {}
-                SyncEvent::Stuck => {
-                    return Err(Error::NotInSync(
-                        "something that one of them has cannot be passed on".to_owned(),
-                    ));
-                }
+                SyncEvent::Stuck if tend(twin) => why.clear(),
+                SyncEvent::Stuck => return Err(Error::NotInSync(why.join("; "))),
                 _ => {}
             }
         }

@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::platform::{Clock, SharedClock, SystemClock, rng};
 use crate::roots;
 use crate::space::{Collection, Space};
+use crate::status::Meetings;
 use crate::watch::Watches;
 
 /// The most bytes of a twin's or device's name.
@@ -38,6 +39,8 @@ pub struct Twin {
     /// Counts the changes made here, so that sync and watches wake up.
     changed: Arc<watch::Sender<u64>>,
     pub(crate) watches: Arc<Watches>,
+    /// What came of meeting other devices.
+    pub(crate) meetings: Arc<Meetings>,
 }
 
 impl Twin {
@@ -111,6 +114,7 @@ impl Twin {
             clock: Arc::new(SystemClock),
             changed: Arc::new(watch::Sender::new(0)),
             watches: Arc::default(),
+            meetings: Arc::default(),
         }
     }
 

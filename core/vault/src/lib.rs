@@ -47,6 +47,7 @@ mod parsers;
 
 mod again;
 mod beginning;
+mod beside;
 mod branch;
 pub mod change;
 pub mod check;
@@ -108,6 +109,7 @@ mod vault;
 mod wants;
 pub mod write;
 
+pub use beside::Beside;
 pub use change::{FieldEdit, WriteChange};
 pub use compact::{Compacted, Waiting};
 pub use create::Comeback;

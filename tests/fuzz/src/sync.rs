@@ -25,7 +25,8 @@ pub const TARGETS: &[Target] = &[
 /// Inputs that no golden vector holds in one piece.
 #[allow(dead_code, reason = "for the corpus alone")]
 pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
-    // A question about a log of the asker's own that goes on differently at the peer, and an answer; a name, and an answer.
+    // A question about a log of the asker's own that goes on differently at the peer, and an answer; a name, and an answer;
+    // tables in whole.
     let log = [&[3, 0x58, 32][..], &[1; 32]].concat();
     let place = [&[0x82, 5, 0x58, 32][..], &[2; 32]].concat();
     let named = |number: u8| [&[0x82, number, 0x81, 0x58, 136][..], &[number; 136]].concat();
@@ -34,6 +35,16 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         [&[0x82, 15, 0x81, 0xa2], &log[..], &[4, 0x81], &place[..]].concat(),
         named(16),
         named(17),
+        [&[0x82, 3, 0x81, 0x81, 0x58, 32][..], &[4; 32]].concat(),
+        [
+            &[0x82, 4, 0x81, 0xa2, 3, 0x81, 0x58, 32][..],
+            &[5; 32],
+            &[4, 0x81, 0x83, 0x58, 32],
+            &[1; 32],
+            &[0x19, 1, 0, 0x58, 32],
+            &[2; 32],
+        ]
+        .concat(),
     ];
     // A page of a mailbox's memory: of a day, with a post that is shown, one that was put by this device, and a presence.
     let known = |state: u8| {

@@ -8,11 +8,13 @@ mod chunks;
 #[path = "../../../core/vault/tests/common/mod.rs"]
 mod common;
 mod compacted;
+mod cost;
 #[path = "../../../core/vault/tests/common/files.rs"]
 mod files;
 mod holes;
 mod session;
 mod set_back;
+mod short;
 #[path = "../../../core/vault/tests/common/twins.rs"]
 mod twins;
 mod wants;

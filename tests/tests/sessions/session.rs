@@ -12,6 +12,8 @@ pub struct Talk {
     pub sessions: [Session<Vault>; 2],
     /// How many bytes they have sent each other.
     pub bytes: usize,
+    /// The number of each message, and how many bytes it had.
+    pub frames: Vec<(u8, usize)>,
     now: u64,
 }
 
@@ -26,6 +28,7 @@ impl Talk {
         Self {
             sessions,
             bytes: 0,
+            frames: Vec::new(),
             now,
         }
     }
@@ -47,6 +50,7 @@ impl Talk {
                     quiet = false;
                     passed += 1;
                     self.bytes += frame.len();
+                    self.frames.push((frame[1], frame.len()));
                     self.sessions[1 - from]
                         .receive(now, &frame, vaults[1 - from])
                         .unwrap();

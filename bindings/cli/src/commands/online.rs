@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::json;
-use twin::{Address, CHUNK_LEN, DeviceId, OnlineConfig, OnlineEvent, Stay, Traffic, Twin, Visited};
+use twin::{
+    Address, Amount, CHUNK_LEN, DeviceId, Difference, OnlineConfig, OnlineEvent, Stay,
+    SyncProgress, Traffic, Twin, Visited,
+};
 
 use crate::args::{Online, Reach, Sync};
 use crate::commands::file::size;
@@ -100,9 +103,34 @@ pub async fn resolve(texts: &[String]) -> Result<Vec<Address>> {
 struct Count {
     received: usize,
     sent: usize,
-    /// Bytes of content that came and went.
+    /// Bytes of content that came.
     content: u64,
-    gave: u64,
+}
+
+/// How far an exchange has come, in one line.
+fn far(progress: &SyncProgress) -> String {
+    let changes = |amount: Amount, left: u64, how: &str| {
+        let Amount { ops, bytes } = amount;
+        let of = match left {
+            0 => String::new(),
+            left => format!(" of {}", ops.saturating_add(left)),
+        };
+        format!("{ops}{of} changes {how} ({})", size(bytes))
+    };
+    let files = [
+        (progress.content_taken, "came"),
+        (progress.content_given, "given"),
+    ];
+    let files = files.into_iter().filter(|(bytes, _)| *bytes > 0);
+    let files = files.map(|(bytes, how)| format!("{} of files {how}", size(bytes)));
+    let lines: Vec<String> = [
+        changes(progress.taken, progress.to_take, "received"),
+        changes(progress.given, progress.to_give, "sent"),
+    ]
+    .into_iter()
+    .chain(files)
+    .collect();
+    lines.join(", ")
 }
 
 /// Shows events: to programs each as a line, to people what they mean, with a moving count on a terminal.
@@ -133,7 +161,7 @@ impl<'a> Screen<'a> {
             OnlineEvent::Stuck(device) => self.about(
                 "stuck",
                 device,
-                "holds something else, and neither can send it: update both",
+                "and this device do not hold the same, and neither can send the other what it lacks",
             ),
             OnlineEvent::Visited(Visited { relay, taken, left }) => {
                 let event = json!({"event": "visited", "relay": relay.to_string(), "taken": taken, "left": left});
@@ -172,30 +200,27 @@ impl<'a> Screen<'a> {
                 self.line(json!({
                     "event": "received", "device": device.to_string(), "ops": ops,
                 }));
-                self.progress(device);
             }
             OnlineEvent::Sent { device, ops } => {
                 self.counts.entry(*device).or_default().sent += ops;
                 self.line(json!({
                     "event": "sent", "device": device.to_string(), "ops": ops,
                 }));
-                self.progress(device);
             }
             OnlineEvent::Content { device, bytes } => {
                 self.counts.entry(*device).or_default().content += *bytes as u64;
                 self.line(json!({
                     "event": "content", "device": device.to_string(), "bytes": bytes,
                 }));
-                self.progress(device);
             }
             OnlineEvent::Gave { device, bytes } => {
-                self.counts.entry(*device).or_default().gave += *bytes as u64;
                 self.line(json!({
                     "event": "gave", "device": device.to_string(), "bytes": bytes,
                 }));
-                self.progress(device);
             }
             OnlineEvent::Wanting { device, chunks } => self.wanting(device, *chunks),
+            OnlineEvent::Progress { device, progress } => self.far(device, progress),
+            OnlineEvent::Differs { device, difference } => self.differs(device, difference),
             OnlineEvent::Problem(problem) => {
                 self.line(json!({"event": "problem", "message": problem}));
                 self.cx.say(problem);
@@ -233,21 +258,40 @@ impl<'a> Screen<'a> {
         }
     }
 
-    /// On a terminal, a count that moves; it is written over by the next line.
-    fn progress(&self, device: &DeviceId) {
-        if !self.cx.is_interactive() {
-            return;
+    /// Why a device and this one do not become equal.
+    fn differs(&self, device: &DeviceId, difference: &Difference) {
+        self.line(json!({
+            "event": "differs", "device": device.to_string(), "why": difference.to_string(),
+            "writer": difference.writer().map(|writer| writer.to_string()),
+        }));
+        if !self.cx.json {
+            let writer = difference.writer().map(|writer| self.name(&writer));
+            let writer = writer.map_or_else(String::new, |name| format!(" (written on {name})"));
+            self.cx
+                .say(format!("{}: {difference}{writer}", self.name(device)));
         }
-        let Some(count) = self.counts.get(device) else {
-            return;
-        };
-        let Count { received, sent, .. } = count;
-        let files = [(count.content, "came"), (count.gave, "given")];
-        let files = files.into_iter().filter(|(bytes, _)| *bytes > 0);
-        let files = files.map(|(bytes, what)| format!("{} of files {what}", size(bytes)));
-        let changes = format!("{received} changes received, {sent} sent");
-        let line: Vec<String> = std::iter::once(changes).chain(files).collect();
-        show(&format!("{}\r", line.join(", ")));
+    }
+
+    /// How far the exchange with a device has come.
+    fn far(&mut self, device: &DeviceId, progress: &SyncProgress) {
+        let SyncProgress {
+            taken,
+            to_take,
+            given,
+            to_give,
+            content_taken,
+            content_given,
+        } = *progress;
+        self.line(json!({
+            "event": "progress", "device": device.to_string(),
+            "taken": {"ops": taken.ops, "bytes": taken.bytes}, "to_take": to_take,
+            "given": {"ops": given.ops, "bytes": given.bytes}, "to_give": to_give,
+            "content_taken": content_taken, "content_given": content_given,
+        }));
+        // On a terminal, a count that moves; it is written over by the next line.
+        if self.cx.is_interactive() {
+            show(&format!("{}\r", far(progress)));
+        }
     }
 
     fn name(&self, id: &DeviceId) -> String {
@@ -256,5 +300,33 @@ impl<'a> Screen<'a> {
             .into_iter()
             .find(|device| device.id == *id && !device.name.is_empty())
             .map_or_else(|| "a device".to_owned(), |device| printable(&device.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_far_it_has_come_says_what_is_left() {
+        let mut progress = SyncProgress {
+            taken: Amount {
+                ops: 1200,
+                bytes: 300_000,
+            },
+            to_take: 800,
+            ..SyncProgress::default()
+        };
+        let said = far(&progress);
+        assert!(
+            said.starts_with("1200 of 2000 changes received ("),
+            "{said}"
+        );
+        assert!(said.contains("), 0 changes sent ("), "{said}");
+        assert!(!said.contains("files"), "{said}");
+        (progress.to_take, progress.content_taken) = (0, 70_000);
+        let said = far(&progress);
+        assert!(said.starts_with("1200 changes received ("), "{said}");
+        assert!(said.ends_with(" of files came"), "{said}");
     }
 }

@@ -1,7 +1,7 @@
 //! `twin status`
 
 use serde_json::json;
-use twin::{DeviceState, Standing, Twin};
+use twin::{DeviceState, PeerStatus, Standing, SyncStatus, Twin};
 
 use crate::commands::activity::time;
 use crate::commands::advice::{self, Advice};
@@ -21,6 +21,7 @@ pub fn run(cx: &Context) -> Result<()> {
     let role = this.map_or("not in the twin", |device| device::role(device.role));
     let spaces: Vec<String> = twin.spaces()?.iter().map(ToString::to_string).collect();
     let size = twin.vault_size(cx.home()?)?;
+    let sync = twin.sync_status()?;
     let advice = match standing.this {
         Some(_) => advice::all(&devices, &standing),
         None => Vec::new(),
@@ -50,6 +51,8 @@ pub fn run(cx: &Context) -> Result<()> {
         "spaces": spaces,
         "vault_bytes": size,
         "needs_update": standing.needs_update,
+        "sync": sync.peers.iter().map(peer).collect::<Vec<_>>(),
+        "lacking": sync.lacking.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "advice": advice.iter().map(|advice| json!({
             "lost": advice.lost, "still": advice.still, "remedy": advice.remedy,
         })).collect::<Vec<_>>(),
@@ -95,7 +98,11 @@ pub fn run(cx: &Context) -> Result<()> {
         ])
         .trim_end(),
     );
-    for warning in warnings(&twin, &standing, devices.len()) {
+    if !sync.peers.is_empty() {
+        cx.say("\nYour other devices …");
+        cx.say(table(&sync.peers.iter().map(stands).collect::<Vec<_>>()).trim_end());
+    }
+    for warning in warnings(&twin, &standing, &sync, devices.len()) {
         cx.say(format!("\n{warning}"));
     }
     if !advice.is_empty() {
@@ -114,6 +121,42 @@ pub fn run(cx: &Context) -> Result<()> {
     Ok(())
 }
 
+fn peer(peer: &PeerStatus) -> serde_json::Value {
+    json!({
+        "device": peer.device.to_string(), "name": peer.name, "heard": peer.heard, "in_sync": peer.in_sync,
+        "lacks": peer.lacks, "has_more": peer.has_more,
+    })
+}
+
+/// A device, and how it stands with this one.
+fn stands(peer: &PeerStatus) -> Vec<String> {
+    let PeerStatus {
+        heard,
+        in_sync,
+        lacks,
+        has_more,
+        ..
+    } = peer;
+    let Some(heard) = heard.map(time) else {
+        let never = "this device does not know what it has: twin sync when both are on".to_owned();
+        return vec![called(peer), never];
+    };
+    let stands = match (in_sync, lacks, has_more) {
+        (true, ..) => format!("in sync, as of {heard}"),
+        (false, 0, 0) => format!("not in sync: who is in or a key has changed since {heard}"),
+        (false, lacks, 0) => format!("not known to have {lacks} changes of here since {heard}"),
+        (false, 0, more) => format!("has {more} changes that are not here, as of {heard}"),
+        (false, lacks, more) => format!(
+            "has {more} changes that are not here and is not known to have {lacks} of here, as of {heard}"
+        ),
+    };
+    vec![called(peer), stands]
+}
+
+fn called(peer: &PeerStatus) -> String {
+    format!("  {}", device::called(&peer.device, &peer.name))
+}
+
 /// Whether this device takes part, in one word.
 const fn state(standing: &Standing) -> &'static str {
     match standing.this {
@@ -124,7 +167,7 @@ const fn state(standing: &Standing) -> &'static str {
 }
 
 /// What the person should know first.
-fn warnings(twin: &Twin, standing: &Standing, devices: usize) -> Vec<String> {
+fn warnings(twin: &Twin, standing: &Standing, sync: &SyncStatus, devices: usize) -> Vec<String> {
     let mut warnings = Vec::new();
     match (standing.this, standing.pending.first()) {
         (Some(DeviceState::Active), _) => {}
@@ -198,8 +241,7 @@ fn warnings(twin: &Twin, standing: &Standing, devices: usize) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if standing.needs_update {
-        warnings.push("Another device uses a newer version: update this one.".to_owned());
-    }
+    let lacking = sync.lacking.iter();
+    warnings.extend(lacking.map(|lacking| format!("Not shown here: {lacking}.")));
     warnings
 }

@@ -8,7 +8,8 @@ use twin_ops::op::LogId;
 use twin_ops::store::{LogHead, OpStore};
 
 use super::error::SyncError;
-use super::message::{AskLinks, Links, Message, Place, Row};
+use super::message::{AskLinks, Links, Message, Place};
+use super::short::Told;
 use super::{Session, Side, SyncEvent};
 
 /// The most links of an answer.
@@ -58,7 +59,7 @@ impl Branches {
 
 impl<S: OpStore + ?Sized> Session<S> {
     /// Looks into the logs of this device of which the peer has something else, or more.
-    pub(super) fn look_into(&mut self, rows: &[Row], store: &S) -> Result<(), SyncError> {
+    pub(super) fn look_into(&mut self, rows: &[Told], store: &S) -> Result<(), SyncError> {
         // Of two copies of a device one is enough.
         let is_copy = self.device() == Some(store.device());
         if !self.linked(store) || (is_copy && self.side == Side::Responder) {
@@ -70,7 +71,8 @@ impl<S: OpStore + ?Sized> Session<S> {
         }
         let idle = self.branches.searches.is_empty();
         let heads = store.heads().map_err(SyncError::store)?;
-        for Row { log, height, link } in rows {
+        for row in rows {
+            let Told { log, height, .. } = row;
             let origin = store.origin(log).map_err(SyncError::store)?;
             if origin.is_none_or(|origin| origin.device != store.device()) {
                 continue;
@@ -82,7 +84,7 @@ impl<S: OpStore + ?Sized> Session<S> {
             };
             let ours = store.link_at(log, *height).map_err(SyncError::store)?;
             let differs = match ours.filter(|_| *height <= head.height) {
-                Some(ours) if ours != *link => true,
+                Some(ours) if !row.is_at(&ours) => true,
                 None if *height > head.height => false,
                 // The same; or it is no longer here, and nothing can be said.
                 _ => continue,

@@ -217,6 +217,7 @@ impl<S: OpStore + ?Sized> Session<S> {
             });
         }
         if chunks > 0 {
+            self.tally.gave_content(bytes);
             self.events.push_back(SyncEvent::Gave { chunks, bytes });
         }
         Ok((!pieces.is_empty()).then_some(Message::Chunks(pieces)))
@@ -259,8 +260,9 @@ impl<S: OpStore + ?Sized> Session<S> {
         let chunks = store.add_chunks(now, answers).map_err(SyncError::store)?;
         if chunks > 0 {
             (self.content.got, self.content.came) = (true, true);
+            self.tally.took_content(bytes);
             self.events.push_back(SyncEvent::Content { chunks, bytes });
         }
-        Ok(())
+        self.tell_progress(now, false, store)
     }
 }

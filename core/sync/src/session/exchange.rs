@@ -2,12 +2,15 @@
 
 use twin_identity::id::{DeviceId, EntryId};
 use twin_identity::secret::Secret;
+use twin_ops::op::LogId;
 use twin_ops::store::{Hole, MAX_HOLES, OpStore};
 
 use super::error::SyncError;
-use super::message::{Device, Digest, Hello, Message, Ops};
+use super::message::{Device, Digest, Hello, Message, Ops, Table};
 use super::naming::Said;
 use super::peer::{self, Lack, Room};
+use super::progress::bytes_of;
+use super::short::{self, Form, ShortTable, Shorts, Told};
 use super::{BATCH, Phase, SYNC_VERSION, Session, SyncEvent, is_out, replica};
 use crate::machine::Millis;
 
@@ -121,7 +124,7 @@ impl<S: OpStore + ?Sized> Session<S> {
         if self.linked(store) {
             self.announce(store)
         } else {
-            self.send_tables(store)
+            self.send_tables(Form::Short, store)
         }
     }
 
@@ -166,30 +169,88 @@ impl<S: OpStore + ?Sized> Session<S> {
         Ok(())
     }
 
-    fn send_tables(&mut self, store: &S) -> Result<(), SyncError> {
-        self.tables_sent = true;
+    fn send_tables(&mut self, form: Form, store: &S) -> Result<(), SyncError> {
+        self.tables = Some(form);
         self.progress = false;
-        let entries: Vec<EntryId> = store.identity().entries().keys().copied().collect();
-        self.push(&Message::LogTable(entries));
+        let entries = store.identity().entries();
+        let in_short = match form {
+            Form::Short => short::entries(entries.keys()),
+            Form::Whole => None,
+        };
+        self.push(&match in_short {
+            Some(entries) => Message::ShortLogTable(entries),
+            None => Message::LogTable(entries.keys().copied().collect()),
+        });
         self.send_table_if_linked(store)
     }
 
     fn send_table_if_linked(&mut self, store: &S) -> Result<(), SyncError> {
         self.table_sent = self.linked(store);
         if self.table_sent {
-            let table = replica::table(store)?;
-            self.push(&Message::Table(Box::new(table)));
+            let form = self.tables.unwrap_or(Form::Whole);
+            let table = replica::table(form, store)?;
+            self.push(&table);
         }
         Ok(())
     }
 
     pub(super) fn on_log_table(&mut self, entries: &[EntryId], store: &S) -> Result<(), SyncError> {
         self.peer.learn_log(entries)?;
+        // Whoever does not trust the short tables any more is told everything.
+        let form = match self.tables {
+            None => Some(Form::Short),
+            Some(Form::Short) => Some(Form::Whole),
+            Some(Form::Whole) => None,
+        };
+        self.after_log_table(form, store)
+    }
+
+    pub(super) fn on_short_log_table(
+        &mut self,
+        entries: Shorts,
+        store: &S,
+    ) -> Result<(), SyncError> {
+        self.peer.learn_log_in_short(entries, store)?;
+        let form = self.tables.is_none().then_some(Form::Short);
+        self.after_log_table(form, store)
+    }
+
+    fn after_log_table(&mut self, answer: Option<Form>, store: &S) -> Result<(), SyncError> {
         self.look_again();
-        if !self.tables_sent {
-            self.send_tables(store)?;
+        if let Some(form) = answer {
+            self.send_tables(form, store)?;
         }
         self.refuse_if_not_linked(store)
+    }
+
+    pub(super) fn on_table(&mut self, table: &Table, store: &mut S) -> Result<(), SyncError> {
+        let rows: Vec<Told> = table.heads.iter().map(Told::from).collect();
+        self.look_into(&rows, store)?;
+        let forked = self.peer.learn(table, store)?;
+        self.learned(forked, store);
+        Ok(())
+    }
+
+    pub(super) fn on_short_table(
+        &mut self,
+        table: ShortTable,
+        store: &mut S,
+    ) -> Result<(), SyncError> {
+        if !table.heads.is_sorted_by(|a, b| a.log < b.log) {
+            return Err(SyncError::Unexpected);
+        }
+        let (rows, _) = short::resolve(&table.heads, self.peer.logs(store)?);
+        self.look_into(&rows, store)?;
+        let forked = self.peer.learn_in_short(table, store)?;
+        self.learned(forked, store);
+        Ok(())
+    }
+
+    fn learned(&mut self, forked: Vec<LogId>, store: &mut S) {
+        self.events
+            .extend(forked.into_iter().map(SyncEvent::Forked));
+        self.tell_found(store);
+        self.look_again();
     }
 
     /// Once all that the peer lists of the identity log is here, the peer must be in it.
@@ -229,6 +290,7 @@ impl<S: OpStore + ?Sized> Session<S> {
 
     pub(super) fn on_ops(&mut self, now: Millis, ops: Ops, store: &mut S) -> Result<(), SyncError> {
         let log = ops.origin.log_id(store.identity().twin());
+        let (run, bytes) = (ops.ops.len(), bytes_of(&ops.ops));
         let Some(taken) = replica::append(now, ops, store)? else {
             if self.peer.pass_over(log)? {
                 self.events.push_back(SyncEvent::PassedOver(log));
@@ -247,8 +309,9 @@ impl<S: OpStore + ?Sized> Session<S> {
                 self.peer.has_ops(log, head.head.height);
             }
         }
+        self.tally.took(taken.new, run, bytes);
         self.took(taken.new, taken.new);
-        Ok(())
+        self.tell_progress(now, false, store)
     }
 
     fn took(&mut self, new: usize, ops: usize) {
@@ -284,18 +347,24 @@ impl<S: OpStore + ?Sized> Session<S> {
             if let Some(device) = self.device() {
                 store.in_sync(now, &device);
             }
-            self.events.push_back(SyncEvent::InSync);
+            self.tell_progress(now, true, store)?;
+            self.events
+                .extend([SyncEvent::Equal(theirs.digest), SyncEvent::InSync]);
             return Ok(());
         }
-        if !self.tables_sent {
-            return self.send_tables(store);
-        }
+        let Some(form) = self.tables else {
+            return self.send_tables(Form::Short, store);
+        };
         // The peer has seen all that we sent, neither side has more to send, and yet the replicas differ.
         let settled = theirs.received == self.sent && self.outbox.is_empty();
         if settled && self.peer.lacks(store)?.is_none() {
-            if self.progress {
-                return self.send_tables(store);
+            // What was said in short may be why.
+            if self.progress || form == Form::Short {
+                return self.send_tables(Form::Whole, store);
             }
+            self.tell_progress(now, true, store)?;
+            let differences = self.peer.differences(store)?.into_iter();
+            self.events.extend(differences.map(SyncEvent::Differs));
             self.events.push_back(SyncEvent::Stuck);
         }
         Ok(())
@@ -323,6 +392,7 @@ impl<S: OpStore + ?Sized> Session<S> {
         self.progress = true;
         let message = self.peer.give(lack, store, Room::About(BATCH))?;
         if let Some(Message::Ops(ops)) = &message {
+            self.tally.gave(&ops.ops);
             let ops = ops.ops.len();
             self.events.push_back(SyncEvent::Sent { ops });
         }

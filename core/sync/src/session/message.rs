@@ -12,6 +12,7 @@ use twin_ops::op::{Link, LogId, Origin};
 use twin_ops::space::SpaceId;
 use twin_ops::store::{ChunkName, Hole, Want};
 
+use super::short::{ShortTable, Shorts};
 use crate::machine::MAX_FRAME;
 
 #[derive(Debug, Encode, Decode)]
@@ -71,6 +72,12 @@ pub(crate) enum Message {
     /// Both, after the other's name: which device this is, sealed under the key that it was sealed under, or chance.
     #[n(17)]
     Answer(#[n(0)] ByteVec),
+    /// As `LogTable`, in short.
+    #[n(18)]
+    ShortLogTable(#[n(0)] Shorts),
+    /// As `Table`, in short.
+    #[n(19)]
+    ShortTable(#[n(0)] ShortTable),
 }
 
 #[derive(Debug, Encode, Decode)]
@@ -257,7 +264,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_get_an_answer(number in 10_u8..18, bytes: Vec<u8>) {
+        fn any_bytes_get_an_answer(number in 10_u8..20, bytes: Vec<u8>) {
             for frame in [bytes.clone(), [&[0x82, number, 0x81], &bytes[..]].concat()] {
                 if let Ok(message) = Message::from_frame(&frame) {
                     prop_assert_eq!(message.to_frame(), frame);

@@ -3,11 +3,11 @@
 //! ```text
 //! both   Hello, Proof, Device      see handshake
 //! both   Digest                    equal: done
-//! both   LogTable, Table           what each side has: O(devices) bytes, whatever the number of records
+//! both   LogTable, Table           what each side has, in short: O(devices) bytes, whatever the number of records
 //! both   Entries, Grants, Ops      what the other lacks, both ways at once, in this order
 //! both   Wants, Holes              before a Digest, if there are: keys that this side should have been given, and ops
 //!                                  that it has not got all of the content of
-//! both   Digest                    nothing more to send; equal: in sync
+//! both   Digest                    nothing more to send; equal: in sync; else what each side has once more, in whole
 //! one    AskLinks, the other Links if a log of its own device goes on differently there: where it begins to
 //! both   Ask, Chunks               content of files that somebody wants, whenever there is nothing else to send
 //! ```
@@ -17,18 +17,22 @@
 //!
 //! - [`handshake`], `naming`: who may talk; `message`: the frames
 //! - `exchange`: what is done with each frame; `replica`, `peer`: what we have, what the other lacks
+//! - `short`: tables by the beginnings of hashes
 //! - `branches`: logs of this device that go on differently at the peer
 //! - `chunks`: content of files
 
 mod branches;
 mod chunks;
+mod difference;
 mod error;
 mod exchange;
 pub mod handshake;
 pub(crate) mod message;
 mod naming;
 pub(crate) mod peer;
+mod progress;
 pub(crate) mod replica;
+pub(crate) mod short;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::marker::PhantomData;
@@ -38,8 +42,10 @@ use twin_identity::id::DeviceId;
 use twin_ops::op::LogId;
 use twin_ops::store::{Hole, MAX_WANTS, OpStore, Want};
 
+pub use difference::Difference;
 pub use error::SyncError;
 pub use handshake::Side;
+pub use progress::{Amount, Progress};
 
 use crate::machine::{Machine, Millis};
 use crate::transport::TransportKey;
@@ -48,6 +54,8 @@ use chunks::Content;
 use handshake::Handshake;
 use message::{Hello, Message};
 use peer::Peer;
+use progress::Tally;
+use short::Form;
 
 const SYNC_VERSION: u8 = 1;
 /// How long a peer may take to prove itself, in milliseconds.
@@ -90,8 +98,14 @@ pub enum SyncEvent {
         /// How many, counting all that a missing one names.
         chunks: u64,
     },
+    /// How far it has come: at most four times a second, and before [`SyncEvent::InSync`] and [`SyncEvent::Stuck`].
+    Progress(Progress),
+    /// Both replicas have this digest (see [`digest`]); [`SyncEvent::InSync`] follows.
+    Equal([u8; 32]),
     /// Both replicas are equal.
     InSync,
+    /// In what the replicas differ; [`SyncEvent::Stuck`] follows.
+    Differs(Difference),
     /// The replicas differ and neither side has anything to send.
     Stuck,
     /// A log goes on differently here and there: its device was copied or restored.
@@ -139,7 +153,9 @@ pub struct Session<S: OpStore + ?Sized> {
     outbox: VecDeque<Vec<u8>>,
     events: VecDeque<SyncEvent>,
     peer: Peer,
-    tables_sent: bool,
+    /// In which form this side has listed what it has, if it has.
+    tables: Option<Form>,
+    /// Whether grants and logs were among it.
     table_sent: bool,
     /// Whether anything has come of the last exchange of tables.
     progress: bool,
@@ -162,6 +178,7 @@ pub struct Session<S: OpStore + ?Sized> {
     branches: Branches,
     /// The logs of this device that were found to go on differently there, and after how many ops.
     found: Vec<(LogId, u64)>,
+    tally: Tally,
     store: PhantomData<fn(&mut S)>,
 }
 
@@ -188,7 +205,7 @@ impl<S: OpStore + ?Sized> Session<S> {
             outbox: VecDeque::from([hello.to_frame()]),
             events: VecDeque::new(),
             peer: Peer::default(),
-            tables_sent: false,
+            tables: None,
             table_sent: false,
             progress: false,
             dirty: false,
@@ -204,6 +221,7 @@ impl<S: OpStore + ?Sized> Session<S> {
             side,
             branches: Branches::default(),
             found: Vec::new(),
+            tally: Tally::default(),
             store: PhantomData,
         }
     }
@@ -268,6 +286,14 @@ impl<S: OpStore + ?Sized> Session<S> {
     }
 }
 
+/// One digest over all that counts in a replica: equal digests, equal replicas.
+///
+/// # Errors
+/// If the store cannot be read.
+pub fn digest<S: OpStore + ?Sized>(store: &S) -> Result<[u8; 32], SyncError> {
+    replica::digest(store)
+}
+
 /// Whether bytes are one message of this protocol, and what writing it gives: what a session asks first of every frame, for
 /// fuzzers.
 pub fn is_message(frame: &[u8]) -> bool {
@@ -309,15 +335,11 @@ impl<S: OpStore + ?Sized> Machine for Session<S> {
                 self.on_answer(&answer, named, store)
             }
             (Phase::Open(_), Message::LogTable(entries)) => self.on_log_table(&entries, store),
-            (Phase::Open(_), Message::Table(table)) => {
-                self.look_into(&table.heads, store)?;
-                let forked = self.peer.learn(&table, store)?;
-                self.events
-                    .extend(forked.into_iter().map(SyncEvent::Forked));
-                self.tell_found(store);
-                self.look_again();
-                Ok(())
+            (Phase::Open(_), Message::ShortLogTable(entries)) => {
+                self.on_short_log_table(entries, store)
             }
+            (Phase::Open(_), Message::Table(table)) => self.on_table(&table, store),
+            (Phase::Open(_), Message::ShortTable(table)) => self.on_short_table(table, store),
             (Phase::Open(_), Message::Entries(entries)) => {
                 self.on_entries(now, &owned(entries), store)
             }
@@ -372,10 +394,12 @@ impl<S: OpStore + ?Sized> Machine for Session<S> {
                 }
             }
         }
-        match self.outbox.pop_front() {
-            Some(frame) => Ok(Some(frame)),
-            None => self.next_of_content(now, store),
-        }
+        let frame = match self.outbox.pop_front() {
+            Some(frame) => Some(frame),
+            None => self.next_of_content(now, store)?,
+        };
+        self.tell_progress(now, false, store)?;
+        Ok(frame)
     }
 
     fn next_event(&mut self) -> Option<SyncEvent> {

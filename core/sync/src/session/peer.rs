@@ -1,5 +1,6 @@
 //! What the peer is known to have, and so what it lacks; `give`: the messages with that.
 
+mod beside;
 mod give;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,12 +16,27 @@ pub(crate) use give::{Lack, Room, filling};
 
 use super::error::SyncError;
 use super::message::{Row, Table};
+use super::short::{self, Short, ShortTable, Shorts, Told};
+
+/// What short tables have said, and whole ones not yet.
+#[derive(Default)]
+struct InShort {
+    entries: Shorts,
+    grants: Shorts,
+    /// How high the peer has logs that were not known here.
+    heights: BTreeMap<Short, u64>,
+    /// Whether there was a table.
+    table: bool,
+    /// Logs that seemed to be another history there.
+    forked: BTreeSet<LogId>,
+}
 
 /// The peer's replica, as far as it is known: from its table, and from what was sent either way since.
 #[derive(Default)]
 pub(crate) struct Peer {
     /// Whether the peer's grants and logs are known at all.
     table: bool,
+    in_short: InShort,
     entries: BTreeSet<EntryId>,
     /// The entries that it had when it last listed them.
     listed: BTreeSet<EntryId>,
@@ -35,6 +51,11 @@ pub(crate) struct Peer {
     left: BTreeSet<GrantId>,
     /// How often logs were taken up again, of which their device has given up what the peer had.
     taken_up: BTreeMap<LogId, u8>,
+    /// Logs of which it was told that the peer has another history.
+    told: BTreeSet<LogId>,
+    /// What it has listed in its last table in whole.
+    listed_grants: BTreeSet<GrantId>,
+    listed_heights: BTreeMap<LogId, u64>,
 }
 
 /// How often a log is taken up again, so that no number of tables makes it be sent for ever.
@@ -96,9 +117,28 @@ impl Peer {
     /// Takes the peer's table of the identity log.
     pub fn learn_log(&mut self, entries: &[EntryId]) -> Result<(), SyncError> {
         within(entries.len(), MAX_ENTRIES + MAX_ROTATIONS)?;
+        if self.in_short.entries.len() > 0 {
+            self.in_short.entries = Shorts::default();
+            self.entries.clear();
+        }
         self.listed = entries.iter().copied().collect();
         self.entries.extend(entries);
         within(self.entries.len(), MAX_ENTRIES + MAX_ROTATIONS)
+    }
+
+    /// The same, in short.
+    pub fn learn_log_in_short<S: OpStore + ?Sized>(
+        &mut self,
+        entries: Shorts,
+        store: &S,
+    ) -> Result<(), SyncError> {
+        within(entries.len(), MAX_ENTRIES + MAX_ROTATIONS)?;
+        let here = store.identity().entries().keys();
+        self.listed = { here.filter(|id| entries.has(id.as_bytes())) }
+            .copied()
+            .collect();
+        self.in_short.entries = entries;
+        Ok(())
     }
 
     /// Takes the peer's table of grants and logs. Returns the logs found to be forked.
@@ -107,13 +147,67 @@ impl Peer {
         table: &Table,
         store: &S,
     ) -> Result<Vec<LogId>, SyncError> {
+        if std::mem::take(&mut self.in_short.table) {
+            // What beginnings of hashes have led to may be wrong.
+            self.in_short.grants = Shorts::default();
+            self.in_short.heights.clear();
+            self.grants.clear();
+            self.heights.clear();
+            for log in std::mem::take(&mut self.in_short.forked) {
+                self.passed_over.remove(&log);
+            }
+        }
         self.grants.extend(&table.grants);
         within(self.grants.len(), MAX_GRANTS)?;
         within(table.heads.len(), MAX_LOGS)?;
+        self.listed_grants = table.grants.iter().copied().collect();
+        let heights = table.heads.iter().map(|row| (row.log, row.height));
+        self.listed_heights = heights.collect();
+        let rows: Vec<Told> = table.heads.iter().map(Told::from).collect();
+        let forked = self.learn_rows(&rows, store)?;
+        Ok(self.not_told(forked))
+    }
+
+    /// The same, in short.
+    pub fn learn_in_short<S: OpStore + ?Sized>(
+        &mut self,
+        table: ShortTable,
+        store: &S,
+    ) -> Result<Vec<LogId>, SyncError> {
+        within(table.grants.len(), MAX_GRANTS)?;
+        within(table.heads.len(), MAX_LOGS)?;
+        let (rows, others) = short::resolve(&table.heads, self.logs(store)?);
+        self.in_short.grants = table.grants;
+        self.in_short.heights = others;
+        self.in_short.table = true;
+        let forked = self.learn_rows(&rows, store)?;
+        self.in_short.forked.extend(&forked);
+        Ok(self.not_told(forked))
+    }
+
+    /// The logs that something is known of here.
+    pub fn logs<S: OpStore + ?Sized>(&self, store: &S) -> Result<BTreeSet<LogId>, SyncError> {
+        let heads = store.heads().map_err(SyncError::store)?;
+        let mut logs: BTreeSet<LogId> = heads.iter().map(|head| head.log).collect();
+        logs.extend(self.heights.keys());
+        logs.extend(self.given_up(store)?.keys());
+        Ok(logs)
+    }
+
+    fn not_told(&mut self, mut forked: Vec<LogId>) -> Vec<LogId> {
+        forked.retain(|log| self.told.insert(*log));
+        forked
+    }
+
+    fn learn_rows<S: OpStore + ?Sized>(
+        &mut self,
+        rows: &[Told],
+        store: &S,
+    ) -> Result<Vec<LogId>, SyncError> {
         within(self.heights.len(), MAX_LOGS)?;
         self.table = true;
         // What the peer had said that it had of a log counts for nothing there any more: it was another history.
-        let told: BTreeSet<&LogId> = table.heads.iter().map(|row| &row.log).collect();
+        let told: BTreeSet<&LogId> = rows.iter().map(|row| &row.log).collect();
         for (log, known) in &mut self.heights {
             if !told.contains(log)
                 && store.is_settled(log).map_err(SyncError::store)?
@@ -127,12 +221,13 @@ impl Peer {
         for log in given_up.keys().filter(|log| !told.contains(log)) {
             self.take_up(log, 0);
         }
-        for Row { log, height, link } in &table.heads {
+        for row in rows {
+            let Told { log, height, .. } = row;
             if let Some(counted) = given_up.get(log) {
                 let ours = store.link_at(log, *height).map_err(SyncError::store)?;
                 if *height > *counted {
                     self.has_ops(*log, *height);
-                } else if ours.is_none_or(|ours| ours == *link) {
+                } else if ours.is_none_or(|ours| row.is_at(&ours)) {
                     // Or what was there is superseded here: what it has then goes on with the checkpoint, or gives way.
                     self.take_up(log, *height);
                 } else if self.passed_over.insert(*log) && self.has_heard(store) {
@@ -148,7 +243,7 @@ impl Peer {
                 *known = known.saturating_add(1);
             }
             let ours = store.link_at(log, *height).map_err(SyncError::store)?;
-            if ours.is_none_or(|ours| ours == *link) {
+            if ours.is_none_or(|ours| row.is_at(&ours)) {
                 continue;
             }
             // Once only: a peer that keeps its own all the same is not sent it for ever.
@@ -162,7 +257,7 @@ impl Peer {
     }
 
     /// Whether the peer had every entry that is here when it last listed its own.
-    fn has_heard<S: OpStore + ?Sized>(&self, store: &S) -> bool {
+    pub fn has_heard<S: OpStore + ?Sized>(&self, store: &S) -> bool {
         let mut entries = store.identity().entries().keys();
         entries.all(|id| self.listed.contains(id))
     }
@@ -243,14 +338,24 @@ impl Peer {
     /// Whether everything that the peer has listed of the identity log is here.
     pub fn lists_no_other_entries<S: OpStore + ?Sized>(&self, store: &S) -> bool {
         let here = store.identity().entries();
+        let in_short = &self.in_short.entries;
         self.entries.iter().all(|id| here.contains_key(id))
+            && in_short.are_all_of(here.keys().map(EntryId::as_bytes))
+    }
+
+    fn has_entry(&self, id: &EntryId) -> bool {
+        self.entries.contains(id) || self.in_short.entries.has(id.as_bytes())
+    }
+
+    fn has_grant(&self, id: &GrantId) -> bool {
+        self.grants.contains(id) || self.in_short.grants.has(id.as_bytes())
     }
 
     /// What the peer lacks of our replica, the most urgent first; only the identity log until its table is known.
     pub fn lacks<S: OpStore + ?Sized>(&self, store: &S) -> Result<Option<Lack>, SyncError> {
         let entries = store.identity().entries().values();
         let mut entries: Vec<_> = entries
-            .filter(|entry| !self.entries.contains(&entry.id))
+            .filter(|entry| !self.has_entry(&entry.id))
             .map(|entry| (entry.place.seq, entry.id))
             .collect();
         if !entries.is_empty() {
@@ -263,7 +368,7 @@ impl Peer {
             return Ok(None);
         }
         let mut grants = store.grants().map_err(SyncError::store)?;
-        grants.retain(|id| !self.grants.contains(id) && !self.left.contains(id));
+        grants.retain(|id| !self.has_grant(id) && !self.left.contains(id));
         if !grants.is_empty() {
             return Ok(Some(Lack::Grants(grants)));
         }
@@ -274,9 +379,10 @@ impl Peer {
     /// is said there.
     fn lacks_ops<S: OpStore + ?Sized>(&self, store: &S) -> Result<Option<Lack>, SyncError> {
         let checkpoints = store.checkpoints();
-        let heights = self.superseded(&checkpoints);
+        let heads = store.heads().map_err(SyncError::store)?;
+        let heights = self.superseded(&checkpoints, &heads);
         let mut shortest: Option<(u64, LogId, u64)> = None;
-        for LogHead { log, head } in store.heads().map_err(SyncError::store)? {
+        for LogHead { log, head } in heads {
             let after = heights.get(&log).copied().unwrap_or(0);
             if head.height <= after || self.passed_over.contains(&log) {
                 continue;
@@ -305,8 +411,14 @@ impl Peer {
     }
 
     /// How far logs go for the peer, with what the checkpoints that it has let it do without.
-    fn superseded(&self, checkpoints: &[Standing]) -> BTreeMap<LogId, u64> {
+    fn superseded(&self, checkpoints: &[Standing], heads: &[LogHead]) -> BTreeMap<LogId, u64> {
         let mut heights = self.heights.clone();
+        for LogHead { log, .. } in heads {
+            if let Some(height) = short::height_of(&self.in_short.heights, log) {
+                let known = heights.entry(*log).or_default();
+                *known = (*known).max(height);
+            }
+        }
         // One may be known only by another.
         for _ in checkpoints {
             for Standing {

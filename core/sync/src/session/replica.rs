@@ -5,8 +5,9 @@ use twin_identity::context;
 use twin_ops::store::{Hole, LogHead, OpStore, Taken};
 
 use super::error::SyncError;
-use super::message::{Ops, Table};
+use super::message::{Message, Ops, Table};
 use super::peer::row;
+use super::short::{Form, ShortTable};
 use crate::machine::Millis;
 
 /// One digest over everything: equal digests, equal replicas.
@@ -70,15 +71,19 @@ pub(crate) fn append<S: OpStore + ?Sized>(
     }
 }
 
-/// The table to send when digests differ.
-pub(crate) fn table<S: OpStore + ?Sized>(store: &S) -> Result<Table, SyncError> {
-    Ok(Table {
-        grants: store.grants().map_err(SyncError::store)?,
-        heads: store
-            .heads()
-            .map_err(SyncError::store)?
-            .iter()
-            .map(row)
-            .collect(),
+/// The table to send when digests differ; whole, too, if it cannot be said in short.
+pub(crate) fn table<S: OpStore + ?Sized>(form: Form, store: &S) -> Result<Message, SyncError> {
+    let grants = store.grants().map_err(SyncError::store)?;
+    let heads = store.heads().map_err(SyncError::store)?;
+    let in_short = match form {
+        Form::Short => ShortTable::of(&grants, &heads),
+        Form::Whole => None,
+    };
+    Ok(match in_short {
+        Some(table) => Message::ShortTable(table),
+        None => Message::Table(Box::new(Table {
+            grants,
+            heads: heads.iter().map(row).collect(),
+        })),
     })
 }

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use twin_identity::id::DeviceId;
 use twin_net::{Address, Config, Node, Reach, RelayAddress, Traffic};
-use twin_sync::session::Stay;
+use twin_sync::session::{Difference, Progress as SyncProgress, Stay};
 
 use crate::error::{Error, Result};
 use crate::sync;
@@ -87,8 +87,22 @@ pub enum OnlineEvent {
         /// How many chunks, of about 64 KiB each.
         chunks: u64,
     },
+    /// How far the exchange with a device has come, at most four times a second.
+    Progress {
+        /// Which.
+        device: DeviceId,
+        /// How far.
+        progress: SyncProgress,
+    },
     /// This device and that one hold the same records.
     InSync(DeviceId),
+    /// In what the two differ; [`OnlineEvent::Stuck`] follows.
+    Differs {
+        /// The other device.
+        device: DeviceId,
+        /// In what, and why it stays so.
+        difference: Difference,
+    },
     /// The two differ, and neither has anything to send.
     Stuck(DeviceId),
     /// One of the two is out of the twin and the other has heard of it: they have nothing more to say to each other.
@@ -201,6 +215,7 @@ impl Twin {
         let mut parted = BTreeMap::new();
         let (mut visited, relays) = (Vec::new(), self.relays()?.len());
         let (mut met, mut problem) = (false, None);
+        let mut why: BTreeMap<DeviceId, Vec<String>> = BTreeMap::new();
         loop {
             let at_relays = visited.len() >= relays;
             if open.is_empty() && at_relays && synced.len() + parted.len() >= enough {
@@ -226,9 +241,13 @@ impl Twin {
                 OnlineEvent::Lost(device) => {
                     open.remove(&device);
                 }
+                OnlineEvent::Differs { device, difference } => {
+                    why.entry(device).or_default().push(difference.to_string());
+                }
                 OnlineEvent::Stuck(device) => {
                     open.remove(&device);
-                    problem = Some("something that one of them has cannot be passed on".to_owned());
+                    synced.remove(&device);
+                    problem = why.remove(&device).map(|why| why.join("; "));
                 }
                 OnlineEvent::Visited(what) => visited.push(what),
                 OnlineEvent::Problem(text) => problem = Some(text),

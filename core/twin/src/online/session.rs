@@ -43,6 +43,7 @@ pub(super) async fn run_session(
                 continue;
             }
             let Some(device) = device else { continue };
+            twin.meetings.heard(device, &event);
             let told = match event {
                 SyncEvent::Met(device) => OnlineEvent::Met(device),
                 SyncEvent::Received { ops: 0 } => continue,
@@ -51,7 +52,10 @@ pub(super) async fn run_session(
                 SyncEvent::Content { bytes, .. } => OnlineEvent::Content { device, bytes },
                 SyncEvent::Gave { bytes, .. } => OnlineEvent::Gave { device, bytes },
                 SyncEvent::Wanting { chunks } => OnlineEvent::Wanting { device, chunks },
+                SyncEvent::Progress(progress) => OnlineEvent::Progress { device, progress },
+                SyncEvent::Equal(_) => continue,
                 SyncEvent::InSync => OnlineEvent::InSync(device),
+                SyncEvent::Differs(difference) => OnlineEvent::Differs { device, difference },
                 SyncEvent::Stuck => OnlineEvent::Stuck(device),
                 SyncEvent::PassedOver(_) => OnlineEvent::Problem(
                     "some of what a device wrote cannot be taken here: update this device"
@@ -72,6 +76,9 @@ pub(super) async fn run_session(
     };
     let session = sync::run(twin, meeting, frames, sender);
     let (result, ()) = tokio::join!(session, watch);
+    if let Some(device) = device {
+        twin.note_equal(&device);
+    }
     (device, result)
 }
 
