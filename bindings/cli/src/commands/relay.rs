@@ -38,10 +38,10 @@ pub async fn run(cx: &Context, options: &RelayOptions) -> Result<()> {
         external,
         ..RelayConfig::everywhere(key, 0)
     };
-    let mailbox = Service::open(&kept.join(MAILBOX), Limits::default())?;
-    let mailbox = Arc::new(mailbox);
     let (relay, mut events) = Relay::start(config).await?;
     let relay = Arc::new(relay);
+    let mailbox = Service::open(&kept.join(MAILBOX), Limits::default(), relay.metrics())?;
+    let mailbox = Arc::new(mailbox);
     let mut page = JoinSet::new();
     if let Some(place) = options.metrics {
         let bound = Page::bind(place).await?;

@@ -2,12 +2,11 @@
 //!
 //! - [`service`]: a relay's mailbox as one thing: give it streams, call [`Service::sweep`] now and then
 //! - [`store`]: the SQLite file; [`error`]: what can go wrong with it
-//! - [`counters`]: what a relay tells its operator; no address, no device and no twin is in it
 //!
-//! Inside: `schema` is the file's tables, `rows` reads and counts mailboxes, `sweep` drops what has expired, `watchers`
+//! Inside: `counters` is what the operator is told, `schema` is the file's tables, `rows` reads and counts mailboxes, `sweep` drops what has expired, `watchers`
 //! knows which connection wants to hear of which mailbox.
 
-pub mod counters;
+mod counters;
 pub mod error;
 mod rows;
 mod schema;
@@ -16,7 +15,6 @@ pub mod store;
 mod sweep;
 mod watchers;
 
-pub use counters::{Counters, Metrics};
 pub use error::StoreError;
 pub use service::Service;
 pub use store::{Size, SqliteStore};

@@ -14,11 +14,12 @@ use twin_sync::TransportKey;
 use twin_sync::machine::Millis;
 use twin_sync::mailbox::{Limits, MAX_MESSAGE, MailboxError, Server, ServerEvent};
 
-use super::counters::{Counters, Metrics};
+use super::counters::Counters;
 use super::error::StoreError;
 use super::store::{Size, SqliteStore};
 use super::sweep::Swept;
 use super::watchers::{Watcher, Watchers};
+use crate::relay::Metrics;
 use crate::{Frames, SessionError, drive};
 
 /// How many connections are served at once. One holds ten frames of 257 KiB at most, five each way, and 64 presences:
@@ -53,12 +54,12 @@ pub struct Service {
 }
 
 impl Service {
-    /// Opens the store at `path`, or makes it. Blocks.
-    pub fn open(path: &Path, limits: Limits) -> Result<Self, StoreError> {
+    /// Opens the store at `path`, or makes it, and counts among `metrics`. Blocks.
+    pub fn open(path: &Path, limits: Limits, metrics: &Metrics) -> Result<Self, StoreError> {
         Ok(Self {
             store: Arc::new(Mutex::new(SqliteStore::open(path, limits)?)),
             limits,
-            counters: Counters::default(),
+            counters: Counters::new(metrics),
             watchers: Watchers::default(),
             room: Semaphore::new(MAX_CONNECTIONS),
         })
@@ -111,20 +112,16 @@ impl Service {
 
     /// Drops what has expired, so much that it takes moments only; whether to call again soon is in the answer.
     pub async fn sweep(&self, now: Millis) -> Result<Swept, StoreError> {
-        let swept = self.with_store(move |store| store.sweep(now)).await?;
-        self.counters.swept(&swept);
+        let swept =
+            self.with_store(move |store| Ok((store.sweep(now)?, SqliteStore::size(store)?)));
+        let (swept, size) = swept.await?;
+        self.counters.swept(&swept, &size);
         Ok(swept)
     }
 
-    /// What was counted, and how much there is.
-    pub async fn metrics(&self) -> Result<Metrics, StoreError> {
-        let size = self.with_store(|store| SqliteStore::size(store)).await?;
-        Ok(self.counters.read(size))
-    }
-
-    /// What was counted, for when the store does not answer.
-    pub fn counters(&self) -> Metrics {
-        self.counters.read(Size::default())
+    /// How much there is.
+    pub async fn size(&self) -> Result<Size, StoreError> {
+        self.with_store(|store| SqliteStore::size(store)).await
     }
 
     /// What this relay allows.
