@@ -11,6 +11,7 @@
 #[cfg(feature = "e2e")]
 pub mod e2e;
 
+pub mod afar;
 pub mod dice;
 pub mod identity;
 pub mod sim;

@@ -74,7 +74,7 @@ pub const SUITES: &[Suite] = &[
             ..CARGO
         }],
     },
-    // The test build in which rules can be broken, one at a time: the simulation must notice each, and a vault that
+    // The test build in which rules can be broken, one at a time: the simulations must notice each, and a vault that
     // seals nothing must show the words that a sealed one hides.
     Suite {
         name: "broken",
@@ -88,6 +88,8 @@ pub const SUITES: &[Suite] = &[
                     "twin-tests",
                     "--test",
                     "broken",
+                    "--test",
+                    "afar",
                 ],
                 env: BREAKABLE,
                 ..CARGO

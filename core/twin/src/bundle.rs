@@ -8,7 +8,9 @@ use std::path::Path;
 use twin_identity::id::DeviceId;
 use twin_ops::store::OpStore;
 use twin_sync::bundle::frames::{Frames, MAX_PICTURED};
-use twin_sync::bundle::{self, Carried, Intake, MAGIC, Maker, Piece, Reader, Received, Size, Step};
+use twin_sync::bundle::{
+    self, BundleError, Carried, Intake, MAGIC, Maker, Outline, Piece, Reader, Received, Size, Step,
+};
 use twin_vault::files::Since;
 
 use crate::backup::{Draft, TakenIn, end_taking};
@@ -28,6 +30,26 @@ pub struct Bundled {
     pub carried: Carried,
     /// Length of the file, in bytes.
     pub bytes: u64,
+}
+
+/// What can be told of a bundle from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outlined {
+    /// Length of the file, in bytes.
+    pub bytes: u64,
+    /// How many pieces it has.
+    pub pieces: u64,
+    /// For how many devices it was made.
+    pub devices: usize,
+}
+
+/// Who has made a bundle, and when: every piece of it was opened, and is signed by that device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opened {
+    /// The device.
+    pub by: DeviceId,
+    /// Milliseconds since the Unix epoch, by its clock.
+    pub made: u64,
 }
 
 impl Twin {
@@ -151,6 +173,51 @@ impl Twin {
         let file = open_file(file)?;
         file.take(MAGIC.len() as u64).read_to_end(&mut magic)?;
         Ok(magic == MAGIC)
+    }
+
+    /// Whether a file that [`Twin::export_since`] has made is complete: it begins and ends as it should, and everything in
+    /// it has the length that it should. No key is needed for that, and so it does not tell whether anything in it was
+    /// changed, nor who has made it: [`Twin::look_into_bundle`] does.
+    ///
+    /// # Errors
+    /// [`bundle::BundleError`] says what is wrong with the file, and where.
+    pub fn check_bundle(file: &Path, watch: &mut Watch<'_>) -> Result<Outlined> {
+        let mut file = BufReader::new(open_file(file)?);
+        let total = file.get_ref().metadata()?.len();
+        let (mut outline, mut bytes) = (Outline::default(), Vec::new());
+        loop {
+            bytes.clear();
+            let wanted = outline.wanted() as u64;
+            file.by_ref().take(wanted).read_to_end(&mut bytes)?;
+            if outline.take(&bytes)? {
+                break;
+            }
+            tell(watch, outline.at(), Some(total))?;
+        }
+        Ok(Outlined {
+            bytes: outline.at(),
+            pieces: outline.pieces(),
+            devices: outline.devices(),
+        })
+    }
+
+    /// The same, and every piece is opened by this device and verified to be signed by a device of the twin, which may be
+    /// out by now. Nothing is taken in.
+    ///
+    /// # Errors
+    /// Among others [`bundle::BundleError::Stranger`] if it is for others.
+    pub fn look_into_bundle(&self, file: &Path, watch: &mut Watch<'_>) -> Result<Opened> {
+        let mut file = BufReader::new(open_file(file)?);
+        let total = file.get_ref().metadata()?.len();
+        let mut opened = None;
+        self.each_piece(&mut file, |piece, at| {
+            let (by, made) = (piece.maker(), piece.made());
+            opened = Some(Opened { by, made });
+            tell(watch, at, Some(total))
+        })?;
+        let opened = opened.ok_or(BundleError::Cut(0))?;
+        let known = self.vault().identity().role_once(&opened.by).is_some();
+        known.then_some(opened).ok_or(BundleError::NotLinked.into())
     }
 
     /// Takes in what another device has written for this one, or for others, and takes note of what that one has: all of it

@@ -79,7 +79,7 @@ mod watch;
 
 pub use activity::{Activity, What};
 pub use backup::{Complete, Contained, Damage, Restored, Scope, Sealed, TakenIn};
-pub use bundle::Bundled;
+pub use bundle::{Bundled, Opened, Outlined};
 pub use devices::{DeviceInfo, DeviceState, GuardiansInfo, PendingRotation, SetAside, Standing};
 pub use elsewhere::Elsewhere;
 pub use error::{Error, Result};

@@ -400,14 +400,16 @@ impl Cast {
 
     /// The records of which a device does not have to show anything yet. A device whose clock was ahead wrote to them
     /// and compacted, and of what that has overtaken nothing is left for one that came later. Or what went by a checkpoint
-    /// is missing, for its writer is out now, and the device knows that it is.
-    fn unsettled(&self, device: usize) -> Held<BTreeSet<RecordName>> {
+    /// is missing, for its writer is out now, and the device knows that it is. Or a checkpoint has let go of what a write
+    /// had overtaken, and that write counts no more: whoever has put its writer out had never seen it.
+    pub fn unsettled(&self, device: usize) -> Held<BTreeSet<RecordName>> {
         let device = &self.devices[device];
         let vault = device.vault_ref();
         let mut bases = BTreeMap::new();
-        for head in vault.heads()? {
-            let base = vault.base(&head.log)?;
-            bases.insert(head.log, base.map_or(0, |base| base.height));
+        for op in self.truth.ops() {
+            if let Some(base) = vault.base(&op.log)? {
+                bases.insert(op.log, base.height);
+            }
         }
         let mut missing = BTreeMap::new();
         for hole in vault.holes()? {
@@ -418,7 +420,10 @@ impl Cast {
         }
         let writes = self.truth.writes();
         let unsettled = writes.filter(|write| {
-            device.view.waits_alone(write, &bases) || device.view.misses(write, &missing)
+            let view = &device.view;
+            view.waits_alone(write, &bases)
+                || view.misses(write, &missing)
+                || view.was_overtaken_by(write, &bases)
         });
         Ok(unsettled.map(|write| write.record.clone()).collect())
     }

@@ -310,9 +310,10 @@ impl World {
         let names: BTreeSet<_> = truth.writes().map(|write| write.record.clone()).collect();
         let names: Vec<_> = names.into_iter().filter(|name| name.twin == 0).collect();
         for device in group {
+            let unsettled = self.cast.unsettled(*device)?;
             let device = &mut self.cast.devices[*device];
             let keys = self.cast.truth.epochs(device.vault_ref())?;
-            for name in &names {
+            for name in names.iter().filter(|name| !unsettled.contains(name)) {
                 let counting = self
                     .cast
                     .truth

@@ -19,7 +19,7 @@ mod cable;
 mod cast;
 mod device;
 mod ending;
-mod fault;
+pub(crate) mod fault;
 mod intruders;
 mod linking;
 mod members;

@@ -96,6 +96,12 @@ impl View {
         self.counts(write) && missing.get(&log).is_some_and(|last| seq <= *last)
     }
 
+    /// Whether a write that does not count is among the ops up to `bases` in each log, which a checkpoint stands for.
+    pub fn was_overtaken_by(&self, write: &Write, bases: &BTreeMap<LogId, u64>) -> bool {
+        let (_, _, log, seq, _) = write.order;
+        !self.counts_op(&write.op) && bases.get(&log).is_some_and(|base| seq <= *base)
+    }
+
     /// The latest stamp that waits for the clock.
     pub fn last_waiting(&self) -> Option<Stamp> {
         let mut waiting = self.waiting.iter().rev();

@@ -134,3 +134,41 @@ fn a_piece_of_another_bundle_does_not_fit() {
         BundleError::Damaged(begins as u64 + 5)
     );
 }
+
+#[test]
+fn whether_one_is_whole_can_be_told_from_outside() {
+    let (_dirs, mut phone, [laptop, tablet]) = family([Role::Member; 2]);
+    let long = "y".repeat(300_000);
+    for id in ["a", "b"] {
+        put(&mut phone, NOON, "notes", id, &[("x", &long)]);
+    }
+    let (bytes, _) = make(&phone, &[laptop.device(), tablet.device()], NOON);
+    let outline = bundle::outline(&bytes).unwrap();
+    assert_eq!((outline.at(), outline.devices()), (bytes.len() as u64, 2));
+    assert!(outline.pieces() >= 2, "{}", outline.pieces());
+    for len in (0..bytes.len()).step_by(101).chain([bytes.len() - 1]) {
+        let error = bundle::outline(&bytes[..len]).err();
+        let expected = match len {
+            0 => BundleError::Foreign,
+            len => BundleError::Cut(len as u64),
+        };
+        assert_eq!(error, Some(expected));
+    }
+    let more = [&bytes[..], &[0]].concat();
+    let error = bundle::outline(&more).err();
+    assert_eq!(error, Some(BundleError::TooLong(bytes.len() as u64)));
+    // What is sealed has to be opened: a bit of it that is flipped cannot be seen.
+    let mut flipped = bytes.clone();
+    let end = flipped.len() - 1;
+    flipped[end] ^= 1;
+    assert!(bundle::outline(&flipped).is_ok());
+    assert!(matches!(
+        bundle::check(&laptop, &flipped),
+        Err(BundleError::Damaged(_))
+    ));
+    for at in [8, 9, 10, 20] {
+        let mut other = bytes.clone();
+        other[at] ^= 0x40;
+        assert!(bundle::outline(&other).is_err(), "byte {at}");
+    }
+}

@@ -56,6 +56,15 @@ fn a_stick_goes_there_and_back_and_onward() {
         let mut windows = file.windows(what.len());
         assert!(!windows.any(|window| window == what), "{what:?} is in it");
     }
+    let path = stick.to_str().unwrap();
+    let outside = tablet.run(["check", path, "--json"]).json();
+    assert_eq!(
+        (&outside["bytes"], &outside["devices"], &outside["by"]),
+        (&file.len().into(), &1.into(), &Json::Null)
+    );
+    let inside = laptop.run(["check", "--open", path, "--json"]).json();
+    assert_eq!(inside["by"], *of_phone);
+    assert_eq!(notes(&laptop), 2, "nothing is taken in");
     let said = import(&laptop, &stick);
     assert_eq!(
         (&said["by"], &said["early"]),

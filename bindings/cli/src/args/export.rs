@@ -29,7 +29,7 @@ pub struct Export {
 
 #[derive(clap::Args)]
 pub struct Check {
-    /// A file that `twin export` has made
+    /// A file that `twin export` has made, also one for another device (--since)
     pub file: PathBuf,
     /// Unlock this device, open the file and verify every signature in it, too
     #[arg(long)]

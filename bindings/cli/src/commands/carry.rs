@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 use twin::{Carried, Frames, Gathering, Received, Seen, Twin};
 
-use crate::args::{Export, Import};
+use crate::args::{Check, Export, Import};
 use crate::commands::backup::Tenths;
 use crate::commands::device::{self, called};
 use crate::commands::export::{unreadable, unwritable};
@@ -53,6 +53,47 @@ pub fn export(cx: &Context, options: &Export, since: &str) -> Result<()> {
     if options.without_files {
         cx.say("The content of files was left out: only their records are in it.");
     }
+    Ok(())
+}
+
+/// Says whether a file for another device is whole; with --open, whether every piece of it is as its maker wrote it.
+pub fn check(cx: &Context, options: &Check) -> Result<()> {
+    if options.words {
+        return Err(CliError::NotSealed);
+    }
+    let mut tenths = Tenths::new(cx, "checked");
+    let outlined = Twin::check_bundle(&options.file, &mut |progress| tenths.show(progress));
+    let outlined = outlined.map_err(|error| unreadable(&options.file, error))?;
+    let opened = if options.open {
+        let twin = cx.open()?;
+        let mut tenths = Tenths::new(cx, "verified");
+        let watch = &mut |progress| tenths.show(progress);
+        let opened = twin.look_into_bundle(&options.file, watch)?;
+        let devices = twin.devices()?;
+        let by = devices.iter().find(|device| device.id == opened.by);
+        let by = by.map_or_else(|| called(&opened.by, ""), device::name);
+        Some((opened, by))
+    } else {
+        None
+    };
+    cx.event(json!({
+        "event": "complete",
+        "bytes": outlined.bytes,
+        "pieces": outlined.pieces,
+        "devices": outlined.devices,
+        "by": opened.as_ref().map(|(opened, _)| opened.by.to_string()),
+        "made": opened.as_ref().map(|(opened, _)| opened.made),
+    }));
+    cx.say(format!(
+        "Complete: {} bytes in {} pieces, made for {} of somebody's devices.",
+        outlined.bytes, outlined.pieces, outlined.devices
+    ));
+    cx.say(match opened {
+        Some((_, by)) => format!("Undamaged: all of it opens here, and is signed by {by}."),
+        None => "Whether anything in it was changed, and who has made it, only a device for which it was made can tell:\n\
+                 twin check --open"
+            .to_owned(),
+    });
     Ok(())
 }
 

@@ -125,6 +125,9 @@ fn plain(cx: &Context, folder: &Path) -> Result<()> {
 }
 
 pub fn check(cx: &Context, options: &Check) -> Result<()> {
+    if Twin::is_bundle(&options.file).map_err(|error| unreadable(&options.file, error))? {
+        return carry::check(cx, options);
+    }
     let mut tenths = Tenths::new(cx, "checked");
     let complete = Twin::check_sealed(&options.file, &mut |progress| tenths.show(progress));
     let complete = complete.map_err(|error| unreadable(&options.file, error))?;

@@ -169,6 +169,11 @@ fn read_header(bytes: &[u8]) -> Result<Header, BundleError> {
     }
 }
 
+/// For how many devices the bundle with this header was made.
+pub(super) fn devices(bytes: &[u8]) -> Result<usize, BundleError> {
+    read_header(bytes).map(|header| header.seals.len())
+}
+
 /// Whether bytes are a header, and what writing it gives.
 pub(super) fn is_header(bytes: &[u8]) -> bool {
     read_header(bytes).is_ok_and(|header| cbor::encode(&header) == bytes)

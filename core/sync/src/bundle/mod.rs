@@ -16,7 +16,7 @@
 //!
 //! - [`Maker`]: writes one, piece by piece; [`make`]: one of limited size at once
 //! - [`Reader`]: reads and verifies one; [`Intake`]: takes in what is in it; [`take`]: both, of one that is small
-//! - [`frames`]: a small one as pictures
+//! - [`Outline`]: what can be told of one from outside; [`frames`]: a small one as pictures
 //! - `envelope`: who can open it; `piece`: its pieces; `core/docs/formats.md` has it byte for byte
 
 mod envelope;
@@ -24,6 +24,7 @@ mod error;
 pub mod frames;
 mod intake;
 mod maker;
+mod outline;
 mod piece;
 mod reader;
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub use envelope::MAGIC;
 pub use error::BundleError;
 pub use intake::{Intake, Received};
 pub use maker::Maker;
+pub use outline::Outline;
 pub use reader::{Piece, Reader, Step};
 
 use crate::machine::Millis;
@@ -136,31 +138,25 @@ pub fn is_content(bytes: &[u8]) -> bool {
     content.is_ok_and(|content| cbor::encode(&content) == bytes)
 }
 
-/// Whether bytes are one bundle from outside, as far as can be told without a key, for fuzzers.
+/// Whether bytes are one bundle from outside, as far as can be told without a key, and writing its header gives what it is,
+/// for fuzzers.
 pub fn is_bundle(bytes: &[u8]) -> bool {
-    let Some((prelude, mut rest)) = bytes.split_at_checked(envelope::PRELUDE_LEN) else {
-        return false;
-    };
-    let header = envelope::read_prelude(prelude).ok();
-    let Some((header, pieces)) = header.and_then(|len| rest.split_at_checked(len)) else {
-        return false;
-    };
-    if !envelope::is_header(header) {
-        return false;
-    }
-    rest = pieces;
+    let header = envelope::read_prelude(bytes.get(..envelope::PRELUDE_LEN).unwrap_or(bytes));
+    let header = header
+        .ok()
+        .and_then(|len| bytes.get(envelope::PRELUDE_LEN..envelope::PRELUDE_LEN + len));
+    header.is_some_and(envelope::is_header) && outline(bytes).is_ok()
+}
+
+/// What can be told of a bundle that is here as a whole without a key.
+pub fn outline(bytes: &[u8]) -> Result<Outline, BundleError> {
+    let (mut outline, mut rest) = (Outline::default(), bytes);
     loop {
-        let head = piece::read_head(0, rest);
-        let Some((last, len)) = head.ok() else {
-            return false;
-        };
-        let Some(after) = rest.get(piece::HEAD_LEN + len..) else {
-            return false;
-        };
-        if last {
-            return after.is_empty();
-        }
+        let (next, after) = rest.split_at(outline.wanted().min(rest.len()));
         rest = after;
+        if outline.take(next)? {
+            return Ok(outline);
+        }
     }
 }
 

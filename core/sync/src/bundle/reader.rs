@@ -1,6 +1,7 @@
 //! Reading a bundle, a piece at a time: what comes out is sealed and signed as it should be, and nothing was taken of it
 //! yet.
 
+use twin_identity::id::DeviceId;
 use twin_ops::store::OpStore;
 
 use super::envelope::{self, PRELUDE_LEN};
@@ -16,14 +17,28 @@ pub struct Reader {
     opener: Option<Opener>,
 }
 
-#[derive(Default)]
-enum Wants {
+/// What comes next.
+#[derive(Clone, Copy, Default)]
+pub(super) enum Wants {
     #[default]
     Prelude,
     Header(usize),
     Head,
     Sealed(bool, usize),
     Nothing,
+}
+
+impl Wants {
+    /// How many bytes that are.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::Prelude => PRELUDE_LEN,
+            Self::Header(len) | Self::Sealed(_, len) => len,
+            Self::Head => HEAD_LEN,
+            // To see that there is none.
+            Self::Nothing => 1,
+        }
+    }
 }
 
 /// What was taken.
@@ -42,16 +57,22 @@ pub struct Piece {
     pub(super) content: Content,
 }
 
+impl Piece {
+    /// The device that has made and signed the bundle.
+    pub const fn maker(&self) -> DeviceId {
+        self.opening.maker
+    }
+
+    /// When it was made, in milliseconds since the Unix epoch, by the clock of that device.
+    pub const fn made(&self) -> u64 {
+        self.opening.made
+    }
+}
+
 impl Reader {
     /// How many bytes are to be given to [`Reader::take`]: as many as that, or as many as there are.
     pub const fn wanted(&self) -> usize {
-        match self.wants {
-            Wants::Prelude => PRELUDE_LEN,
-            Wants::Header(len) | Wants::Sealed(_, len) => len,
-            Wants::Head => HEAD_LEN,
-            // To see that there is none.
-            Wants::Nothing => 1,
-        }
+        self.wants.bytes()
     }
 
     /// How many bytes were taken.

@@ -65,7 +65,10 @@ impl Started {
         };
         let proving = self.pake.finish(&element, &self.start)?;
         let expected = proving.prove(Side::PhoneAgrees, &[]);
-        if !bool::from(expected.expose().ct_eq(&proof)) {
+        let is_right = bool::from(expected.expose().ct_eq(&proof));
+        #[cfg(twin_break)]
+        let is_right = is_right || twin_identity::broken::is("afar_new_device_checks_no_proof");
+        if !is_right {
             return Err(LinkError::OtherPasscode);
         }
         let mut name = name.to_owned();

@@ -96,6 +96,12 @@ impl Showing {
         let Message::Start(Start { version, element }) = Message::from_frame(frame)? else {
             return Err(LinkError::Unexpected);
         };
+        #[cfg(twin_break)]
+        let now = if twin_identity::broken::is("afar_never_expires") {
+            0
+        } else {
+            now
+        };
         if now > self.expires {
             return Err(LinkError::Expired);
         }
@@ -128,7 +134,10 @@ impl Answered {
         let proof = self
             .proving
             .prove(Side::NewAgrees, &[agree.name.as_bytes()]);
-        if !bool::from(proof.expose().ct_eq(&agree.proof)) {
+        let is_right = bool::from(proof.expose().ct_eq(&agree.proof));
+        #[cfg(twin_break)]
+        let is_right = is_right || twin_identity::broken::is("afar_phone_checks_no_proof");
+        if !is_right {
             return Err(LinkError::OtherPasscode);
         }
         Ok(Met {
