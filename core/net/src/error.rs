@@ -30,6 +30,9 @@ pub enum Error {
         "“{0}” is not an address; write it as 192.168.1.20:4001, [fe80::1]:4001 or quic://192.168.1.20:4001."
     )]
     BadAddress(String),
+    /// The text is not `HOST:PORT`.
+    #[error("“{0}” is not a place; write it as home.example.org:4001 or 192.0.2.7:4001.")]
+    BadPlace(String),
     /// The text is not `KEY@HOST:PORT`.
     #[error(
         "“{0}” is not a relay; write it as the relay shows it: 12D3Koo…@relay.example.org:4001."

@@ -77,6 +77,9 @@ pub enum Error {
         "the phone does not answer: its passcode may have been used or have ended, or the address is another; show a new passcode there"
     )]
     PhoneUnanswered,
+    /// A relay breaks too many rules.
+    #[error("it does not keep what it promises: use another relay, or ask whoever runs it")]
+    UnrulyRelay,
     /// No phone was found at the relay.
     #[error(
         "no phone that shows this passcode was found at the relay: see that its passcode is still shown, and that it uses this relay"

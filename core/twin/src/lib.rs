@@ -57,6 +57,7 @@ pub mod json;
 mod linking;
 mod login;
 mod online;
+mod places;
 pub mod platform;
 mod progress;
 #[cfg(any(test, fuzzing))]
@@ -111,7 +112,7 @@ pub use twin_identity::secret::Secret;
 pub use twin_identity::words::{RecoverySecret, WORD_COUNT, WordsError, is_word};
 pub use twin_login::Number;
 pub use twin_login::wallet::{Consent, Proof};
-pub use twin_net::{Address, RelayAddress, Traffic};
+pub use twin_net::{Address, Place, RelayAddress, Traffic};
 pub use twin_ops::backup::BackupError;
 pub use twin_ops::change::Kind;
 pub use twin_ops::edit::{Edit, Edits};

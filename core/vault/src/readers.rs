@@ -141,6 +141,10 @@ fn sample_rows() -> impl Iterator<Item = Vec<u8>> {
         grants: known.grants.clone(),
         heads,
         erased: 3,
+        holes: known.holes.clone(),
+        last: 1 << 40,
+        to: vec![known.device],
+        early: 2,
     };
     let page = PageRow {
         relay: relay.relay,

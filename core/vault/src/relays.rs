@@ -2,6 +2,7 @@
 //!
 //! All of it can be lost without harm: then everything that the others are not known to have is left there again.
 
+use twin_identity::id::DeviceId;
 use twin_ops::store::{Known, LogHead};
 
 use crate::error::Result;
@@ -22,6 +23,8 @@ pub struct RelayUse {
     pub left: Option<Left>,
     /// Of how many parts the content was erased ([`Vault::erased_parts`]) when this device last took back what lay there.
     pub erased: u64,
+    /// How many envelopes could not be taken when this device was there last, for they go on from what had not come.
+    pub early: u64,
 }
 
 /// What lies at a relay, taken together.
@@ -29,7 +32,11 @@ pub struct RelayUse {
 pub struct Left {
     /// When the oldest of it was left: milliseconds since the Unix epoch.
     pub since: u64,
-    /// What it comes to.
+    /// When the newest of it was left.
+    pub last: u64,
+    /// For which devices, sorted.
+    pub to: Vec<DeviceId>,
+    /// What it comes to, for these devices; its holes are those of others that what lies there fills.
     pub known: Known,
 }
 
@@ -45,12 +52,20 @@ impl Vault {
             entries: row.entries,
             grants: row.grants,
             heads: heads.map(|(log, head)| LogHead { log, head }).collect(),
+            holes: row.holes,
             ..Known::default()
         };
+        let (last, to) = (row.last, row.to);
         Ok(RelayUse {
             visited: row.visited,
-            left: row.since.map(|since| Left { since, known }),
+            left: row.since.map(|since| Left {
+                since,
+                last,
+                to,
+                known,
+            }),
             erased: row.erased,
+            early: row.early,
         })
     }
 
@@ -80,6 +95,12 @@ impl Vault {
                 grants: known.grants,
                 heads: heads.map(|head| (head.log, head.head)).collect(),
                 erased: used.erased,
+                holes: known.holes,
+                last: used.left.as_ref().map_or(0, |left| left.last),
+                to: { used.left.iter() }
+                    .flat_map(|left| left.to.iter().copied())
+                    .collect(),
+                early: used.early,
             })?;
             for (mailbox, page) in pages {
                 match page {

@@ -295,6 +295,14 @@ pub(crate) struct RelayRow {
     /// Of how many parts the content was erased when what lay there was last taken back.
     #[n(6)]
     pub erased: u64,
+    #[n(7)]
+    pub holes: Vec<Hole>,
+    #[n(8)]
+    pub last: u64,
+    #[n(9)]
+    pub to: Vec<DeviceId>,
+    #[n(10)]
+    pub early: u64,
 }
 
 /// What is remembered of a mailbox at a relay.

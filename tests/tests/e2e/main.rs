@@ -7,6 +7,7 @@
     missing_docs
 )]
 
+mod always_on;
 mod backup;
 mod carry;
 mod compact;

@@ -1,6 +1,7 @@
 //! What can be asked about the devices of the twin. DEVICE is a name, or the first digits of an id (4 at least).
 
 use clap::Subcommand;
+use twin::Place;
 
 #[derive(Subcommand)]
 pub enum DeviceCommand {
@@ -40,6 +41,13 @@ pub enum DeviceCommand {
         device: String,
         /// What it is called from then on
         name: String,
+    },
+    /// Say where a device can be reached that is always on, so that the others meet it there; without a place: nowhere
+    At {
+        /// Name, or first digits of the id
+        device: String,
+        /// HOST:PORT; let the device listen there: twin run --listen 0.0.0.0:PORT
+        place: Option<Place>,
     },
     /// Put this device in the place of a lost phone, by the 24 words: the old one goes for good
     Replace {

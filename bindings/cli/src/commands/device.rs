@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use twin::{DeviceId, DeviceInfo, DeviceState, Role, Twin};
+use twin::{DeviceId, DeviceInfo, DeviceState, Place, Role, Twin};
 
 use crate::args::DeviceCommand;
 use crate::commands::record::printable;
@@ -23,6 +23,7 @@ pub fn run(cx: &Context, command: &DeviceCommand) -> Result<()> {
         DeviceCommand::Resume { device } => resume(cx, device),
         DeviceCommand::Accept { device } => accept(cx, device),
         DeviceCommand::Rename { device, name } => rename(cx, device, name),
+        DeviceCommand::At { device, place } => at(cx, device, place.as_ref()),
         DeviceCommand::Replace { old, yes } => replace(cx, old, *yes),
     }
 }
@@ -30,6 +31,8 @@ pub fn run(cx: &Context, command: &DeviceCommand) -> Result<()> {
 fn list(cx: &Context) -> Result<()> {
     let twin = cx.open()?;
     let devices = twin.devices()?;
+    let places = twin.places()?;
+    let place = |device: &DeviceInfo| places.get(&device.id).map(ToString::to_string);
     let list: Vec<_> = devices
         .iter()
         .map(|device| {
@@ -39,6 +42,7 @@ fn list(cx: &Context) -> Result<()> {
                 "may_replace_phone": device.role == Role::Admin,
                 "state": state(device.state),
                 "this": device.is_this,
+                "at": place(device),
             })
         })
         .collect();
@@ -57,7 +61,10 @@ fn list(cx: &Context) -> Result<()> {
             };
             let this = if device.is_this { "this device" } else { "" };
             let id: String = device.id.to_string().chars().take(16).collect();
-            let marks = [state, this].into_iter().filter(|mark| !mark.is_empty());
+            let place = place(device).map_or_else(String::new, |place| format!("at {place}"));
+            let marks = [state, this, &place]
+                .into_iter()
+                .filter(|mark| !mark.is_empty());
             let marks: Vec<&str> = marks.collect();
             vec![shown, role(device.role).to_owned(), id, marks.join(", ")]
         })
@@ -67,6 +74,22 @@ fn list(cx: &Context) -> Result<()> {
     } else {
         cx.say(table(&rows).trim_end());
     }
+    Ok(())
+}
+
+fn at(cx: &Context, wanted: &str, place: Option<&Place>) -> Result<()> {
+    let twin = cx.open()?;
+    let device = find(&twin, wanted)?;
+    twin.set_place(&device.id, place)?;
+    let shown = place.map(ToString::to_string);
+    cx.event(json!({"event": "placed", "device": device.id.to_string(), "at": shown}));
+    cx.say(match shown {
+        Some(place) => format!(
+            "Your devices look for {} at {place} from the next time on that they hear of it. It has to listen there: twin run --listen.",
+            name(&device)
+        ),
+        None => format!("Your devices look for {} nowhere but around them.", name(&device)),
+    });
     Ok(())
 }
 

@@ -3,9 +3,7 @@
 use std::path::Path;
 
 use serde_json::json;
-use twin::{
-    AFAR_WARNING, Invitation, NewDevice, PendingLink, PhoneAt, RelayAddress, Role, Twin, Unlock,
-};
+use twin::{AFAR_WARNING, Invitation, NewDevice, PendingLink, PhoneAt, Role, Twin, Unlock};
 
 use crate::args::{Accept, Admission, Invite, Join, Offer, RoleArg};
 use crate::commands::activity::days;
@@ -132,7 +130,7 @@ pub async fn invite(cx: &Context, options: &Invite) -> Result<()> {
         "event": "passcode",
         "passcode": shown.passcode(),
         "addresses": addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "relays": shown.relays().iter().map(RelayAddress::place).collect::<Vec<_>>(),
+        "relays": shown.relays().iter().map(|relay| relay.place().to_string()).collect::<Vec<_>>(),
     }));
     cx.say(format!("{AFAR_WARNING}\n"));
     cx.say(format!("passcode: {}\n", shown.passcode()));

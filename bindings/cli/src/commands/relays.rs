@@ -10,7 +10,8 @@ use crate::output::Context;
 /// What is said where there is no relay.
 const WITHOUT: &str = "You use no relay. Devices on one network find each other, and so do those that know each other's address; what \
      they have for each other waits until they meet. With a relay it can wait there, sealed, and devices behind routers reach \
-     each other. Run one with twin relay, or use one that somebody runs for you: twin relays add KEY@HOST:PORT.";
+     each other. Run one with twin relay, or use one that somebody runs for you: twin relays add KEY@HOST:PORT. A device of yours \
+     that is always on does the same: twin device at DEVICE HOST:PORT.";
 
 pub fn run(cx: &Context, options: &Relays) -> Result<()> {
     match &options.command {

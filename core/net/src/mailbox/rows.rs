@@ -98,6 +98,13 @@ pub(super) fn save(conn: &Connection, row: &Row, until: Millis) -> Result<()> {
     Ok(())
 }
 
+/// How many posts of a mailbox were not taken back.
+pub(super) fn there(conn: &Connection, mailbox: i64) -> Result<u64> {
+    let mut posts =
+        conn.prepare_cached("SELECT count(*) FROM post WHERE m = ?1 AND withdrawn IS NULL")?;
+    Ok(uint(posts.query_row([mailbox], |row| row.get(0))?))
+}
+
 pub(super) fn cost(bytes: usize) -> u64 {
     ROW_COST.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX))
 }

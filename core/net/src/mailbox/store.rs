@@ -8,11 +8,11 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 use twin_identity::sign::Signature;
 use twin_sync::machine::Millis;
 use twin_sync::mailbox::store::{Kept, Listed, MAX_LISTED, Mark, Outcome, Present};
-use twin_sync::mailbox::terms::{MAX_PRESENCES, REMEMBERED, ROW_COST};
+use twin_sync::mailbox::terms::{MAX_POSTS, MAX_PRESENCES, REMEMBERED, ROW_COST};
 use twin_sync::mailbox::{Address, EnvelopeId, Limits, MailboxStore, Refusal, Slot};
 
 use super::error::StoreError;
-use super::rows::{add, cost, find, find_or_make, int, save, total, uint};
+use super::rows::{add, cost, find, find_or_make, int, save, there, total, uint};
 use super::schema;
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -119,8 +119,17 @@ impl MailboxStore for SqliteStore {
             }
         }
         let more = cost(sealed.len());
-        let (posts, bytes) = found.as_ref().map_or((0, 0), |row| (row.posts, row.bytes));
-        if posts >= u64::from(limits.terms.posts) || bytes + more > limits.terms.bytes {
+        let bytes = found.as_ref().map_or(0, |row| row.bytes);
+        let mut posts = found.as_ref().map_or(0, |row| row.posts);
+        if let Some(row) = &found
+            && posts >= u64::from(limits.terms.posts)
+        {
+            posts = there(&tx, row.m)?;
+        }
+        // No device follows more than that.
+        let last = found.as_ref().map_or(0, |row| row.mark.last);
+        let is_full = posts >= u64::from(limits.terms.posts) || last >= u64::from(MAX_POSTS);
+        if is_full || bytes + more > limits.terms.bytes {
             return Ok(Err(Refusal::MailboxFull));
         }
         let made = if found.is_some() { 0 } else { ROW_COST };

@@ -3,14 +3,14 @@
 //! The key is the relay's libp2p peer id (`12D3Koo…`, base58), so that nobody can pose as it; the port is that of TCP and
 //! of QUIC alike.
 
-use std::{fmt, net::SocketAddr, str::FromStr};
+use std::{fmt, str::FromStr};
 
 use libp2p::PeerId;
 use twin_sync::TransportKey;
 
 use crate::{
-    Address, Error, Transport,
-    address::{is_host_name, shortened},
+    Address, Error, Place,
+    address::shortened,
     keys::{key_of, peer_of},
 };
 
@@ -19,21 +19,16 @@ use crate::{
 pub struct RelayAddress {
     peer: PeerId,
     key: TransportKey,
-    /// A name, or an IP address as text, IPv6 in brackets.
-    host: String,
-    port: u16,
+    place: Place,
 }
 
 impl RelayAddress {
     /// The relay with this key at an IP address; `None` if the bytes are nobody's key.
     pub fn new(key: TransportKey, address: Address) -> Option<Self> {
-        let text = address.over(Transport::Tcp).to_string();
-        let (host, _) = text.rsplit_once(':')?;
         Some(Self {
             peer: peer_of(&key)?,
             key,
-            host: host.to_owned(),
-            port: address.port(),
+            place: Place::of(address)?,
         })
     }
 
@@ -44,14 +39,12 @@ impl RelayAddress {
 
     /// Every address that the relay's host stands for now, each over QUIC and over TCP.
     pub async fn resolve(&self) -> Result<Vec<Address>, Error> {
-        let found = Address::resolve(&self.place()).await?;
-        let both = |address: Address| [Transport::Quic, Transport::Tcp].map(|t| address.over(t));
-        Ok(found.into_iter().flat_map(both).collect())
+        self.place.resolve().await
     }
 
     /// Its host and port, without its key.
-    pub fn place(&self) -> String {
-        format!("{}:{}", self.host, self.port)
+    pub const fn place(&self) -> &Place {
+        &self.place
     }
 }
 
@@ -63,16 +56,10 @@ impl FromStr for RelayAddress {
         let read = || {
             let (peer, place) = text.trim().split_once('@')?;
             let peer: PeerId = peer.parse().ok()?;
-            let (host, port) = place.rsplit_once(':')?;
-            let port = port.parse().ok().filter(|port| *port != 0)?;
-            let is_address = place.parse::<SocketAddr>().is_ok();
             Some(Self {
                 key: key_of(&peer)?,
                 peer,
-                host: Some(host)
-                    .filter(|host| is_address || is_host_name(host))?
-                    .to_owned(),
-                port,
+                place: place.parse().ok()?,
             })
         };
         read().ok_or_else(|| Error::BadRelay(shortened(text)))
@@ -81,7 +68,7 @@ impl FromStr for RelayAddress {
 
 impl fmt::Display for RelayAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}:{}", self.peer, self.host, self.port)
+        write!(f, "{}@{}", self.peer, self.place)
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Maker {
     sealer: Sealer,
     peer: Peer,
     to_fill: BTreeSet<Hole>,
+    /// The holes of others that are filled once this and what came before are taken, as far as they can be from here.
+    answered: BTreeSet<Hole>,
     beginning: Vec<u8>,
     content: Content,
     /// Bytes of the messages in it.
@@ -48,7 +50,7 @@ pub struct Maker {
 
 impl Maker {
     /// Begins a bundle of what `to`, devices that take part, are not known to have: any of them, and in any case as if
-    /// they had what `beyond` says. `now`: milliseconds since the Unix epoch.
+    /// they had what `beyond` says, too, and its holes were filled. `now`: milliseconds since the Unix epoch.
     pub fn new<S: OpStore + ?Sized>(
         store: &S,
         now: Millis,
@@ -62,7 +64,12 @@ impl Maker {
         let (mut taken, mut files_since) = (Vec::new(), None::<Millis>);
         for device in to {
             let known = store.known(device).map_err(BundleError::store)?;
-            to_fill.extend(known.holes.iter().copied().take(MAX_HOLES));
+            let answered = |hole: &Hole| {
+                let beyond = beyond.as_ref();
+                beyond.is_some_and(|beyond| beyond.holes.contains(hole))
+            };
+            let holes = known.holes.iter().filter(|hole| !answered(hole));
+            to_fill.extend(holes.copied().take(MAX_HOLES));
             let made = known.was_taken;
             taken.extend((made > 0).then_some(TakenOf {
                 maker: *device,
@@ -70,8 +77,10 @@ impl Maker {
             }));
             let since = files_since.unwrap_or(known.has_taken);
             files_since = Some(since.min(known.has_taken));
-            let known = beyond.clone().unwrap_or(known);
-            let one = Peer::of(known, store)?;
+            let mut one = Peer::of(known, store)?;
+            if let Some(beyond) = &beyond {
+                one = one.or(&Peer::of(beyond.clone(), store)?);
+            }
             peer = Some(match peer {
                 None => one,
                 Some(all) => all.and(&one),
@@ -87,6 +96,10 @@ impl Maker {
         Ok(Self {
             sealer: Sealer::new(&beginning),
             peer,
+            answered: { beyond.into_iter() }
+                .flat_map(|beyond| beyond.holes)
+                .chain(to_fill.iter().copied())
+                .collect(),
             to_fill,
             content: Content {
                 opening: Some(opening),
@@ -184,7 +197,12 @@ impl Maker {
 
     /// What they have once they have taken it. Nobody is to count on it who has not heard so from them.
     pub fn then<S: OpStore + ?Sized>(&self, store: &S) -> Result<Known, BundleError> {
-        Ok(self.peer.known(store)?)
+        let mut holes: Vec<Hole> = self.answered.difference(&self.to_fill).copied().collect();
+        holes.truncate(MAX_HOLES);
+        Ok(Known {
+            holes,
+            ..self.peer.known(store)?
+        })
     }
 
     fn next_message<S: OpStore + ?Sized>(

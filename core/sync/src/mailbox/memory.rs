@@ -111,6 +111,14 @@ impl Memory {
         posts.map(|(number, _)| *number).collect()
     }
 
+    /// The mailboxes of which it was not looked for a day whether all is there that the relay has promised this device to
+    /// keep.
+    pub fn to_audit(&self, now: Millis) -> BTreeSet<Address> {
+        let due = |page: &Page| page.has_receipts(now) && page.is_audit_due(now);
+        let pages = self.pages.iter().filter(|(_, page)| due(page));
+        pages.map(|(address, _)| *address).collect()
+    }
+
     /// Forgets the mailboxes of days before this one; returns which, so that their pages can be dropped.
     pub fn forget_before(&mut self, day: Day) -> Vec<Address> {
         let old = self.pages.extract_if(.., |_, page| page.day < day);
@@ -176,6 +184,11 @@ impl Page {
     pub fn has_receipts(&self, now: Millis) -> bool {
         let mut own = self.posts.values();
         own.any(|known| known.state == State::Own && known.is_due(now))
+    }
+
+    /// Whether what is promised was not looked through for a day.
+    pub const fn is_audit_due(&self, now: Millis) -> bool {
+        now >= self.audited.saturating_add(DAY)
     }
 
     /// When a presence in a slot was made; whether it is not older than what is known.

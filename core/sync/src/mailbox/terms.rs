@@ -40,6 +40,21 @@ pub struct Terms {
     pub addresses: u32,
 }
 
+/// The shortest and the longest life that a device reckons with, in milliseconds, whatever a relay says.
+const LIFE: (Millis, Millis) = (60_000, 366 * DAY);
+
+impl Terms {
+    /// As a device takes them from a relay that may say anything.
+    #[must_use]
+    pub fn within_reason(self) -> Self {
+        Self {
+            post_life: self.post_life.clamp(LIFE.0, LIFE.1),
+            presence_life: self.presence_life.clamp(LIFE.0, LIFE.1),
+            ..self
+        }
+    }
+}
+
 /// All limits of a relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -70,5 +85,23 @@ impl Default for Limits {
             burst: 4096,
             per_second: 128,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relay_that_says_anything_makes_no_device_spin() {
+        let said = Terms {
+            post_life: u64::MAX,
+            presence_life: 0,
+            ..Limits::default().terms
+        };
+        let taken = said.within_reason();
+        assert_eq!((taken.post_life, taken.presence_life), (366 * DAY, 60_000));
+        let honest = Limits::default().terms;
+        assert_eq!(honest.within_reason(), honest);
     }
 }

@@ -97,16 +97,31 @@ impl Peer {
         self
     }
 
-    /// What it has by now. Of a log that is not here there is nothing to say.
+    /// One that has what either has.
+    #[must_use]
+    pub fn or(mut self, other: &Self) -> Self {
+        self.entries.extend(&other.entries);
+        self.grants.extend(&other.grants);
+        for (log, height) in &other.heights {
+            let known = self.heights.entry(*log).or_default();
+            *known = (*known).max(*height);
+        }
+        self
+    }
+
+    /// What it has by now of what is here.
     pub fn known<S: OpStore + ?Sized>(&self, store: &S) -> Result<Known, SyncError> {
         let mut known = Known {
             entries: self.entries.iter().copied().collect(),
             grants: self.grants.iter().copied().collect(),
             ..Known::default()
         };
-        for (log, height) in &self.heights {
-            if let Some(link) = store.link_at(log, *height).map_err(SyncError::store)? {
-                let (log, height) = (*log, *height);
+        for LogHead { log, head } in store.heads().map_err(SyncError::store)? {
+            let height = self.heights.get(&log).copied().unwrap_or(0);
+            let height = height.min(head.height);
+            if height > 0
+                && let Some(link) = store.link_at(&log, height).map_err(SyncError::store)?
+            {
                 let head = Head { height, link };
                 known.heads.push(LogHead { log, head });
             }

@@ -7,7 +7,7 @@ use twin_identity::sign::Signature;
 use twin_sync::machine::Millis;
 use twin_sync::mailbox::refusal::Refusal;
 use twin_sync::mailbox::store::{Kept, Listed, MAX_LISTED, Mark, Outcome, Present};
-use twin_sync::mailbox::terms::{MAX_PRESENCES, REMEMBERED, ROW_COST};
+use twin_sync::mailbox::terms::{MAX_POSTS, MAX_PRESENCES, REMEMBERED, ROW_COST};
 use twin_sync::mailbox::{Address, EnvelopeId, Limits, MailboxStore, Slot};
 
 #[derive(Clone, Debug)]
@@ -114,7 +114,9 @@ impl MailboxStore for Shelf {
             }));
         }
         let cost = sealed.len() as u64 + ROW_COST;
-        if one.posts.len() as u64 >= u64::from(terms.posts) || one.bytes() + cost > terms.bytes {
+        let there = one.posts.values().filter(|post| post.withdrawn.is_none());
+        let full = there.count() as u64 >= u64::from(terms.posts);
+        if full || one.mark.last >= u64::from(MAX_POSTS) || one.bytes() + cost > terms.bytes {
             return Ok(Err(Refusal::MailboxFull));
         }
         let made = if self.boxes.contains_key(address) {

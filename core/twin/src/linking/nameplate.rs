@@ -23,7 +23,7 @@ const RETRY: Duration = Duration::from_secs(2);
 /// How long a phone is looked for.
 const LOOKING: Duration = Duration::from_secs(30);
 /// How many that say that they are the phone are tried.
-const MAX_FOUND: usize = 4;
+const MAX_FOUND: usize = 16;
 
 /// On the phone: lets itself be found at these relays, as long as this is polled.
 pub(super) async fn be_found(
@@ -89,6 +89,9 @@ pub(super) async fn find(
     let mut conversation = Conversation::begin(node, key, Memory::default(), clock).await?;
     let mut found: BTreeMap<TransportKey, Vec<Address>> = BTreeMap::new();
     loop {
+        if Instant::now() >= until {
+            return Err(Error::NobodyAtRelay);
+        }
         let again = if found.is_empty() {
             until
         } else {
@@ -114,7 +117,6 @@ pub(super) async fn find(
                 }
                 _ => continue,
             },
-            Err(_) if Instant::now() >= until => return Err(Error::NobodyAtRelay),
             // It may not have had its place at the relay yet.
             Err(_) => {}
         }

@@ -92,8 +92,9 @@ impl Client {
             return Err(MailboxError::Unexpected);
         }
         self.challenge = Some(challenge.nonce);
-        self.terms = Some(challenge.terms);
-        self.events.push_back(ClientEvent::Open(challenge.terms));
+        let terms = challenge.terms.within_reason();
+        self.terms = Some(terms);
+        self.events.push_back(ClientEvent::Open(terms));
         Ok(())
     }
 

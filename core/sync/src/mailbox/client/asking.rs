@@ -1,7 +1,6 @@
 //! What a device asks next.
 
 use super::super::Address;
-use super::super::day::DAY;
 use super::super::message::{At, Message, Present, Prove, Put, Watch, Withdraw};
 use super::desk::{Desk, Order, What};
 use super::{Asked, Client, MAX_FETCHES, Opened, OrderId, Question, Step};
@@ -31,9 +30,8 @@ impl Client {
             self.opened.entry(*address).or_insert_with(|| {
                 let page = desk.memory.get(address);
                 // Once a day all is looked through that the relay has promised to keep.
-                let audit = page.is_none_or(|page| {
-                    page.has_receipts(now) && now >= page.audited.saturating_add(DAY)
-                });
+                let audit =
+                    page.is_none_or(|page| page.has_receipts(now) && page.is_audit_due(now));
                 Opened {
                     list: Some(page.filter(|_| !audit).map_or(0, |page| page.cursor)),
                     ..Opened::default()

@@ -8,6 +8,7 @@ mod shelf;
 mod visit;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -86,11 +87,14 @@ impl Relays {
 async fn keep_visiting(visitor: Visitor) {
     let (mut pause, mut told) = (RETRY.0, false);
     loop {
-        let ended = visitor.visit().await;
+        let reached = AtomicBool::new(false);
+        let ended = visitor.visit(&reached).await;
+        if reached.into_inner() {
+            // It was there: this is another time that it is not.
+            (pause, told) = (RETRY.0, false);
+        }
         match ended {
             Ok(visited) => {
-                pause = RETRY.0;
-                told = false;
                 if visitor.stay == Stay::UntilInSync {
                     visitor.tell(OnlineEvent::Visited(visited)).await;
                     return;

@@ -19,6 +19,10 @@ const EARLIER: usize = 4;
 pub struct Shelves {
     /// All of them.
     pub open: BTreeSet<Address>,
+    /// Those that were opened to be looked through.
+    audited: BTreeSet<Address>,
+    /// Where devices that take part now say where they are.
+    pub here: BTreeSet<Address>,
     /// Where this device writes; `None` while it has no key that excludes everybody who is out.
     pub current: Option<Address>,
     /// Where devices look that know of an earlier epoch only.
@@ -27,7 +31,8 @@ pub struct Shelves {
 
 impl Shelves {
     /// Opens what is to be read by a device that was here at `visited`, closes what is not any more, and finds where to
-    /// write today. With `taking_back` also all that is known to hold something.
+    /// write today. Also those that are to be looked through for what the relay has promised to keep, and with
+    /// `taking_back` all that are known to hold something.
     pub fn open(
         &mut self,
         desk: &mut Desk,
@@ -41,6 +46,10 @@ impl Shelves {
         let watched: BTreeSet<Day> = Day::to_watch(now).collect();
         let before = std::mem::take(self);
         let read: BTreeSet<Address> = desk.memory().addresses().collect();
+        // One that is being looked through stays open until it is closed with the others.
+        let mut to_audit = desk.memory().to_audit(now);
+        to_audit.extend(before.audited.iter().copied());
+        self.audited.clone_from(&to_audit);
         let earlier = vault.other_discovery_keys();
         let keys = vault.discovery_key().map(|key| (key, 0)).into_iter();
         for (key, age) in keys.chain(earlier.iter().zip(1..)) {
@@ -49,14 +58,19 @@ impl Shelves {
             let visited = visited.filter(|visit| read.contains(&at_visit(visit)));
             let usual = Day::to_read(now, visited, terms.post_life).filter(|_| age <= EARLIER);
             let usual: BTreeSet<Day> = usual.collect();
-            let all = Day::to_read(now, None, terms.post_life).filter(|_| taking_back);
+            let all = Day::to_read(now, None, terms.post_life);
+            let all = all.filter(|_| taking_back || !to_audit.is_empty());
             for day in all.chain(usual.iter().copied()) {
                 let mailbox = Mailbox::new(key, relay, day);
-                let holds = || !desk.memory().posts(&mailbox.address(), now).is_empty();
-                if !usual.contains(&day) && !holds() {
+                let address = mailbox.address();
+                let holds = || taking_back && !desk.memory().posts(&address, now).is_empty();
+                if !usual.contains(&day) && !to_audit.contains(&address) && !holds() {
                     continue;
                 }
-                let address = desk.open(mailbox, watched.contains(&day))?;
+                desk.open(mailbox, watched.contains(&day))?;
+                if age == 0 && watched.contains(&day) {
+                    self.here.insert(address);
+                }
                 if self.open.insert(address) && day == today {
                     match age {
                         0 => self.current = Some(address),

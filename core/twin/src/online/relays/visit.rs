@@ -12,6 +12,7 @@ mod take;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -25,7 +26,7 @@ use twin_vault::relays::{Left, RelayUse};
 
 use super::Found;
 use super::shelf::{self, Shelves};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::online::{OnlineEvent, Visited};
 use crate::relays::conversation::Conversation;
 use crate::twin::Twin;
@@ -35,6 +36,9 @@ use erased::TakingBack;
 const SETTLING: Duration = Duration::from_secs(3);
 /// How many envelopes are left at once; the next follow when these have been kept.
 const AT_ONCE: usize = 4;
+/// Of how much that is wrong with a relay the person is told during one visit, and how much ends it.
+const TOLD: usize = 5;
+const TOLERATED: usize = 256;
 /// How many envelopes that came too early wait for what has to come before.
 const MAX_EARLY: usize = 16;
 
@@ -67,6 +71,8 @@ struct Talk<'v> {
     used: RelayUse,
     /// When this device was here before.
     since: Option<u64>,
+    /// Whether it never was, and has not read all yet.
+    is_first: bool,
     early: VecDeque<Post>,
     /// What lies there once all that was left is kept.
     next: Option<Left>,
@@ -75,6 +81,10 @@ struct Talk<'v> {
     /// Whether all was read once.
     caught_up: bool,
     taking_back: TakingBack,
+    /// The mailbox that took no more.
+    full: Option<Address>,
+    /// How often something was wrong with the relay.
+    complaints: usize,
     /// Whether the others should hear what has come here.
     owes_word: bool,
     visited: Visited,
@@ -93,7 +103,8 @@ impl Visitor {
     }
 
     /// Connects and stays until the connection ends, or until all is read and left if it is to end then.
-    pub async fn visit(&self) -> Result<Visited> {
+    /// `reached` is set once all was read.
+    pub async fn visit(&self, reached: &AtomicBool) -> Result<Visited> {
         let key = self.relay.key();
         let places = self.relay.resolve().await?;
         self.node.connect(&places, Some(key)).await?;
@@ -108,12 +119,15 @@ impl Visitor {
             shelves: Shelves::default(),
             fresh: true,
             since: used.visited,
+            is_first: used.visited.is_none(),
             next: used.left.clone(),
             used,
             early: VecDeque::new(),
             orders: BTreeMap::new(),
             caught_up: false,
             taking_back: TakingBack::default(),
+            full: None,
+            complaints: 0,
             owes_word: false,
             visited: Visited {
                 relay: self.relay.clone(),
@@ -135,6 +149,7 @@ impl Visitor {
                     } else if talk.on(event).await? && self.stay == Stay::UntilInSync {
                         return Ok(talk.visited);
                     }
+                    reached.fetch_or(talk.caught_up, Ordering::Relaxed);
                 }
                 Ok(()) = changes.changed() => {
                     leave_at.get_or_insert(Instant::now() + SETTLING);
@@ -203,7 +218,10 @@ impl Talk<'_> {
                 })
                 .await?;
             }
-            ClientEvent::Presence { letter, .. } => self.found(&letter.content),
+            // In an earlier epoch's mailbox it may be a device that was removed since.
+            ClientEvent::Presence {
+                letter, address, ..
+            } if self.shelves.here.contains(&address) => self.found(&letter.content),
             ClientEvent::Kept { order, address, .. } => {
                 if let Some(Some(left)) = self.orders.remove(&order) {
                     self.used.left = Some(left);
@@ -215,21 +233,20 @@ impl Talk<'_> {
                 order: Some(order),
                 why,
                 ..
-            } if self.taking_back.is_refused(order, why) => self.visitor.complain(&why).await,
+            } if self.taking_back.is_refused(order, why) => self.complain(&why).await?,
             ClientEvent::Refused {
                 order: Some(order),
                 why,
                 ..
             } if self.orders.remove(&order).is_some() => {
-                // It is not there, so nobody can count on it.
-                self.begin_anew();
-                self.visitor.complain(&why).await;
+                self.not_left(why);
+                self.complain(&why).await?;
             }
             ClientEvent::Distrust(what) => {
                 if matches!(what, Distrust::Lost { .. }) {
                     self.begin_anew();
                 }
-                self.visitor.complain(&what).await;
+                self.complain(&what).await?;
             }
             // Another device has taken it back, perhaps before it could read it.
             ClientEvent::Withdrawn { .. } => self.begin_anew(),
@@ -237,6 +254,18 @@ impl Talk<'_> {
             _ => {}
         }
         Ok(false)
+    }
+
+    /// Tells the person what is wrong with this relay, but not for ever.
+    async fn complain(&mut self, why: &(dyn fmt::Display + Sync)) -> Result<()> {
+        self.complaints += 1;
+        if self.complaints <= TOLD {
+            self.visitor.complain(why).await;
+        }
+        if self.complaints > TOLERATED {
+            return Err(Error::UnrulyRelay);
+        }
+        Ok(())
     }
 
     async fn caught_up(&mut self) -> Result<bool> {
@@ -253,7 +282,9 @@ impl Talk<'_> {
             return Ok(false);
         }
         self.caught_up = true;
+        self.is_first = false;
         let now = self.visitor.twin.now();
+        self.note_early().await?;
         if self.early.is_empty() {
             self.used.visited = Some(now);
         }

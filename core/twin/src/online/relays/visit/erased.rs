@@ -25,8 +25,8 @@ pub(super) enum TakingBack {
         orders: BTreeSet<OrderId>,
         refused: bool,
     },
-    /// The relay would not: it is asked again at the next visit.
-    GivenUp,
+    /// The relay would not, when so many parts were erased: it is asked again at the next visit, or when there are more.
+    GivenUp(u64),
 }
 
 impl TakingBack {
@@ -58,12 +58,13 @@ impl TakingBack {
 impl Talk<'_> {
     /// Whether something may lie here that holds what was erased since.
     pub(super) fn owes_taking_back(&self) -> bool {
+        let erased = || self.visitor.twin.vault().erased_parts();
         match self.taking_back {
             // What lay here before this device came is for those to take back that knew of it.
-            TakingBack::Idle if self.since.is_none() => false,
-            TakingBack::Idle => self.used.erased != self.visitor.twin.vault().erased_parts(),
+            TakingBack::Idle if self.is_first => false,
+            TakingBack::Idle => self.used.erased != erased(),
             TakingBack::UnderWay { .. } => true,
-            TakingBack::GivenUp => false,
+            TakingBack::GivenUp(before) => before != erased(),
         }
     }
 
@@ -74,7 +75,7 @@ impl Talk<'_> {
             (twin.now(), twin.vault().erased_parts())
         };
         if !self.owes_taking_back() {
-            if self.since.is_none() {
+            if self.is_first {
                 self.used.erased = now_erased;
             }
             return Ok(true);
@@ -122,7 +123,7 @@ impl Talk<'_> {
         }
         drop(desk);
         if *refused {
-            self.taking_back = TakingBack::GivenUp;
+            self.taking_back = TakingBack::GivenUp(*erased);
         } else {
             self.used.erased = *erased;
             self.taking_back = TakingBack::Idle;

@@ -1,11 +1,14 @@
 //! Leaving what other devices lack.
 
+use std::collections::BTreeMap;
+
 use tokio::task::spawn_blocking;
 use twin_identity::id::DeviceId;
-use twin_ops::store::OpStore;
+use twin_ops::op::LogId;
+use twin_ops::store::{LogHead, OpStore};
 use twin_sync::bundle;
-use twin_sync::mailbox::DeskError;
 use twin_sync::mailbox::envelope::MAX_POST;
+use twin_sync::mailbox::{DeskError, Refusal};
 use twin_vault::relays::Left;
 
 use super::{AT_ONCE, Talk};
@@ -20,6 +23,38 @@ impl Talk<'_> {
         self.orders.values_mut().for_each(|left| *left = None);
     }
 
+    /// The relay has refused what was to be left. What was kept before stays, and is gone on from when there is room.
+    pub(super) fn not_left(&mut self, why: Refusal) {
+        if matches!(why, Refusal::MailboxFull | Refusal::RelayFull) {
+            self.full = self.shelves.current;
+        }
+        self.next.clone_from(&self.used.left);
+        self.orders.values_mut().for_each(|left| *left = None);
+    }
+
+    /// Whether what lies here is not to be counted on: it expires, perhaps unread, so that it is left again after half of
+    /// its life; it was dated by a clock that has been set right since; other devices take part now; or one of them lacks
+    /// it, although it was here since.
+    fn is_past(&self, left: &Left, to: &[DeviceId], now: u64) -> Result<bool> {
+        let life = self.terms.map_or(0, |terms| terms.post_life);
+        if left.since > now || left.since.saturating_add(life / 2) < now || left.to != to {
+            return Ok(true);
+        }
+        let vault = self.visitor.twin.vault();
+        for device in to {
+            let known = vault.known(device)?;
+            let has: BTreeMap<LogId, u64> = { known.heads.iter() }
+                .map(|row| (row.log, row.head.height))
+                .collect();
+            let mut heads = left.known.heads.iter();
+            let lacks = |row: &LogHead| has.get(&row.log).is_none_or(|has| *has < row.head.height);
+            if known.at > left.last && heads.any(lacks) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Leaves what other devices are not known to have, and does not lie here already.
     pub(super) async fn leave(&mut self) -> Result<()> {
         if self.owes_taking_back() {
@@ -30,13 +65,14 @@ impl Talk<'_> {
         let Some(current) = self.shelves.current else {
             return Ok(());
         };
+        if self.full == Some(current) {
+            return Ok(());
+        }
         let others = others(&self.visitor.twin);
-        let life = self.terms.map_or(0, |terms| terms.post_life);
         while !others.is_empty() && self.orders.len() < AT_ONCE {
             let now = self.visitor.twin.now();
-            // What lies there expires, perhaps unread: after half of its life it is left again.
             if let Some(left) = &self.next
-                && left.since.saturating_add(life / 2) < now
+                && self.is_past(left, &others, now)?
             {
                 self.begin_anew();
             }
@@ -52,7 +88,12 @@ impl Talk<'_> {
             self.owes_word = false;
             let since = self.next.as_ref().map_or(now, |left| left.since);
             let known = made.then;
-            let next = Left { since, known };
+            let next = Left {
+                since,
+                last: now,
+                to: others.clone(),
+                known,
+            };
             let mut places = vec![current];
             if made.carried.entries > 0 || made.carried.grants > 0 {
                 // Who is to learn of them may know nothing of this epoch yet.

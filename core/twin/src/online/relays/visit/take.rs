@@ -30,7 +30,12 @@ impl Talk<'_> {
                     return Ok(());
                 }
             }
-            Err(BundleError::Store(error)) => return Err(BundleError::Store(error).into()),
+            // Perhaps its maker's fault, perhaps the disk's: it is asked for again the next time, and what lies behind it is
+            // read.
+            Err(BundleError::Store(error)) => {
+                self.complain(&error).await?;
+                return Ok(());
+            }
             Err(error) => log::info!("something that lies at a relay is passed over: {error}"),
         }
         self.conversation.desk().taken(&post.address, post.number);
@@ -51,5 +56,17 @@ impl Talk<'_> {
         self.visitor
             .tell(OnlineEvent::Received { device, ops })
             .await;
+    }
+
+    /// What came too early goes on from what is not here, and perhaps not at this relay: the others are told once what is
+    /// here, so that they leave what is missing.
+    pub(super) async fn note_early(&mut self) -> Result<()> {
+        let early = u64::try_from(self.early.len()).unwrap_or(u64::MAX);
+        if early == std::mem::replace(&mut self.used.early, early) || early == 0 {
+            return Ok(());
+        }
+        self.owes_word = true;
+        self.complain(&"what another device has left there goes on from what has not come here; that device hears of it, and leaves it again")
+            .await
     }
 }
