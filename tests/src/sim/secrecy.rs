@@ -8,7 +8,7 @@ use twin_ops::grant::{Grant, Recipient};
 use twin_ops::space::SpaceName;
 use twin_ops::store::OpStore;
 
-use super::cast::recovery;
+use super::cast::{Cast, recovery};
 use super::fault::{Held, fault, hold};
 use super::truth::{CANARY, contains};
 use super::world::World;
@@ -18,7 +18,18 @@ impl World {
     ///
     /// Only admins give to new words what is older. Companions that are left alone do not: they have the keys, and give
     /// them to whoever the words bring in.
+    ///
+    /// A device that was set back may have lost a key that it had granted to nobody but a device that is out now. Whoever
+    /// can give a key gives it to the words.
     pub(super) fn check_words(&mut self, group: &[usize]) -> Held {
+        let mut held = BTreeSet::new();
+        let Cast { truth, devices, .. } = &mut self.cast;
+        for device in group.iter().map(|device| &devices[*device]) {
+            if device.is_admin() {
+                held.extend(truth.epochs(device.vault_ref())?);
+            }
+        }
+        let may_be_lost = truth.anybody_is_set_back();
         let device = &self.cast.devices[group[0]];
         let vault = device.vault_ref();
         let rotations = vault.identity().rotations();
@@ -28,11 +39,12 @@ impl World {
             .any(|device| self.cast.devices[*device].is_admin());
         let opened = self.opened_by(words)?;
         for op in self.cast.truth.ops() {
+            let is_lost = may_be_lost && !held.contains(&op.epoch);
             if op.writes.iter().any(|write| write.record.twin != 0) {
                 continue;
             }
             hold!(
-                !led || !device.view.counts_op(&op.link) || opened.contains(&op.epoch),
+                !led || is_lost || !device.view.counts_op(&op.link) || opened.contains(&op.epoch),
                 "words {words} of rotation {rotations} do not open {:?} of {:?}",
                 op.epoch,
                 op.log

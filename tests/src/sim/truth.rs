@@ -174,6 +174,11 @@ impl Truth {
         self.unnoticed.contains(device)
     }
 
+    /// Whether any device ever went on from an old copy of its files.
+    pub fn anybody_is_set_back(&self) -> bool {
+        !self.set_back.is_empty()
+    }
+
     /// What nobody has any more is lost.
     pub fn forget(&mut self, is_held: impl Fn(&Link) -> bool) {
         let lost = self.ops.keys().filter(|link| !is_held(link));

@@ -524,6 +524,7 @@ fn the_words_are_granted_again_what_only_a_new_device_was_granted() {
 #[test]
 fn who_was_away_gets_a_log_of_which_a_branch_was_given_up_and_the_rest_let_go() {
     let mut scene = Scene::new();
+    let first = copy_of(scene.dirs[1].path());
     scene.set_back(|laptop| {
         for i in 0..9 {
             put(laptop, NOON + 1, "notes", "2", &[("x", &i.to_string())]);
@@ -539,20 +540,32 @@ fn who_was_away_gets_a_log_of_which_a_branch_was_given_up_and_the_rest_let_go() 
     let log = own_log(&laptop);
     let away = copy_of(dirs[2].path());
     agree(&mut laptop, &mut phone, NOON + 6);
-    agree(&mut tablet, &mut phone, NOON + 7);
+    // Set back once more, but before it writes it hears of all that: it goes on in the log that it had begun with.
+    let mut laptop = unnoticed(first.path());
+    dirs[1] = first;
     agree(&mut laptop, &mut phone, NOON + 7);
+    put(&mut laptop, NOON + 8, "notes", "4", &[("x", "c")]);
+    agree(&mut laptop, &mut phone, NOON + 9);
+    agree(&mut laptop, &mut tablet, NOON + 9);
+    agree(&mut laptop, &mut phone, NOON + 9);
     let home = space("home");
-    let compacted = phone.compact(NOON + 8, &mut rng(8), &home).unwrap();
+    let compacted = laptop.compact(NOON + 10, &mut rng(8), &home).unwrap();
     assert!(compacted.gone > 0, "{compacted:?}");
+    put(&mut laptop, NOON + 11, "notes", "5", &[("x", "d")]);
+    agree(&mut laptop, &mut phone, NOON + 12);
     let base = phone.base(&log).unwrap().unwrap();
+    let heads = phone.heads().unwrap();
+    let head = heads.iter().find(|head| head.log == log).unwrap();
+    assert!(head.head.height > base.height, "it goes on after that");
+    // What the tablet had of it then, nobody can compare any more.
     let mut tablet = unnoticed(away.path());
     dirs[2] = away;
     assert!(tablet.link_at(&log, 1).unwrap().is_some());
-    assert_eq!(tablet.link_at(&log, base.height).unwrap(), None);
-    let events = agree(&mut phone, &mut tablet, NOON + 9);
+    assert_eq!(phone.link_at(&log, 1).unwrap(), None);
+    let events = agree(&mut phone, &mut tablet, NOON + 13);
     let forked = |event: &SyncEvent| matches!(event, SyncEvent::Forked(_));
     assert!(!events.iter().flatten().any(forked), "{events:?}");
-    assert_eq!(ids(&mut tablet), ["1", "2", "3"]);
+    assert_eq!(ids(&mut tablet), ["1", "2", "3", "4", "5"]);
 }
 
 /// The answer to a question about a log: heights, and a byte that links are made of.
