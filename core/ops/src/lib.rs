@@ -18,6 +18,7 @@ pub mod epoch;
 pub mod file;
 pub mod grant;
 pub mod op;
+pub mod piece;
 pub mod seal;
 pub mod set;
 pub mod space;

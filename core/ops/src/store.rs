@@ -14,6 +14,7 @@ use crate::epoch::{DiscoveryKey, EpochId};
 use crate::file::ChunkId;
 use crate::grant::GrantId;
 use crate::op::{LogId, Origin};
+use crate::piece::{Begun, Pieces};
 use crate::space::SpaceId;
 
 /// The most grants by devices that take part that a store keeps and sync lists. Those by others are counted by
@@ -297,6 +298,16 @@ pub trait OpStore {
             early: run.len(),
             ..Taken::default()
         })
+    }
+
+    /// What has come of ops that are sent in pieces. A store that keeps none from one session to the next has none.
+    fn pieces(&mut self) -> Option<&mut Pieces> {
+        None
+    }
+
+    /// The same, to be told to a peer that may have the rest.
+    fn begun(&self) -> Vec<Begun> {
+        Vec::new()
     }
 
     /// Changes whenever there may be more chunks of files that are wanted than there were.

@@ -173,7 +173,13 @@ impl Twin {
         Ok(lacking)
     }
 
-    /// At the end of a session: if the two are equal still, that is kept for whoever asks later.
+    /// What sessions that are open have found lately, for other programs of this device.
+    pub(crate) fn note_all_equal(&self) {
+        let devices: Vec<DeviceId> = self.meetings.all().keys().copied().collect();
+        devices.iter().for_each(|device| self.note_equal(device));
+    }
+
+    /// At the end of a session, and now and then: if the two are equal still, that is kept for whoever asks later.
     pub(crate) fn note_equal(&self, device: &DeviceId) {
         let Some(equal) = self.meetings.of(device).equal else {
             return;

@@ -13,6 +13,7 @@ use twin_ops::chain::{ChainError, Head};
 use twin_ops::epoch::DiscoveryKey;
 use twin_ops::grant::GrantId;
 use twin_ops::op::{Link, LogId, OpError, Origin};
+use twin_ops::piece::{Begun, Pieces};
 use twin_ops::space::SpaceId;
 use twin_ops::store::{ChunkName, Hole, Known, LogHead, OpStore, Sought, Standing, Taken, Want};
 use zeroize::Zeroizing;
@@ -177,6 +178,14 @@ impl OpStore for Vault {
     fn note_known(&mut self, now: u64, device: &DeviceId, known: Known, whole: bool) -> Result<()> {
         self.now = now;
         self.write(|vault| vault.take_word(device, known, whole))
+    }
+
+    fn pieces(&mut self) -> Option<&mut Pieces> {
+        Some(&mut self.pieces)
+    }
+
+    fn begun(&self) -> Vec<Begun> {
+        self.pieces.begun()
     }
 
     fn branched(&mut self, log: &LogId, common: u64) {

@@ -9,6 +9,7 @@ use twin_identity::log::IdentityLog;
 use twin_identity::secret::Secret;
 use twin_ops::change::Stamp;
 use twin_ops::op::{INCARNATION_LEN, LogId};
+use twin_ops::piece::Pieces;
 use twin_ops::space::SpaceName;
 
 use crate::change::RESERVED;
@@ -51,6 +52,8 @@ pub struct Vault {
     pub(crate) asked: BTreeMap<DeviceId, BTreeSet<SpaceEpoch>>,
     /// When it was last written what other devices have.
     pub(crate) noted: BTreeMap<DeviceId, u64>,
+    /// What has come of ops that are sent in pieces.
+    pub(crate) pieces: Pieces,
     /// The slot that it was unlocked through.
     pub(crate) slot: u32,
     /// Whether what is being written erases something, or what was could not be taken out of the WAL yet.
@@ -112,6 +115,7 @@ impl Vault {
             generation: 0,
             asked: BTreeMap::new(),
             noted: BTreeMap::new(),
+            pieces: Pieces::default(),
             slot: opened.slot,
             wipe: false,
             others_wrote: true,

@@ -12,9 +12,11 @@ mod cost;
 #[path = "../../../core/vault/tests/common/files.rs"]
 mod files;
 mod holes;
+mod resumed;
 mod session;
 mod set_back;
 mod short;
+mod told;
 #[path = "../../../core/vault/tests/common/twins.rs"]
 mod twins;
 mod wants;

@@ -187,6 +187,7 @@ impl<S: OpStore + ?Sized> Session<S> {
     fn send_table_if_linked(&mut self, store: &S) -> Result<(), SyncError> {
         self.table_sent = self.linked(store);
         if self.table_sent {
+            self.tell_begun(store);
             let form = self.tables.unwrap_or(Form::Whole);
             let table = replica::table(form, store)?;
             self.push(&table);

@@ -9,6 +9,7 @@ use twin_ops::chain::Head;
 use twin_ops::file::ChunkId;
 use twin_ops::grant::GrantId;
 use twin_ops::op::{Link, LogId, Origin};
+use twin_ops::piece::Begun;
 use twin_ops::space::SpaceId;
 use twin_ops::store::{ChunkName, Hole, Want};
 
@@ -78,6 +79,12 @@ pub(crate) enum Message {
     /// As `Table`, in short.
     #[n(19)]
     ShortTable(#[n(0)] ShortTable),
+    /// The ops of which the beginning has come to this side.
+    #[n(20)]
+    Begun(#[n(0)] Vec<Begun>),
+    /// Some bytes of a long op.
+    #[n(21)]
+    OpPiece(#[n(0)] OpPiece),
 }
 
 #[derive(Debug, Encode, Decode)]
@@ -129,7 +136,7 @@ pub(crate) struct Row {
     pub link: Link,
 }
 
-#[derive(Debug, Encode, Decode)]
+#[derive(Debug, Clone, Encode, Decode)]
 #[cbor(map)]
 pub(crate) struct Ops {
     #[n(3)]
@@ -140,6 +147,24 @@ pub(crate) struct Ops {
     /// that the first one is.
     #[n(5)]
     pub base: Option<Head>,
+}
+
+/// The next bytes of an op that continues a log, as a message with it alone would have it.
+#[derive(Debug, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct OpPiece {
+    #[n(3)]
+    pub origin: Origin,
+    #[n(4)]
+    pub piece: ByteVec,
+    #[n(5)]
+    pub base: Option<Head>,
+    #[n(6)]
+    pub op: Link,
+    #[n(7)]
+    pub len: u64,
+    #[n(8)]
+    pub at: u64,
 }
 
 /// A question about the ops of a log between two heights, both not included.
@@ -264,7 +289,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_get_an_answer(number in 10_u8..20, bytes: Vec<u8>) {
+        fn any_bytes_get_an_answer(number in 10_u8..22, bytes: Vec<u8>) {
             for frame in [bytes.clone(), [&[0x82, number, 0x81], &bytes[..]].concat()] {
                 if let Ok(message) = Message::from_frame(&frame) {
                     prop_assert_eq!(message.to_frame(), frame);

@@ -17,6 +17,7 @@
 //!
 //! - [`handshake`], `naming`: who may talk; `message`: the frames
 //! - `exchange`: what is done with each frame; `replica`, `peer`: what we have, what the other lacks
+//! - `pieces`: long ops, of which what has come is kept
 //! - `short`: tables by the beginnings of hashes
 //! - `branches`: logs of this device that go on differently at the peer
 //! - `chunks`: content of files
@@ -30,6 +31,7 @@ pub mod handshake;
 pub(crate) mod message;
 mod naming;
 pub(crate) mod peer;
+mod pieces;
 mod progress;
 pub(crate) mod replica;
 pub(crate) mod short;
@@ -54,6 +56,7 @@ use chunks::Content;
 use handshake::Handshake;
 use message::{Hello, Message};
 use peer::Peer;
+use pieces::InPieces;
 use progress::Tally;
 use short::Form;
 
@@ -179,6 +182,7 @@ pub struct Session<S: OpStore + ?Sized> {
     /// The logs of this device that were found to go on differently there, and after how many ops.
     found: Vec<(LogId, u64)>,
     tally: Tally,
+    pieces: InPieces,
     store: PhantomData<fn(&mut S)>,
 }
 
@@ -222,6 +226,7 @@ impl<S: OpStore + ?Sized> Session<S> {
             branches: Branches::default(),
             found: Vec::new(),
             tally: Tally::default(),
+            pieces: InPieces::default(),
             store: PhantomData,
         }
     }
@@ -370,6 +375,10 @@ impl<S: OpStore + ?Sized> Machine for Session<S> {
             (Phase::Open(_), Message::Grants(grants)) if self.linked(store) => {
                 self.on_grants(&owned(grants), store)
             }
+            (Phase::Open(_), Message::Begun(begun)) if self.linked(store) => self.on_begun(begun),
+            (Phase::Open(_), Message::OpPiece(piece)) if self.linked(store) => {
+                self.on_piece(now, piece, store)
+            }
             (Phase::Open(_), Message::Ops(ops)) if self.linked(store) => {
                 self.on_ops(now, ops, store)
             }
@@ -384,7 +393,7 @@ impl<S: OpStore + ?Sized> Machine for Session<S> {
             match self.next_lack(store)? {
                 Some(message) => {
                     self.announced = None;
-                    self.push(&message);
+                    self.push_in_pieces(message);
                 }
                 None => {
                     self.dirty = false;

@@ -146,7 +146,10 @@ impl Worker {
                 sync::tend(&self.twin);
                 ControlFlow::Continue(Some(REST))
             }
-            Ok(false) => ControlFlow::Continue(self.chores.do_some().then_some(REST)),
+            Ok(false) => {
+                self.twin.note_all_equal();
+                ControlFlow::Continue(self.chores.do_some().then_some(REST))
+            }
         }
     }
 
