@@ -7,6 +7,8 @@
     missing_docs
 )]
 
+mod airplane;
+mod attacks;
 mod backup;
 mod carry;
 mod compact;
@@ -16,11 +18,13 @@ mod creation;
 mod damage;
 mod demo;
 mod devices;
+mod eavesdropper;
 mod erase;
 mod export;
 mod files;
 mod guardians;
 mod harness;
+mod idle;
 mod link_afar;
 mod link_refused;
 mod listing;
