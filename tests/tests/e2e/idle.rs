@@ -15,7 +15,7 @@ pub const DOZE: &str = env!("CARGO_BIN_EXE_doze");
 /// The budget: packets a minute, of everything that a device's network card sends and receives, and wake-ups.
 const BUDGET: usize = 10;
 /// Ten minutes would show the same.
-const MINUTES: usize = 2;
+const MINUTES: usize = 3;
 
 /// How often each thread of a program was given the processor after it had waited.
 fn wakeups(program: &Program) -> BTreeMap<String, u64> {

@@ -109,10 +109,13 @@ impl Worker {
         let mut look_at: Option<Instant> = None;
         loop {
             if !*awake.borrow() {
+                // A clock that is not looked at would still ring once.
+                clock.reset_after(NOBODY_DUE);
                 tokio::select! {
                     _ = stopped.changed() => return,
                     Ok(()) = awake.changed() => {
                         let is_awake = *awake.borrow_and_update();
+                        clock.reset_immediately();
                         self.wake(is_awake).await;
                     }
                     // Sessions end, and have told it.
@@ -126,7 +129,6 @@ impl Worker {
                         None => return,
                     },
                 }
-                clock.reset();
                 continue;
             }
             self.tell_if_alone().await;
@@ -135,9 +137,9 @@ impl Worker {
             tokio::select! {
                 _ = stopped.changed() => return,
                 Ok(()) = awake.changed() => {
-                        let is_awake = *awake.borrow_and_update();
-                        self.wake(is_awake).await;
-                    }
+                    let is_awake = *awake.borrow_and_update();
+                    self.wake(is_awake).await;
+                }
                 event = net.recv() => match event {
                     Some(event) => self.on_net(event).await,
                     None => return,
