@@ -36,10 +36,10 @@ use tokio::{
 use crate::address::is_relayed;
 
 /// How often to ask who is there, at most (an answer to another's question on the same network counts).
-const ASK_EVERY: Duration = Duration::from_secs(90);
+const ASK_EVERY: Duration = Duration::from_secs(300);
 
 /// How long an answer is good for; a device that left is forgotten after this time.
-const VALID_FOR: Duration = Duration::from_secs(240);
+const VALID_FOR: Duration = Duration::from_secs(720);
 
 /// How long the questions that follow a start make another start needless.
 const ASKING: Duration = Duration::from_secs(30);
@@ -48,7 +48,7 @@ const ASKING: Duration = Duration::from_secs(30);
 const MAX_KNOWN: usize = 1024;
 
 /// How long to wait for further addresses after one has come up.
-const SETTLING: Duration = Duration::from_secs(1);
+const SETTLING: Duration = Duration::from_millis(300);
 
 /// What has become known.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ use tokio::{
 };
 use twin_sync::machine::MAX_FRAME;
 
-use crate::traffic::Counters;
+use crate::{held::Held, traffic::Counters};
 
 /// How long a frame may take from its first byte to its last.
 pub const FRAME_TIME: Duration = Duration::from_secs(30);
@@ -99,8 +99,9 @@ type Slot = Option<Arc<Place>>;
 pub(crate) struct Place {
     /// One of the streams that are allowed with this peer.
     pub(crate) _permit: OwnedSemaphorePermit,
-    /// Tells the node, by its end, that the stream's connection is not needed for it any more.
-    pub(crate) _needs: watch::Receiver<()>,
+    /// Tells the node, by its end, that the stream's connection is not needed for it any more, and the stream that its
+    /// connection has ended.
+    pub(crate) needs: watch::Receiver<()>,
 }
 
 impl Frames {
@@ -111,7 +112,8 @@ impl Frames {
 
     /// Frames that count in a node's [`Traffic`](crate::Traffic) and among the streams it allows per peer.
     pub(crate) fn of_node(stream: libp2p::Stream, counters: Counters, place: Place) -> Self {
-        Self::new(stream, counters, Some(Arc::new(place)))
+        let held = Held::new(stream, place.needs.clone());
+        Self::new(held, counters, Some(Arc::new(place)))
     }
 
     fn new(

@@ -14,7 +14,7 @@
 //! Inside: `life` sleeps, or has a `worker` drive the libp2p swarm, which tells the node through `state` and is asked by
 //! its `caller`; a `keeper` keeps a place at a relay. `swarm` says what libp2p is to be:
 //! `transport` is TCP, TLS 1.3 and yamux under a watch for dead links (`silence`), beside it QUIC, and `pulse`,
-//! `streams`, `gate`, `discovery` and `far` are the behaviours; `dial` tries several addresses; `keys` makes the key that lives for one start.
+//! `streams` (`held` by their connections), `gate`, `discovery` and `far` are the behaviours; `dial` tries several addresses; `keys` makes the key that lives for one start.
 
 pub mod address;
 mod caller;
@@ -24,6 +24,7 @@ pub mod error;
 mod far;
 pub mod frames;
 mod gate;
+mod held;
 pub mod https;
 mod keeper;
 mod keys;

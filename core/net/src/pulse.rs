@@ -1,13 +1,11 @@
 //! Signs of life, as few as will do: only the end that dialled asks, and the other is content to be asked.
 //!
-//! A question, its answer and what acknowledges them were 10 to 13 packets over TCP before writes were gathered (yamux
-//! measures the round trip on the way). Both ends notice a dead link:
-//! whoever has heard nothing for [`SILENCE`] gives up, over TCP and circuits in [`silence`](crate::silence), over QUIC
-//! by its idle timeout. That one starts anew with each question, and so here a question without an answer ends a QUIC
-//! connection. It does not end one of TCP, where an answer may wait long behind a file on a slow line.
+//! A question, its answer and what acknowledges them are three packets. Both ends notice a dead link: whoever has heard
+//! nothing for [`SILENCE`] gives up, over TCP and circuits in [`silence`](crate::silence), over QUIC by its idle timeout.
+//! QUIC asks by itself, which is two packets and wakes nobody above it; its idle timeout starts anew with the question.
+//! Besides, both ends ask once when a connection is made.
 
 use std::{
-    collections::HashSet,
     task::{Context, Poll},
     time::Duration,
 };
@@ -18,19 +16,22 @@ use libp2p::{
     multiaddr::Protocol,
     ping,
     swarm::{
-        CloseConnection, ConnectionClosed, ConnectionDenied, ConnectionId, FromSwarm,
-        NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
+        ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
+        THandlerOutEvent, ToSwarm,
     },
 };
 
-/// How often the end that dialled asks the other for a sign of life.
-pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(40);
+/// How often the end that dialled asks the other for a sign of life, over TCP and circuits.
+pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(120);
+
+/// How often QUIC does. Routers may forget a way of UDP after two minutes (RFC 4787, REQ-5).
+pub(crate) const QUIC_INTERVAL: Duration = Duration::from_secs(100);
 
 /// How long an answer may take.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 /// How long a connection may be silent: one question, and an answer that takes its time.
-pub(crate) const SILENCE: Duration = Duration::from_secs(50);
+pub(crate) const SILENCE: Duration = Duration::from_secs(140);
 
 /// Never within the life of a connection.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -39,8 +40,6 @@ const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 pub(crate) struct Pulse {
     asking: ping::Behaviour,
     answering: ping::Behaviour,
-    /// The connections on which a question without an answer is the end.
-    quic: HashSet<ConnectionId>,
 }
 
 impl Pulse {
@@ -52,7 +51,6 @@ impl Pulse {
         Self {
             asking: every(PING_INTERVAL),
             answering: every(NEVER),
-            quic: HashSet::new(),
         }
     }
 }
@@ -81,21 +79,15 @@ impl NetworkBehaviour for Pulse {
         port: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
         // A hole is punched by both ends dialling at once, one of them in the other's role.
+        let is_quic = address.iter().any(|part| part == Protocol::QuicV1);
         let pings = match role {
-            Endpoint::Dialer => &mut self.asking,
-            Endpoint::Listener => &mut self.answering,
+            Endpoint::Dialer if !is_quic => &mut self.asking,
+            _ => &mut self.answering,
         };
-        if address.iter().any(|part| part == Protocol::QuicV1) {
-            self.quic.insert(id);
-        }
         pings.handle_established_outbound_connection(id, peer, address, role, port)
     }
 
-    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
-        if let FromSwarm::ConnectionClosed(ConnectionClosed { connection_id, .. }) = event {
-            self.quic.remove(&connection_id);
-        }
-    }
+    fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}
 
     fn on_connection_handler_event(
         &mut self,
@@ -111,15 +103,8 @@ impl NetworkBehaviour for Pulse {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
-        while let Poll::Ready(ToSwarm::GenerateEvent(ping)) = self.asking.poll(cx) {
-            let is_over = matches!(ping.result, Err(ping::Failure::Timeout));
-            if is_over && self.quic.contains(&ping.connection) {
-                return Poll::Ready(ToSwarm::CloseConnection {
-                    peer_id: ping.peer,
-                    connection: CloseConnection::One(ping.connection),
-                });
-            }
-        }
+        // How long an answer took is of no use, and a question without one ends nothing: see above.
+        while self.asking.poll(cx).is_ready() {}
         Poll::Pending
     }
 }

@@ -1,6 +1,7 @@
 //! What carries connections: TCP with TLS 1.3 (libp2p's certificates) and yamux, and QUIC beside it; circuits through
 //! relays carry the same TLS and yamux, so that the relay cannot look in. No Noise: it has no post-quantum key exchange.
 
+mod muxed;
 mod quic;
 mod scoped;
 
@@ -102,7 +103,7 @@ where
         })
         .upgrade(Version::V1Lazy)
         .authenticate(tls::Config::new(key)?)
-        .multiplex(muxer)
+        .multiplex(muxed::Muxed(muxer))
         .timeout(HANDSHAKE_TIME)
         .map_err(|error| match error {
             TransportTimeoutError::Other(Either::Left(Either::Left(below))) => {

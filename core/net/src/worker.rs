@@ -351,7 +351,7 @@ impl Worker {
         let slots = Arc::clone(self.slots.get(peer)?);
         Some(Place {
             _permit: slots.try_acquire_owned().ok()?,
-            _needs: self.connections.get(&connection)?.needs.subscribe(),
+            needs: self.connections.get(&connection)?.needs.subscribe(),
         })
     }
 

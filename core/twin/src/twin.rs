@@ -150,7 +150,7 @@ impl Twin {
 
     /// Lets go of the vault's files and of all locks on them, for as long as the app is suspended: phones end an app
     /// that holds one then. Keys stay in memory. What is not done by then waits: go offline first (see
-    /// [`crate::Online::stop`]), for what other devices send is written, and writing opens the files again.
+    /// [`crate::Online::suspend`]), for what other devices send is written, and writing opens the files again.
     ///
     /// Reading and writing pick up by themselves; [`Twin::wake`] also tells watches what has changed meanwhile.
     pub fn sleep(&self) -> Result<()> {

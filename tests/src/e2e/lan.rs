@@ -16,6 +16,8 @@ impl Lan {
     pub fn new() -> Self {
         let switch = Namespace::new();
         switch.ip("link add switch type bridge forward_delay 0 mcast_snooping 0");
+        // A switch has no address of its own, and asks nobody for one.
+        switch.ip("link set switch addrgenmode none");
         switch.ip("link set switch up");
         Self {
             switch,
@@ -37,6 +39,7 @@ impl Lan {
             "link add {port} type veth peer name eth0 netns {}",
             namespace.id()
         ));
+        self.switch.ip(&format!("link set {port} addrgenmode none"));
         self.switch.ip(&format!("link set {port} master switch"));
         namespace.ip(&format!("address add {address}/24 dev eth0"));
         namespace.ip("link set eth0 up");

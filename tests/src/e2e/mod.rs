@@ -11,6 +11,7 @@ mod namespace;
 mod program;
 mod recovering;
 mod router;
+mod tap;
 mod transcript;
 
 pub use acts::Linking;
@@ -19,6 +20,7 @@ pub use lan::{Cable, Lan};
 pub use namespace::Namespace;
 pub use program::{Finished, Program, kill};
 pub use router::{Home, Passing, Ports};
+pub use tap::{Kind, Packet, Tap, kinds};
 
 use std::time::{Duration, Instant};
 

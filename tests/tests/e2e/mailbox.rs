@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use twin_tests::e2e::{Device, Lan, Program};
 
 use crate::complaints::{complains, is_whole, settle};
+use crate::wire;
 
 /// Never to be seen in clear.
 const CANARY: &str = "Quokka";
@@ -197,4 +199,29 @@ fn devices_that_never_meet_become_equal_by_a_relay() {
     assert_eq!(laptop.fields("home/notes/c"), json!({"text": "3"}));
     phone.run(["relays", "remove", &address]);
     assert_eq!(phone.run(["relays", "--json"]).json(), json!([]));
+}
+
+#[test]
+fn a_relay_that_says_nothing_is_not_waited_for_longer_than_it_takes_to_know() {
+    let lan = Lan::new();
+    let machine = Device::new(&lan, "relay");
+    let phone = Device::new(&lan, "phone");
+    settle(&phone, "Ada");
+    let (relay, address) = start_relay(&machine);
+    relay.kill();
+    let (_mute, port) = wire::mute(machine.namespace());
+    let (key, _) = address.split_once('@').unwrap();
+    phone.run([
+        "relays",
+        "add",
+        &format!("{key}@{}:{port}", machine.address()),
+    ]);
+    let begun = Instant::now();
+    let sync = ["sync", "--no-discovery", "--wait", "55"];
+    complains(phone.try_run(sync), &["no other device", "the relay "]);
+    assert!(
+        begun.elapsed() < Duration::from_secs(45),
+        "{:?}",
+        begun.elapsed()
+    );
 }

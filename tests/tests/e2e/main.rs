@@ -8,6 +8,8 @@
 )]
 
 mod always_on;
+mod airplane;
+mod attacks;
 mod backup;
 mod carry;
 mod compact;
@@ -17,11 +19,13 @@ mod creation;
 mod damage;
 mod demo;
 mod devices;
+mod eavesdropper;
 mod erase;
 mod export;
 mod files;
 mod guardians;
 mod harness;
+mod idle;
 mod link_afar;
 mod link_refused;
 mod listing;

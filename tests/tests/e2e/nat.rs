@@ -1,14 +1,26 @@
 //! Two devices behind routers of their own, and a relay that both can reach.
 
-use twin_tests::e2e::{Device, Home, Lan, Passing, Ports, Program};
+use twin_tests::e2e::{Device, Home, Lan, Passing, Ports, Program, eventually, twin};
 
+use crate::complaints::settle;
+use crate::wire::WIRE;
+
+const METRICS: &str = "127.0.0.1:9100";
 const MEET: &str = env!("CARGO_BIN_EXE_meet");
 
-/// A relay on the open internet, and what people enter in their app.
+/// A relay on the open internet, its metrics at port 9100, and what people enter in their app.
 fn relay(machine: &Device<'_>) -> (Program, String) {
     let place = format!("{}:4001", machine.address());
     let data = machine.file("relay").display().to_string();
-    let relay = machine.start(["relay", "--listen", &place, "--data", &data]);
+    let relay = machine.start([
+        "relay",
+        "--listen",
+        &place,
+        "--data",
+        &data,
+        "--metrics",
+        METRICS,
+    ]);
     relay.expect("Enter this in the app:\n  ");
     let address = relay.line();
     assert!(address.ends_with(&format!("@{place}")), "{address}");
@@ -57,4 +69,59 @@ fn where_no_hole_can_be_punched_the_relay_carries_all() {
     // Long enough for each attempt that is made.
     let (first, last) = how_they_meet(Ports::Random, Passing::Both, "15");
     assert_eq!((first.as_str(), last.as_str()), ("relayed", "relayed"));
+}
+
+/// One of the relay's numbers.
+fn metric(machine: &Device<'_>, name: &str) -> u64 {
+    let mut ask = machine.other(WIRE);
+    ask.args(["ask", METRICS]);
+    let mut ask = Program::in_pipes(ask);
+    ask.type_text("GET /metrics HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n");
+    let page = ask.finish().output;
+    let line = page.lines().find_map(|line| line.strip_prefix(name));
+    line.map_or(0, |number| number.trim().parse().unwrap())
+}
+
+/// `twin run` of a device, in another place than where it was made.
+fn moved(device: &Device<'_>, home: &Home<'_>) -> Program {
+    let mut command = home.device().command(twin());
+    command.args(["run"]);
+    command.env("TWIN_HOME", device.home());
+    command.env("TWIN_PASSWORD", device.password());
+    Program::in_pipes(command)
+}
+
+#[test]
+fn a_session_moves_to_the_direct_way_and_the_relay_is_rid_of_it() {
+    let internet = Lan::new();
+    let machine = Device::new(&internet, "none");
+    let (relay, address) = relay(&machine);
+    let lan = Lan::new();
+    let phone = Device::new(&lan, "phone");
+    let laptop = Device::new(&lan, "laptop");
+    settle(&phone, "Ada");
+    laptop.link(&phone, "laptop", "companion");
+    phone.run(["relays", "add", &address]);
+    laptop.meet(&phone);
+
+    let homes = [(); 2].map(|()| Home::new(&internet, Ports::Kept, Passing::Both));
+    let first = moved(&phone, &homes[0]);
+    let second = moved(&laptop, &homes[1]);
+    first.expect("laptop and this device hold the same");
+    second.expect("phone and this device hold the same");
+    eventually("that nothing goes through the relay any more", || {
+        let opened = metric(&machine, "twin_relay_circuits_total ");
+        (opened > 0 && metric(&machine, "twin_relay_circuits ") == 0).then_some(())
+    });
+    // They are together all the same, and when there is no relay.
+    relay.kill();
+    phone.run(["put", "home/notes/direct", "word=new"]);
+    eventually("a record that comes directly", || {
+        let found = laptop.try_run(["get", "home/notes/direct"]);
+        found.status.success().then_some(())
+    });
+    first.terminate();
+    second.terminate();
+    first.finish().well();
+    second.finish().well();
 }

@@ -22,9 +22,6 @@ use crate::{pulse, traffic::Counters};
 /// How long the handshake may take.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(6);
 
-/// Longer than a connection may be silent: QUIC itself never asks for a sign of life, the pulse does.
-const NEVER: Duration = Duration::from_secs(24 * 3600);
-
 /// How many bytes may be under way unread on one stream, and on all of a connection.
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
@@ -37,7 +34,7 @@ pub(super) fn config(key: &Keypair) -> quic::Config {
     let mut config = quic::Config::new(key);
     config.handshake_timeout = HANDSHAKE_TIME;
     config.max_idle_timeout = u32::try_from(pulse::SILENCE.as_millis()).unwrap_or(u32::MAX);
-    config.keep_alive_interval = NEVER;
+    config.keep_alive_interval = pulse::QUIC_INTERVAL;
     config.max_concurrent_stream_limit = MAX_STREAMS;
     config.max_stream_data = STREAM_WINDOW;
     config.max_connection_data = CONNECTION_WINDOW;

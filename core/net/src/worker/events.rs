@@ -75,7 +75,7 @@ impl Worker {
                 }
             }
             SwarmEvent::IncomingConnectionError { error, .. } => {
-                log::debug!("incoming connection failed: {error}")
+                log::info!("somebody who called was turned away: {error}");
             }
             SwarmEvent::ExternalAddrConfirmed { address } => self.reached_at(&address),
             SwarmEvent::ExternalAddrExpired { address } => {
@@ -154,7 +154,9 @@ impl Worker {
     }
 
     fn disconnected(&mut self, peer: PeerId, id: ConnectionId, left: u32) {
-        self.connections.remove(&id);
+        if let Some(connection) = self.connections.remove(&id) {
+            connection.needs.send_replace(());
+        }
         let Some(key) = key_of(&peer) else { return };
         let mut all = self.connections.values();
         if !all.any(|connection| connection.peer == peer && !connection.is_relayed) {
@@ -187,6 +189,8 @@ impl Worker {
                 protocol,
                 frames: Frames::of_node(stream, counters, place),
             });
+        } else {
+            log::info!("a peer has too many streams open: one more was refused");
         }
     }
 

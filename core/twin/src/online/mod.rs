@@ -2,13 +2,14 @@
 //!
 //! - `worker`: dials, accepts, runs a session with each peer
 //! - `targets`: whom to dial, and when
-//! - `session`: one session, told to the application
+//! - `session`: one session, told to the application; `sessions`: at most one with each peer
 //! - `relays`: what waits at relays, what is left there, and who says there where it is
 //! - `chores`: what is done when nothing else is to be
 
 mod chores;
 mod relays;
 mod session;
+mod sessions;
 mod targets;
 mod worker;
 
@@ -116,6 +117,11 @@ pub enum OnlineEvent {
     Lost(DeviceId),
     /// A relay was visited, and all that was there is read and all that others lack is left.
     Visited(Visited),
+    /// Every relay was visited or did not answer, or there is none; not told while visits go on.
+    RelaysOver,
+    /// Nobody has answered who was called, no relay is visited any more, and no address that a person gave is waited for:
+    /// only who is discovered on the local network, or calls, can still be met. Told once.
+    Alone,
     /// Something did not work, in words for a person.
     Problem(String),
 }
@@ -136,6 +142,8 @@ pub struct Online {
     node: Arc<Node>,
     events: mpsc::Receiver<OnlineEvent>,
     stop: Option<watch::Sender<bool>>,
+    /// Whether it is not suspended.
+    awake: watch::Sender<bool>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -162,6 +170,29 @@ impl Online {
         self.node.traffic()
     }
 
+    /// Sends nothing from now on and does nothing, until [`Online::resume`]: for an app that is in the background.
+    /// Sessions end, within two seconds, and every socket is closed.
+    pub async fn suspend(&self) -> Result<()> {
+        self.awake.send_replace(false);
+        Ok(self.node.suspend().await?)
+    }
+
+    /// Goes on after [`Online::suspend`]: the other devices are looked for as at the start.
+    pub async fn resume(&self) -> Result<()> {
+        self.node.resume().await?;
+        self.awake.send_replace(true);
+        Ok(())
+    }
+
+    /// Tells that this machine has joined another network, or come back to one, where the system does not say so itself:
+    /// the other devices are looked for there at once.
+    pub async fn network_changed(&self) -> Result<()> {
+        self.node.network_changed().await?;
+        // What failed there may work here.
+        self.awake.send_modify(|_| ());
+        Ok(())
+    }
+
     /// Goes offline once the sessions that are under way have been told.
     pub async fn stop(mut self) {
         self.stop.take();
@@ -183,18 +214,20 @@ impl Twin {
         let node = Arc::new(node);
         let (sender, events) = mpsc::channel(EVENTS);
         let (stop, stopped) = watch::channel(false);
+        let (awake, slept) = watch::channel(true);
         let worker = Worker::new(self.clone(), Arc::clone(&node), config.stay, sender)?;
-        let task = tokio::spawn(worker.run(config.peers, net_events, stopped));
+        let task = tokio::spawn(worker.run(config.peers, net_events, stopped, slept));
         Ok(Online {
             node,
             events,
             stop: Some(stop),
+            awake,
             task,
         })
     }
 
     /// Meets the other devices: returns those that are equal with this one now, and has then got from them what they
-    /// have of content that is wanted here. Looks until `enough` are, or nobody was met and nothing has come for as long as
+    /// have of content that is wanted here. Looks until `enough` are and no relay is visited any more, or nobody is left who could answer, or nobody was met and nothing has come for as long as
     /// `patience`; then finishes what is under way. A device that this one parts with is as good as an equal one: where
     /// one of them is out, there is nothing more to be told.
     pub async fn sync_once(
@@ -208,17 +241,18 @@ impl Twin {
             stay: Stay::UntilInSync,
             ..config
         };
+        // Others know where it listens only if it says so, or a person has said where that is to be.
+        let can_be_called = config.discover || !config.listen.is_empty();
         let mut online = self.go_online(config).await?;
         let mut deadline = Instant::now() + patience;
         let mut wanting = 0;
         let (mut open, mut synced) = (BTreeSet::new(), BTreeSet::new());
         let mut parted = BTreeMap::new();
-        let (mut visited, relays) = (Vec::new(), self.relays()?.len());
+        let (mut visited, mut at_relays) = (Vec::new(), true);
         let (mut met, mut problem) = (false, None);
         let mut why: BTreeMap<DeviceId, Vec<String>> = BTreeMap::new();
         loop {
-            let at_relays = visited.len() >= relays;
-            if open.is_empty() && at_relays && synced.len() + parted.len() >= enough {
+            if open.is_empty() && !at_relays && synced.len() + parted.len() >= enough {
                 break;
             }
             let event = tokio::select! {
@@ -250,6 +284,8 @@ impl Twin {
                     problem = why.remove(&device).map(|why| why.join("; "));
                 }
                 OnlineEvent::Visited(what) => visited.push(what),
+                OnlineEvent::RelaysOver => at_relays = false,
+                OnlineEvent::Alone if !can_be_called => break,
                 OnlineEvent::Problem(text) => problem = Some(text),
                 OnlineEvent::Content { .. } | OnlineEvent::Gave { .. } => {
                     deadline = deadline.max(Instant::now() + patience);

@@ -9,7 +9,7 @@ use twin_net::{Address, RelayAddress, TransportKey};
 /// The first and the longest pause before an address is dialled again.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// How long to leave the dialling of a discovered peer to the other side, when it is its turn.
-const COURTESY: Duration = Duration::from_secs(2);
+const COURTESY: Duration = Duration::from_millis(500);
 /// How many peers are kept in mind.
 const MAX_PEERS: usize = 256;
 /// How many addresses of a peer are kept in mind.
@@ -37,6 +37,10 @@ struct Target {
     met: Option<TransportKey>,
     /// Whether a person gave it, who wants to hear that it does not work; once.
     by_hand: bool,
+    /// Whether a person gave it, and waits until it answers.
+    is_awaited: bool,
+    /// Whether it was tried.
+    tried: bool,
     due: Instant,
     pause: Duration,
     busy: bool,
@@ -107,6 +111,13 @@ impl Targets {
         }
     }
 
+    /// What failed may work now.
+    pub fn all_at_once(&mut self, now: Instant) {
+        for target in self.targets.values_mut() {
+            (target.due, target.pause) = (now, RETRY.0);
+        }
+    }
+
     /// Discovery does not hear of a peer any more.
     pub fn gone(&mut self, peer: TransportKey) {
         self.targets
@@ -129,6 +140,8 @@ impl Targets {
             through: None,
             met: expected,
             by_hand,
+            is_awaited: by_hand,
+            tried: false,
             due,
             pause: RETRY.0,
             busy: false,
@@ -137,10 +150,17 @@ impl Targets {
         self.next += 1;
     }
 
-    /// When the next call is due, if any is.
-    pub fn next_due(&self) -> Option<Instant> {
-        let idle = self.targets.values().filter(|target| !target.busy);
-        idle.map(|target| target.due).min()
+    /// When the next call is due, if any is: nobody who is `connected` needs one.
+    pub fn next_due(&self, connected: impl Fn(&TransportKey) -> bool) -> Option<Instant> {
+        let waits = |target: &&Target| !target.busy && !target.met.as_ref().is_some_and(&connected);
+        let waiting = self.targets.values().filter(waits);
+        waiting.map(|target| target.due).min()
+    }
+
+    /// Whether anybody may still answer: who was not tried yet, or whom a person waits for.
+    pub fn may_answer(&self) -> bool {
+        let mut targets = self.targets.values();
+        targets.any(|target| target.is_awaited || !target.tried)
     }
 
     /// The calls to make now, to nobody who is `connected` already.
@@ -169,6 +189,7 @@ impl Targets {
     pub fn answered(&mut self, id: TargetId, peer: TransportKey, now: Instant) -> Option<Address> {
         let target = self.targets.get_mut(&id)?;
         target.busy = false;
+        (target.is_awaited, target.tried) = (false, true);
         target.pause = RETRY.0;
         target.due = now + RETRY.1;
         target.met = Some(peer);
@@ -190,6 +211,7 @@ impl Targets {
     pub fn retry(&mut self, id: TargetId, now: Instant) {
         if let Some(target) = self.targets.get_mut(&id) {
             target.busy = false;
+            target.tried = true;
             target.due = now + target.pause;
             target.pause = (target.pause * 2).min(RETRY.1);
         }
@@ -243,10 +265,49 @@ mod tests {
             let id = targets.due(now, nobody).pop().unwrap().target;
             complaints += usize::from(targets.should_complain(id));
             targets.retry(id, now);
-            assert_eq!(targets.next_due(), Some(now + Duration::from_secs(pause)));
+            let next = targets.next_due(nobody);
+            assert_eq!(next, Some(now + Duration::from_secs(pause)));
+            assert!(targets.may_answer(), "a person waits for it");
+            assert_eq!(
+                targets.next_due(|_| true),
+                next,
+                "nobody knows who would answer"
+            );
             now += Duration::from_secs(pause);
         }
         assert_eq!(complaints, 1);
+    }
+
+    #[test]
+    fn who_was_tried_in_vain_is_not_waited_for() {
+        let now = Instant::now();
+        let mut targets = Targets::default();
+        assert!(!targets.may_answer());
+        targets.add_remembered(Vec::new(), now);
+        let id = targets.due(now, nobody).pop().unwrap().target;
+        assert!(targets.may_answer());
+        targets.retry(id, now);
+        assert!(!targets.may_answer());
+        targets.add_by_hand("127.0.0.1:9".parse().unwrap(), now);
+        let id = targets.due(now, nobody).pop().unwrap().target;
+        targets.retry(id, now);
+        assert!(targets.may_answer());
+        targets.answered(id, PEER, now);
+        assert!(!targets.may_answer());
+    }
+
+    #[test]
+    fn nobody_is_woken_for_who_is_connected() {
+        let now = Instant::now();
+        let mut targets = Targets::default();
+        targets.discovered(ME, PEER, Vec::new(), now);
+        let id = targets.due(now, nobody).pop().unwrap().target;
+        targets.answered(id, PEER, now);
+        assert_eq!(targets.next_due(|peer| *peer == PEER), None);
+        // Nor does it help to be called early, and later it is as before.
+        let later = now + RETRY.1;
+        assert!(targets.due(later, |peer| *peer == PEER).is_empty());
+        assert_eq!(targets.next_due(nobody), Some(later + RETRY.1));
     }
 
     #[test]
@@ -258,6 +319,6 @@ mod tests {
         targets.answered(id, PEER, now);
         targets.is_stranger(id, PEER);
         targets.discovered(ME, PEER, Vec::new(), now);
-        assert_eq!(targets.next_due(), None);
+        assert_eq!(targets.next_due(nobody), None);
     }
 }

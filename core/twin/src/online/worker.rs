@@ -1,12 +1,12 @@
 //! Dials, accepts, and runs a session with each peer.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use twin_identity::id::DeviceId;
 use twin_net::{Address, Event, Events, Frames, Node, Protocol, SessionError, TransportKey};
@@ -17,6 +17,7 @@ use super::OnlineEvent;
 use super::chores::Chores;
 use super::relays::{Found, Relays};
 use super::session::run_session;
+use super::sessions::{Sessions, noting};
 use super::targets::{Call, TargetId, Targets};
 use crate::error::{Error, Result};
 use crate::sync::{self, Meeting};
@@ -34,23 +35,31 @@ pub(super) struct Worker {
     node: Arc<Node>,
     stay: Stay,
     events: mpsc::Sender<OnlineEvent>,
-    /// The running session with each peer, and which side this is.
-    sessions: BTreeMap<TransportKey, (Side, AbortHandle)>,
+    sessions: Sessions,
+    /// The peers to which a stream is being opened.
+    opening: BTreeSet<TransportKey>,
     running: JoinSet<Done>,
+    told_alone: bool,
     targets: Targets,
     chores: Chores,
-    relays: Relays,
+    /// `None` while this device is suspended, and when none is to be visited any more.
+    relays: Option<Relays>,
 }
 
 /// What a task came back with.
 enum Done {
     Dialled {
         target: TargetId,
-        result: Result<(TransportKey, Frames)>,
+        result: Result<TransportKey>,
+    },
+    Opened {
+        peer: TransportKey,
+        /// Whom a call had gone to, and the address to be remembered; nothing if the session is to move.
+        call: Option<(TargetId, Option<Address>)>,
+        result: Result<Frames>,
     },
     Session {
         peer: TransportKey,
-        side: Side,
         device: Option<DeviceId>,
         result: Result<()>,
     },
@@ -64,14 +73,16 @@ impl Worker {
         events: mpsc::Sender<OnlineEvent>,
     ) -> Result<Self> {
         Ok(Self {
-            relays: Relays::begin(&twin, &node, stay, &events)?,
+            relays: Some(Relays::begin(&twin, &node, stay, &events)?),
             chores: Chores::new(twin.clone()),
             twin,
             node,
             stay,
             events,
-            sessions: BTreeMap::new(),
+            sessions: Sessions::default(),
+            opening: BTreeSet::new(),
             running: JoinSet::new(),
+            told_alone: false,
             targets: Targets::default(),
         })
     }
@@ -82,6 +93,7 @@ impl Worker {
         peers: Vec<Address>,
         mut net: Events,
         mut stopped: watch::Receiver<bool>,
+        mut awake: watch::Receiver<bool>,
     ) {
         let now = Instant::now();
         for address in peers {
@@ -96,25 +108,49 @@ impl Worker {
         // When to look at the vault next.
         let mut look_at: Option<Instant> = None;
         loop {
-            let due = self.targets.next_due();
+            if !*awake.borrow() {
+                // A clock that is not looked at would still ring once.
+                clock.reset_after(NOBODY_DUE);
+                tokio::select! {
+                    _ = stopped.changed() => return,
+                    Ok(()) = awake.changed() => {
+                        let is_awake = *awake.borrow_and_update();
+                        clock.reset_immediately();
+                        self.wake(is_awake).await;
+                    }
+                    // Sessions end, and have told it.
+                    Some(done) = self.running.join_next_with_id() => {
+                        if let Ok((task, done)) = done {
+                            self.on_done(task, done).await;
+                        }
+                    }
+                    event = net.recv() => match event {
+                        Some(event) => self.on_net(event).await,
+                        None => return,
+                    },
+                }
+                continue;
+            }
+            self.tell_if_alone().await;
+            let due = self.targets.next_due(|peer| self.sessions.with(peer));
             let due = due.unwrap_or_else(|| Instant::now() + NOBODY_DUE);
             tokio::select! {
                 _ = stopped.changed() => return,
+                Ok(()) = awake.changed() => {
+                    let is_awake = *awake.borrow_and_update();
+                    self.wake(is_awake).await;
+                }
                 event = net.recv() => match event {
                     Some(event) => self.on_net(event).await,
                     None => return,
                 },
-                Some(done) = self.running.join_next() => {
+                Some(done) = self.running.join_next_with_id() => {
                     // A session that was called off for another with the same peer has nothing to tell.
-                    if let Ok(done) = done {
-                        self.on_done(done).await;
+                    if let Ok((task, done)) = done {
+                        self.on_done(task, done).await;
                     }
                 }
-                found = self.relays.found() => {
-                    let Found { peer, addresses, relay } = found;
-                    let me = self.node.key();
-                    self.targets.found(me, peer, addresses, relay, Instant::now());
-                }
+                found = found(&mut self.relays) => self.on_found(found).await,
                 () = elsewhere.wrote(), if look_at.is_none() => look_at = Some(Instant::now()),
                 _ = clock.tick() => look_at = Some(Instant::now()),
                 () = sleep_until(look_at.unwrap_or(due)), if look_at.is_some() => {
@@ -126,6 +162,46 @@ impl Worker {
                 () = sleep_until(due) => self.dial_due(),
             }
         }
+    }
+
+    async fn on_found(&mut self, found: Option<Found>) {
+        if let Some(Found {
+            peer,
+            addresses,
+            relay,
+        }) = found
+        {
+            let me = self.node.key();
+            self.targets
+                .found(me, peer, addresses, relay, Instant::now());
+        } else {
+            self.relays = None;
+            self.tell(OnlineEvent::RelaysOver).await;
+        }
+    }
+
+    /// Says so when nobody can be met any more by what this device does itself.
+    async fn tell_if_alone(&mut self) {
+        let is_alone =
+            self.relays.is_none() && self.running.is_empty() && !self.targets.may_answer();
+        if is_alone && !std::mem::replace(&mut self.told_alone, true) {
+            self.tell(OnlineEvent::Alone).await;
+        }
+    }
+
+    /// Goes on, or stops doing anything.
+    async fn wake(&mut self, is_awake: bool) {
+        if !is_awake {
+            self.relays = None;
+            return;
+        }
+        if self.relays.is_none() {
+            match Relays::begin(&self.twin, &self.node, self.stay, &self.events) {
+                Ok(relays) => self.relays = Some(relays),
+                Err(error) => self.tell(OnlineEvent::Problem(error.to_string())).await,
+            }
+        }
+        self.targets.all_at_once(Instant::now());
     }
 
     /// Sees what was written elsewhere and what waited for the clock; if nothing was, does a little of what is to be
@@ -172,9 +248,7 @@ impl Worker {
 
     fn dial_due(&mut self) {
         let sessions = &self.sessions;
-        let calls = self
-            .targets
-            .due(Instant::now(), |peer| sessions.contains_key(peer));
+        let calls = self.targets.due(Instant::now(), |peer| sessions.with(peer));
         for call in calls {
             let node = Arc::clone(&self.node);
             self.running.spawn(async move {
@@ -189,7 +263,11 @@ impl Worker {
     async fn on_net(&mut self, event: Event) {
         let me = self.node.key();
         match event {
-            Event::Listening(address) => self.tell(OnlineEvent::Listening(address)).await,
+            Event::Listening(address) => {
+                // There is another network, or there is one again.
+                self.targets.all_at_once(Instant::now());
+                self.tell(OnlineEvent::Listening(address)).await;
+            }
             Event::Discovered { peer, addresses } => {
                 self.targets.discovered(me, peer, addresses, Instant::now());
             }
@@ -204,69 +282,94 @@ impl Worker {
                 protocol: Protocol::Sync,
                 frames,
             } => self.begin(Side::Responder, peer, None, frames),
+            // The way through the relay ends when nothing uses it any more.
+            Event::Direct { peer } if self.sessions.is_own(&peer) => self.open(peer, None),
             _ => {}
         }
     }
 
-    /// At most one session a peer: of two begun at once, the one by the side with the lower key stays.
-    fn begin(&mut self, side: Side, peer: TransportKey, address: Option<Address>, frames: Frames) {
-        let ours_stays = self.node.key() < peer;
-        if let Some((running, abort)) = self.sessions.get(&peer) {
-            let new_stays = (side == Side::Initiator) == ours_stays;
-            if *running == side || !new_stays {
-                return;
-            }
-            abort.abort();
+    /// Opens a stream for a session, unless one is being opened.
+    fn open(&mut self, peer: TransportKey, call: Option<(TargetId, Option<Address>)>) {
+        if !self.opening.insert(peer) {
+            return;
         }
+        let node = Arc::clone(&self.node);
+        self.running.spawn(async move {
+            let result = open(&node, peer, call.is_some()).await;
+            Done::Opened { peer, call, result }
+        });
+    }
+
+    /// Begins a session, unless there is one that stays.
+    fn begin(&mut self, side: Side, peer: TransportKey, address: Option<Address>, frames: Frames) {
+        let me = self.node.key();
+        let Some(met) = self.sessions.make_room(me, &peer, side) else {
+            return;
+        };
         let meeting = Meeting {
             side,
-            me: self.node.key(),
+            me,
             peer,
             stay: self.stay,
             content: true,
         };
-        let (twin, events) = (self.twin.clone(), self.events.clone());
-        let abort = self.running.spawn(async move {
-            let (device, result) = run_session(&twin, meeting, address, frames, &events).await;
+        let (twin, events, noted) = (self.twin.clone(), self.events.clone(), Arc::clone(&met));
+        let task = self.running.spawn(async move {
+            let run = |out| async move { run_session(&twin, meeting, address, frames, &out).await };
+            let (device, result) = noting(&noted, &events, run).await;
             Done::Session {
                 peer,
-                side,
                 device,
                 result,
             }
         });
-        self.sessions.insert(peer, (side, abort));
+        self.sessions.began(peer, side, task, met);
     }
 
-    async fn on_done(&mut self, done: Done) {
+    async fn on_done(&mut self, task: Id, done: Done) {
         match done {
             Done::Dialled {
                 target,
-                result: Ok((peer, frames)),
+                result: Ok(peer),
             } => {
                 let address = self.targets.answered(target, peer, Instant::now());
-                self.begin(Side::Initiator, peer, address, frames);
+                // Another address of the same device may have been faster, or it has called meanwhile.
+                if !self.sessions.with(&peer) {
+                    self.open(peer, Some((target, address)));
+                }
             }
             Done::Dialled {
                 target,
                 result: Err(error),
-            } => {
-                log::info!("a device was not reached: {error}");
-                self.complain(target, &error).await;
-                self.targets.retry(target, Instant::now());
+            } => self.not_reached(target, &error).await,
+            Done::Opened { peer, call, result } => {
+                self.opening.remove(&peer);
+                match (result, call) {
+                    (Ok(frames), call) => {
+                        let address = call.and_then(|(_, address)| address);
+                        self.begin(Side::Initiator, peer, address, frames);
+                    }
+                    (Err(error), Some((target, _))) => self.not_reached(target, &error).await,
+                    (Err(error), None) => log::info!("a session stays on its way: {error}"),
+                }
             }
             Done::Session {
                 peer,
-                side,
                 device,
                 result,
             } => {
-                if self.sessions.get(&peer).is_some_and(|(s, _)| *s == side) {
-                    self.sessions.remove(&peer);
+                if let Some(met) = self.sessions.ended(&peer, task) {
+                    let device = device.or_else(|| met.get().copied());
+                    self.ended(peer, device, result).await;
                 }
-                self.ended(peer, device, result).await;
             }
         }
+    }
+
+    async fn not_reached(&mut self, target: TargetId, error: &Error) {
+        log::info!("a device was not reached: {error}");
+        self.complain(target, error).await;
+        self.targets.retry(target, Instant::now());
     }
 
     async fn ended(&mut self, peer: TransportKey, device: Option<DeviceId>, result: Result<()>) {
@@ -350,9 +453,17 @@ const fn is_stranger(error: &Error) -> bool {
     )
 }
 
-async fn dial(node: &Node, call: &Call) -> Result<(TransportKey, Frames)> {
-    let peer = match (node.connect(&call.addresses, call.expected).await, call) {
-        (Ok(peer), _) => peer,
+/// The next device that says at a relay where it is. Cancel safe.
+async fn found(relays: &mut Option<Relays>) -> Option<Found> {
+    match relays {
+        Some(relays) => relays.found().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn dial(node: &Node, call: &Call) -> Result<TransportKey> {
+    match (node.connect(&call.addresses, call.expected).await, call) {
+        (Ok(peer), _) => Ok(peer),
         // Both ends then try to get through to each other directly.
         (
             Err(_),
@@ -363,16 +474,18 @@ async fn dial(node: &Node, call: &Call) -> Result<(TransportKey, Frames)> {
             },
         ) => {
             node.connect_through(relay, *peer).await?;
-            *peer
+            Ok(*peer)
         }
-        (Err(error), _) => return Err(error.into()),
-    };
-    match node.open(peer, Protocol::Sync).await {
-        Ok(frames) => Ok((peer, frames)),
-        Err(error) => {
-            // The connection may have died unnoticed; the next attempt makes a new one.
-            node.disconnect(peer).await?;
-            Err(error.into())
-        }
+        (Err(error), _) => Err(error.into()),
     }
+}
+
+/// Opens a stream to a peer that was just called (`is_new`), or has been connected for long.
+async fn open(node: &Node, peer: TransportKey, is_new: bool) -> Result<Frames> {
+    let opened = node.open(peer, Protocol::Sync).await;
+    if opened.is_err() && is_new {
+        // The connection may have died unnoticed; the next attempt makes a new one.
+        node.disconnect(peer).await?;
+    }
+    Ok(opened?)
 }

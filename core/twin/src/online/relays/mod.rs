@@ -73,13 +73,10 @@ impl Relays {
         })
     }
 
-    /// The next device that says where it is. Cancel safe.
-    pub async fn found(&mut self) -> Found {
-        match self.found.recv().await {
-            Some(found) => found,
-            // There are no relays, or all were visited.
-            None => std::future::pending().await,
-        }
+    /// The next device that says where it is; `None` when there are no relays, or each was visited or did not answer.
+    /// Cancel safe.
+    pub async fn found(&mut self) -> Option<Found> {
+        self.found.recv().await
     }
 }
 
