@@ -38,18 +38,27 @@ fn holds(folder: &Path, text: &str) -> bool {
 
 /// The envelopes at a relay that can still be had, in an order of their own.
 fn envelopes(folder: &Path) -> BTreeSet<Vec<u8>> {
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        match read_envelopes(folder) {
+            Ok(lie) => return lie,
+            // It was being written to while it was copied.
+            Err(error) => assert!(Instant::now() < end, "{error}"),
+        }
+    }
+}
+
+fn read_envelopes(folder: &Path) -> rusqlite::Result<BTreeSet<Vec<u8>>> {
     // Beside the relay, which has its file for itself.
     let copy = tempfile::tempdir().unwrap();
     for file in std::fs::read_dir(folder).unwrap() {
         let file = file.unwrap();
         std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
     }
-    let file = rusqlite::Connection::open(copy.path().join("mailbox.db")).unwrap();
-    let mut rows = file
-        .prepare("SELECT sealed FROM post WHERE withdrawn IS NULL")
-        .unwrap();
-    let rows = rows.query_map([], |row| row.get(0)).unwrap();
-    rows.map(Result::unwrap).collect()
+    let file = rusqlite::Connection::open(copy.path().join("mailbox.db"))?;
+    let mut rows = file.prepare("SELECT sealed FROM post WHERE withdrawn IS NULL")?;
+    let rows = rows.query_map([], |row| row.get(0))?;
+    rows.collect()
 }
 
 /// Whether a piece of one of these is in a file of a folder.
@@ -132,6 +141,94 @@ fn what_is_erased_goes_from_the_relay_too() {
     let gone = before.into_iter().chain(between).collect();
     assert!(!is_left(&folder, &gone));
     assert!(is_left(&folder, &lie));
+}
+
+/// A phone and a laptop that use a relay, and hold the same.
+fn pair<'l>(lan: &'l Lan, relay: &str) -> (Device<'l>, Device<'l>) {
+    let phone = Device::new(lan, "phone");
+    let laptop = Device::new(lan, "laptop");
+    settle(&phone, "Ada");
+    phone.run(["relays", "add", relay]);
+    laptop.link(&phone, "laptop", "companion");
+    (phone, laptop)
+}
+
+#[test]
+fn what_a_relay_has_lost_is_left_again() {
+    let lan = Lan::new();
+    let machine = Device::new(&lan, "relay");
+    let (relay, address) = start_relay(&machine);
+    let (mut phone, mut laptop) = pair(&lan, &address);
+    phone.run(["put", "home/notes/first", "n=1"]);
+    for day in 0..4 {
+        phone.set_ahead(day);
+        phone.run(ALONE);
+    }
+    relay.terminate();
+    relay.finish().well();
+    for file in std::fs::read_dir(machine.file("relay")).unwrap() {
+        let file = file.unwrap();
+        if file.file_name().to_string_lossy().starts_with("mailbox.db") {
+            std::fs::remove_file(file.path()).unwrap();
+        }
+    }
+    let (_relay, again) = start_relay(&machine);
+    for device in [&phone, &laptop] {
+        device.run(["relays", "add", &again]);
+    }
+    // What follows it is of no use without it.
+    phone.set_ahead(4);
+    phone.run(["put", "home/notes/second", "n=2"]);
+    phone.run(ALONE);
+    laptop.set_ahead(5);
+    laptop.run(ALONE);
+    assert_eq!(laptop.fields("home/notes/second"), json!({"n": "2"}));
+    assert_eq!(laptop.fields("home/notes/first"), json!({"n": "1"}));
+}
+
+#[test]
+fn what_a_clock_that_was_ahead_has_left_is_left_again() {
+    let lan = Lan::new();
+    let machine = Device::new(&lan, "relay");
+    let (_relay, address) = start_relay(&machine);
+    let (mut phone, laptop) = pair(&lan, &address);
+    phone.run(["put", "home/notes/first", "n=1"]);
+    phone.set_ahead(40);
+    phone.run(ALONE);
+    phone.set_ahead(0);
+    phone.run(["put", "home/notes/second", "n=2"]);
+    phone.run(ALONE);
+    laptop.run(ALONE);
+    for (record, number) in [("first", "1"), ("second", "2")] {
+        let path = format!("home/notes/{record}");
+        assert_eq!(laptop.fields(&path), json!({"n": number}));
+    }
+}
+
+#[test]
+fn what_is_erased_while_online_goes_from_the_relay_too() {
+    let lan = Lan::new();
+    let machine = Device::new(&lan, "relay");
+    let (_relay, address) = start_relay(&machine);
+    let folder = machine.file("relay");
+    let (phone, _laptop) = pair(&lan, &address);
+    // Its first visit, which does not end.
+    let (_online, _) = phone.go_online(["--no-discovery"]);
+    let until = |there: &dyn Fn(&BTreeSet<Vec<u8>>) -> bool| {
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            let lie = envelopes(&folder);
+            if there(&lie) {
+                return lie;
+            }
+            assert!(Instant::now() < end, "it does not come to that");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    phone.run(["put", "home/notes/diary", "word=regret"]);
+    let before = until(&|lie| !lie.is_empty());
+    phone.run(["erase", "home/notes/diary", "--yes"]);
+    until(&|lie| lie.is_disjoint(&before) && !lie.is_empty());
 }
 
 #[test]

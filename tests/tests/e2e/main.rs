@@ -7,8 +7,8 @@
     missing_docs
 )]
 
-mod always_on;
 mod airplane;
+mod always_on;
 mod attacks;
 mod backup;
 mod carry;

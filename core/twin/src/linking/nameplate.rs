@@ -97,8 +97,9 @@ pub(super) async fn find(
         } else {
             (Instant::now() + RETRY).min(until)
         };
-        match timeout_at(again, conversation.next()).await {
-            Ok(event) => match event? {
+        // Whoever was found may not have had its place at the relay yet: it is tried again after a pause.
+        if let Ok(event) = timeout_at(again, conversation.next()).await {
+            match event? {
                 ClientEvent::Open(_) => {
                     let now = clock.now();
                     for day in Day::to_watch(now) {
@@ -116,9 +117,7 @@ pub(super) async fn find(
                     }
                 }
                 _ => continue,
-            },
-            // It may not have had its place at the relay yet.
-            Err(_) => {}
+            }
         }
         for (peer, addresses) in &found {
             match reach(node, *peer, addresses, &places).await {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use twin_net::{Address, RelayAddress, TransportKey};
+use twin_net::{Address, Place, RelayAddress, TransportKey};
 
 /// The first and the longest pause before an address is dialled again.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -29,6 +29,8 @@ pub struct Targets {
 
 struct Target {
     addresses: Vec<Address>,
+    /// Where a person has said that a device always is, in place of addresses.
+    place: Option<Place>,
     /// The key that discovery named; anybody at an address that a person gave.
     expected: Option<TransportKey>,
     /// A relay that lets others through to it.
@@ -50,6 +52,7 @@ struct Target {
 pub struct Call {
     pub target: TargetId,
     pub addresses: Vec<Address>,
+    pub place: Option<Place>,
     pub expected: Option<TransportKey>,
     pub through: Option<RelayAddress>,
 }
@@ -63,6 +66,23 @@ impl Targets {
     /// Addresses at which a device was reached before.
     pub fn add_remembered(&mut self, addresses: Vec<Address>, now: Instant) {
         self.add(addresses, None, false, now);
+    }
+
+    /// Where devices are that are always on; those that were named before and are not any more are forgotten.
+    pub fn set_places(&mut self, mut places: BTreeSet<Place>, now: Instant) {
+        self.targets.retain(|_, target| {
+            target
+                .place
+                .as_ref()
+                .is_none_or(|place| places.remove(place))
+        });
+        for place in places {
+            let id = self.next;
+            self.add(Vec::new(), None, false, now);
+            if let Some(target) = self.targets.get_mut(&id) {
+                target.place = Some(place);
+            }
+        }
     }
 
     /// Both sides discover each other; the one with the lower key dials, the other only if that did not happen.
@@ -136,6 +156,7 @@ impl Targets {
         }
         let target = Target {
             addresses,
+            place: None,
             expected,
             through: None,
             met: expected,
@@ -178,6 +199,7 @@ impl Targets {
             calls.push(Call {
                 target: *id,
                 addresses: target.addresses.clone(),
+                place: target.place.clone(),
                 expected: target.expected,
                 through: target.through.clone(),
             });
@@ -233,7 +255,7 @@ impl Targets {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
@@ -308,6 +330,25 @@ mod tests {
         let later = now + RETRY.1;
         assert!(targets.due(later, |peer| *peer == PEER).is_empty());
         assert_eq!(targets.next_due(nobody), Some(later + RETRY.1));
+    }
+
+    #[test]
+    fn places_are_tried_as_long_as_they_are_named() {
+        let mut now = Instant::now();
+        let places = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        let mut targets = Targets::default();
+        targets.set_places(places(&["a.example:1", "b.example:1"]), now);
+        assert_eq!(targets.due(now, nobody).len(), 2);
+        // What goes on is not begun anew.
+        targets.set_places(places(&["b.example:1", "c.example:1"]), now);
+        let calls = targets.due(now, nobody);
+        assert_eq!(calls.len(), 1);
+        let id = calls[0].target;
+        assert_eq!(calls[0].place, Some("c.example:1".parse().unwrap()));
+        assert_eq!(targets.answered(id, PEER, now), None);
+        now += RETRY.1;
+        targets.set_places(BTreeSet::new(), now);
+        assert!(targets.due(now, nobody).is_empty());
     }
 
     #[test]

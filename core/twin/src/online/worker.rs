@@ -9,7 +9,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use twin_identity::id::DeviceId;
-use twin_net::{Address, Event, Events, Frames, Node, Protocol, SessionError, TransportKey};
+use twin_net::{
+    Address, Event, Events, Frames, Node, Protocol, RelayAddress, SessionError, TransportKey,
+};
 use twin_sync::session::{Side, Stay, SyncError};
 use twin_vault::VaultError;
 
@@ -44,6 +46,8 @@ pub(super) struct Worker {
     chores: Chores,
     /// `None` while this device is suspended, and when none is to be visited any more.
     relays: Option<Relays>,
+    /// Those that the twin names.
+    in_use: Vec<RelayAddress>,
 }
 
 /// What a task came back with.
@@ -74,6 +78,7 @@ impl Worker {
     ) -> Result<Self> {
         Ok(Self {
             relays: Some(Relays::begin(&twin, &node, stay, &events)?),
+            in_use: twin.relays()?,
             chores: Chores::new(twin.clone()),
             twin,
             node,
@@ -102,6 +107,7 @@ impl Worker {
         for addresses in self.remembered() {
             self.targets.add_remembered(addresses, now);
         }
+        self.follow().await;
         let elsewhere = self.twin.elsewhere();
         let mut clock = interval(CLOCK);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -196,12 +202,40 @@ impl Worker {
             return;
         }
         if self.relays.is_none() {
-            match Relays::begin(&self.twin, &self.node, self.stay, &self.events) {
-                Ok(relays) => self.relays = Some(relays),
-                Err(error) => self.tell(OnlineEvent::Problem(error.to_string())).await,
-            }
+            self.begin_relays().await;
         }
         self.targets.all_at_once(Instant::now());
+    }
+
+    /// Goes by what the twin's records say of relays and of devices that are always on, which can change at any time.
+    async fn follow(&mut self) {
+        match self.twin.places() {
+            Ok(mut places) => {
+                places.remove(&self.twin.device_id());
+                let places = places.into_values().collect();
+                self.targets.set_places(places, Instant::now());
+            }
+            Err(error) => log::warn!("where devices are is not known: {error}"),
+        }
+        let relays = self.twin.relays().unwrap_or_default();
+        if self.stay != Stay::Online || relays == self.in_use {
+            return;
+        }
+        let before = std::mem::replace(&mut self.in_use, relays);
+        for relay in before {
+            if !self.in_use.contains(&relay) {
+                let _ = self.node.leave_relay(relay.key()).await;
+            }
+        }
+        self.begin_relays().await;
+    }
+
+    /// Those that were begun before end.
+    async fn begin_relays(&mut self) {
+        match Relays::begin(&self.twin, &self.node, self.stay, &self.events) {
+            Ok(relays) => self.relays = Some(relays),
+            Err(error) => self.tell(OnlineEvent::Problem(error.to_string())).await,
+        }
     }
 
     /// Sees what was written elsewhere and what waited for the clock; if nothing was, does a little of what is to be
@@ -212,6 +246,7 @@ impl Worker {
         if self.twin.is_asleep() {
             return ControlFlow::Continue(None);
         }
+        self.follow().await;
         match self.twin.refresh() {
             Err(Error::Vault(VaultError::Renewed)) => ControlFlow::Break(()),
             Err(error) => {
@@ -462,7 +497,11 @@ async fn found(relays: &mut Option<Relays>) -> Option<Found> {
 }
 
 async fn dial(node: &Node, call: &Call) -> Result<TransportKey> {
-    match (node.connect(&call.addresses, call.expected).await, call) {
+    let addresses = match &call.place {
+        Some(place) => place.resolve().await?,
+        None => call.addresses.clone(),
+    };
+    match (node.connect(&addresses, call.expected).await, call) {
         (Ok(peer), _) => Ok(peer),
         // Both ends then try to get through to each other directly.
         (
