@@ -107,7 +107,7 @@ fn a_linking_code_that_was_carried_far_away_is_of_no_use() {
     for place in places {
         let address = format!("{place}:{port}");
         assert_eq!(
-            lure(&attacker, "knock", &[address.clone()]),
+            lure(&attacker, "knock", std::slice::from_ref(&address)),
             "0 of 1000\n",
             "{address}"
         );
