@@ -142,8 +142,7 @@ fn sample_rows() -> impl Iterator<Item = Vec<u8>> {
         heads,
         erased: 3,
         holes: known.holes.clone(),
-        last: 1 << 40,
-        to: vec![known.device],
+        to: vec![(known.device, 1 << 40)],
         early: 2,
     };
     let page = PageRow {

@@ -32,10 +32,8 @@ pub struct RelayUse {
 pub struct Left {
     /// When the oldest of it was left: milliseconds since the Unix epoch.
     pub since: u64,
-    /// When the newest of it was left.
-    pub last: u64,
-    /// For which devices, sorted.
-    pub to: Vec<DeviceId>,
+    /// For which devices, sorted, and when each had last said what it has (`Known::at`) when the newest of it was left.
+    pub to: Vec<(DeviceId, u64)>,
     /// What it comes to, for these devices; its holes are those of others that what lies there fills.
     pub known: Known,
 }
@@ -55,15 +53,10 @@ impl Vault {
             holes: row.holes,
             ..Known::default()
         };
-        let (last, to) = (row.last, row.to);
+        let to = row.to;
         Ok(RelayUse {
             visited: row.visited,
-            left: row.since.map(|since| Left {
-                since,
-                last,
-                to,
-                known,
-            }),
+            left: row.since.map(|since| Left { since, to, known }),
             erased: row.erased,
             early: row.early,
         })
@@ -96,7 +89,6 @@ impl Vault {
                 heads: heads.map(|head| (head.log, head.head)).collect(),
                 erased: used.erased,
                 holes: known.holes,
-                last: used.left.as_ref().map_or(0, |left| left.last),
                 to: { used.left.iter() }
                     .flat_map(|left| left.to.iter().copied())
                     .collect(),

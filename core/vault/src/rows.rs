@@ -298,10 +298,8 @@ pub(crate) struct RelayRow {
     #[n(7)]
     pub holes: Vec<Hole>,
     #[n(8)]
-    pub last: u64,
+    pub to: Vec<(DeviceId, u64)>,
     #[n(9)]
-    pub to: Vec<DeviceId>,
-    #[n(10)]
     pub early: u64,
 }
 

@@ -41,8 +41,9 @@ struct Target {
     by_hand: bool,
     /// Whether a person gave it, and waits until it answers.
     is_awaited: bool,
-    /// Whether it was tried.
+    /// Whether it was tried, and when it has answered if what came of that goes on.
     tried: bool,
+    answered: Option<Instant>,
     due: Instant,
     pause: Duration,
     busy: bool,
@@ -163,6 +164,7 @@ impl Targets {
             by_hand,
             is_awaited: by_hand,
             tried: false,
+            answered: None,
             due,
             pause: RETRY.0,
             busy: false,
@@ -212,9 +214,9 @@ impl Targets {
         let target = self.targets.get_mut(&id)?;
         target.busy = false;
         (target.is_awaited, target.tried) = (false, true);
-        target.pause = RETRY.0;
         target.due = now + RETRY.1;
         target.met = Some(peer);
+        target.answered = Some(now);
         match target.expected {
             None => target.addresses.first().copied(),
             Some(_) => None,
@@ -229,11 +231,16 @@ impl Targets {
             .map(|(id, _)| *id)
     }
 
-    /// Tries again after a pause, each longer than the one before.
+    /// Tries again after a pause, each longer than the one before, unless it was good for something for a while: who
+    /// answers and hangs up is not called for ever every second, nor who ends because there is nothing to say.
     pub fn retry(&mut self, id: TargetId, now: Instant) {
         if let Some(target) = self.targets.get_mut(&id) {
             target.busy = false;
             target.tried = true;
+            let answered = target.answered.take();
+            if answered.is_some_and(|answered| now >= answered + RETRY.1) {
+                target.pause = RETRY.0;
+            }
             target.due = now + target.pause;
             target.pause = (target.pause * 2).min(RETRY.1);
         }
@@ -330,6 +337,27 @@ mod tests {
         let later = now + RETRY.1;
         assert!(targets.due(later, |peer| *peer == PEER).is_empty());
         assert_eq!(targets.next_due(nobody), Some(later + RETRY.1));
+    }
+
+    #[test]
+    fn who_answers_and_hangs_up_is_called_ever_more_rarely() {
+        let mut now = Instant::now();
+        let mut targets = Targets::default();
+        targets.discovered(ME, PEER, Vec::new(), now);
+        for pause in [1, 2, 4, 8, 16, 30, 30] {
+            let id = targets.due(now, nobody)[0].target;
+            targets.answered(id, PEER, now);
+            targets.retry(id, now);
+            let next = now + Duration::from_secs(pause);
+            assert_eq!(targets.next_due(nobody), Some(next));
+            now = next;
+        }
+        // Unless it was there for a while.
+        let id = targets.due(now, nobody)[0].target;
+        targets.answered(id, PEER, now);
+        now += RETRY.1;
+        targets.retry(id, now);
+        assert_eq!(targets.next_due(nobody), Some(now + RETRY.0));
     }
 
     #[test]

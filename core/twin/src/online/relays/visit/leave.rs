@@ -33,26 +33,38 @@ impl Talk<'_> {
     }
 
     /// Whether what lies here is not to be counted on: it expires, perhaps unread, so that it is left again after half of
-    /// its life; it was dated by a clock that has been set right since; other devices take part now; or one of them lacks
-    /// it, although it was here since.
-    fn is_past(&self, left: &Left, to: &[DeviceId], now: u64) -> Result<bool> {
+    /// its life; it was dated by a clock that has been set right since; other devices take part now; or one of them has
+    /// said since that it lacks it, and whoever leaves its word here has read what lies here.
+    fn is_past(&self, left: &Left, to: &[(DeviceId, u64)], now: u64) -> Result<bool> {
         let life = self.terms.map_or(0, |terms| terms.post_life);
-        if left.since > now || left.since.saturating_add(life / 2) < now || left.to != to {
+        let others = |to: &[(DeviceId, u64)]| to.iter().map(|(device, _)| *device).collect();
+        let (before, after): (Vec<DeviceId>, Vec<DeviceId>) = (others(&left.to), others(to));
+        if left.since > now || left.since.saturating_add(life / 2) < now || before != after {
             return Ok(true);
         }
         let vault = self.visitor.twin.vault();
-        for device in to {
-            let known = vault.known(device)?;
-            let has: BTreeMap<LogId, u64> = { known.heads.iter() }
-                .map(|row| (row.log, row.head.height))
-                .collect();
-            let mut heads = left.known.heads.iter();
+        for ((device, before), (_, said)) in left.to.iter().zip(to) {
+            if said <= before {
+                continue;
+            }
+            let heads = vault.known(device)?.heads;
+            let has: BTreeMap<LogId, u64> =
+                heads.iter().map(|row| (row.log, row.head.height)).collect();
             let lacks = |row: &LogHead| has.get(&row.log).is_none_or(|has| *has < row.head.height);
-            if known.at > left.last && heads.any(lacks) {
+            if left.known.heads.iter().any(lacks) {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// When each of these devices has last said what it has.
+    fn said(&self, devices: &[DeviceId]) -> Result<Vec<(DeviceId, u64)>> {
+        let vault = self.visitor.twin.vault();
+        let said = devices
+            .iter()
+            .map(|device| Ok((*device, vault.known(device)?.at)));
+        said.collect()
     }
 
     /// Leaves what other devices are not known to have, and does not lie here already.
@@ -71,15 +83,16 @@ impl Talk<'_> {
         let others = others(&self.visitor.twin);
         while !others.is_empty() && self.orders.len() < AT_ONCE {
             let now = self.visitor.twin.now();
+            let to = self.said(&others)?;
             if let Some(left) = &self.next
-                && self.is_past(left, &others, now)?
+                && self.is_past(left, &to, now)?
             {
                 self.begin_anew();
             }
             let beyond = self.next.as_ref().map(|left| left.known.clone());
-            let (twin, to) = (self.visitor.twin.clone(), others.clone());
+            let (twin, readers) = (self.visitor.twin.clone(), others.clone());
             let made = spawn_blocking(move || {
-                bundle::make(&*twin.vault(), now, &to, beyond, MAX_POST, &mut rng())
+                bundle::make(&*twin.vault(), now, &readers, beyond, MAX_POST, &mut rng())
             });
             let made = made.await.map_err(|_| Error::Broken)??;
             if made.carried.is_empty() && !self.owes_word {
@@ -88,12 +101,7 @@ impl Talk<'_> {
             self.owes_word = false;
             let since = self.next.as_ref().map_or(now, |left| left.since);
             let known = made.then;
-            let next = Left {
-                since,
-                last: now,
-                to: others.clone(),
-                known,
-            };
+            let next = Left { since, to, known };
             let mut places = vec![current];
             if made.carried.entries > 0 || made.carried.grants > 0 {
                 // Who is to learn of them may know nothing of this epoch yet.
