@@ -77,6 +77,10 @@ impl World {
     /// Everybody meets everybody who takes it for a device of the twin, until nobody has anything to say. `false` if some
     /// cannot become equal: see [`Self::is_gone_for_good`].
     fn sync_all(&mut self) -> Held<bool> {
+        // A device that goes online does first what has become its to do, whether it meets anybody or not.
+        for device in self.cast.of_twin(0) {
+            self.cast.tend(device, self.now, &mut self.dice)?;
+        }
         for round in 0.. {
             let mut cables = Vec::new();
             for pair in self.pairs(|pair| self.may_meet(pair)) {

@@ -31,8 +31,10 @@ pub async fn sync(cx: &Context, options: &Sync) -> Result<()> {
     let synced = twin
         .sync_once(config, enough, patience, |event| screen.show(event))
         .await?;
+    // Where only relays were visited nobody knows who is equal.
+    let met = !synced.devices.is_empty() || !synced.out.is_empty();
     cx.event(json!({
-        "event": "synced",
+        "event": if met { "synced" } else { "visited" },
         "devices": synced.devices.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "out": synced.out.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "sent": synced.traffic.wire_sent,

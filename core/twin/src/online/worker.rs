@@ -48,6 +48,8 @@ pub(super) struct Worker {
     relays: Option<Relays>,
     /// Those that the twin names.
     in_use: Vec<RelayAddress>,
+    /// When it was last looked what the twin names.
+    followed: Instant,
 }
 
 /// What a task came back with.
@@ -79,6 +81,7 @@ impl Worker {
         Ok(Self {
             relays: Some(Relays::begin(&twin, &node, stay, &events)?),
             in_use: twin.relays()?,
+            followed: Instant::now(),
             chores: Chores::new(twin.clone()),
             twin,
             node,
@@ -209,6 +212,7 @@ impl Worker {
 
     /// Goes by what the twin's records say of relays and of devices that are always on, which can change at any time.
     async fn follow(&mut self) {
+        self.followed = Instant::now();
         match self.twin.places() {
             Ok(mut places) => {
                 places.remove(&self.twin.device_id());
@@ -246,8 +250,12 @@ impl Worker {
         if self.twin.is_asleep() {
             return ControlFlow::Continue(None);
         }
-        self.follow().await;
-        match self.twin.refresh() {
+        let refreshed = self.twin.refresh();
+        // After that and not often, for whoever reads sees what was written elsewhere and says nothing of it.
+        if refreshed.is_ok() && self.followed.elapsed() >= CLOCK {
+            self.follow().await;
+        }
+        match refreshed {
             Err(Error::Vault(VaultError::Renewed)) => ControlFlow::Break(()),
             Err(error) => {
                 self.tell(OnlineEvent::Problem(error.to_string())).await;
