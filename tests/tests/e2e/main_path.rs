@@ -1,10 +1,14 @@
 //! The main job: a twin on a phone, a laptop linked by QR, edits while apart that meet again.
 
+use std::time::Duration;
+
 use serde_json::json;
 use twin_tests::e2e::{Device, Lan, Program, eventually};
 
 const PHONE_PASSWORD: &str = "correct horse";
 const LAPTOP_PASSWORD: &str = "battery staple";
+/// Longer than a link that is dead goes unnoticed: signs of life are rare.
+const GIVEN_UP: Duration = Duration::from_secs(300);
 
 /// `twin create` at a terminal: a password typed twice, unseen, and three of the words repeated.
 fn create_by_hand(phone: &Device<'_>) {
@@ -176,8 +180,8 @@ fn a_cable_pulled_for_long_loses_the_device_and_plugging_in_finds_it() {
     let laptop = Device::new(&lan, "laptop");
     phone.create("Ada");
     laptop.link(&phone, "laptop", "companion");
-    let phone_online = phone.start(["run"]);
-    let laptop_online = laptop.start(["run"]);
+    let mut phone_online = phone.start(["run"]);
+    let mut laptop_online = laptop.start(["run"]);
     expect_in_sync(&phone_online, "laptop");
     expect_in_sync(&laptop_online, "phone");
 
@@ -185,6 +189,9 @@ fn a_cable_pulled_for_long_loses_the_device_and_plugging_in_finds_it() {
     phone.run(["put", "home/notes/a", "from=phone"]);
     laptop.run(["put", "home/notes/b", "from=laptop"]);
     // Nobody says goodbye; both find out.
+    for online in [&mut phone_online, &mut laptop_online] {
+        online.set_patience(GIVEN_UP);
+    }
     phone_online.expect("laptop is gone");
     laptop_online.expect("phone is gone");
     laptop.cable.plug();
