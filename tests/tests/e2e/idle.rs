@@ -51,6 +51,18 @@ fn needs_no_router(device: &Device<'_>) {
     assert!(command.status().unwrap().success());
 }
 
+/// A phone and a laptop of one twin.
+fn pair(lan: &Lan) -> (Device<'_>, Device<'_>) {
+    let phone = Device::new(lan, "phone");
+    settle(&phone, "Ada");
+    let laptop = Device::new(lan, "laptop");
+    laptop.link(&phone, "laptop", "companion");
+    for device in [&phone, &laptop] {
+        needs_no_router(device);
+    }
+    (phone, laptop)
+}
+
 /// Waits until what follows a meeting, and what the system itself says on a new network, has died away.
 fn settled(tap: &Tap) -> usize {
     let (mut before, mut quiet) = (0, Instant::now());
@@ -67,13 +79,7 @@ fn settled(tap: &Tap) -> usize {
 #[test]
 fn two_idle_devices_send_next_to_nothing() {
     let lan = Lan::new();
-    let phone = Device::new(&lan, "phone");
-    settle(&phone, "Ada");
-    let laptop = Device::new(&lan, "laptop");
-    laptop.link(&phone, "laptop", "companion");
-    for device in [&phone, &laptop] {
-        needs_no_router(device);
-    }
+    let (phone, laptop) = pair(&lan);
     let (online, _) = phone.go_online([]);
     let (other, _) = laptop.go_online([]);
     online.expect("laptop and this device hold the same");
@@ -111,13 +117,7 @@ const ASLEEP: Duration = Duration::from_secs(60);
 #[test]
 fn a_suspended_device_sends_nothing_and_does_nothing() {
     let lan = Lan::new();
-    let phone = Device::new(&lan, "phone");
-    settle(&phone, "Ada");
-    let laptop = Device::new(&lan, "laptop");
-    laptop.link(&phone, "laptop", "companion");
-    for device in [&phone, &laptop] {
-        needs_no_router(device);
-    }
+    let (phone, laptop) = pair(&lan);
     let (online, _) = laptop.go_online([]);
     let mut command = phone.other(DOZE);
     command.env("TWIN_HOME", phone.home());
