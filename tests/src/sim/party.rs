@@ -78,6 +78,11 @@ pub trait Party {
     /// Whether everything is said.
     fn is_finished(&self) -> bool;
 
+    /// Whether its application has heard that both are equal; true of who has none.
+    fn has_told(&self) -> bool {
+        true
+    }
+
     /// Whether it holds its replica for equal to the peer's.
     fn is_in_sync(&self) -> bool {
         false
@@ -88,6 +93,7 @@ pub trait Party {
 pub struct Syncing {
     device: usize,
     session: Session<Vault>,
+    has_told: bool,
 }
 
 impl Syncing {
@@ -102,7 +108,11 @@ impl Syncing {
     ) -> Self {
         let now = scene.cast.devices[device].clock(scene.now);
         let session = Session::new(side, me, peer, stay, now, scene.dice.rng());
-        Self { device, session }
+        Self {
+            device,
+            session,
+            has_told: false,
+        }
     }
 
     /// Whether the peer has proved itself.
@@ -113,6 +123,7 @@ impl Syncing {
     /// What a device does when its session tells it something: after a sync it does what has become its to do.
     fn heed(&mut self, scene: &mut Scene<'_>) -> Result<(), End> {
         while let Some(event) = self.session.next_event() {
+            self.has_told |= event == SyncEvent::InSync;
             match event {
                 SyncEvent::InSync | SyncEvent::Branched { .. } | SyncEvent::Stuck => {
                     scene.cast.tend(self.device, scene.now, scene.dice)?;
@@ -147,9 +158,10 @@ impl Party for Syncing {
     fn next_frame(&mut self, scene: &mut Scene<'_>) -> Result<Option<Vec<u8>>, End> {
         let device = &mut scene.cast.devices[self.device];
         let now = device.clock(scene.now);
-        self.session
-            .next_frame(now, device.vault())
-            .map_err(End::over)
+        let next = self.session.next_frame(now, device.vault());
+        let next = next.map_err(End::over)?;
+        self.heed(scene)?;
+        Ok(next)
     }
 
     fn alarm(&self, scene: &Scene<'_>) -> Option<Instant> {
@@ -170,6 +182,10 @@ impl Party for Syncing {
 
     fn is_finished(&self) -> bool {
         self.session.is_finished()
+    }
+
+    fn has_told(&self) -> bool {
+        self.has_told
     }
 
     fn is_in_sync(&self) -> bool {

@@ -196,11 +196,13 @@ impl World {
         let Some(cable) = self.cables.get_mut(&id) else {
             return Ok(());
         };
-        if cable.sides[side]
-            .party
-            .as_ref()
-            .is_some_and(|party| party.is_finished())
+        if let Some(party) = &cable.sides[side].party
+            && party.is_finished()
         {
+            hold!(
+                party.has_told(),
+                "a session is over because both are equal, and nobody was told"
+            );
             cable.sides[side].is_done = true;
             self.let_go(id, side, "done")?;
         }

@@ -344,14 +344,7 @@ impl<S: OpStore + ?Sized> Session<S> {
         #[cfg(twin_break)]
         let same = same || twin_identity::broken::is("digests_not_compared");
         if same {
-            self.peer.equals(store)?;
-            if let Some(device) = self.device() {
-                store.in_sync(now, &device);
-            }
-            self.tell_progress(now, true, store)?;
-            self.events
-                .extend([SyncEvent::Equal(theirs.digest), SyncEvent::InSync]);
-            return Ok(());
+            return self.agree(now, theirs.digest, store);
         }
         let Some(form) = self.tables else {
             return self.send_tables(Form::Short, store);
@@ -369,6 +362,30 @@ impl<S: OpStore + ?Sized> Session<S> {
             self.events.push_back(SyncEvent::Stuck);
         }
         Ok(())
+    }
+
+    /// Both have this digest.
+    fn agree(&mut self, now: Millis, digest: [u8; 32], store: &mut S) -> Result<(), SyncError> {
+        self.agreed = Some(digest);
+        self.peer.equals(store)?;
+        if let Some(device) = self.device() {
+            store.in_sync(now, &device);
+        }
+        self.tell_progress(now, true, store)?;
+        self.events
+            .extend([SyncEvent::Equal(digest), SyncEvent::InSync]);
+        Ok(())
+    }
+
+    /// What has just been announced may be what the peer had announced before: a log that nobody can take without a key,
+    /// which came last.
+    pub(super) fn agree_late(&mut self, now: Millis, store: &mut S) -> Result<(), SyncError> {
+        match self.announced {
+            Some(digest) if self.heard == Some(digest) && self.agreed != Some(digest) => {
+                self.agree(now, digest, store)
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn next_lack(&mut self, store: &S) -> Result<Option<Message>, SyncError> {

@@ -176,6 +176,8 @@ pub struct Session<S: OpStore + ?Sized> {
     received: u64,
     announced: Option<[u8; 32]>,
     heard: Option<[u8; 32]>,
+    /// What both last had, as the application was told.
+    agreed: Option<[u8; 32]>,
     content: Content<S::Look>,
     side: Side,
     branches: Branches,
@@ -221,6 +223,7 @@ impl<S: OpStore + ?Sized> Session<S> {
             received: 0,
             announced: None,
             heard: None,
+            agreed: None,
             content: Content::default(),
             side,
             branches: Branches::default(),
@@ -399,6 +402,7 @@ impl<S: OpStore + ?Sized> Machine for Session<S> {
                     self.dirty = false;
                     if self.announced.is_none() && self.linked(store) {
                         self.announce(store)?;
+                        self.agree_late(now, store)?;
                     }
                 }
             }
