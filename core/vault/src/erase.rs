@@ -7,6 +7,7 @@
 mod dropped;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use rand_core::CryptoRng;
 use twin_identity::device::Role;
@@ -20,7 +21,7 @@ use zeroize::Zeroizing;
 use crate::change::WriteChange;
 use crate::error::{Result, VaultError};
 use crate::merge::Version;
-use crate::oplog::{PartNo, op_number};
+use crate::oplog::{PartNo, log_number, op_number, place_in_log};
 use crate::rows::ErasureRow;
 use crate::stage::{Stage, version};
 use crate::state::Log;
@@ -119,6 +120,43 @@ impl Vault {
         parts
             .map(|parts| u64::try_from(parts.len()).unwrap_or(u64::MAX))
             .sum()
+    }
+
+    /// Whether the content of a part is erased by an operation that counts, and gone here: a copy that was left elsewhere
+    /// has it still.
+    pub fn is_gone(&self, log: &LogId, seq: u64, part: u16) -> Result<bool> {
+        let erased = self.state.erased.get(&(*log, seq));
+        let known = self.state.logs.get(log);
+        let (true, Some(known)) = (erased.is_some_and(|parts| parts.contains(&part)), known) else {
+            return Ok(false);
+        };
+        let Some(number) = self.file.store.op_at(known.number, seq)? else {
+            return Ok(true);
+        };
+        let dropped = self.file.store.dropped(number)?;
+        Ok(dropped.contains(&part))
+    }
+
+    /// Of how many parts the content is erased by operations that count, in the ops at these places of the logs that
+    /// `is_log` says; `None` where a checkpoint is among them, which holds copies of what other ops had.
+    pub fn erased_among(
+        &self,
+        is_log: impl Fn(&LogId) -> bool,
+        seqs: &RangeInclusive<u64>,
+    ) -> Option<u64> {
+        for checkpoint in &self.state.checkpoints {
+            let first = checkpoint.part.op();
+            let places = place_in_log(first)..=checkpoint.last;
+            let meets = places.start() <= seqs.end() && seqs.start() <= places.end();
+            let mut logs = self.state.logs.iter();
+            let is_it = |(id, log): (&LogId, &Log)| log.number == log_number(first) && is_log(id);
+            if meets && logs.any(is_it) {
+                return None;
+            }
+        }
+        let parts = self.state.erased.iter();
+        let parts = parts.filter(|((log, seq), _)| seqs.contains(seq) && is_log(log));
+        Some(parts.map(|(_, parts)| parts.len() as u64).sum())
     }
 
     /// What members ask to be erased in a space.

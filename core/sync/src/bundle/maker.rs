@@ -10,6 +10,7 @@ use twin_ops::store::{ChunkName, Hole, Known, MAX_HOLES, OpStore};
 
 use super::envelope;
 use super::error::BundleError;
+use super::inside::Inside;
 use super::piece::{Content, HEAD_LEN, MAX_CONTENT, Opening, Sealer, TakenOf, piece_len};
 use super::{Carried, Size};
 use crate::machine::Millis;
@@ -44,6 +45,8 @@ pub struct Maker {
     most: Option<usize>,
     tables: VecDeque<Message>,
     carried: Carried,
+    /// Of a bundle of limited size.
+    inside: Inside,
     more: bool,
     files_since: Millis,
 }
@@ -109,6 +112,7 @@ impl Maker {
             most,
             tables,
             carried: Carried::default(),
+            inside: Inside::default(),
             more: false,
             files_since: files_since.unwrap_or(0),
             beginning: beginning.bytes,
@@ -195,6 +199,11 @@ impl Maker {
         &self.carried
     }
 
+    /// Which ops are in one of limited size.
+    pub(super) fn take_inside(&mut self) -> Inside {
+        std::mem::take(&mut self.inside)
+    }
+
     /// What they have once they have taken it. Nobody is to count on it who has not heard so from them.
     pub fn then<S: OpStore + ?Sized>(&self, store: &S) -> Result<Known, BundleError> {
         let mut holes: Vec<Hole> = self.answered.difference(&self.to_fill).copied().collect();
@@ -257,6 +266,9 @@ impl Maker {
     }
 
     fn count(&mut self, message: &Message) {
+        if self.most.is_some() {
+            self.inside.add(message);
+        }
         let carried = &mut self.carried;
         match message {
             Message::Entries(entries) => carried.entries += entries.len() as u64,

@@ -16,12 +16,14 @@
 //!
 //! - [`Maker`]: writes one, piece by piece; [`make`]: one of limited size at once
 //! - [`Reader`]: reads and verifies one; [`Intake`]: takes in what is in it; [`take`]: both, of one that is small
+//! - [`inside`]: which ops are in one
 //! - [`Outline`]: what can be told of one from outside; [`frames`]: a small one as pictures
 //! - `envelope`: who can open it; `piece`: its pieces; `core/docs/formats.md` has it byte for byte
 
 mod envelope;
 mod error;
 pub mod frames;
+mod inside;
 mod intake;
 mod maker;
 mod outline;
@@ -37,6 +39,7 @@ use twin_ops::store::{Known, OpStore};
 
 pub use envelope::MAGIC;
 pub use error::BundleError;
+pub use inside::Inside;
 pub use intake::{Intake, Received};
 pub use maker::Maker;
 pub use outline::Outline;
@@ -80,6 +83,8 @@ pub struct Made {
     pub bytes: Vec<u8>,
     /// What is in it.
     pub carried: Carried,
+    /// Which ops that are.
+    pub inside: Inside,
     /// Whether there is more for them than there was room for.
     pub more: bool,
     /// What they have once they have taken it: what the next bundle may go on from (see [`Maker::new`]), if this one is
@@ -105,6 +110,7 @@ pub fn make<S: OpStore + ?Sized>(
     Ok(Made {
         bytes,
         carried: *maker.carried(),
+        inside: maker.take_inside(),
         more: maker.has_more(),
         then: maker.then(store)?,
     })
@@ -124,6 +130,16 @@ pub fn take<S: OpStore + ?Sized>(
         intake.take(now, piece, store)?;
     }
     intake.finish(now, store)
+}
+
+/// Which ops are in a bundle that is here as a whole, for the device of `store`. Nothing is taken of it.
+pub fn inside<S: OpStore + ?Sized>(store: &S, bytes: &[u8]) -> Result<Inside, BundleError> {
+    let mut inside = Inside::default();
+    read(store, bytes, |piece| {
+        let messages = piece.content.messages.iter();
+        messages.for_each(|message| inside.add(message));
+    })?;
+    Ok(inside)
 }
 
 /// Whether these bytes are one whole bundle for the device of `store`, as its maker wrote it. Nothing is taken of it.

@@ -9,6 +9,7 @@ use minicbor::{Decode, Encode};
 use twin_identity::cbor::{self, CborError};
 
 use super::day::DAY;
+use super::held::{Held, MAX_SPANS};
 use super::terms::{MAX_POSTS, MAX_PRESENCES};
 use super::{Address, Day, EnvelopeId, Slot};
 use crate::machine::Millis;
@@ -47,6 +48,10 @@ pub(super) struct Page {
     /// When all that the relay should have was last looked through.
     #[n(9)]
     pub audited: Millis,
+    /// Which ops are in posts of which that is known.
+    #[n(10)]
+    #[cbor(default)]
+    held: BTreeMap<u64, Held>,
 }
 
 /// A post that is known.
@@ -88,6 +93,7 @@ impl Memory {
         if page.version != PAGE_VERSION || page.posts.len() > most || page.past.len() > most {
             return Err(CborError::Malformed);
         }
+        page.held.values().try_for_each(Held::check)?;
         self.pages.insert(address, page);
         Ok(())
     }
@@ -135,6 +141,22 @@ impl Memory {
         }
     }
 
+    /// Takes note of which ops are in a post; of one in which there is too much, nothing is known.
+    pub fn note_held(&mut self, address: &Address, number: u64, held: Held) {
+        if let Some(page) = self.pages.get_mut(address) {
+            page.held.remove(&number);
+            let spans: usize = page.held.values().map(Held::len).sum();
+            if page.posts.contains_key(&number) && spans + held.len() <= MAX_SPANS {
+                page.held.insert(number, held);
+            }
+        }
+    }
+
+    /// Which ops are in a post; `None` if that is not known.
+    pub fn held(&self, address: &Address, number: u64) -> Option<&Held> {
+        self.pages.get(address)?.held.get(&number)
+    }
+
     pub(super) fn page_mut(&mut self, address: &Address) -> Option<&mut Page> {
         self.pages.get_mut(address)
     }
@@ -160,6 +182,7 @@ impl Page {
             past: BTreeSet::new(),
             presences: BTreeMap::new(),
             audited: 0,
+            held: BTreeMap::new(),
         }
     }
 
@@ -170,6 +193,11 @@ impl Page {
             self.last = last;
         }
         news
+    }
+
+    /// Another post has this number now, or none.
+    pub fn forget_held(&mut self, number: u64) {
+        self.held.remove(&number);
     }
 
     /// The next post to fetch, of those that were not tried.
@@ -237,12 +265,16 @@ mod tests {
                     (number, Known { id, expires, state: State::Own })
                 })
                 .collect();
+            page.held = { page.posts.keys() }
+                .map(|number| (*number, Held::example(usize::try_from(number % 5).unwrap())))
+                .collect();
             page.past = past.into_iter().map(EnvelopeId::from_bytes).collect();
             page.presences = presences.into_iter().map(|(slot, made)| (Slot(slot), made)).collect();
             let bytes = memory.page(&address).unwrap();
             let mut read = Memory::default();
             read.load(address, &bytes).unwrap();
             prop_assert_eq!(read.get(&address), memory.get(&address));
+            prop_assert_eq!(read.held(&address, 1), memory.held(&address, 1));
             let short = bytes.len().saturating_sub(cut + 1);
             prop_assert!(read.load(address, bytes.get(..short).unwrap()).is_err());
         }
@@ -264,6 +296,15 @@ mod tests {
             page.posts.insert(number, known);
             page.past.insert(EnvelopeId::of(id.as_bytes()));
         }
+        // As much as there is room for, and more.
+        for number in 1..=u64::from(MAX_POSTS) {
+            memory.note_held(&address, number, Held::example(8));
+        }
+        assert!(memory.held(&address, 1).is_some());
+        assert!(memory.held(&address, u64::from(MAX_POSTS)).is_none());
+        memory.note_held(&address, 0, Held::default());
+        assert!(memory.held(&address, 0).is_none(), "there is no such post");
+        let page = memory.page_mut(&address).unwrap();
         for slot in 0..u8::try_from(MAX_PRESENCES).unwrap() {
             assert_eq!(page.saw_presence(Slot([slot; 16]), u64::MAX), Some(true));
         }

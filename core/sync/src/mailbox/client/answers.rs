@@ -149,6 +149,7 @@ impl Client {
         let life = self.terms.map_or(0, |terms| terms.post_life);
         let expires = expires.max(page.day.kept_until(life));
         let state = State::Own;
+        page.forget_held(number);
         let before = page.posts.insert(number, Known { id, expires, state });
         // Where something else was listed, or nothing was: what is put now comes after all that was.
         let other = before.is_some_and(|before| before.id != id);

@@ -153,6 +153,7 @@ impl memory::Page {
     /// Forgets what is above a number; returns what had a receipt.
     fn rewind(&mut self, last: u64, now: Millis) -> Vec<u64> {
         let gone = self.posts.split_off(&last.saturating_add(1));
+        gone.keys().for_each(|number| self.forget_held(*number));
         (self.last, self.cursor) = (last, 0);
         let mut lost = Vec::new();
         for (number, known) in gone {
@@ -223,6 +224,7 @@ impl memory::Page {
         let mut known = self.posts.remove(&number);
         if let Some(other) = known.take_if(|known| known.id != row.id) {
             notes.push(note(Distrust::Replaced { address, number }));
+            self.forget_held(number);
             match other.state {
                 State::Own if other.is_due(now) => {
                     notes.push(note(Distrust::Lost { address, number }));

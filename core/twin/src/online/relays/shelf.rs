@@ -31,8 +31,8 @@ pub struct Shelves {
 
 impl Shelves {
     /// Opens what is to be read by a device that was here at `visited`, closes what is not any more, and finds where to
-    /// write today. Also those that are to be looked through for what the relay has promised to keep, and with
-    /// `taking_back` all that are known to hold something.
+    /// write today. Also those that are to be looked through for what the relay has promised to keep, and
+    /// those of which something is to be taken back.
     pub fn open(
         &mut self,
         desk: &mut Desk,
@@ -40,7 +40,7 @@ impl Shelves {
         (relay, terms): (RelayKey, &Terms),
         now: Millis,
         visited: Option<Millis>,
-        taking_back: bool,
+        taking_back: &BTreeSet<Address>,
     ) -> std::result::Result<(), DeskError> {
         let today = Day::of(now);
         let watched: BTreeSet<Day> = Day::to_watch(now).collect();
@@ -59,12 +59,12 @@ impl Shelves {
             let usual = Day::to_read(now, visited, terms.post_life).filter(|_| age <= EARLIER);
             let usual: BTreeSet<Day> = usual.collect();
             let all = Day::to_read(now, None, terms.post_life);
-            let all = all.filter(|_| taking_back || !to_audit.is_empty());
+            let all = all.filter(|_| !taking_back.is_empty() || !to_audit.is_empty());
             for day in all.chain(usual.iter().copied()) {
                 let mailbox = Mailbox::new(key, relay, day);
                 let address = mailbox.address();
-                let holds = || taking_back && !desk.memory().posts(&address, now).is_empty();
-                if !usual.contains(&day) && !to_audit.contains(&address) && !holds() {
+                let is_wanted = to_audit.contains(&address) || taking_back.contains(&address);
+                if !usual.contains(&day) && !is_wanted {
                     continue;
                 }
                 desk.open(mailbox, watched.contains(&day))?;

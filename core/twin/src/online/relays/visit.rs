@@ -1,7 +1,7 @@
 //! One connection to a relay's mailboxes.
 //!
 //! - `take`, `leave`: what other devices have left, and what they lack
-//! - `erased`: what is taken back because it may hold what was erased since
+//! - `erased`: what is taken back because it holds what was erased since
 //! - `place`: where devices are
 
 mod erased;
@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use twin_net::{Node, RelayAddress};
 use twin_sync::mailbox::{
-    Address, ClientEvent, Day, DeskError, Distrust, OrderId, RelayKey, Terms,
+    Address, ClientEvent, Day, DeskError, Distrust, Held, OrderId, RelayKey, Terms,
 };
 use twin_sync::session::Stay;
 use twin_vault::relays::{Left, RelayUse};
@@ -59,6 +59,14 @@ struct Post {
     content: Vec<u8>,
 }
 
+/// An envelope that was left.
+struct Order {
+    /// What lies there once it is acknowledged; `None` if that is not to be counted on.
+    left: Option<Left>,
+    /// Which ops are in it, if that is known.
+    held: Option<Held>,
+}
+
 /// What there is to do at one connection.
 struct Talk<'v> {
     visitor: &'v Visitor,
@@ -76,11 +84,13 @@ struct Talk<'v> {
     early: VecDeque<Post>,
     /// What lies there once all that was left is kept.
     next: Option<Left>,
-    /// What was left and is not acknowledged yet, with what lies there once it is; `None` if that is not to be counted on.
-    orders: BTreeMap<OrderId, Option<Left>>,
+    /// What was left and is not acknowledged yet.
+    orders: BTreeMap<OrderId, Order>,
     /// Whether all was read once.
     caught_up: bool,
     taking_back: TakingBack,
+    /// Whether an envelope was read whose maker did not know what is erased.
+    found_stale: bool,
     /// The mailbox that took no more.
     full: Option<Address>,
     /// How often something was wrong with the relay.
@@ -126,6 +136,7 @@ impl Visitor {
             orders: BTreeMap::new(),
             caught_up: false,
             taking_back: TakingBack::default(),
+            found_stale: false,
             full: None,
             complaints: 0,
             owes_word: false,
@@ -186,7 +197,7 @@ impl Talk<'_> {
             (self.key, &terms),
             now,
             visited,
-            self.taking_back.is_under_way(),
+            &self.taking_back.places(),
         );
         self.shelves = shelves;
         self.fresh = true;
@@ -222,9 +233,15 @@ impl Talk<'_> {
             ClientEvent::Presence {
                 letter, address, ..
             } if self.shelves.here.contains(&address) => self.found(&letter.content),
-            ClientEvent::Kept { order, address, .. } => {
-                if let Some(Some(left)) = self.orders.remove(&order) {
-                    self.used.left = Some(left);
+            ClientEvent::Kept {
+                order,
+                address,
+                number,
+                ..
+            } => {
+                if let Some(order) = self.orders.remove(&order) {
+                    self.used.left = order.left.or_else(|| self.used.left.take());
+                    self.note_held(&address, number, order.held);
                 }
                 self.visited.left += 1;
                 self.keep(&address)?;
@@ -243,13 +260,13 @@ impl Talk<'_> {
                 self.complain(&why).await?;
             }
             ClientEvent::Distrust(what) => {
-                if matches!(what, Distrust::Lost { .. }) {
-                    self.begin_anew();
+                if let Distrust::Lost { address, number } = what {
+                    self.leave_again(&address, number)?;
                 }
                 self.complain(&what).await?;
             }
             // Another device has taken it back, perhaps before it could read it.
-            ClientEvent::Withdrawn { .. } => self.begin_anew(),
+            ClientEvent::Withdrawn { address, number } => self.leave_again(&address, number)?,
             ClientEvent::CaughtUp => return self.caught_up().await,
             _ => {}
         }

@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 
 use tokio::task::spawn_blocking;
 use twin_identity::id::DeviceId;
+use twin_ops::chain::Head;
 use twin_ops::op::LogId;
-use twin_ops::store::{LogHead, OpStore};
+use twin_ops::store::{Known, LogHead, OpStore};
 use twin_sync::bundle;
 use twin_sync::mailbox::envelope::MAX_POST;
-use twin_sync::mailbox::{DeskError, Refusal};
+use twin_sync::mailbox::{Address, DeskError, Held, Refusal};
+use twin_vault::Vault;
 use twin_vault::relays::Left;
 
-use super::{AT_ONCE, Talk};
+use super::erased::held;
+use super::{AT_ONCE, Order, Talk};
 use crate::error::{Error, Result};
 use crate::platform::rng;
 use crate::twin::Twin;
@@ -20,7 +23,31 @@ impl Talk<'_> {
     /// Something that was left is not there: what follows it is of no use to whoever lacks it.
     pub(super) fn begin_anew(&mut self) {
         (self.used.left, self.next) = (None, None);
-        self.orders.values_mut().for_each(|left| *left = None);
+        self.orders.values_mut().for_each(|order| order.left = None);
+    }
+
+    /// A post is not there: what was in it is left again, and what follows that in the same logs; all, if it is not known
+    /// what was in it.
+    pub(super) fn leave_again(&mut self, address: &Address, number: u64) -> Result<()> {
+        let held = self
+            .conversation
+            .desk()
+            .memory()
+            .held(address, number)
+            .cloned();
+        let Some(held) = held else {
+            self.begin_anew();
+            return Ok(());
+        };
+        let vault = self.visitor.twin.vault();
+        let orders = { self.orders.values_mut() }.filter_map(|order| order.left.as_mut());
+        let lefts = { self.used.left.iter_mut() }
+            .chain(&mut self.next)
+            .chain(orders);
+        for left in lefts {
+            set_back(&mut left.known, &held, &vault)?;
+        }
+        Ok(())
     }
 
     /// The relay has refused what was to be left. What was kept before stays, and is gone on from when there is room.
@@ -29,7 +56,7 @@ impl Talk<'_> {
             self.full = self.shelves.current;
         }
         self.next.clone_from(&self.used.left);
-        self.orders.values_mut().for_each(|left| *left = None);
+        self.orders.values_mut().for_each(|order| order.left = None);
     }
 
     /// Whether what lies here is not to be counted on: it expires, perhaps unread, so that it is left again after half of
@@ -92,9 +119,12 @@ impl Talk<'_> {
             let beyond = self.next.as_ref().map(|left| left.known.clone());
             let (twin, readers) = (self.visitor.twin.clone(), others.clone());
             let made = spawn_blocking(move || {
-                bundle::make(&*twin.vault(), now, &readers, beyond, MAX_POST, &mut rng())
+                let vault = twin.vault();
+                let made = bundle::make(&*vault, now, &readers, beyond, MAX_POST, &mut rng())?;
+                let held = held(&vault, &made.inside)?;
+                Ok::<_, Error>((made, held))
             });
-            let made = made.await.map_err(|_| Error::Broken)??;
+            let (made, held) = made.await.map_err(|_| Error::Broken)??;
             if made.carried.is_empty() && !self.owes_word {
                 return Ok(());
             }
@@ -116,7 +146,8 @@ impl Talk<'_> {
                 match order {
                     Ok(order) => {
                         let left = (place == current).then(|| next.clone());
-                        self.orders.insert(order, left);
+                        let held = held.clone();
+                        self.orders.insert(order, Order { left, held });
                     }
                     Err(DeskError::Full) => return Ok(()),
                     Err(error) => return Err(error.into()),
@@ -130,6 +161,31 @@ impl Talk<'_> {
         }
         Ok(())
     }
+}
+
+/// What is known to whoever reads everything, without what a post held. Who is to take what it had of logs that go on, takes
+/// it from there on; entries and grants are few.
+fn set_back(known: &mut Known, held: &Held, vault: &Vault) -> Result<()> {
+    known.entries.clear();
+    known.grants.clear();
+    known.holes.clear();
+    let heads = std::mem::take(&mut known.heads).into_iter();
+    for LogHead { log, mut head } in heads {
+        let spans = held.spans().filter(|(is_log, _)| is_log(&log));
+        let first = spans.map(|(_, span)| *span.start()).min();
+        let height = first.map_or(head.height, |first| {
+            head.height.min(first.saturating_sub(1))
+        });
+        if height < head.height {
+            // Where that is not here any more, all of the log goes.
+            let Some(link) = vault.link_at(&log, height)? else {
+                continue;
+            };
+            head = Head { height, link };
+        }
+        known.heads.push(LogHead { log, head });
+    }
+    Ok(())
 }
 
 /// The other devices that take part.

@@ -3,6 +3,7 @@
 use tokio::task::spawn_blocking;
 use twin_sync::bundle::{self, BundleError, Received};
 
+use super::erased::held;
 use super::{MAX_EARLY, Post, Talk};
 use crate::error::{Error, Result};
 use crate::online::OnlineEvent;
@@ -16,10 +17,14 @@ impl Talk<'_> {
         let content = post.content.clone();
         let taken = spawn_blocking(move || {
             let now = twin.now();
-            bundle::take(&mut *twin.vault(), now, &content)
+            let mut vault = twin.vault();
+            let received = bundle::take(&mut *vault, now, &content)?;
+            Ok((received, bundle::inside(&*vault, &content)?))
         });
         match taken.await.map_err(|_| Error::Broken)? {
-            Ok(received) => {
+            Ok((received, inside)) => {
+                let held = held(&self.visitor.twin.vault(), &inside)?;
+                self.note_held(&post.address, post.number, held);
                 self.took(&received).await;
                 if received.changes > 0 {
                     // With new keys there may be new mailboxes.
