@@ -40,6 +40,8 @@ pub struct Report {
     pub damages: u64,
     /// How many of them are of the index of records or of what is kept for searching, which [`Vault::rebuild_index`] mends.
     pub of_index: u64,
+    /// How many of them are content that is missing ([`Damage::Missing`]) and asked for in each sync.
+    pub of_sync: u64,
     /// The first [`MAX_NAMED`] of them.
     pub named: Vec<Damage>,
 }
@@ -53,6 +55,12 @@ impl Report {
     /// Whether nothing is damaged but what can be made anew.
     pub const fn can_be_rebuilt(&self) -> bool {
         self.damages == self.of_index
+    }
+
+    /// Whether nothing is damaged but what can be made anew, and nothing is missing but what comes with a sync, if another
+    /// device has it.
+    pub const fn can_be_fetched(&self) -> bool {
+        self.damages == self.of_index + self.of_sync
     }
 
     fn add(&mut self, damage: Damage) {

@@ -60,6 +60,8 @@ pub struct Vault {
     pub(crate) wipe: bool,
     /// Whether other programs have written, and may have left in the WAL what they erased.
     others_wrote: bool,
+    /// Whether something was seen by the way that nobody was told of yet who asks for it.
+    has_news: bool,
     /// Which content is wanted, and who was asked for it.
     pub(crate) fetching: Fetching,
     /// Gathers what is touched, once anybody watches.
@@ -119,6 +121,7 @@ impl Vault {
             slot: opened.slot,
             wipe: false,
             others_wrote: true,
+            has_news: false,
             fetching: Fetching::default(),
             listener: None,
             left_out: LeftOut::default(),
@@ -215,17 +218,18 @@ impl Vault {
         self.read_what_counts()?;
         self.read_incarnation()?;
         self.stale = false;
-        self.others_wrote = true;
+        (self.others_wrote, self.has_news) = (true, true);
         self.touch_all();
         self.fetching.mark += 1;
         self.generation += 1;
         Ok(true)
     }
 
-    /// Whether another process has written since this was last asked or anything was written here, or may have while
-    /// this was asleep; what it wrote is then seen. Cheap enough to ask several times a second.
+    /// Whether another process has written since this was last asked, or may have while this was asleep; what it wrote is
+    /// then seen, if a read has not seen it before. Cheap enough to ask several times a second.
     pub fn changed_elsewhere(&mut self) -> Result<bool> {
-        self.catch_up()
+        self.catch_up()?;
+        Ok(std::mem::take(&mut self.has_news))
     }
 
     /// Grows with every change of the vault that this `Vault` made or noticed.

@@ -291,9 +291,10 @@ fn what_somebody_leaves_out_is_missed_and_filled() {
     };
     assert_eq!(laptop.holes().unwrap(), [hole]);
     assert_eq!(ids(laptop), ["a"]);
-    let named = laptop.check().unwrap().named;
+    let report = laptop.check().unwrap();
+    assert!(report.can_be_fetched() && !report.can_be_rebuilt());
     assert_eq!(
-        named,
+        report.named,
         [Damage::Missing {
             log: hole.log,
             seq: 2

@@ -131,6 +131,11 @@ fn what_one_changes_the_other_sees() {
     // A new space, key, log and collection, seen without being told to look.
     assert_eq!(records(&mut extension, "c"), records(&mut app, "c"));
     assert!(extension.generation() > generation);
+    assert!(
+        extension.changed_elsewhere().unwrap(),
+        "a read has seen it, and whoever looks for news has not heard"
+    );
+    assert!(!extension.changed_elsewhere().unwrap());
     put(&mut app, NOON, "c", "r", &[("a", "2")]);
     assert!(extension.changed_elsewhere().unwrap());
     assert!(!extension.changed_elsewhere().unwrap());

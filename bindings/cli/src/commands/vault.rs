@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde_json::json;
+use twin::check::Damage;
 use twin::{Loss, Salvaged, Twin};
 
 use crate::args::VaultCommand;
@@ -32,6 +33,7 @@ fn check(cx: &Context) -> Result<()> {
         "damages": report.damages,
         "damaged": named,
         "can_be_rebuilt": report.can_be_rebuilt(),
+        "can_be_fetched": report.can_be_fetched(),
     }));
     cx.say(counts(&[
         ("rows", report.rows),
@@ -43,8 +45,10 @@ fn check(cx: &Context) -> Result<()> {
         cx.say("Nothing is damaged.");
         return Ok(());
     }
-    for damage in &named {
-        cx.say(format!("damaged: {damage}"));
+    for (damage, named) in report.named.iter().zip(&named) {
+        let is_missing = matches!(damage, Damage::Missing { .. });
+        let how = if is_missing { "missing" } else { "damaged" };
+        cx.say(format!("{how}: {named}"));
     }
     let more = report.damages - named.len() as u64;
     if more > 0 {
@@ -54,6 +58,8 @@ fn check(cx: &Context) -> Result<()> {
         damages: report.damages,
         advice: if report.can_be_rebuilt() {
             "nothing that was written is lost: twin vault rebuild mends it"
+        } else if report.can_be_fetched() {
+            "what is missing comes with the next twin sync, if another device has it; twin vault rebuild mends the rest"
         } else {
             "twin vault salvage FOLDER makes a new vault of what is whole; nothing here is deleted"
         },

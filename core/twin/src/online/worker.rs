@@ -251,8 +251,7 @@ impl Worker {
             return ControlFlow::Continue(None);
         }
         let refreshed = self.twin.refresh();
-        // After that and not often, for whoever reads sees what was written elsewhere and says nothing of it.
-        if refreshed.is_ok() && self.followed.elapsed() >= CLOCK {
+        if matches!(refreshed, Ok(true)) || self.followed.elapsed() >= CLOCK {
             self.follow().await;
         }
         match refreshed {

@@ -94,6 +94,7 @@ impl Vault {
         chain.follow(id, report, |report, seq, number, op| {
             let hole = Hole { log: *id, seq };
             if self.state.holes.contains(&hole) {
+                report.of_sync += 1;
                 report.add(Damage::Missing { log: *id, seq });
             }
             if seq > counted {
