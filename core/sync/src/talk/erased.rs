@@ -6,11 +6,10 @@
 
 use std::collections::BTreeSet;
 
-use twin_sync::mailbox::{Address, DeskError, OrderId, Refusal};
+use twin_ops::relays::RelayStore;
 
-use super::super::shelf;
-use super::Talk;
-use crate::error::Result;
+use super::{Around, Result, Talk, TalkError, shelf};
+use crate::mailbox::{Address, DeskError, OrderId, Refusal};
 
 /// How far it is.
 #[derive(Default)]
@@ -55,10 +54,10 @@ impl TakingBack {
     }
 }
 
-impl Talk<'_> {
+impl Talk {
     /// Whether something may lie here that holds what was erased since.
-    pub(super) fn owes_taking_back(&self) -> bool {
-        let erased = || self.visitor.twin.vault().erased_parts();
+    pub(super) fn owes_taking_back<A: Around>(&self, at: &A) -> bool {
+        let erased = || at.store().erased_parts();
         match self.taking_back {
             // What lay here before this device came is for those to take back that knew of it.
             TakingBack::Idle if self.is_first => false,
@@ -69,12 +68,9 @@ impl Talk<'_> {
     }
 
     /// Goes on with it, when all is read; `false` as long as it is not done.
-    pub(super) fn take_back(&mut self) -> Result<bool> {
-        let (now, now_erased) = {
-            let twin = &self.visitor.twin;
-            (twin.now(), twin.vault().erased_parts())
-        };
-        if !self.owes_taking_back() {
+    pub(super) fn take_back<A: Around>(&mut self, at: &A) -> Result<bool, A> {
+        let (now, now_erased) = (at.now(), at.store().erased_parts());
+        if !self.owes_taking_back(at) {
             if self.is_first {
                 self.used.erased = now_erased;
             }
@@ -95,11 +91,12 @@ impl Talk<'_> {
             };
             // Kept first: nobody counts on what is being taken back, whatever happens before it is done.
             self.begin_anew();
-            shelf::keep_use(&mut self.visitor.twin.vault(), self.key, &self.used)?;
-            self.open()?;
+            let kept = shelf::keep_use(&mut *at.store(), self.key, &self.used);
+            kept.map_err(TalkError::Store)?;
+            self.open(at)?;
             return Ok(false);
         };
-        let mut desk = self.conversation.desk();
+        let mut desk = at.desk();
         for address in &self.shelves.open {
             for number in desk.memory().posts(address, now) {
                 if asked.contains(&(*address, number)) {
@@ -118,7 +115,7 @@ impl Talk<'_> {
         }
         if desk.waiting() > 0 {
             drop(desk);
-            self.conversation.stir();
+            at.stir();
             return Ok(false);
         }
         drop(desk);
@@ -129,9 +126,9 @@ impl Talk<'_> {
             self.taking_back = TakingBack::Idle;
         }
         // Something may have been erased meanwhile.
-        let done = !self.owes_taking_back();
+        let done = !self.owes_taking_back(at);
         if !done {
-            self.conversation.stir();
+            at.stir();
         }
         Ok(done)
     }
