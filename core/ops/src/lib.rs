@@ -7,6 +7,7 @@
 //! - [`checkpoint`]: how history goes without being missed
 //! - [`file`]: content of any size, in sealed chunks
 //! - [`store`]: what sync asks of a device's store
+//! - [`relays`]: what a device remembers of relays
 //! - [`backup`]: one sealed file with all of it
 
 pub mod backup;
@@ -19,6 +20,7 @@ pub mod file;
 pub mod grant;
 pub mod op;
 pub mod piece;
+pub mod relays;
 pub mod seal;
 pub mod set;
 pub mod space;

@@ -6,12 +6,14 @@
 //! - [`session`]: how two replicas become equal
 //! - [`bundle`]: the same one way, for devices that never meet
 //! - [`mailbox`]: what one device leaves at a relay, for another to find later
+//! - [`talk`]: what a device takes from there, and leaves there
 
 pub mod bundle;
 pub mod link;
 pub mod machine;
 pub mod mailbox;
 pub mod session;
+pub mod talk;
 pub mod transport;
 
 pub use transport::TransportKey;

@@ -19,6 +19,7 @@ use twin_sync::link::afar::PasscodeError;
 use twin_sync::link::offer::OfferError;
 use twin_sync::mailbox::{DeskError, MailboxError};
 use twin_sync::session::SyncError;
+use twin_sync::talk::TalkError;
 use twin_vault::VaultError;
 
 /// A call failed. Nothing is half done: what the message does not say was done was not.
@@ -330,3 +331,14 @@ impl From<io::Error> for Error {
 
 /// What every call at the front door returns.
 pub type Result<T> = std::result::Result<T, Error>;
+
+impl From<TalkError<VaultError>> for Error {
+    fn from(error: TalkError<VaultError>) -> Self {
+        match error {
+            TalkError::Store(error) => Self::Vault(error),
+            TalkError::Bundle(error) => Self::Bundle(error),
+            TalkError::Desk(error) => Self::Desk(error),
+            TalkError::Unruly => Self::UnrulyRelay,
+        }
+    }
+}

@@ -2,41 +2,17 @@
 //!
 //! All of it can be lost without harm: then everything that the others are not known to have is left there again.
 
-use twin_identity::id::DeviceId;
+use std::ops::RangeInclusive;
+
+use twin_ops::op::LogId;
+use twin_ops::relays::RelayStore;
 use twin_ops::store::{Known, LogHead};
+
+pub use twin_ops::relays::{Left, MailboxId, RelayId, RelayUse};
 
 use crate::error::Result;
 use crate::rows::{PageRow, RelayRow};
 use crate::vault::Vault;
-
-/// The key of a relay, and the address of one of its mailboxes.
-pub type RelayId = [u8; 32];
-/// See [`RelayId`].
-pub type MailboxId = [u8; 32];
-
-/// How a relay was used.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RelayUse {
-    /// When it was last read to the end; `None` if never. Milliseconds since the Unix epoch.
-    pub visited: Option<u64>,
-    /// What whoever reads everything that lies there has.
-    pub left: Option<Left>,
-    /// Of how many parts the content was erased ([`Vault::erased_parts`]) when this device last took back what lay there.
-    pub erased: u64,
-    /// How many envelopes could not be taken when this device was there last, for they go on from what had not come.
-    pub early: u64,
-}
-
-/// What lies at a relay, taken together.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Left {
-    /// When the oldest of it was left: milliseconds since the Unix epoch.
-    pub since: u64,
-    /// For which devices, sorted, and when each had last said what it has (`Known::at`) when the newest of it was left.
-    pub to: Vec<(DeviceId, u64)>,
-    /// What it comes to, for these devices; its holes are those of others that what lies there fills.
-    pub known: Known,
-}
 
 impl Vault {
     /// How a relay was used.
@@ -114,6 +90,41 @@ impl Vault {
             vault.file.remove::<RelayRow>(relay)?;
             vault.file.remove_where(|row: &PageRow| row.relay == *relay)
         })
+    }
+}
+
+impl RelayStore for Vault {
+    fn relay_use(&self, relay: &RelayId) -> Result<RelayUse> {
+        Self::relay_use(self, relay)
+    }
+
+    fn relay_pages(&self, relay: &RelayId) -> Result<Vec<(MailboxId, Vec<u8>)>> {
+        Self::relay_pages(self, relay)
+    }
+
+    fn keep_relay_use(
+        &mut self,
+        relay: &RelayId,
+        used: &RelayUse,
+        pages: Vec<(MailboxId, Option<Vec<u8>>)>,
+    ) -> Result<()> {
+        Self::keep_relay_use(self, relay, used, pages)
+    }
+
+    fn erased_parts(&self) -> u64 {
+        Self::erased_parts(self)
+    }
+
+    fn erased_among(
+        &self,
+        is_log: impl Fn(&LogId) -> bool,
+        seqs: &RangeInclusive<u64>,
+    ) -> Option<u64> {
+        Self::erased_among(self, is_log, seqs)
+    }
+
+    fn is_gone(&self, log: &LogId, seq: u64, part: u16) -> Result<bool> {
+        Self::is_gone(self, log, seq, part)
     }
 }
 

@@ -7,6 +7,7 @@ use twin_ops::store::OpStore;
 use super::envelope::{self, PRELUDE_LEN};
 use super::error::BundleError;
 use super::piece::{Content, HEAD_LEN, Opener, Opening, read_head};
+use crate::session::message::Message;
 
 /// A bundle that is read from its beginning: say what is wanted next, take it. It keeps no more than a header.
 #[derive(Default)]
@@ -66,6 +67,17 @@ impl Piece {
     /// When it was made, in milliseconds since the Unix epoch, by the clock of that device.
     pub const fn made(&self) -> u64 {
         self.opening.made
+    }
+
+    /// The ops that are in it, as they are sent.
+    pub fn ops(&self) -> impl Iterator<Item = &[u8]> {
+        self.content.messages.iter().flat_map(|message| {
+            let ops: &[_] = match message {
+                Message::Ops(run) => &run.ops,
+                _ => &[],
+            };
+            ops.iter().map(|op| op.as_slice())
+        })
     }
 }
 

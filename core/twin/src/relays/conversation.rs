@@ -15,11 +15,31 @@ const EVENTS: usize = 64;
 
 /// See the module. Dropping it ends the conversation.
 pub struct Conversation {
+    counter: Counter,
+    events: mpsc::Receiver<ClientEvent>,
+    running: Running,
+}
+
+/// Where the relay is told what is wanted of it.
+#[derive(Clone)]
+pub struct Counter {
     desk: Arc<Mutex<Desk>>,
     /// Tells the machine that there is something new on the desk.
     stir: watch::Sender<u64>,
-    events: mpsc::Receiver<ClientEvent>,
-    running: Running,
+}
+
+impl Counter {
+    /// What is wanted of the relay; [`Counter::stir`] after a change.
+    pub fn desk(&self) -> MutexGuard<'_, Desk> {
+        // Nothing in it is half done between two calls.
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The desk has changed: the machine looks at it again.
+    pub fn stir(&self) {
+        self.stir
+            .send_modify(|count| *count = count.wrapping_add(1));
+    }
 }
 
 type Running =
@@ -41,23 +61,25 @@ impl Conversation {
         let (store, clock) = (Arc::clone(&desk), Arc::clone(clock));
         let running = drive(frames, client, store, stirred, sender, move || clock.now());
         Ok(Self {
-            desk,
-            stir,
+            counter: Counter { desk, stir },
             events,
             running: Box::pin(running),
         })
     }
 
-    /// What is wanted of the relay; [`Conversation::stir`] after a change.
-    pub fn desk(&self) -> MutexGuard<'_, Desk> {
-        // Nothing in it is half done between two calls.
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Where the relay is told what is wanted of it.
+    pub fn counter(&self) -> Counter {
+        self.counter.clone()
     }
 
-    /// The desk has changed: the machine looks at it again.
+    /// See [`Counter::desk`].
+    pub fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.counter.desk()
+    }
+
+    /// See [`Counter::stir`].
     pub fn stir(&self) {
-        self.stir
-            .send_modify(|count| *count = count.wrapping_add(1));
+        self.counter.stir();
     }
 
     /// The next that the relay says. Nothing goes on while nobody waits for it. Cancel safe.

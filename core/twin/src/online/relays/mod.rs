@@ -2,9 +2,7 @@
 //! are.
 //!
 //! - `visit`: one connection to a relay's mailboxes
-//! - `shelf`: which mailboxes there are, and what is kept of them in the vault
 
-mod shelf;
 mod visit;
 
 use std::sync::Arc;

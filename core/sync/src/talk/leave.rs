@@ -2,24 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use tokio::task::spawn_blocking;
 use twin_identity::id::DeviceId;
 use twin_ops::chain::Head;
 use twin_ops::op::LogId;
+use twin_ops::relays::Left;
 use twin_ops::store::{Known, LogHead, OpStore};
-use twin_sync::bundle;
-use twin_sync::mailbox::envelope::MAX_POST;
-use twin_sync::mailbox::{Address, DeskError, Held, Refusal};
-use twin_vault::Vault;
-use twin_vault::relays::Left;
 
 use super::erased::held;
-use super::{AT_ONCE, Order, Talk};
-use crate::error::{Error, Result};
-use crate::platform::rng;
-use crate::twin::Twin;
+use super::{AT_ONCE, Around, Order, Result, Talk, TalkError};
+use crate::bundle;
+use crate::mailbox::envelope::MAX_POST;
+use crate::mailbox::{Address, DeskError, Held, Refusal};
 
-impl Talk<'_> {
+impl Talk {
     /// Something that was left is not there: what follows it is of no use to whoever lacks it.
     pub(super) fn begin_anew(&mut self) {
         (self.used.left, self.next) = (None, None);
@@ -28,24 +23,24 @@ impl Talk<'_> {
 
     /// A post is not there: what was in it is left again, and what follows that in the same logs; all, if it is not known
     /// what was in it.
-    pub(super) fn leave_again(&mut self, address: &Address, number: u64) -> Result<()> {
-        let held = self
-            .conversation
-            .desk()
-            .memory()
-            .held(address, number)
-            .cloned();
+    pub(super) fn leave_again<A: Around>(
+        &mut self,
+        address: &Address,
+        number: u64,
+        at: &A,
+    ) -> Result<(), A> {
+        let held = at.desk().memory().held(address, number).cloned();
         let Some(held) = held else {
             self.begin_anew();
             return Ok(());
         };
-        let vault = self.visitor.twin.vault();
+        let store = at.store();
         let orders = { self.orders.values_mut() }.filter_map(|order| order.left.as_mut());
         let lefts = { self.used.left.iter_mut() }
             .chain(&mut self.next)
             .chain(orders);
         for left in lefts {
-            set_back(&mut left.known, &held, &vault)?;
+            set_back(&mut left.known, &held, &*store).map_err(TalkError::Store)?;
         }
         Ok(())
     }
@@ -62,19 +57,20 @@ impl Talk<'_> {
     /// Whether what lies here is not to be counted on: it expires, perhaps unread, so that it is left again after half of
     /// its life; it was dated by a clock that has been set right since; other devices take part now; or one of them has
     /// said since that it lacks it, and whoever leaves its word here has read what lies here.
-    fn is_past(&self, left: &Left, to: &[(DeviceId, u64)], now: u64) -> Result<bool> {
+    fn is_past<A: Around>(&self, left: &Left, to: &[(DeviceId, u64)], at: &A) -> Result<bool, A> {
+        let now = at.now();
         let life = self.terms.map_or(0, |terms| terms.post_life);
         let others = |to: &[(DeviceId, u64)]| to.iter().map(|(device, _)| *device).collect();
         let (before, after): (Vec<DeviceId>, Vec<DeviceId>) = (others(&left.to), others(to));
         if left.since > now || left.since.saturating_add(life / 2) < now || before != after {
             return Ok(true);
         }
-        let vault = self.visitor.twin.vault();
+        let store = at.store();
         for ((device, before), (_, said)) in left.to.iter().zip(to) {
             if said <= before {
                 continue;
             }
-            let heads = vault.known(device)?.heads;
+            let heads = store.known(device).map_err(TalkError::Store)?.heads;
             let has: BTreeMap<LogId, u64> =
                 heads.iter().map(|row| (row.log, row.head.height)).collect();
             let lacks = |row: &LogHead| has.get(&row.log).is_none_or(|has| *has < row.head.height);
@@ -86,19 +82,20 @@ impl Talk<'_> {
     }
 
     /// When each of these devices has last said what it has.
-    fn said(&self, devices: &[DeviceId]) -> Result<Vec<(DeviceId, u64)>> {
-        let vault = self.visitor.twin.vault();
-        let said = devices
-            .iter()
-            .map(|device| Ok((*device, vault.known(device)?.at)));
+    fn said<A: Around>(devices: &[DeviceId], at: &A) -> Result<Vec<(DeviceId, u64)>, A> {
+        let store = at.store();
+        let said = devices.iter().map(|device| {
+            let known = store.known(device).map_err(TalkError::Store)?;
+            Ok((*device, known.at))
+        });
         said.collect()
     }
 
     /// Leaves what other devices are not known to have, and does not lie here already.
-    pub(super) async fn leave(&mut self) -> Result<()> {
-        if self.owes_taking_back() {
+    pub fn leave<A: Around>(&mut self, at: &A) -> Result<(), A> {
+        if self.owes_taking_back(at) {
             // It is done, and this after it, once all is read.
-            self.conversation.stir();
+            at.stir();
             return Ok(());
         }
         let Some(current) = self.shelves.current else {
@@ -107,24 +104,20 @@ impl Talk<'_> {
         if self.full == Some(current) {
             return Ok(());
         }
-        let others = others(&self.visitor.twin);
+        let others = others(&*at.store());
         while !others.is_empty() && self.orders.len() < AT_ONCE {
-            let now = self.visitor.twin.now();
-            let to = self.said(&others)?;
+            let now = at.now();
+            let to = Self::said(&others, at)?;
             if let Some(left) = &self.next
-                && self.is_past(left, &to, now)?
+                && self.is_past(left, &to, at)?
             {
                 self.begin_anew();
             }
             let beyond = self.next.as_ref().map(|left| left.known.clone());
-            let (twin, readers) = (self.visitor.twin.clone(), others.clone());
-            let made = spawn_blocking(move || {
-                let vault = twin.vault();
-                let made = bundle::make(&*vault, now, &readers, beyond, MAX_POST, &mut rng())?;
-                let held = held(&vault, &made.inside)?;
-                Ok::<_, Error>((made, held))
-            });
-            let (made, held) = made.await.map_err(|_| Error::Broken)??;
+            let store = at.store();
+            let made = bundle::make(&*store, now, &others, beyond, MAX_POST, &mut at.rng())?;
+            let held = held::<A>(&store, &made.inside)?;
+            drop(store);
             if made.carried.is_empty() && !self.owes_word {
                 return Ok(());
             }
@@ -139,10 +132,7 @@ impl Talk<'_> {
             }
             for place in places {
                 let bytes = made.bytes.clone();
-                let order = self
-                    .conversation
-                    .desk()
-                    .post(now, &place, bytes, &mut rng());
+                let order = at.desk().post(now, &place, bytes, &mut at.rng());
                 match order {
                     Ok(order) => {
                         let left = (place == current).then(|| next.clone());
@@ -154,7 +144,7 @@ impl Talk<'_> {
                 }
             }
             self.next = Some(next);
-            self.conversation.stir();
+            at.stir();
             if !made.more {
                 return Ok(());
             }
@@ -165,7 +155,11 @@ impl Talk<'_> {
 
 /// What is known to whoever reads everything, without what a post held. Who is to take what it had of logs that go on, takes
 /// it from there on; entries and grants are few.
-fn set_back(known: &mut Known, held: &Held, vault: &Vault) -> Result<()> {
+fn set_back<S: OpStore>(
+    known: &mut Known,
+    held: &Held,
+    store: &S,
+) -> std::result::Result<(), S::Error> {
     known.entries.clear();
     known.grants.clear();
     known.holes.clear();
@@ -178,7 +172,7 @@ fn set_back(known: &mut Known, held: &Held, vault: &Vault) -> Result<()> {
         });
         if height < head.height {
             // Where that is not here any more, all of the log goes.
-            let Some(link) = vault.link_at(&log, height)? else {
+            let Some(link) = store.link_at(&log, height)? else {
                 continue;
             };
             head = Head { height, link };
@@ -189,10 +183,9 @@ fn set_back(known: &mut Known, held: &Held, vault: &Vault) -> Result<()> {
 }
 
 /// The other devices that take part.
-fn others(twin: &Twin) -> Vec<DeviceId> {
-    let vault = twin.vault();
-    let me = vault.device();
-    let devices = vault.identity().devices().keys();
-    let others = devices.filter(|device| **device != me && vault.admits(device));
+fn others<S: OpStore>(store: &S) -> Vec<DeviceId> {
+    let me = store.device();
+    let devices = store.identity().devices().keys();
+    let others = devices.filter(|device| **device != me && store.admits(device));
     others.copied().collect()
 }

@@ -8,14 +8,12 @@
 
 use std::collections::BTreeSet;
 
+use twin_ops::relays::RelayStore;
 use twin_ops::store::OpStore;
-use twin_sync::bundle::Inside;
-use twin_sync::mailbox::{Address, DeskError, Held, OrderId, Refusal};
-use twin_vault::Vault;
 
-use super::super::shelf;
-use super::Talk;
-use crate::error::Result;
+use super::{Around, Result, Talk, TalkError, shelf};
+use crate::bundle::Inside;
+use crate::mailbox::{Address, DeskError, Held, OrderId, Refusal};
 
 /// How far it is.
 #[derive(Default)]
@@ -67,14 +65,15 @@ impl TakingBack {
 
 /// What is remembered of which ops are in an envelope; `None` if that cannot be told: keys are lacking, or copies of other
 /// ops are among them.
-pub(super) fn held(vault: &Vault, inside: &Inside) -> Result<Option<Held>> {
+pub(super) fn held<A: Around>(store: &A::Store, inside: &Inside) -> Result<Option<Held>, A> {
     let held = Held::of(inside);
-    let erased = held.as_ref().and_then(|held| erased_in(vault, held));
-    let (Some(held), Some(erased), true) = (held, erased, vault.wants()?.is_empty()) else {
+    let erased = held.as_ref().and_then(|held| erased_in(store, held));
+    let lacks = store.wants().map_err(TalkError::Store)?;
+    let (Some(held), Some(erased), true) = (held, erased, lacks.is_empty()) else {
         return Ok(None);
     };
     for (log, seq, part) in &inside.parts {
-        if vault.is_gone(log, *seq, *part)? {
+        if store.is_gone(log, *seq, *part).map_err(TalkError::Store)? {
             return Ok(Some(held.with_erased(STALE)));
         }
     }
@@ -85,32 +84,37 @@ pub(super) fn held(vault: &Vault, inside: &Inside) -> Result<Option<Held>> {
 const STALE: u64 = u64::MAX;
 
 /// Of how many parts of the ops in an envelope the content is erased by now; `None` if that cannot be told.
-fn erased_in(vault: &Vault, held: &Held) -> Option<u64> {
+fn erased_in<S: RelayStore>(store: &S, held: &Held) -> Option<u64> {
     let spans = held.spans();
     spans
-        .map(|(is_log, seqs)| vault.erased_among(is_log, &seqs))
+        .map(|(is_log, seqs)| store.erased_among(is_log, &seqs))
         .sum()
 }
 
 /// Whether an envelope may hold what is erased.
-fn is_stale(vault: &Vault, held: &Held) -> bool {
-    erased_in(vault, held) != Some(held.erased())
+fn is_stale<S: RelayStore>(store: &S, held: &Held) -> bool {
+    erased_in(store, held) != Some(held.erased())
 }
 
-impl Talk<'_> {
+impl Talk {
     /// Takes note of which ops are in an envelope, and of whether its maker did not know what is erased.
-    pub(super) fn note_held(&mut self, address: &Address, number: u64, held: Option<Held>) {
+    pub(super) fn note_held<A: Around>(
+        &mut self,
+        address: &Address,
+        number: u64,
+        held: Option<Held>,
+        at: &A,
+    ) {
         let Some(held) = held else {
             return;
         };
-        self.found_stale |= is_stale(&self.visitor.twin.vault(), &held);
-        let mut desk = self.conversation.desk();
-        desk.memory_mut().note_held(address, number, held);
+        self.found_stale |= is_stale(&*at.store(), &held);
+        at.desk().memory_mut().note_held(address, number, held);
     }
 
     /// Whether something may lie here that holds what is erased.
-    pub(super) fn owes_taking_back(&self) -> bool {
-        let erased = || self.visitor.twin.vault().erased_parts();
+    pub(super) fn owes_taking_back<A: Around>(&self, at: &A) -> bool {
+        let erased = || at.store().erased_parts();
         match self.taking_back {
             TakingBack::Idle => self.found_stale || self.used.erased != erased(),
             TakingBack::UnderWay { .. } => true,
@@ -119,31 +123,27 @@ impl Talk<'_> {
     }
 
     /// What is to be taken back.
-    fn stale(&self) -> BTreeSet<(Address, u64)> {
-        let (desk, vault) = (self.conversation.desk(), self.visitor.twin.vault());
-        let (memory, now) = (desk.memory(), self.visitor.twin.now());
+    fn stale<A: Around>(&self, at: &A) -> BTreeSet<(Address, u64)> {
+        let (desk, store) = (at.desk(), at.store());
+        let (memory, now) = (desk.memory(), at.now());
         // What lay here before this device came, and of which it cannot tell what it holds, is for those that knew of it.
-        let unknown = !self.is_first;
+        let unknown = !self.is_first && store.erased_parts() != self.used.erased;
         let of_mailbox = |address: Address| {
             let posts = memory.posts(&address, now).into_iter();
             posts.map(move |number| (address, number))
         };
         let posts = memory.addresses().flat_map(of_mailbox);
-        posts
-            .filter(|(address, number)| match memory.held(address, *number) {
-                Some(held) => is_stale(&vault, held),
-                None => unknown && vault.erased_parts() > self.used.erased,
-            })
-            .collect()
+        let is_stale = |(address, number): &(Address, u64)| {
+            let held = memory.held(address, *number);
+            held.map_or(unknown, |held| is_stale(&*store, held))
+        };
+        posts.filter(is_stale).collect()
     }
 
     /// Goes on with it, when all is read; `false` as long as it is not done.
-    pub(super) fn take_back(&mut self) -> Result<bool> {
-        if !self.owes_taking_back() {
+    pub(super) fn take_back<A: Around>(&mut self, at: &A) -> Result<bool, A> {
+        if !self.owes_taking_back(at) {
             return Ok(true);
-        }
-        if !matches!(self.taking_back, TakingBack::UnderWay { .. }) {
-            return self.begin_taking_back();
         }
         let TakingBack::UnderWay {
             erased,
@@ -152,9 +152,9 @@ impl Talk<'_> {
             refused,
         } = &mut self.taking_back
         else {
-            return Ok(true);
+            return self.begin_taking_back(at);
         };
-        let mut desk = self.conversation.desk();
+        let mut desk = at.desk();
         while let Some((address, number)) = posts.first().copied() {
             match desk.withdraw(&address, number) {
                 Ok(order) => _ = orders.insert(order),
@@ -166,12 +166,12 @@ impl Talk<'_> {
             }
             posts.pop_first();
         }
-        if desk.waiting() > 0 {
-            drop(desk);
-            self.conversation.stir();
+        let is_waiting = desk.waiting() > 0;
+        drop(desk);
+        if is_waiting {
+            at.stir();
             return Ok(false);
         }
-        drop(desk);
         if *refused {
             self.taking_back = TakingBack::GivenUp(*erased);
         } else {
@@ -179,17 +179,17 @@ impl Talk<'_> {
             self.taking_back = TakingBack::Idle;
         }
         // Something may have been erased meanwhile.
-        let done = !self.owes_taking_back();
+        let done = !self.owes_taking_back(at);
         if !done {
-            self.conversation.stir();
+            at.stir();
         }
         Ok(done)
     }
 
     /// Finds what is to be taken back; `true` if nothing is.
-    fn begin_taking_back(&mut self) -> Result<bool> {
-        let erased = self.visitor.twin.vault().erased_parts();
-        let posts = self.stale();
+    fn begin_taking_back<A: Around>(&mut self, at: &A) -> Result<bool, A> {
+        let erased = at.store().erased_parts();
+        let posts = self.stale(at);
         self.found_stale = false;
         if posts.is_empty() {
             self.used.erased = erased;
@@ -198,7 +198,7 @@ impl Talk<'_> {
         }
         // Kept first: nobody counts on what is being taken back, whatever happens before it is done.
         for (address, number) in &posts {
-            self.leave_again(address, *number)?;
+            self.leave_again(address, *number, at)?;
         }
         self.taking_back = TakingBack::UnderWay {
             erased,
@@ -206,8 +206,9 @@ impl Talk<'_> {
             orders: BTreeSet::new(),
             refused: false,
         };
-        shelf::keep_use(&mut self.visitor.twin.vault(), self.key, &self.used)?;
-        self.open()?;
+        let kept = shelf::keep_use(&mut *at.store(), self.key, &self.used);
+        kept.map_err(TalkError::Store)?;
+        self.open(at)?;
         Ok(false)
     }
 }

@@ -1,14 +1,11 @@
-//! Which mailboxes of a relay are this twin's, and what the vault keeps of them.
+//! Which mailboxes of a relay are this twin's, and what the store keeps of them.
 
 use std::collections::BTreeSet;
 
-use twin_ops::store::OpStore;
-use twin_sync::machine::Millis;
-use twin_sync::mailbox::{Address, Day, Desk, DeskError, Mailbox, Memory, RelayKey, Terms};
-use twin_vault::Vault;
-use twin_vault::relays::RelayUse;
+use twin_ops::relays::{RelayStore, RelayUse};
 
-use crate::error::Result;
+use crate::machine::Millis;
+use crate::mailbox::{Address, Day, Desk, DeskError, Mailbox, Memory, RelayKey, Terms};
 
 /// Of how many earlier epochs the mailboxes are looked at: a device that was away while somebody was removed writes to
 /// those that it knows, and finds there what brings it up to date.
@@ -33,15 +30,15 @@ impl Shelves {
     /// Opens what is to be read by a device that was here at `visited`, closes what is not any more, and finds where to
     /// write today. Also those that are to be looked through for what the relay has promised to keep, and
     /// those of which something is to be taken back.
-    pub fn open(
+    pub fn open<S: RelayStore>(
         &mut self,
         desk: &mut Desk,
-        vault: &Vault,
+        store: &S,
         (relay, terms): (RelayKey, &Terms),
         now: Millis,
         visited: Option<Millis>,
         taking_back: &BTreeSet<Address>,
-    ) -> std::result::Result<(), DeskError> {
+    ) -> Result<(), DeskError> {
         let today = Day::of(now);
         let watched: BTreeSet<Day> = Day::to_watch(now).collect();
         let before = std::mem::take(self);
@@ -50,8 +47,8 @@ impl Shelves {
         let mut to_audit = desk.memory().to_audit(now);
         to_audit.extend(before.audited.iter().copied());
         self.audited.clone_from(&to_audit);
-        let earlier = vault.other_discovery_keys();
-        let keys = vault.discovery_key().map(|key| (key, 0)).into_iter();
+        let earlier = store.other_discovery_keys();
+        let keys = store.discovery_key().map(|key| (key, 0)).into_iter();
         for (key, age) in keys.chain(earlier.iter().zip(1..)) {
             // An epoch that was learnt since is read from its beginning.
             let at_visit = |visit: &Millis| Mailbox::new(key, relay, Day::of(*visit)).address();
@@ -88,46 +85,50 @@ impl Shelves {
 }
 
 /// How a relay was used before, and what is remembered of its mailboxes.
-pub fn load(vault: &Vault, relay: RelayKey) -> Result<(RelayUse, Memory)> {
+pub fn load<S: RelayStore>(store: &S, relay: RelayKey) -> Result<(RelayUse, Memory), S::Error> {
     let mut memory = Memory::default();
-    for (mailbox, page) in vault.relay_pages(relay.as_bytes())? {
+    for (mailbox, page) in store.relay_pages(relay.as_bytes())? {
         // What cannot be read is read anew from the relay.
         if let Err(error) = memory.load(Address::from_bytes(mailbox), &page) {
             log::info!("what was remembered of a mailbox is not used: {error}");
         }
     }
-    Ok((vault.relay_use(relay.as_bytes())?, memory))
+    Ok((store.relay_use(relay.as_bytes())?, memory))
 }
 
 /// Keeps how a relay was used, and what has changed of one mailbox.
-pub fn keep(
-    vault: &mut Vault,
+pub fn keep<S: RelayStore>(
+    store: &mut S,
     relay: RelayKey,
     used: &RelayUse,
     desk: &Desk,
     mailbox: &Address,
-) -> Result<()> {
+) -> Result<(), S::Error> {
     let page = (*mailbox.as_bytes(), desk.memory().page(mailbox));
-    Ok(vault.keep_relay_use(relay.as_bytes(), used, vec![page])?)
+    store.keep_relay_use(relay.as_bytes(), used, vec![page])
 }
 
 /// Keeps how a relay was used.
-pub fn keep_use(vault: &mut Vault, relay: RelayKey, used: &RelayUse) -> Result<()> {
-    Ok(vault.keep_relay_use(relay.as_bytes(), used, Vec::new())?)
+pub fn keep_use<S: RelayStore>(
+    store: &mut S,
+    relay: RelayKey,
+    used: &RelayUse,
+) -> Result<(), S::Error> {
+    store.keep_relay_use(relay.as_bytes(), used, Vec::new())
 }
 
 /// Keeps both, and forgets the mailboxes of days before `oldest`.
-pub fn keep_all(
-    vault: &mut Vault,
+pub fn keep_all<S: RelayStore>(
+    store: &mut S,
     relay: RelayKey,
     used: &RelayUse,
     desk: &mut Desk,
     oldest: Day,
-) -> Result<()> {
+) -> Result<(), S::Error> {
     let gone = desk.memory_mut().forget_before(oldest).into_iter();
     let gone = gone.map(|address| (*address.as_bytes(), None));
     let memory = desk.memory();
     let kept = memory.addresses();
     let kept = kept.map(|address| (*address.as_bytes(), memory.page(&address)));
-    Ok(vault.keep_relay_use(relay.as_bytes(), used, gone.chain(kept).collect())?)
+    store.keep_relay_use(relay.as_bytes(), used, gone.chain(kept).collect())
 }
