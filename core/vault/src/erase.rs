@@ -122,40 +122,58 @@ impl Vault {
             .sum()
     }
 
-    /// Whether the content of a part is erased by an operation that counts, and gone here: a copy that was left elsewhere
-    /// has it still.
+    /// Whether the content of a part is erased by an operation that counts, and gone here as far as can be told: a copy that
+    /// was left elsewhere has it still.
     pub fn is_gone(&self, log: &LogId, seq: u64, part: u16) -> Result<bool> {
         let erased = self.state.erased.get(&(*log, seq));
-        let known = self.state.logs.get(log);
-        let (true, Some(known)) = (erased.is_some_and(|parts| parts.contains(&part)), known) else {
+        if !erased.is_some_and(|parts| parts.contains(&part)) {
             return Ok(false);
-        };
-        let Some(number) = self.file.store.op_at(known.number, seq)? else {
+        }
+        let Some(known) = self.state.logs.get(log) else {
             return Ok(true);
         };
-        let dropped = self.file.store.dropped(number)?;
-        Ok(dropped.contains(&part))
+        match self.dropped_of(known, seq) {
+            Ok(Some(dropped)) => Ok(dropped.contains(&part)),
+            Ok(None) | Err(VaultError::Damaged(_)) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn dropped_of(&self, log: &Log, seq: u64) -> Result<Option<Vec<u16>>> {
+        let number = self.file.store.op_at(log.number, seq)?;
+        let dropped = number.map(|number| self.file.store.dropped(number));
+        dropped.transpose()
     }
 
     /// Of how many parts the content is erased by operations that count, in the ops at these places of the logs that
-    /// `is_log` says; `None` where a checkpoint is among them, which holds copies of what other ops had.
+    /// `is_log` says; `None` where that says nothing of what they held: some are not here or do not count, as what is
+    /// superseded, and so is not named when a record is erased; or a checkpoint is among them, which holds copies of what
+    /// other ops had.
     pub fn erased_among(
         &self,
         is_log: impl Fn(&LogId) -> bool,
         seqs: &RangeInclusive<u64>,
     ) -> Option<u64> {
-        for checkpoint in &self.state.checkpoints {
-            let first = checkpoint.part.op();
-            let places = place_in_log(first)..=checkpoint.last;
-            let meets = places.start() <= seqs.end() && seqs.start() <= places.end();
-            let mut logs = self.state.logs.iter();
-            let is_it = |(id, log): (&LogId, &Log)| log.number == log_number(first) && is_log(id);
-            if meets && logs.any(is_it) {
+        let logs = || self.state.logs.iter().filter(|(id, _)| is_log(id));
+        logs().next()?;
+        for (id, log) in logs() {
+            let counted = self.state.counted(&self.file.store, log).ok()?;
+            let is_here = *seqs.start() > self.superseded(id) && *seqs.end() <= counted;
+            let mut checkpoints = self.state.checkpoints.iter();
+            let holds_copies = checkpoints.any(|checkpoint| {
+                let first = checkpoint.part.op();
+                log_number(first) == log.number
+                    && place_in_log(first) <= *seqs.end()
+                    && checkpoint.last >= *seqs.start()
+            });
+            if !is_here || holds_copies {
                 return None;
             }
         }
-        let parts = self.state.erased.iter();
-        let parts = parts.filter(|((log, seq), _)| seqs.contains(seq) && is_log(log));
+        let parts = logs().flat_map(|(id, _)| {
+            let places = (*id, *seqs.start())..=(*id, *seqs.end());
+            self.state.erased.range(places)
+        });
         Some(parts.map(|(_, parts)| parts.len() as u64).sum())
     }
 

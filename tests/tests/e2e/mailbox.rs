@@ -154,6 +154,34 @@ fn what_is_erased_goes_from_the_relay_too() {
     assert!(is_left(&folder, &lie));
 }
 
+/// What compaction let go of is not named any more when its record is erased.
+#[test]
+fn what_was_superseded_before_it_was_erased_goes_from_the_relay_too() {
+    let lan = Lan::new();
+    let machine = Device::new(&lan, "relay");
+    let (_relay, address) = start_relay(&machine);
+    let folder = machine.file("relay");
+    let (phone, laptop) = pair(&lan, &address);
+    phone.run(ALONE);
+    let before = envelopes(&folder);
+    phone.run(["put", "home/notes/diary", "word=regret"]);
+    phone.run(ALONE);
+    let regret: BTreeSet<_> = envelopes(&folder).difference(&before).cloned().collect();
+    assert!(!regret.is_empty());
+    phone.run(["put", "home/notes/diary", "word=joy"]);
+    phone.run(ALONE);
+    laptop.run(ALONE);
+    phone.run(ALONE);
+    let said = phone.run(["vault", "compact", "--json"]).json();
+    assert!(said["gone"].as_u64().unwrap() > 0, "{said}");
+    phone.run(["erase", "home/notes/diary", "--yes"]);
+    phone.run(ALONE);
+    assert!(envelopes(&folder).is_disjoint(&regret));
+    laptop.run(ALONE);
+    complains(laptop.try_run(["get", "home/notes/diary"]), &["no record"]);
+    is_whole(&laptop);
+}
+
 /// A phone and a laptop that use a relay, and hold the same.
 fn pair<'l>(lan: &'l Lan, relay: &str) -> (Device<'l>, Device<'l>) {
     let phone = Device::new(lan, "phone");

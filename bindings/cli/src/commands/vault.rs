@@ -58,6 +58,8 @@ fn check(cx: &Context) -> Result<()> {
         damages: report.damages,
         advice: if report.can_be_rebuilt() {
             "nothing that was written is lost: twin vault rebuild mends it"
+        } else if report.can_be_fetched() && report.of_index == 0 {
+            "what is missing comes with the next twin sync, if another device has it"
         } else if report.can_be_fetched() {
             "what is missing comes with the next twin sync, if another device has it; twin vault rebuild mends the rest"
         } else {

@@ -11,6 +11,8 @@ use crate::bundle::Inside;
 
 /// How many spans are remembered of one post, and of all posts of a mailbox.
 const MAX_EACH: usize = 64;
+/// As many parts are never erased.
+const STALE: u64 = u64::MAX;
 pub(super) const MAX_SPANS: usize = 4096;
 
 /// The ops in a post. Logs go by the first eight bytes of their ids: two that look the same make more be taken back.
@@ -48,6 +50,30 @@ impl Held {
     pub const fn with_erased(mut self, parts: u64) -> Self {
         self.erased = parts;
         self
+    }
+
+    /// The same, of an envelope whose maker did not know of something that was erased.
+    #[must_use]
+    pub const fn stale(self) -> Self {
+        self.with_erased(STALE)
+    }
+
+    /// What is left to be known of an envelope that is being taken back, and whose ops are left again.
+    pub const fn left_again() -> Self {
+        Self {
+            spans: Vec::new(),
+            erased: STALE,
+        }
+    }
+
+    /// Whether its maker did not know of something that was erased, or it is being taken back.
+    pub const fn is_stale(&self) -> bool {
+        self.erased == STALE
+    }
+
+    /// Whether what was in it is left again already.
+    pub const fn is_left_again(&self) -> bool {
+        self.is_stale() && self.spans.is_empty()
     }
 
     /// Of how many parts of these ops the content was erased, and is not in it.

@@ -24,6 +24,8 @@ pub(super) enum TakingBack {
     UnderWay {
         /// Of how many parts the content was erased when it began.
         erased: u64,
+        /// Where something is taken back.
+        places: BTreeSet<Address>,
         /// What is still to be asked for.
         posts: BTreeSet<(Address, u64)>,
         orders: BTreeSet<OrderId>,
@@ -34,10 +36,10 @@ pub(super) enum TakingBack {
 }
 
 impl TakingBack {
-    /// The mailboxes of which something is still to be taken back.
+    /// The mailboxes of which something is being taken back.
     pub fn places(&self) -> BTreeSet<Address> {
         match self {
-            Self::UnderWay { posts, .. } => posts.iter().map(|(address, _)| *address).collect(),
+            Self::UnderWay { places, .. } => places.clone(),
             _ => BTreeSet::new(),
         }
     }
@@ -74,14 +76,11 @@ pub(super) fn held<A: Around>(store: &A::Store, inside: &Inside) -> Result<Optio
     };
     for (log, seq, part) in &inside.parts {
         if store.is_gone(log, *seq, *part).map_err(TalkError::Store)? {
-            return Ok(Some(held.with_erased(STALE)));
+            return Ok(Some(held.stale()));
         }
     }
     Ok(Some(held.with_erased(erased)))
 }
-
-/// As many parts are never erased: its maker did not know of something that was.
-const STALE: u64 = u64::MAX;
 
 /// Of how many parts of the ops in an envelope the content is erased by now; `None` if that cannot be told.
 fn erased_in<S: RelayStore>(store: &S, held: &Held) -> Option<u64> {
@@ -91,9 +90,10 @@ fn erased_in<S: RelayStore>(store: &S, held: &Held) -> Option<u64> {
         .sum()
 }
 
-/// Whether an envelope may hold what is erased.
-fn is_stale<S: RelayStore>(store: &S, held: &Held) -> bool {
-    erased_in(store, held) != Some(held.erased())
+/// Whether an envelope holds what is erased; `None` if that cannot be told.
+fn is_stale<S: RelayStore>(store: &S, held: &Held) -> Option<bool> {
+    let stale = || erased_in(store, held).map(|erased| erased != held.erased());
+    if held.is_stale() { Some(true) } else { stale() }
 }
 
 impl Talk {
@@ -108,7 +108,7 @@ impl Talk {
         let Some(held) = held else {
             return;
         };
-        self.found_stale |= is_stale(&*at.store(), &held);
+        self.found_stale |= is_stale(&*at.store(), &held).unwrap_or(false);
         at.desk().memory_mut().note_held(address, number, held);
     }
 
@@ -135,7 +135,8 @@ impl Talk {
         let posts = memory.addresses().flat_map(of_mailbox);
         let is_stale = |(address, number): &(Address, u64)| {
             let held = memory.held(address, *number);
-            held.map_or(unknown, |held| is_stale(&*store, held))
+            let is_stale = held.and_then(|held| is_stale(&*store, held));
+            is_stale.unwrap_or(unknown)
         };
         posts.filter(is_stale).collect()
     }
@@ -150,6 +151,7 @@ impl Talk {
             posts,
             orders,
             refused,
+            ..
         } = &mut self.taking_back
         else {
             return self.begin_taking_back(at);
@@ -199,9 +201,14 @@ impl Talk {
         // Kept first: nobody counts on what is being taken back, whatever happens before it is done.
         for (address, number) in &posts {
             self.leave_again(address, *number, at)?;
+            // Once, though the relay may refuse.
+            at.desk()
+                .memory_mut()
+                .note_held(address, *number, Held::left_again());
         }
         self.taking_back = TakingBack::UnderWay {
             erased,
+            places: posts.iter().map(|(address, _)| *address).collect(),
             posts,
             orders: BTreeSet::new(),
             refused: false,

@@ -34,6 +34,9 @@ impl Talk {
             self.begin_anew();
             return Ok(());
         };
+        if held.is_left_again() {
+            return Ok(());
+        }
         let store = at.store();
         let orders = { self.orders.values_mut() }.filter_map(|order| order.left.as_mut());
         let lefts = { self.used.left.iter_mut() }

@@ -134,7 +134,8 @@ pub struct Talk {
     /// Whether all was read once.
     caught_up: bool,
     taking_back: TakingBack,
-    /// Whether an envelope was read whose maker did not know what is erased.
+    /// Whether there may be an envelope whose maker did not know what is erased: one was read, or it was not looked yet
+    /// whether one that was read at an earlier visit is still there.
     found_stale: bool,
     /// The mailbox that took no more.
     full: Option<Address>,
@@ -167,7 +168,7 @@ impl Talk {
             orders: BTreeMap::new(),
             caught_up: false,
             taking_back: TakingBack::default(),
-            found_stale: false,
+            found_stale: true,
             full: None,
             complaints: 0,
             owes_word: false,

@@ -1,6 +1,7 @@
-//! Tables: CSV with a first line of names (RFC 4180), separated by commas, semicolons or tabs.
+//! Tables: CSV with a first line of names (RFC 4180), separated by commas, semicolons or tabs, or by what a line before
+//! that says.
 
-use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
 use csv::{ReaderBuilder, StringRecord};
 use twin_ops::value::{Fields, MAX_FIELD_NAME, Value};
@@ -25,12 +26,15 @@ pub(super) fn each(
     id_field: Option<&str>,
     show: Show<'_>,
 ) -> Result<u64> {
-    let delimiter = delimiter(&mut file)?;
-    file.rewind()?;
+    let (delimiter, begins) = beginning(&mut file)?;
+    file.seek(SeekFrom::Start(begins))?;
+    // Lines are counted from the beginning of the file.
+    let before = u64::from(begins > 0);
+    let wrong = |error: &csv::Error, line| wrong(error, line, before);
     let (file, allowance) = Bounded::new(file, MAX_LINE);
     let mut reader = ReaderBuilder::new().delimiter(delimiter).from_reader(file);
     let names = reader.headers().map_err(|error| wrong(&error, 1))?.clone();
-    check_names(&names, id_field)?;
+    check_names(&names, id_field, 1 + before)?;
     let mut row = StringRecord::new();
     let mut empty = 0;
     loop {
@@ -56,11 +60,11 @@ pub(super) fn each(
         }
         let id = match id_field {
             Some(name) => field_id(&fields, name)
-                .ok_or_else(|| REFUSAL.at(line, "the column of ids is empty"))?,
+                .ok_or_else(|| REFUSAL.at(line + before, "the column of ids is empty"))?,
             None => id_of(&fields),
         };
         show(Entry {
-            number: line,
+            number: line + before,
             id,
             fields,
             files: Vec::new(),
@@ -69,29 +73,43 @@ pub(super) fn each(
     }
 }
 
-fn check_names(names: &StringRecord, id_field: Option<&str>) -> Result<()> {
+fn check_names(names: &StringRecord, id_field: Option<&str>, line: u64) -> Result<()> {
     let fits = |name: &str| (1..=MAX_FIELD_NAME).contains(&name.len());
     if names.is_empty() || !names.iter().all(fits) {
-        return Err(REFUSAL.at(1, "it has to name each column, in 1 to 128 bytes"));
+        return Err(REFUSAL.at(line, "it has to name each column, in 1 to 128 bytes"));
     }
     let mut sorted: Vec<&str> = names.iter().collect();
     sorted.sort_unstable();
     sorted.dedup();
     if sorted.len() != names.len() {
-        return Err(REFUSAL.at(1, "two columns have the same name"));
+        return Err(REFUSAL.at(line, "two columns have the same name"));
     }
     if id_field.is_some_and(|id| !sorted.contains(&id)) {
-        return Err(REFUSAL.at(1, "it does not name the column of ids"));
+        return Err(REFUSAL.at(line, "it does not name the column of ids"));
     }
     Ok(())
 }
 
-/// What separates the names in the first line: whichever is there most often outside quotes.
-fn delimiter(file: impl Read) -> Result<u8> {
+/// What separates cells, and where the names begin: after a first line that says what separates them, as spreadsheets write
+/// it (`sep=;`), or else at the beginning, and then it is whatever is in the first line most often outside quotes.
+fn beginning(file: impl Read) -> Result<(u8, u64)> {
     let mut first = Vec::new();
     BufReader::new(file)
         .take(MAX_LINE)
         .read_until(b'\n', &mut first)?;
+    let said = first.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&first);
+    let said = said.strip_suffix(b"\n").unwrap_or(said);
+    let said = said.strip_suffix(b"\r").unwrap_or(said);
+    let bare = said
+        .strip_prefix(b"\"")
+        .and_then(|said| said.strip_suffix(b"\""));
+    let bare = bare.unwrap_or(said);
+    if let [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', delimiter] = bare
+        && delimiter.is_ascii()
+        && !matches!(delimiter, b'"' | b'\r' | b'\n')
+    {
+        return Ok((*delimiter, first.len() as u64));
+    }
     let mut quoted = false;
     let mut counts = [(b',', 0u32), (b';', 0), (b'\t', 0)];
     for byte in first {
@@ -105,11 +123,12 @@ fn delimiter(file: impl Read) -> Result<u8> {
         comma,
         |best, next| if next.1 > best.1 { next } else { best },
     );
-    Ok(most.0)
+    Ok((most.0, 0))
 }
 
-fn wrong(error: &csv::Error, line: u64) -> Error {
-    let line = error.position().map_or(line, csv::Position::line).max(1);
+/// `before`: how many lines were read before.
+fn wrong(error: &csv::Error, line: u64, before: u64) -> Error {
+    let line = error.position().map_or(line, csv::Position::line).max(1) + before;
     let why = match error.kind() {
         csv::ErrorKind::Io(io) if !is_too_long(io) => {
             return Error::File(io::Error::from(io.kind()));

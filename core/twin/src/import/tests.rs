@@ -96,6 +96,18 @@ fn tables_come_as_they_are_cut() {
     assert_eq!(scene.records().len(), 4);
     assert_eq!(scene.import(&rows, None).unwrap().same, 3);
 
+    // What a spreadsheet says before of what separates them.
+    for said in ["sep=|\n", "\u{feff}\"sep=|\"\r\n", "SEP=|\r\n"] {
+        let other = Scene::new();
+        let said = format!("{said}isbn|title\n1|a,b;c\n2|\n");
+        let path = other.write("said.csv", said);
+        assert_eq!(other.import(&path, Some("isbn")).unwrap().written, 2);
+        let first = fields(&[("isbn", "1".into()), ("title", "a,b;c".into())]);
+        assert_eq!(other.records()[0].fields, first);
+    }
+    let after = scene.write("bad.csv", "sep=;\na;b\n1;2\n1\n");
+    scene.refuses(&after, None, &["line 4", "more or fewer"]);
+
     for (bad, id, says) in [
         ("a,b\n1,2\n1\n", None, ["line 3", "more or fewer"]),
         ("a,a\n1,2\n", None, ["line 1", "same name"]),

@@ -221,10 +221,14 @@ impl Worker {
             }
             Err(error) => log::warn!("where devices are is not known: {error}"),
         }
-        let relays = self.twin.relays().unwrap_or_default();
-        if self.stay != Stay::Online || relays == self.in_use {
-            return;
-        }
+        let relays = match self.twin.relays() {
+            Ok(relays) if self.stay == Stay::Online && relays != self.in_use => relays,
+            Ok(_) => return,
+            Err(error) => {
+                log::warn!("which relays are in use is not known: {error}");
+                return;
+            }
+        };
         let before = std::mem::replace(&mut self.in_use, relays);
         for relay in before {
             if !self.in_use.contains(&relay) {
@@ -251,7 +255,8 @@ impl Worker {
             return ControlFlow::Continue(None);
         }
         let refreshed = self.twin.refresh();
-        if matches!(refreshed, Ok(true)) || self.followed.elapsed() >= CLOCK {
+        let is_due = self.followed.elapsed() >= CLOCK;
+        if refreshed.as_ref().is_ok_and(|news| *news || is_due) {
             self.follow().await;
         }
         match refreshed {
