@@ -89,6 +89,10 @@ impl Talk {
                 orders: BTreeSet::new(),
                 refused: false,
             };
+            #[cfg(twin_break)]
+            if twin_identity::broken::is("taken_back_before_it_is") {
+                self.used.erased = now_erased;
+            }
             // Kept first: nobody counts on what is being taken back, whatever happens before it is done.
             self.begin_anew();
             let kept = shelf::keep_use(&mut *at.store(), self.key, &self.used);

@@ -24,6 +24,16 @@ impl Talk {
         if matches!(why, Refusal::MailboxFull | Refusal::RelayFull) {
             self.full = self.shelves.current;
         }
+        // Whatever it is, it would be the same again at once.
+        self.refused = true;
+        #[cfg(twin_break)]
+        if twin_identity::broken::is("refused_and_tried_at_once") {
+            self.refused = false;
+        }
+        #[cfg(twin_break)]
+        if twin_identity::broken::is("full_begins_anew") {
+            self.used.left = None;
+        }
         self.next.clone_from(&self.used.left);
         self.orders.values_mut().for_each(|left| *left = None);
     }
@@ -36,8 +46,18 @@ impl Talk {
         let life = self.terms.map_or(0, |terms| terms.post_life);
         let others = |to: &[(DeviceId, u64)]| to.iter().map(|(device, _)| *device).collect();
         let (before, after): (Vec<DeviceId>, Vec<DeviceId>) = (others(&left.to), others(to));
+        #[cfg(twin_break)]
+        let now = if twin_identity::broken::is("left_by_a_clock_ahead_counts") {
+            now.max(left.since)
+        } else {
+            now
+        };
         if left.since > now || left.since.saturating_add(life / 2) < now || before != after {
             return Ok(true);
+        }
+        #[cfg(twin_break)]
+        if twin_identity::broken::is("lack_is_not_heard") {
+            return Ok(false);
         }
         let store = at.store();
         for ((device, before), (_, said)) in left.to.iter().zip(to) {
@@ -75,7 +95,7 @@ impl Talk {
         let Some(current) = self.shelves.current else {
             return Ok(());
         };
-        if self.full == Some(current) {
+        if self.full == Some(current) || self.refused {
             return Ok(());
         }
         let others = others(&*at.store());
