@@ -9,8 +9,13 @@ use twin_ops::store::{LogHead, OpStore};
 
 use super::{AT_ONCE, Around, Result, Talk, TalkError};
 use crate::bundle;
+use crate::machine::Millis;
 use crate::mailbox::envelope::MAX_POST;
 use crate::mailbox::{DeskError, Refusal};
+
+/// After how long something is left again at the earliest because it expires, in milliseconds, whatever a relay says of how
+/// long it keeps things.
+const AGAIN: Millis = 60 * 60 * 1000;
 
 impl Talk {
     /// Something that was left is not there: what follows it is of no use to whoever lacks it.
@@ -44,6 +49,7 @@ impl Talk {
     fn is_past<A: Around>(&self, left: &Left, to: &[(DeviceId, u64)], at: &A) -> Result<bool, A> {
         let now = at.now();
         let life = self.terms.map_or(0, |terms| terms.post_life);
+        let half = (life / 2).max(AGAIN);
         let others = |to: &[(DeviceId, u64)]| to.iter().map(|(device, _)| *device).collect();
         let (before, after): (Vec<DeviceId>, Vec<DeviceId>) = (others(&left.to), others(to));
         #[cfg(twin_break)]
@@ -52,7 +58,7 @@ impl Talk {
         } else {
             now
         };
-        if left.since > now || left.since.saturating_add(life / 2) < now || before != after {
+        if left.since > now || left.since.saturating_add(half) < now || before != after {
             return Ok(true);
         }
         #[cfg(twin_break)]
