@@ -14,6 +14,7 @@ pub mod e2e;
 pub mod afar;
 pub mod dice;
 pub mod identity;
+pub mod relays;
 pub mod sim;
 #[cfg(target_os = "linux")]
 pub mod vault;

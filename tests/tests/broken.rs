@@ -31,36 +31,44 @@ fn only_the_test_build_can_break_rules() {
 #[cfg(twin_break)]
 mod rules {
     use twin_identity::broken;
-    use twin_tests::sim::{self, Scope};
+    use twin_tests::relays;
+    use twin_tests::sim::{self, Fault, Scope};
 
     /// The most seeds until a broken rule is noticed.
     const SEEDS: u64 = 1000;
 
     /// Breaks a rule until a seed notices; the same seed holds when nothing is broken.
-    fn is_noticed(rule: &str) {
+    fn is_noticed(rule: &str, run: impl Fn(u64) -> Option<Fault>) {
         broken::set(Some(rule));
-        let mut noticed = (0..SEEDS)
-            .filter_map(|seed| Some((seed, sim::run(seed, false, Scope::Devices).fault?)));
+        let mut noticed = (0..SEEDS).filter_map(|seed| Some((seed, run(seed)?)));
         let Some((seed, fault)) = noticed.next() else {
             panic!("{rule} is broken, and {SEEDS} seeds do not notice");
         };
         println!("{rule}: seed {seed}: {fault}");
         broken::set(None);
-        if let Some(fault) = sim::run(seed, false, Scope::Devices).fault {
+        if let Some(fault) = run(seed) {
             panic!("seed {seed} fails with nothing broken: {fault}");
         }
     }
 
+    fn when_devices_meet(seed: u64) -> Option<Fault> {
+        sim::run(seed, false, Scope::Devices).fault
+    }
+
+    fn at_relays(seed: u64) -> Option<Fault> {
+        relays::run(seed, false).fault
+    }
+
     macro_rules! rules {
-        ($($rule:ident),* $(,)?) => {
+        ($run:ident: $($rule:ident),* $(,)?) => {
             $(#[test]
             fn $rule() {
-                is_noticed(stringify!($rule));
+                is_noticed(stringify!($rule), $run);
             })*
         };
     }
 
-    rules! {
+    rules! { when_devices_meet:
         // Identity: who is in the twin.
         any_device_may_add,
         entry_signature_unchecked,

@@ -13,7 +13,7 @@ use crate::project::{Project, cargo};
 /// How long to run: until the seeds are used up or the time is, whichever comes first.
 #[derive(Args)]
 pub struct Length {
-    /// How many seeds to run: unless told 100,000 for `sim`, 10,000 for `identity`, and 100 for `vault`, each of which cuts
+    /// How many seeds to run: unless told 100,000 for `sim`, 5,000 for `relays`, 10,000 for `identity`, and 100 for `vault`, each of which cuts
     /// vaults off twenty times.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seeds: Option<u64>,
@@ -52,6 +52,22 @@ const SOAKS: &[Soak] = &[
         program: "{target}/release/sim",
         chunk: 200,
         seeds: 100_000,
+    },
+    // Devices that never meet, and relays that lie, forget and are full; days go by.
+    Soak {
+        name: "relays",
+        build: &[
+            "build",
+            "--locked",
+            "--release",
+            "--package",
+            "twin-tests",
+            "--bin",
+            "relays",
+        ],
+        program: "{target}/release/relays",
+        chunk: 50,
+        seeds: 5_000,
     },
     // Identity logs alone: an owner, partitions, and a thief with stolen keys and words.
     Soak {

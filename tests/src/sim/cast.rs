@@ -80,7 +80,7 @@ pub fn authority(which: usize, index: u32) -> &'static AuthorityKey {
 
 /// One of a few twins, each born once in a process and the same in all: most of a birth is ML-DSA, whose keys and
 /// signatures nothing in a run depends on.
-fn born(which: usize) -> Held<&'static Birth> {
+pub fn born(which: usize) -> Held<&'static Birth> {
     static BORN: [OnceLock<Result<Birth, BirthError>>; BIRTHS] =
         [const { OnceLock::new() }; BIRTHS];
     let birth = BORN[which].get_or_init(|| {

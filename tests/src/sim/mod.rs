@@ -16,8 +16,8 @@
 
 mod asked;
 mod cable;
-mod cast;
-mod device;
+pub(crate) mod cast;
+pub(crate) mod device;
 mod ending;
 pub(crate) mod fault;
 mod intruders;

@@ -139,6 +139,8 @@ pub struct Talk {
     found_stale: bool,
     /// The mailbox that took no more.
     full: Option<Address>,
+    /// Whether the relay has refused what was to be left, since mailboxes were opened last.
+    refused: bool,
     /// How often something was wrong with the relay.
     complaints: usize,
     /// Whether the others should hear what has come here.
@@ -170,6 +172,7 @@ impl Talk {
             taking_back: TakingBack::default(),
             found_stale: true,
             full: None,
+            refused: false,
             complaints: 0,
             owes_word: false,
             news: VecDeque::new(),
@@ -220,7 +223,7 @@ impl Talk {
             &self.taking_back.places(),
         );
         self.shelves = shelves;
-        self.fresh = true;
+        (self.fresh, self.refused) = (true, false);
         at.stir();
         match opened {
             Ok(()) => Ok(()),
@@ -285,12 +288,22 @@ impl Talk {
                 self.not_left(why);
                 self.complain::<A>(&why)?;
             }
+            #[cfg(twin_break)]
+            ClientEvent::Distrust(Distrust::Lost { .. })
+                if twin_identity::broken::is("lost_is_not_left_again") => {}
             ClientEvent::Distrust(what) => {
                 if let Distrust::Lost { address, number } = what {
                     self.leave_again(&address, number, at)?;
+                    if self.left > 0 {
+                        // What it loses within one visit it would lose again, for as long as both stay.
+                        self.full = self.shelves.current;
+                    }
                 }
                 self.complain::<A>(&what)?;
             }
+            #[cfg(twin_break)]
+            ClientEvent::Withdrawn { .. }
+                if twin_identity::broken::is("taken_back_is_not_left_again") => {}
             // Another device has taken it back, perhaps before it could read it.
             ClientEvent::Withdrawn { address, number } => self.leave_again(&address, number, at)?,
             ClientEvent::CaughtUp => return self.caught_up(at),
@@ -326,6 +339,10 @@ impl Talk {
         }
         self.caught_up = true;
         self.is_first = false;
+        #[cfg(twin_break)]
+        if twin_identity::broken::is("first_visit_goes_on") {
+            self.is_first = self.since.is_none();
+        }
         let now = at.now();
         self.note_early::<A>()?;
         if self.early.is_empty() {

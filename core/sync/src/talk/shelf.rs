@@ -40,6 +40,7 @@ impl Shelves {
         taking_back: &BTreeSet<Address>,
     ) -> Result<(), DeskError> {
         let today = Day::of(now);
+        let ahead = desk.memory().days_after(Day(today.0.saturating_add(1)));
         let watched: BTreeSet<Day> = Day::to_watch(now).collect();
         let before = std::mem::take(self);
         let read: BTreeSet<Address> = desk.memory().addresses().collect();
@@ -56,6 +57,7 @@ impl Shelves {
             let usual = Day::to_read(now, visited, terms.post_life).filter(|_| age <= EARLIER);
             let usual: BTreeSet<Day> = usual.collect();
             let all = Day::to_read(now, None, terms.post_life);
+            let all = all.chain(ahead.iter().copied());
             let all = all.filter(|_| !taking_back.is_empty() || !to_audit.is_empty());
             for day in all.chain(usual.iter().copied()) {
                 let mailbox = Mailbox::new(key, relay, day);
