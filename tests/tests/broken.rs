@@ -108,4 +108,9 @@ mod rules {
         branches_are_kept,
         nothing_said_again,
     }
+
+    rules! { at_relays:
+        refused_and_tried_at_once,
+        days_ahead_are_left_alone,
+    }
 }
