@@ -287,6 +287,14 @@ impl fmt::Debug for Address {
     }
 }
 
+/// What of an IP address its owner cannot choose freely: of IPv6 the network, 64 bits.
+pub(crate) fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+        ip => ip,
+    }
+}
+
 #[cfg(test)]
 #[allow(
     clippy::unwrap_used,

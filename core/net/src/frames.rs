@@ -7,7 +7,7 @@
 //!   but one that has begun must be complete within [`FRAME_TIME`];
 //! - a peer that takes not one byte of ours for [`STALL_TIME`] is given up.
 
-use std::{io, pin::Pin, sync::Arc, time::Duration};
+use std::{io, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
 use futures::{
     AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, io::ReadHalf, io::WriteHalf,
@@ -61,6 +61,7 @@ pub enum FrameError {
 pub struct Frames {
     reader: FrameReader,
     writer: FrameWriter,
+    from: Option<IpAddr>,
 }
 
 /// The receiving half of [`Frames`].
@@ -116,6 +117,18 @@ impl Frames {
         Self::new(held, counters, Some(Arc::new(place)))
     }
 
+    /// The same, of a peer that has connected from there.
+    #[must_use]
+    pub(crate) const fn coming_from(mut self, from: Option<IpAddr>) -> Self {
+        self.from = from;
+        self
+    }
+
+    /// From where the peer has connected that has opened this stream; `None` if it goes through a relay, or over no network.
+    pub const fn came_from(&self) -> Option<IpAddr> {
+        self.from
+    }
+
     fn new(
         io: impl AsyncRead + AsyncWrite + Send + 'static,
         counters: Counters,
@@ -139,6 +152,7 @@ impl Frames {
                 counters,
                 _slot: slot,
             },
+            from: None,
         }
     }
 

@@ -1,16 +1,24 @@
 //! A node's life: awake, while a worker drives its swarm, or asleep, when there are no sockets at all.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, timeout_at},
+};
 
 use crate::{
-    Event, keys,
+    Address, Event, keys,
     relay::Tally,
     state::{Shared, State},
     swarm::Plan,
     worker::{Command, Worker},
 };
+
+/// How long to wait before the network is begun anew once more, and how often the same ports are tried: those of QUIC are free
+/// a moment after its connections have ended.
+const RENEW_PAUSE: Duration = Duration::from_millis(250);
+const PORTS_TRIED: u32 = 20;
 
 /// What outlives the workers.
 pub(crate) struct Life {
@@ -28,6 +36,11 @@ pub(crate) enum End {
     Stopped,
     /// It is to sleep, and whoever wanted that waits for it.
     Asleep(oneshot::Sender<()>),
+    /// It is to go on with another key, if possible listening here.
+    Renewed {
+        listen: Option<Vec<Address>>,
+        reply: oneshot::Sender<()>,
+    },
 }
 
 /// Lives until the node is stopped or dropped.
@@ -36,6 +49,12 @@ pub(crate) async fn live(mut worker: Worker) {
         let (life, end) = worker.run().await;
         match end {
             End::Stopped => return,
+            End::Renewed { listen, reply } => {
+                let Some(next) = renew(life, listen, reply).await else {
+                    return;
+                };
+                worker = next;
+            }
             End::Asleep(reply) => {
                 let Some(next) = sleep(life, reply).await else {
                     return;
@@ -44,6 +63,52 @@ pub(crate) async fn live(mut worker: Worker) {
             }
         }
     }
+}
+
+/// Goes on with a new key, as soon as that is possible; `None` if it is stopped before. What the platform has fed in stays.
+async fn renew(
+    mut life: Life,
+    listen: Option<Vec<Address>>,
+    reply: oneshot::Sender<()>,
+) -> Option<Worker> {
+    let wanted = life.plan.listen.clone();
+    let fed = std::mem::take(&mut life.shared.state().fed);
+    life.forget_everybody();
+    if let Some(listen) = listen {
+        life.plan.listen = listen;
+    }
+    for attempt in 1.. {
+        match wake(life).await {
+            Ok(mut worker) => {
+                worker.as_wanted(wanted, fed);
+                reply.send(()).ok();
+                return Some(worker);
+            }
+            Err(failed) => {
+                let (back, error) = *failed;
+                life = back;
+                log::info!("the network could not be begun anew: {error}");
+            }
+        }
+        if attempt >= PORTS_TRIED {
+            life.plan.listen.clone_from(&wanted);
+        }
+        let pause = Instant::now() + RENEW_PAUSE;
+        while let Ok(command) = timeout_at(pause, life.commands.recv()).await {
+            match command? {
+                Command::Suspend { reply } => {
+                    life.plan.listen = wanted;
+                    return sleep(life, reply).await;
+                }
+                Command::Shutdown { reply } => {
+                    reply.send(()).ok();
+                    return None;
+                }
+                other => other.refuse_asleep(),
+            }
+        }
+    }
+    None
 }
 
 /// Refuses everything until the node is woken up; `None` if it is stopped instead.

@@ -179,7 +179,7 @@ impl Node {
         Ok((node, Events(events)))
     }
 
-    /// This node's own key: new at each start, and each time that it is resumed.
+    /// This node's own key: new at each start, and each time that it is resumed or renewed.
     pub fn key(&self) -> TransportKey {
         self.shared().state().key
     }
@@ -320,6 +320,18 @@ impl Node {
     pub async fn network_changed(&self) -> Result<(), Error> {
         self.caller
             .ask(|reply| Command::NetworkChanged { reply })
+            .await?;
+        self.shared().stirred.notify_waiters();
+        Ok(())
+    }
+
+    /// Goes on with a new key, so that nobody can tell that it is the same node: every connection ends, as by [`Node::suspend`],
+    /// and whoever was connected has to be dialled again. It listens on the same ports if `keep_ports`, where those are to be
+    /// had again, or else as at the start. What was fed in by the platform stays. Returns once it listens. On a node that
+    /// is suspended it does nothing.
+    pub async fn renew(&self, keep_ports: bool) -> Result<(), Error> {
+        self.caller
+            .ask(|reply| Command::Renew { keep_ports, reply })
             .await?;
         self.shared().stirred.notify_waiters();
         Ok(())

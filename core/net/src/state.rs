@@ -113,6 +113,11 @@ impl Announced {
         self.0.remove(peer).is_some()
     }
 
+    /// All of it, by peer.
+    pub(crate) fn into_peers(self) -> impl Iterator<Item = (TransportKey, BTreeSet<Address>)> {
+        self.0.into_iter()
+    }
+
     /// Strikes out everybody, and says who that was.
     pub(crate) fn take(&mut self) -> impl Iterator<Item = TransportKey> + use<> {
         std::mem::take(&mut self.0).into_keys()

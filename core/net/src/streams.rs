@@ -7,6 +7,7 @@ use std::{
     collections::{HashMap, VecDeque},
     convert::Infallible,
     future::{Ready, ready},
+    net::IpAddr,
     task::{Context, Poll},
 };
 
@@ -25,7 +26,7 @@ use libp2p::{
 };
 use tokio::sync::oneshot;
 
-use crate::Error;
+use crate::{Address, Error};
 
 /// What two devices say to each other over a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,6 +64,8 @@ pub(crate) type Reply = oneshot::Sender<Result<Stream, Error>>;
 pub(crate) struct Incoming {
     pub(crate) peer: PeerId,
     pub(crate) connection: ConnectionId,
+    /// From where, if that is known.
+    pub(crate) from: Option<IpAddr>,
     pub(crate) protocol: Protocol,
     pub(crate) stream: Stream,
 }
@@ -80,6 +83,8 @@ pub(crate) struct Streams {
     served: &'static [Protocol],
     /// The connections of each peer, oldest first, and whether each goes through a relay.
     connections: HashMap<PeerId, Vec<(ConnectionId, bool)>>,
+    /// From where peers have connected directly.
+    from: HashMap<ConnectionId, IpAddr>,
     pending: VecDeque<ToSwarm<Incoming, Open>>,
 }
 
@@ -88,6 +93,7 @@ impl Streams {
         Self {
             served,
             connections: HashMap::new(),
+            from: HashMap::new(),
             pending: VecDeque::new(),
         }
     }
@@ -172,12 +178,19 @@ impl NetworkBehaviour for Streams {
                     .entry(peer_id)
                     .or_default()
                     .push((connection_id, endpoint.is_relayed()));
+                let address = Address::from_multiaddr(endpoint.get_remote_address());
+                if let Some(address) = address.filter(|_| !endpoint.is_relayed()) {
+                    self.from.insert(connection_id, address.ip());
+                }
             }
             FromSwarm::ConnectionClosed(ConnectionClosed {
                 peer_id,
                 connection_id,
                 ..
-            }) => self.forget(&peer_id, connection_id),
+            }) => {
+                self.from.remove(&connection_id);
+                self.forget(&peer_id, connection_id);
+            }
             _ => {}
         }
     }
@@ -192,6 +205,7 @@ impl NetworkBehaviour for Streams {
         self.pending.push_back(ToSwarm::GenerateEvent(Incoming {
             peer,
             connection,
+            from: self.from.get(&connection).copied(),
             protocol,
             stream,
         }));

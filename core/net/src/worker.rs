@@ -39,6 +39,7 @@ use crate::{
     keys::peer_of,
     life::{End, Life},
     links,
+    state::Announced,
     swarm::{self, Behaviour},
 };
 
@@ -96,6 +97,11 @@ pub(crate) enum Command {
     NetworkChanged {
         reply: oneshot::Sender<()>,
     },
+    /// With another key, on the same ports if so wanted.
+    Renew {
+        keep_ports: bool,
+        reply: oneshot::Sender<()>,
+    },
     Suspend {
         reply: oneshot::Sender<()>,
     },
@@ -124,6 +130,7 @@ impl Command {
             | Self::Leave { reply, .. }
             | Self::Unfed { reply, .. }
             | Self::NetworkChanged { reply }
+            | Self::Renew { reply, .. }
             | Self::Suspend { reply }
             | Self::Shutdown { reply } => drop(reply.send(())),
         }
@@ -197,6 +204,14 @@ impl Worker {
         Ok(())
     }
 
+    /// From the next start on it listens there; this is what the platform had fed in before this one.
+    pub(crate) fn as_wanted(&mut self, listen: Vec<Address>, fed: Announced) {
+        self.life.plan.listen = listen;
+        for (peer, addresses) in fed.into_peers() {
+            self.fed(peer, addresses.into_iter().collect());
+        }
+    }
+
     fn has_port(&self, listener: ListenerId) -> bool {
         let state = self.life.shared.state();
         state.listeners.iter().any(|(known, _)| *known == listener)
@@ -214,6 +229,12 @@ impl Worker {
                     Some(Command::Shutdown { reply }) => {
                         reply.send(()).ok();
                         return (self.say_goodbye().await, End::Stopped);
+                    }
+                    Some(Command::Renew { keep_ports, reply }) => {
+                        let listening = self.life.shared.state().listeners.clone();
+                        let listen = listening.into_iter().map(|(_, address)| address);
+                        let listen = keep_ports.then(|| listen.collect());
+                        return (self.say_goodbye().await, End::Renewed { listen, reply });
                     }
                     Some(Command::Suspend { reply }) => {
                         return (self.say_goodbye().await, End::Asleep(reply));
@@ -303,7 +324,7 @@ impl Worker {
                 reply.send(Ok(())).ok();
             }
             // The loop sees to these.
-            Command::Suspend { .. } | Command::Shutdown { .. } => {}
+            Command::Renew { .. } | Command::Suspend { .. } | Command::Shutdown { .. } => {}
         }
     }
 

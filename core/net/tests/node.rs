@@ -524,6 +524,33 @@ async fn dropping_a_node_stops_everything() {
 }
 
 #[tokio::test]
+async fn a_renewed_node_has_another_key_where_it_was() {
+    let (a, mut events) = node().await;
+    let (b, mut b_events) = node().await;
+    let (place, before) = (a.addresses(), a.key());
+    assert_eq!(b.connect(&place, None).await.unwrap(), before);
+    assert_eq!(connected(&mut events).await, b.key());
+    a.renew(true).await.unwrap();
+    let after = a.key();
+    assert_ne!(after, before);
+    assert_eq!(disconnected(&mut events).await, b.key());
+    assert_eq!(disconnected(&mut b_events).await, before);
+    assert_eq!(a.addresses(), place);
+    assert!(b.connect(&place, Some(before)).await.is_err());
+    assert_eq!(b.connect(&place, None).await.unwrap(), after);
+    // Elsewhere not even the ports are the same, and what the platform has found stays known.
+    let stranger = node().await.0;
+    let near = stranger.addresses();
+    a.discovered_by_platform(stranger.key(), &near)
+        .await
+        .unwrap();
+    a.renew(false).await.unwrap();
+    assert!(a.key() != after && a.key() != before);
+    assert_eq!(a.discovered().len(), 1);
+    assert_eq!(b.connect(&a.addresses(), None).await.unwrap(), a.key());
+}
+
+#[tokio::test]
 async fn shutting_down_says_goodbye() {
     let ((a, mut a_events), (b, _b)) = (node().await, node().await);
     let address = b.addresses()[0];

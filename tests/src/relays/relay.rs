@@ -118,7 +118,7 @@ impl Relay {
 
     fn shows(&self, id: &EnvelopeId) -> bool {
         match self.mood {
-            Mood::Hides(lot) => (id.as_bytes()[0] ^ lot) % 3 != 0,
+            Mood::Hides(lot) => !(id.as_bytes()[0] ^ lot).is_multiple_of(3),
             _ => true,
         }
     }

@@ -8,7 +8,7 @@ use super::sweep::Swept;
 use crate::relay::{Counter, Gauge, Metrics};
 
 /// All refusals, with what each is counted by.
-const REFUSALS: [(Refusal, &str); 9] = [
+const REFUSALS: [(Refusal, &str); 10] = [
     (
         Refusal::NotProven,
         "twin_relay_mailbox_refused_not_proven_total",
@@ -34,6 +34,10 @@ const REFUSALS: [(Refusal, &str); 9] = [
     (
         Refusal::NotYours,
         "twin_relay_mailbox_refused_not_yours_total",
+    ),
+    (
+        Refusal::SourceFull,
+        "twin_relay_mailbox_refused_source_full_total",
     ),
     (Refusal::Failed, "twin_relay_mailbox_refused_failed_total"),
 ];
@@ -192,7 +196,7 @@ mod tests {
             (0..times).for_each(|_| counters.count(&ServerEvent::Refused(why)));
         }
         let counted = counters.refused.each_ref().map(Counter::get);
-        assert_eq!(counted, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(counted, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
     }
 
     #[test]

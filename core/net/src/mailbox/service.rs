@@ -16,6 +16,7 @@ use twin_sync::mailbox::{Limits, MAX_MESSAGE, MailboxError, Server, ServerEvent}
 
 use super::counters::Counters;
 use super::error::StoreError;
+use super::sources::{Metered, Share, Sources};
 use super::store::{Size, SqliteStore};
 use super::sweep::Swept;
 use super::watchers::{Watcher, Watchers};
@@ -47,6 +48,7 @@ pub enum ServiceError {
 #[derive(Debug)]
 pub struct Service {
     store: Arc<Mutex<SqliteStore>>,
+    sources: Arc<Sources>,
     limits: Limits,
     counters: Counters,
     watchers: Watchers,
@@ -58,11 +60,19 @@ impl Service {
     pub fn open(path: &Path, limits: Limits, metrics: &Metrics) -> Result<Self, StoreError> {
         Ok(Self {
             store: Arc::new(Mutex::new(SqliteStore::open(path, limits)?)),
+            sources: Arc::new(Sources::new(Share::default())),
             limits,
             counters: Counters::new(metrics),
             watchers: Watchers::default(),
             room: Semaphore::new(MAX_CONNECTIONS),
         })
+    }
+
+    /// The same, where one network address may leave so much in a day.
+    #[must_use]
+    pub fn sharing(mut self, share: Share) -> Self {
+        self.sources = Arc::new(Sources::new(share));
+        self
     }
 
     /// Serves one device over a stream that it has opened, until it goes: `me` and `peer` are the transport keys of the
@@ -82,10 +92,14 @@ impl Service {
         let _open = self.counters.open();
         let mut nonce = [0; 32];
         getrandom::fill(&mut nonce).map_err(|_| ServiceError::Random(crate::Error::Random))?;
-        let machine = Server::<SqliteStore>::new(me, peer, &self.limits, clock(), nonce);
+        let machine = Server::<Metered>::new(me, peer, &self.limits, clock(), nonce);
         let (mut watcher, changed) = self.watchers.join();
         let (events, mut told) = mpsc::channel(EVENTS);
-        let store = Arc::clone(&self.store);
+        let store = Arc::new(Mutex::new(Metered {
+            store: Arc::clone(&self.store),
+            sources: Arc::clone(&self.sources),
+            source: frames.came_from(),
+        }));
         let frames = frames.taking_at_most(MAX_MESSAGE);
         let mut running = pin!(drive(frames, machine, store, changed, events, clock));
         let end = loop {

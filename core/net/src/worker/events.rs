@@ -179,6 +179,7 @@ impl Worker {
         let Incoming {
             peer,
             connection,
+            from,
             protocol,
             stream,
         } = incoming;
@@ -187,7 +188,7 @@ impl Worker {
             self.life.teller.tell(Event::Incoming {
                 peer: key,
                 protocol,
-                frames: Frames::of_node(stream, counters, place),
+                frames: Frames::of_node(stream, counters, place).coming_from(from),
             });
         } else {
             log::info!("a peer has too many streams open: one more was refused");

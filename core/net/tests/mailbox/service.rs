@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use twin_identity::id::DeviceId;
 use twin_identity::secret::Secret;
-use twin_net::mailbox::Service;
+use twin_net::mailbox::{Service, Share};
 use twin_net::relay::Metrics;
 use twin_net::{
     Config, Event, Frames, Node, Protocol, Reach, Relay, RelayConfig, SessionError, TransportKey,
@@ -22,7 +22,7 @@ use twin_ops::epoch::EpochKey;
 use twin_sync::machine::Millis;
 use twin_sync::mailbox::day::DAY;
 use twin_sync::mailbox::{
-    Client, ClientEvent, Day, Desk, Limits, Mailbox, MailboxError, Memory, RelayKey, Visit,
+    Client, ClientEvent, Day, Desk, Limits, Mailbox, MailboxError, Memory, Refusal, RelayKey, Visit,
 };
 
 use crate::common::pipe;
@@ -245,6 +245,8 @@ async fn a_device_finds_it_at_a_node_by_its_name() {
             } = event
             {
                 assert_eq!(peer, me);
+                let from = frames.came_from().unwrap();
+                assert!(from.is_loopback(), "{from}");
                 return service.serve(frames, key, peer, || NOW).await.unwrap();
             }
         }
@@ -278,6 +280,44 @@ async fn a_device_finds_it_at_a_node_by_its_name() {
         .await
         .expect("both come to an end");
     assert_eq!(counted(relay.metrics(), "kept_total"), 1);
+}
+
+#[tokio::test]
+async fn one_network_address_leaves_so_much_in_a_day() {
+    let dir = tempdir().unwrap();
+    let metrics = Metrics::default();
+    let service = Service::open(&dir.path().join("relay"), Limits::default(), &metrics);
+    let share = Share {
+        posts: 2,
+        ..Share::default()
+    };
+    let service = Arc::new(service.unwrap().sharing(share));
+    // Two devices of which nobody knows where they come from, which counts as one place.
+    let mut one = Device::connect(&service, 1, Visit::Stay);
+    let mut two = Device::connect(&service, 2, Visit::Stay);
+    let address = mailbox().address();
+    for seed in 1..=3 {
+        let device = if seed == 2 { &mut two } else { &mut one };
+        if seed < 3 {
+            device.hear(caught_up).await;
+        }
+        device.change(|desk| {
+            desk.post(NOW, &address, vec![1], &mut rng(seed)).unwrap();
+        });
+        let left = device
+            .hear(|event| match event {
+                ClientEvent::Kept { number, .. } => Some(Ok(*number)),
+                ClientEvent::Refused { why, .. } => Some(Err(*why)),
+                _ => None,
+            })
+            .await;
+        match seed {
+            3 => assert_eq!(left, Err(Refusal::SourceFull)),
+            number => assert_eq!(left, Ok(number)),
+        }
+    }
+    assert_eq!(counted(&metrics, "refused_source_full_total"), 1);
+    assert_eq!(counted(&metrics, "kept_total"), 2);
 }
 
 #[tokio::test]

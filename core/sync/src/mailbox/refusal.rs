@@ -52,6 +52,12 @@ pub enum Refusal {
     #[error("something is wrong with the relay's disk: try again later, or use another relay")]
     #[n(8)]
     Failed,
+    /// Too much was left from one network address in a day.
+    #[error(
+        "too much was left at the relay from your network today: it goes on tomorrow, or use another relay as well"
+    )]
+    #[n(9)]
+    SourceFull,
 }
 
 impl Refusal {

@@ -55,7 +55,10 @@ impl Talk {
 
     /// The relay has refused what was to be left. What was kept before stays, and is gone on from when there is room.
     pub(super) fn not_left(&mut self, why: Refusal) {
-        if matches!(why, Refusal::MailboxFull | Refusal::RelayFull) {
+        if matches!(
+            why,
+            Refusal::MailboxFull | Refusal::RelayFull | Refusal::SourceFull
+        ) {
             self.full = self.shelves.current;
         }
         // Whatever it is, it would be the same again at once.

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::platform::{SharedClock, SystemClock, rng};
 use crate::twin::{Twin, check_name};
 
-use super::new_device::{HELLO_TIME, next_stream};
+use super::callers::Callers;
 use super::{Invitation, Link, NewDevice, PendingLink, nameplate};
 
 /// What a person has to be told before a passcode is shown.
@@ -147,11 +147,9 @@ async fn wait_for_start(
     mut events: Events,
     mut showing: Showing,
 ) -> Result<Started> {
+    let mut callers = Callers::default();
     loop {
-        let (peer, mut frames) = next_stream(&mut events, Protocol::Link).await?;
-        let Ok(Ok(Some(start))) = timeout(HELLO_TIME, frames.recv()).await else {
-            continue;
-        };
+        let (peer, frames, start) = callers.next(&mut events).await?;
         let begun = showing.receive_start(twin.now(), node.key(), peer, &start, &mut rng());
         match begun {
             Ok((answer, answered)) => {

@@ -3,6 +3,7 @@
 //! [`Twin::link_invite`](crate::Twin::link_invite) there, and [`NewDevice::join`].
 
 mod afar;
+mod callers;
 mod nameplate;
 mod new_device;
 mod phone;

@@ -24,10 +24,8 @@ use crate::platform::{Clock, SystemClock, rng};
 use crate::recovery::Means;
 use crate::twin::{Twin, check_name};
 
+use super::callers::Callers;
 use super::{ANSWER_TIME, Link};
-
-/// How long a caller may take for its first word, so that silent ones do not use up the offer's life.
-pub(super) const HELLO_TIME: Duration = Duration::from_secs(3);
 
 /// A device that is not linked yet: it shows a code and waits for the phone.
 pub struct NewDevice {
@@ -74,11 +72,9 @@ impl NewDevice {
     }
 
     async fn wait_for_phone(mut self) -> Result<Invitation> {
+        let mut callers = Callers::default();
         loop {
-            let (phone, mut frames) = next_stream(&mut self.events, Protocol::Link).await?;
-            let Ok(Ok(Some(hello))) = timeout(HELLO_TIME, frames.recv()).await else {
-                continue;
-            };
+            let (phone, frames, hello) = callers.next(&mut self.events).await?;
             let now = SystemClock.now();
             let taken = self.waiting.receive_hello(now, &phone, &hello, &mut rng());
             let (keys, committed) = match taken {
@@ -254,10 +250,7 @@ fn to_bytes(grants: &[Grant]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-pub(super) async fn next_stream(
-    events: &mut Events,
-    wanted: Protocol,
-) -> Result<(TransportKey, Frames)> {
+async fn next_stream(events: &mut Events, wanted: Protocol) -> Result<(TransportKey, Frames)> {
     while let Some(event) = events.recv().await {
         if let Event::Incoming {
             peer,

@@ -3,11 +3,13 @@
 //! - `worker`: dials, accepts, runs a session with each peer
 //! - `targets`: whom to dial, and when
 //! - `session`: one session, told to the application; `sessions`: at most one with each peer
+//! - `renewal`: when the key on the network is renewed
 //! - `relays`: what waits at relays, what is left there, and who says there where it is
 //! - `chores`: what is done when nothing else is to be
 
 mod chores;
 mod relays;
+mod renewal;
 mod session;
 mod sessions;
 mod targets;
@@ -185,7 +187,7 @@ impl Online {
     }
 
     /// Tells that this machine has joined another network, or come back to one, where the system does not say so itself:
-    /// the other devices are looked for there at once.
+    /// the other devices are looked for there at once, under a key that nobody in the old network has seen.
     pub async fn network_changed(&self) -> Result<()> {
         self.node.network_changed().await?;
         // What failed there may work here.

@@ -8,6 +8,9 @@ use twin_net::{Address, Place, RelayAddress, TransportKey};
 
 /// The first and the longest pause before an address is dialled again.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// The longest pause where nobody waits for an answer. Whoever is off for a while is dialled as rarely as it has been off, and
+/// a device that has nothing to say says nothing.
+const RARELY: Duration = Duration::from_secs(15 * 60);
 /// How long to leave the dialling of a discovered peer to the other side, when it is its turn.
 const COURTESY: Duration = Duration::from_millis(500);
 /// How many peers are kept in mind.
@@ -101,6 +104,9 @@ impl Targets {
         match targets.find(|target| target.expected == Some(peer)) {
             // Each announcement may name other addresses: the newest first, the old ones not forgotten.
             Some(target) => {
+                if addresses.iter().any(|new| !target.addresses.contains(new)) && !target.busy {
+                    (target.due, target.pause) = (target.due.min(now + COURTESY), RETRY.0);
+                }
                 let known = std::mem::replace(&mut target.addresses, addresses);
                 for address in known {
                     if !target.addresses.contains(&address) {
@@ -242,7 +248,8 @@ impl Targets {
                 target.pause = RETRY.0;
             }
             target.due = now + target.pause;
-            target.pause = (target.pause * 2).min(RETRY.1);
+            let longest = if target.is_awaited { RETRY.1 } else { RARELY };
+            target.pause = (target.pause * 2).min(longest);
         }
     }
 
@@ -308,6 +315,52 @@ mod tests {
     }
 
     #[test]
+    fn who_is_off_is_dialled_as_rarely_as_it_has_been_off() {
+        let begin = Instant::now();
+        let mut now = begin;
+        let mut targets = Targets::default();
+        targets.add_remembered(vec!["127.0.0.1:9".parse().unwrap()], now);
+        let mut calls = 0;
+        while now < begin + Duration::from_secs(24 * 60 * 60) {
+            let id = targets.due(now, nobody).pop().unwrap().target;
+            targets.retry(id, now);
+            calls += 1;
+            let next = targets.next_due(nobody).unwrap();
+            assert!(next - now <= RARELY);
+            // Never longer than it takes to be no news that it is off.
+            assert!(next - now <= (now - begin) + RETRY.0);
+            now = next;
+        }
+        assert!((100..120).contains(&calls), "{calls}");
+        // Another network, and it may answer at once.
+        targets.all_at_once(now);
+        let id = targets.due(now, nobody).pop().unwrap().target;
+        targets.retry(id, now);
+        assert_eq!(targets.next_due(nobody), Some(now + RETRY.0));
+    }
+
+    #[test]
+    fn a_new_address_of_who_did_not_answer_is_tried_soon() {
+        let mut now = Instant::now();
+        let mut targets = Targets::default();
+        let at = |port: u16| vec![format!("127.0.0.1:{port}").parse().unwrap()];
+        targets.discovered(ME, PEER, at(9), now);
+        for _ in 0..12 {
+            let id = targets.due(now, nobody).pop().unwrap().target;
+            targets.retry(id, now);
+            now = targets.next_due(nobody).unwrap();
+        }
+        let id = targets.due(now, nobody).pop().unwrap().target;
+        targets.retry(id, now);
+        // Announced once more as it was: nothing is new.
+        targets.discovered(ME, PEER, at(9), now);
+        assert_eq!(targets.next_due(nobody), Some(now + RARELY));
+        targets.discovered(ME, PEER, at(10), now);
+        assert_eq!(targets.next_due(nobody), Some(now + COURTESY));
+        assert_eq!(targets.due(now + COURTESY, nobody)[0].addresses.len(), 2);
+    }
+
+    #[test]
     fn who_was_tried_in_vain_is_not_waited_for() {
         let now = Instant::now();
         let mut targets = Targets::default();
@@ -344,7 +397,7 @@ mod tests {
         let mut now = Instant::now();
         let mut targets = Targets::default();
         targets.discovered(ME, PEER, Vec::new(), now);
-        for pause in [1, 2, 4, 8, 16, 30, 30] {
+        for pause in [1, 2, 4, 8, 16, 32, 64] {
             let id = targets.due(now, nobody)[0].target;
             targets.answered(id, PEER, now);
             targets.retry(id, now);

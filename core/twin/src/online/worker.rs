@@ -18,6 +18,7 @@ use twin_vault::VaultError;
 use super::OnlineEvent;
 use super::chores::Chores;
 use super::relays::{Found, Relays};
+use super::renewal::Renewal;
 use super::session::run_session;
 use super::sessions::{Sessions, noting};
 use super::targets::{Call, TargetId, Targets};
@@ -50,6 +51,7 @@ pub(super) struct Worker {
     in_use: Vec<RelayAddress>,
     /// When it was last looked what the twin names.
     followed: Instant,
+    renewal: Renewal,
 }
 
 /// What a task came back with.
@@ -71,6 +73,11 @@ enum Done {
     },
 }
 
+/// Where this device can be reached in the networks that it is in.
+fn here(node: &Node) -> Vec<std::net::IpAddr> {
+    node.addresses().iter().map(Address::ip).collect()
+}
+
 impl Worker {
     pub fn new(
         twin: Twin,
@@ -82,6 +89,7 @@ impl Worker {
             relays: Some(Relays::begin(&twin, &node, stay, &events)?),
             in_use: twin.relays()?,
             followed: Instant::now(),
+            renewal: Renewal::new(Instant::now(), here(&node)),
             chores: Chores::new(twin.clone()),
             twin,
             node,
@@ -148,7 +156,12 @@ impl Worker {
                 Ok(()) = awake.changed() => {
                     let is_awake = *awake.borrow_and_update();
                     self.wake(is_awake).await;
+                    if is_awake {
+                        // Somebody who knows it says that the network is another.
+                        self.renewal.moved(Instant::now());
+                    }
                 }
+                () = sleep_until(self.renewal.due()), if self.stay == Stay::Online => self.renew().await,
                 event = net.recv() => match event {
                     Some(event) => self.on_net(event).await,
                     None => return,
@@ -205,6 +218,22 @@ impl Worker {
             return;
         }
         if self.relays.is_none() {
+            // It was asleep, and its key is new.
+            self.renewal = Renewal::new(Instant::now(), here(&self.node));
+            self.begin_relays().await;
+        }
+        self.targets.all_at_once(Instant::now());
+    }
+
+    /// Goes on with another key on the network. Sessions end, and begin again with that; so do visits at relays.
+    async fn renew(&mut self) {
+        let keep_ports = self.renewal.begin(Instant::now());
+        if let Err(error) = self.node.renew(keep_ports).await {
+            log::warn!("the key on the network was not renewed: {error}");
+            return;
+        }
+        self.renewal.saw(Instant::now(), here(&self.node));
+        if self.relays.is_some() {
             self.begin_relays().await;
         }
         self.targets.all_at_once(Instant::now());
@@ -313,6 +342,7 @@ impl Worker {
             Event::Listening(address) => {
                 // There is another network, or there is one again.
                 self.targets.all_at_once(Instant::now());
+                self.renewal.saw(Instant::now(), here(&self.node));
                 self.tell(OnlineEvent::Listening(address)).await;
             }
             Event::Discovered { peer, addresses } => {

@@ -7,7 +7,7 @@
 use std::{
     collections::{HashMap, HashSet},
     convert::Infallible,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     task::{Context, Poll},
 };
 
@@ -21,7 +21,7 @@ use libp2p::{
     },
 };
 
-use crate::Address;
+use crate::{Address, address::network};
 
 /// Why a connection was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,14 +40,6 @@ pub(crate) struct Guard {
     counts: HashMap<IpAddr, u32>,
     /// Where the peers are that have connected, by connection.
     peers: HashMap<PeerId, HashMap<ConnectionId, IpAddr>>,
-}
-
-/// What of an address its owner cannot choose freely: of IPv6 the network, 64 bits.
-fn network(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
-    }
 }
 
 fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
