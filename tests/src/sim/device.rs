@@ -1,6 +1,5 @@
 //! A device: a real vault in a folder of its own, a clock that may be wrong, and what it must have in it.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -8,7 +7,6 @@ use twin_identity::aead::DataKey;
 use twin_identity::birth::Birth;
 use twin_identity::id::DeviceId;
 use twin_identity::secret::Secret;
-use twin_ops::space::SpaceId;
 use twin_ops::store::OpStore;
 use twin_sync::link::new_device::Admitted;
 use twin_vault::{FILE_NAME, KeyStore, KeyStoreError, Unlock, Vault};
@@ -38,8 +36,6 @@ pub struct Device {
     pub skew: i64,
     /// What its vault must hold and show.
     pub view: View,
-    /// The spaces that it did not keep when it was last looked at.
-    pub unselected: BTreeSet<SpaceId>,
     chip: Chip,
     home: PathBuf,
     backup: Option<Backup>,
@@ -121,7 +117,6 @@ impl Device {
             id: vault.device(),
             skew,
             view: View::default(),
-            unselected: BTreeSet::new(),
             chip,
             home,
             backup: None,
@@ -212,7 +207,6 @@ impl Device {
             return Ok(());
         };
         self.view = backup.view.clone();
-        self.unselected.clear();
         self.vault = None;
         on_disk(fs::remove_dir_all(self.folder()))?;
         copy_files(&self.home.join(BACKUP), &self.folder())
@@ -224,7 +218,6 @@ impl Device {
             return Ok(());
         };
         self.view = backup.view.clone();
-        self.unselected.clear();
         self.vault = None;
         overwrite_files(&self.home.join(BACKUP), &self.folder())
     }

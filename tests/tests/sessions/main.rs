@@ -13,7 +13,6 @@ mod cost;
 mod files;
 mod holes;
 mod resumed;
-mod selected;
 mod session;
 mod set_back;
 mod short;

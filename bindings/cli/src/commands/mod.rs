@@ -14,7 +14,6 @@ pub mod file;
 pub mod find;
 mod guardians;
 pub mod history;
-mod keeps;
 pub mod link;
 pub mod list;
 pub mod login;

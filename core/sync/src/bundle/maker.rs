@@ -17,7 +17,6 @@ use crate::machine::Millis;
 use crate::session::BATCH;
 use crate::session::message::{Message, Piece, Row, Table};
 use crate::session::peer::{Lack, Peer, Room, filling, row};
-use crate::session::replica;
 
 /// How many ids or rows are in one message of a table.
 const ROWS: usize = 2048;
@@ -84,7 +83,7 @@ impl Maker {
             }));
             let since = files_since.unwrap_or(known.has_taken);
             files_since = Some(since.min(known.has_taken));
-            let mut one = Peer::of(known, store)?.without(replica::apart(store, device), store)?;
+            let mut one = Peer::of(known, store)?;
             if let Some(beyond) = &beyond {
                 one = one.or(&Peer::of(beyond.clone(), store)?);
             }
