@@ -14,7 +14,7 @@ use rusqlite::Connection;
 use tempfile::{TempDir, tempdir};
 use twin_identity::device::Role;
 use twin_ops::change::Kind;
-use twin_ops::op::{Op, Origin, Part};
+use twin_ops::op::{LogId, Op, Origin, Part};
 use twin_ops::store::{Hole, LogHead, OpStore};
 use twin_vault::check::Damage;
 use twin_vault::{Erasure, FILE_NAME, Unlock, Vault};
@@ -320,6 +320,38 @@ fn what_somebody_leaves_out_is_missed_and_filled() {
         assert_eq!(ids(vault), ["a", "b"]);
         whole(vault);
     }
+}
+
+/// Of a copy that lies elsewhere it is known which ops are in it.
+#[test]
+fn it_can_be_told_what_a_copy_holds_of_what_is_erased() {
+    let (_dirs, mut vaults) = three();
+    let [phone, laptop, _] = &mut vaults;
+    put(phone, NOON, "c", "a", &[("x", "1")]);
+    let log = origin(phone, phone).log_id(phone.twin());
+    let first = phone.read_run(&log, 0, usize::MAX).unwrap().len() as u64;
+    put(phone, NOON, "c", "b", &[("x", "1")]);
+    put(phone, NOON, "c", "d", &[("x", "1")]);
+    send(phone, laptop, NOON);
+    let among = |vault: &Vault, first, last| vault.erased_among(|of| *of == log, &(first..=last));
+    let is_gone = |vault: &Vault, seq| (0..4).any(|part| vault.is_gone(&log, seq, part).unwrap());
+    assert_eq!(among(phone, first, first + 2), Some(0));
+    assert_eq!(erase(phone, "b"), Erasure::Done);
+    assert_eq!(among(phone, first, first), Some(0));
+    assert_eq!(among(phone, first, first + 2), Some(1));
+    assert_eq!(among(phone, first + 1, first + 1), Some(1));
+    assert!(is_gone(phone, first + 1));
+    assert!(!is_gone(phone, first) && !is_gone(phone, first + 2));
+    // Who has not heard knows nothing of it; who has, the same.
+    assert_eq!(among(laptop, first, first + 2), Some(0));
+    assert!(!is_gone(laptop, first + 1));
+    send(phone, laptop, NOON + 2 * MINUTE);
+    assert_eq!(among(laptop, first, first + 2), Some(1));
+    assert!(is_gone(laptop, first + 1));
+    // Of what is not here nothing can be told.
+    assert_eq!(among(phone, first, first + 99), None);
+    let other = |of: &LogId| *of == LogId::from_bytes([1; 32]);
+    assert_eq!(phone.erased_among(other, &(1..=1)), None);
 }
 
 #[test]
