@@ -54,11 +54,13 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let posts = [vec![0xa2, 1], known(0), vec![2], known(2)].concat();
     let presences = [vec![0xa1, 0x50], vec![3; 16], vec![0x19, 0x4e, 0x21]].concat();
     let page = [
-        vec![0xa8, 0, 1, 3, 0x19, 0x4e, 0x20, 4, 2, 5, 2, 6],
+        vec![0xa9, 0, 1, 3, 0x19, 0x4e, 0x20, 4, 2, 5, 2, 6],
         posts,
         vec![7, 0x80, 8],
         presences,
         vec![9, 0],
+        // One post of which it is known which ops are in it.
+        vec![10, 0xa1, 1, 0xa2, 0, 0x81, 0x83, 7, 1, 3, 1, 0],
     ];
     let page = ("mailbox_page", page.concat());
     let small = Frames::new(b"a bundle of a few bytes");

@@ -50,7 +50,6 @@ pub(super) struct Page {
     pub audited: Millis,
     /// Which ops are in posts of which that is known.
     #[n(10)]
-    #[cbor(default)]
     held: BTreeMap<u64, Held>,
 }
 

@@ -262,7 +262,7 @@ fn a_mailbox() {
         { "bytes": hex([&list[..], &[0]].concat()), "why": "a byte after the message" },
         { "bytes": hex(long), "why": "a number not in its shortest form" },
         { "bytes": "820f80", "why": "no such message" },
-        { "bytes": "820c81a203010409", "why": "no such refusal" },
+        { "bytes": "820c81a20301040a", "why": "no such refusal" },
     ]);
     assert!(is_message(&list));
     let made = json!({
