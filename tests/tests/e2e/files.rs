@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use serde_json::{Value as Json, json};
-use twin_tests::e2e::{Device, Lan, Program, twin};
+use twin_tests::e2e::{Device, Lan};
 
 use crate::complaints::{complains, is_whole, settle};
 
@@ -348,40 +348,4 @@ fn what_people_have_comes_along() {
         &["reserved"],
     );
     is_whole(&phone);
-}
-
-/// A command where no file can have more than 8 MiB, as on a disk that is full then.
-fn in_little_room(device: &Device<'_>, args: &[&str]) -> Program {
-    let mut shell = device.other("sh");
-    let script = r#"trap "" XFSZ; ulimit -f 16384; exec "$@""#;
-    shell.args(["-c", script, "sh"]).arg(twin()).args(args);
-    shell
-        .env("TWIN_HOME", device.home())
-        .env("TWIN_PASSWORD", device.password());
-    Program::in_pipes(shell)
-}
-
-#[test]
-fn a_file_for_which_there_is_no_room_leaves_the_room_that_there_was() {
-    let lan = Lan::new();
-    let phone = Device::new(&lan, "phone");
-    settle(&phone, "Ada");
-    let (small, large) = (phone.file("small"), phone.file("large"));
-    fs::write(&small, content(1 << 20)).unwrap();
-    fs::write(&large, content(16 << 20)).unwrap();
-    in_little_room(&phone, &["file", "add", "home", text(&small)])
-        .finish()
-        .well();
-    let adding = in_little_room(&phone, &["file", "add", "home", text(&large)]);
-    complains(adding.finish(), &["full"]);
-    let len = |name: &str| fs::metadata(phone.home().join(name)).map_or(0, |file| file.len());
-    let lie = len("vault.db") + len("vault.db-wal");
-    assert!(lie < 3 << 20, "{lie} bytes lie there");
-    in_little_room(&phone, &["put", "home/notes/diary", "word=joy"])
-        .finish()
-        .well();
-    assert_eq!(listed(&phone).len(), 1);
-    is_whole(&phone);
-    phone.run(["file", "add", "home", text(&large)]);
-    assert_eq!(listed(&phone).len(), 2);
 }

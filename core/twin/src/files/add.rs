@@ -7,8 +7,8 @@ use std::time::UNIX_EPOCH;
 
 use twin_ops::change::MAX_RECORD_ID;
 use twin_ops::value::{Fields, Value};
+use twin_vault::WriteChange;
 use twin_vault::files::Added;
-use twin_vault::{VaultError, WriteChange};
 use zeroize::Zeroizing;
 
 use super::{CONTENT, MODIFIED, NAME, SIZE, TYPE, media};
@@ -158,8 +158,7 @@ impl Collection {
 }
 
 impl Space {
-    /// Stores a content; no record names it yet. If that fails what was stored waits for a day, to be
-    /// found again; not if there is no room for all of it.
+    /// Stores a content; no record names it yet. If that fails what was stored waits for a day, to be found again.
     pub(crate) fn store(
         &self,
         source: &mut impl Read,
@@ -183,11 +182,7 @@ impl Space {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(error) => {
-                    if matches!(error, Error::Vault(VaultError::DiskFull)) {
-                        twin.vault().give_up_file(twin.now(), writer);
-                    } else {
-                        twin.vault().abandon_file(writer)?;
-                    }
+                    twin.vault().abandon_file(writer)?;
                     return Err(error);
                 }
             }

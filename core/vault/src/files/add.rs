@@ -117,19 +117,14 @@ impl Vault {
         Ok(())
     }
 
-    /// Writes what is left of a file. Nothing names it yet. If there is no room, what it stored before goes, too.
+    /// Writes what is left of a file. Nothing names it yet.
     pub fn finish_file(&mut self, now: u64, writer: FileWriter) -> Result<Added> {
         let FileWriter {
             builder,
             mut chunks,
         } = writer;
         let root = builder.finish(&mut |chunk| chunks.batch.push(chunk))?;
-        if let Err(error) = self.keep_chunks(now, &mut chunks) {
-            if matches!(error, VaultError::DiskFull) {
-                self.make_room(now, &chunks);
-            }
-            return Err(error);
-        }
+        self.keep_chunks(now, &mut chunks)?;
         Ok(Added {
             add: chunks.add,
             root,
@@ -166,22 +161,6 @@ impl Vault {
     /// The same, of one that is not finished.
     pub fn abandon_file(&mut self, writer: FileWriter) -> Result<()> {
         self.end_adding(&writer.chunks.add)
-    }
-
-    /// The same, of one for which there was no room on the disk: what it stored goes at once, unless something names it or
-    /// another add that goes on may have found it.
-    pub fn give_up_file(&mut self, now: u64, writer: FileWriter) {
-        self.make_room(now, &writer.chunks);
-    }
-
-    fn make_room(&mut self, now: u64, chunks: &Chunks) {
-        // Where what makes room is written.
-        self.file.store.truncate_wal();
-        let ended = self.end_adding(&chunks.add);
-        let forgotten = ended.and_then(|()| self.forget_since(now, chunks.began));
-        if let Err(error) = forgotten {
-            log::warn!("what was stored of a file is still here for a day: {error}");
-        }
     }
 
     fn end_adding(&mut self, add: &[u8; ADD_LEN]) -> Result<()> {

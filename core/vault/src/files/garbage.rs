@@ -28,8 +28,6 @@ use crate::vault::Vault;
 pub const KEPT: u64 = 24 * 60 * 60 * 1000;
 /// How many chunks are removed in one transaction.
 const BATCH: u32 = 64;
-/// The same where there is no room on the disk: removing writes, too.
-const FEW: u32 = 4;
 
 /// What was removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -46,8 +44,6 @@ pub struct Collecting {
     marks: Marks,
     /// The last chunk that was looked at, once all ops were.
     after: Option<[u8; NAME_LEN]>,
-    /// What came since then does not stay for a day.
-    since: Option<u64>,
     collected: Collected,
 }
 
@@ -75,19 +71,6 @@ impl Vault {
         Ok(collecting.collected)
     }
 
-    /// As [`Vault::collect_garbage`], and removes what came at `since` or later, too, as long as no add goes on.
-    pub(super) fn forget_since(&mut self, now: u64, since: u64) -> Result<()> {
-        let mut collecting = Collecting {
-            since: Some(since),
-            ..Collecting::default()
-        };
-        while self.collect_some(now, &mut collecting, u64::MAX)? {
-            self.file.store.truncate_wal();
-        }
-        self.file.store.truncate_wal();
-        Ok(())
-    }
-
     /// As [`Vault::collect_garbage`], but only one step: looks through `budget` ops, or a few chunks. `true` if there is
     /// more to do. Between two steps anybody can read and write.
     pub fn collect_some(
@@ -103,8 +86,7 @@ impl Vault {
         if collecting.after.is_none() && !self.follow_some(&mut collecting.marks, budget)? {
             return Ok(true);
         }
-        let batch = collecting.since.map_or(BATCH, |_| FEW);
-        let page: Page<ChunkRow> = self.file.items_after(collecting.after, batch)?;
+        let page: Page<ChunkRow> = self.file.items_after(collecting.after, BATCH)?;
         let Some((last, _)) = page.last() else {
             return self.file.store.give_some_back();
         };
@@ -115,8 +97,8 @@ impl Vault {
         if !unnamed.is_empty() {
             // What is new is looked at before others are kept from writing.
             self.follow_some(&mut collecting.marks, u64::MAX)?;
-            let (marks, since) = (&mut collecting.marks, collecting.since);
-            let removed = self.write(|vault| vault.remove_unnamed(now, since, &unnamed, marks))?;
+            let marks = &mut collecting.marks;
+            let removed = self.write(|vault| vault.remove_unnamed(now, &unnamed, marks))?;
             collecting.collected.chunks += removed.chunks;
             collecting.collected.bytes += removed.bytes;
         }
@@ -127,22 +109,18 @@ impl Vault {
     fn remove_unnamed(
         &mut self,
         now: u64,
-        since: Option<u64>,
         unnamed: &[ChunkRow],
         marks: &mut Marks,
     ) -> Result<Collected> {
         self.follow_new(marks)?;
-        let began = self.adds_began(now)?;
-        let from = now.saturating_sub(KEPT);
-        let kept_from = began.map_or(from, |began| from.min(began));
-        let kept_until = since.filter(|_| began.is_none()).unwrap_or(u64::MAX);
+        let kept_from = self.kept_from(now)?;
         let mut removed = Collected::default();
         for row in unnamed {
             // What has come again since, or was removed by another, is told by its row of now.
             let Some(row) = self.file.chunk_row(&row.space, &row.id)? else {
                 continue;
             };
-            if (kept_from..kept_until).contains(&row.at) || marks.has(&row.id) {
+            if row.at >= kept_from || marks.has(&row.id) {
                 continue;
             }
             self.file
@@ -151,6 +129,13 @@ impl Vault {
             removed.chunks += 1;
         }
         Ok(removed)
+    }
+
+    /// Since when what came is kept.
+    fn kept_from(&self, now: u64) -> Result<u64> {
+        let from = now.saturating_sub(KEPT);
+        let began = self.adds_began(now)?;
+        Ok(began.map_or(from, |began| from.min(began)))
     }
 
     /// When the first of the adds began that go on. Forgets those that nothing was heard of for a day.
