@@ -111,6 +111,5 @@ mod rules {
 
     rules! { at_relays:
         refused_and_tried_at_once,
-        days_ahead_are_left_alone,
     }
 }
