@@ -99,12 +99,6 @@ impl Intake {
         if !store.admits(&by) {
             return Err(BundleError::NotLinked);
         }
-        #[cfg(twin_break)]
-        let by = if twin_identity::broken::is("word_is_not_noted") {
-            store.device()
-        } else {
-            by
-        };
         if by != store.device() {
             let heads = self.heads.into_iter();
             let known = Known {

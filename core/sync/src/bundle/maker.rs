@@ -69,9 +69,6 @@ impl Maker {
             let known = store.known(device).map_err(BundleError::store)?;
             let answered = |hole: &Hole| {
                 let beyond = beyond.as_ref();
-                #[cfg(twin_break)]
-                let beyond =
-                    beyond.filter(|_| !twin_identity::broken::is("holes_are_filled_again"));
                 beyond.is_some_and(|beyond| beyond.holes.contains(hole))
             };
             let holes = known.holes.iter().filter(|hole| !answered(hole));

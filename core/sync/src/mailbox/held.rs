@@ -11,9 +11,9 @@ use crate::bundle::Inside;
 
 /// How many spans are remembered of one post, and of all posts of a mailbox.
 const MAX_EACH: usize = 64;
+pub(super) const MAX_SPANS: usize = 4096;
 /// As many parts are never erased.
 const STALE: u64 = u64::MAX;
-pub(super) const MAX_SPANS: usize = 4096;
 
 /// The ops in a post. Logs go by the first eight bytes of their ids: two that look the same make more be taken back.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]

@@ -213,10 +213,6 @@ impl Talk {
             orders: BTreeSet::new(),
             refused: false,
         };
-        #[cfg(twin_break)]
-        if twin_identity::broken::is("taken_back_before_it_is") {
-            self.used.erased = erased;
-        }
         let kept = shelf::keep_use(&mut *at.store(), self.key, &self.used);
         kept.map_err(TalkError::Store)?;
         self.open(at)?;

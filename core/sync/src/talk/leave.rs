@@ -67,10 +67,6 @@ impl Talk {
         if twin_identity::broken::is("refused_and_tried_at_once") {
             self.refused = false;
         }
-        #[cfg(twin_break)]
-        if twin_identity::broken::is("full_begins_anew") {
-            self.used.left = None;
-        }
         self.next.clone_from(&self.used.left);
         self.orders.values_mut().for_each(|order| order.left = None);
     }
@@ -84,18 +80,8 @@ impl Talk {
         let half = (life / 2).max(AGAIN);
         let others = |to: &[(DeviceId, u64)]| to.iter().map(|(device, _)| *device).collect();
         let (before, after): (Vec<DeviceId>, Vec<DeviceId>) = (others(&left.to), others(to));
-        #[cfg(twin_break)]
-        let now = if twin_identity::broken::is("left_by_a_clock_ahead_counts") {
-            now.max(left.since)
-        } else {
-            now
-        };
         if left.since > now || left.since.saturating_add(half) < now || before != after {
             return Ok(true);
-        }
-        #[cfg(twin_break)]
-        if twin_identity::broken::is("lack_is_not_heard") {
-            return Ok(false);
         }
         let store = at.store();
         for ((device, before), (_, said)) in left.to.iter().zip(to) {

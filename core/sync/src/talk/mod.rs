@@ -288,9 +288,6 @@ impl Talk {
                 self.not_left(why);
                 self.complain::<A>(&why)?;
             }
-            #[cfg(twin_break)]
-            ClientEvent::Distrust(Distrust::Lost { .. })
-                if twin_identity::broken::is("lost_is_not_left_again") => {}
             ClientEvent::Distrust(what) => {
                 if let Distrust::Lost { address, number } = what {
                     self.leave_again(&address, number, at)?;
@@ -301,9 +298,6 @@ impl Talk {
                 }
                 self.complain::<A>(&what)?;
             }
-            #[cfg(twin_break)]
-            ClientEvent::Withdrawn { .. }
-                if twin_identity::broken::is("taken_back_is_not_left_again") => {}
             // Another device has taken it back, perhaps before it could read it.
             ClientEvent::Withdrawn { address, number } => self.leave_again(&address, number, at)?,
             ClientEvent::CaughtUp => return self.caught_up(at),
@@ -339,10 +333,6 @@ impl Talk {
         }
         self.caught_up = true;
         self.is_first = false;
-        #[cfg(twin_break)]
-        if twin_identity::broken::is("first_visit_goes_on") {
-            self.is_first = self.since.is_none();
-        }
         let now = at.now();
         self.note_early::<A>()?;
         if self.early.is_empty() {

@@ -22,15 +22,6 @@ impl Talk {
                     // With new keys there may be new mailboxes.
                     self.open(at)?;
                 }
-                #[cfg(twin_break)]
-                let received = bundle::Received {
-                    early: if twin_identity::broken::is("early_counts_as_taken") {
-                        0
-                    } else {
-                        received.early
-                    },
-                    ..received
-                };
                 if received.early > 0 && self.early.len() < MAX_EARLY {
                     self.early.push_back(post);
                     return Ok(());
