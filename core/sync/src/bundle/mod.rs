@@ -16,7 +16,7 @@
 //!
 //! - [`Maker`]: writes one, piece by piece; [`make`]: one of limited size at once
 //! - [`Reader`]: reads and verifies one; [`Intake`]: takes in what is in it; [`take`]: both, of one that is small
-//! - [`inside`]: which ops are in one
+//! - [`Inside`]: which ops are in one that is small
 //! - [`Outline`]: what can be told of one from outside; [`frames`]: a small one as pictures
 //! - `envelope`: who can open it; `piece`: its pieces; `core/docs/formats.md` has it byte for byte
 
@@ -123,23 +123,24 @@ pub fn take<S: OpStore + ?Sized>(
     now: Millis,
     bytes: &[u8],
 ) -> Result<Received, BundleError> {
-    let mut pieces = Vec::new();
+    take_noting(store, now, bytes).map(|(received, _)| received)
+}
+
+/// The same, and which ops are in it.
+pub fn take_noting<S: OpStore + ?Sized>(
+    store: &mut S,
+    now: Millis,
+    bytes: &[u8],
+) -> Result<(Received, Inside), BundleError> {
+    let (mut pieces, mut inside) = (Vec::new(), Inside::default());
     read(store, bytes, |piece| pieces.push(piece))?;
     let mut intake = Intake::default();
     for piece in pieces {
-        intake.take(now, piece, store)?;
-    }
-    intake.finish(now, store)
-}
-
-/// Which ops are in a bundle that is here as a whole, for the device of `store`. Nothing is taken of it.
-pub fn inside<S: OpStore + ?Sized>(store: &S, bytes: &[u8]) -> Result<Inside, BundleError> {
-    let mut inside = Inside::default();
-    read(store, bytes, |piece| {
         let messages = piece.content.messages.iter();
         messages.for_each(|message| inside.add(message));
-    })?;
-    Ok(inside)
+        intake.take(now, piece, store)?;
+    }
+    Ok((intake.finish(now, store)?, inside))
 }
 
 /// Whether these bytes are one whole bundle for the device of `store`, as its maker wrote it. Nothing is taken of it.

@@ -8,11 +8,7 @@ impl Talk {
     /// Takes in what another device has left. What cannot be taken is not asked for again, unless it has only come too
     /// early.
     pub(super) fn take<A: Around>(&mut self, post: Post, at: &A) -> Result<(), A> {
-        let taken = {
-            let mut store = at.store();
-            let taken = bundle::take(&mut *store, at.now(), &post.content);
-            taken.and_then(|received| Ok((received, bundle::inside(&*store, &post.content)?)))
-        };
+        let taken = bundle::take_noting(&mut *at.store(), at.now(), &post.content);
         match taken {
             Ok((received, inside)) => {
                 let held = held::<A>(&at.store(), &inside)?;
