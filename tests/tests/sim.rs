@@ -7,8 +7,12 @@ use twin_tests::sim::{self, Scope};
 const SLICE: u64 = 500;
 
 fn slice(number: u64) {
+    slice_of(number, Scope::of);
+}
+
+fn slice_of(number: u64, scope: fn(u64) -> Scope) {
     for seed in number * SLICE..(number + 1) * SLICE {
-        let scope = Scope::of(seed);
+        let scope = scope(seed);
         if let Some(fault) = sim::run(seed, false, scope).fault {
             panic!(
                 "seed {seed}: {fault}; see its story: sim --seeds {seed}..{} {} --trace",
@@ -19,7 +23,7 @@ fn slice(number: u64) {
     }
 }
 
-// Four tests, so that they run side by side.
+// Several tests, so that they run side by side.
 
 #[test]
 fn slice_0() {
@@ -39,6 +43,11 @@ fn slice_2() {
 #[test]
 fn slice_3() {
     slice(3);
+}
+
+#[test]
+fn things_are_erased() {
+    slice_of(0, |_| Scope::Erasing);
 }
 
 /// A seed is all that it takes to see a run again: the story is the same to the letter.

@@ -585,6 +585,7 @@ impl Vault {
             if self.state.epochs.contains_key(&epoch) {
                 self.file.remove::<UnreadRow>(&number.to_be_bytes())?;
                 self.absorb(&mut stage, number, &op, horizon(self.now))?;
+                self.look_for_hole(&header.log, header.seq, number)?;
             }
         }
         self.flush(stage)?;

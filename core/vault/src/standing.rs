@@ -4,10 +4,11 @@ use twin_ops::chain::Head;
 use twin_ops::checkpoint::Line;
 use twin_ops::op::LogId;
 use twin_ops::space::SpaceId;
+use twin_ops::store::Hole;
 
 use crate::checkpoint::Checkpointed;
 use crate::error::{Result, VaultError};
-use crate::oplog::{PartNo, log_number};
+use crate::oplog::{PartNo, log_number, place_in_log};
 use crate::stage::{Stage, horizon};
 use crate::state::Log;
 use crate::vault::Vault;
@@ -16,16 +17,20 @@ use crate::vault::Vault;
 const BATCH: usize = 4096;
 
 impl Vault {
-    /// Lets stand what has become whole. Inside a transaction.
+    /// Lets stand what has become whole, and looks again at what stood and did not cover if that may have changed. Inside
+    /// a transaction.
     pub(crate) fn raise_checkpoints(&mut self) -> Result<()> {
-        let waiting = self.state.checkpoints.iter();
-        let waiting: Vec<PartNo> = waiting
-            .filter(|known| !known.stands)
-            .map(|known| known.part)
+        let look_again = std::mem::take(&mut self.look_again);
+        let known = self.state.checkpoints.iter();
+        let waiting: Vec<(PartNo, bool)> = known
+            .filter(|known| !known.stands || (look_again && !known.covers))
+            .map(|known| (known.part, known.stands))
             .collect();
-        for part in waiting {
-            if self.is_whole(part)? {
-                self.raise(part)?;
+        for (part, stands) in waiting {
+            match self.is_whole(part)? {
+                true if stands => self.cover(part)?,
+                true => self.raise(part)?,
+                false => {}
             }
         }
         Ok(())
@@ -80,7 +85,17 @@ impl Vault {
             }
         }
         self.flush(stage)?;
+        self.cover(part)
+    }
+
+    /// Lets a checkpoint that stands cover if nothing that it supersedes decides anything here.
+    ///
+    /// What was erased after the checkpoint was written is in its snapshot no more. Where its old content was here still,
+    /// something older comes up when that goes: the admin who erased it could not name that, for it was superseded there.
+    /// It goes with the rest.
+    fn cover(&mut self, part: PartNo) -> Result<()> {
         self.settle_late()?;
+        let known = self.known(part)?.clone();
         let mut fitting = Vec::new();
         for (log, line) in &known.lines {
             let is_split = self.beside_snapshots(log, line.height) < line.height;
@@ -91,9 +106,21 @@ impl Vault {
         let ranges = fitting.iter();
         let ranges = ranges.filter_map(|(log, line)| self.range(log, line.height));
         let ranges: Vec<(PartNo, PartNo)> = ranges.collect();
-        let covers = !self.file.store.are_in_use(&ranges)?;
+        let most = self.most_that_come_up(&known, &fitting);
+        let in_use = self.file.store.in_use(&ranges, most)?;
+        let left = in_use.map(|places| self.left_without(&places, &ranges));
+        let left = left.and_then(|left| match left {
+            Err(VaultError::Damaged(_)) => None,
+            left => Some(left),
+        });
+        let left = left.transpose()?;
+        let covers = left.is_some();
         if !covers {
             log::warn!("a checkpoint does not hold all that it should: nothing goes by it");
+        }
+        let is_erased = left.as_ref().is_some_and(|left| left.len() > 0);
+        if let Some(left) = left {
+            self.flush(left)?;
         }
         let known = self.known(part)?;
         known.covers = covers;
@@ -106,7 +133,47 @@ impl Vault {
             }
             self.forget_superseded(&ranges)?;
         }
+        if is_erased {
+            self.sweep_all()?;
+        }
         Ok(())
+    }
+
+    /// Of how many records something may have come up that a checkpoint with these lines supersedes: at most of as many as
+    /// there are erased changes among what goes by it. None if content of its snapshot is missing that nobody has erased,
+    /// for then it may be that.
+    fn most_that_come_up(&self, known: &Checkpointed, fitting: &[(LogId, Head)]) -> usize {
+        let places = known.ops().map(place_in_log);
+        let mut holes = places.map(|seq| Hole {
+            log: known.log,
+            seq,
+        });
+        if holes.any(|hole| self.state.holes.contains(&hole)) {
+            return 0;
+        }
+        let goes = fitting.iter().flat_map(|(log, line)| {
+            let base = self.state.logs.get(log).and_then(|log| log.base);
+            let first = base.map_or(0, |base| base.height);
+            (first < line.height).then_some((*log, first + 1)..=(*log, line.height))
+        });
+        let erased = goes.flat_map(|places| self.state.erased.range(places));
+        erased.map(|(_, parts)| parts.len()).sum()
+    }
+
+    /// The records at these places as they are without the parts in `ranges`.
+    fn left_without(&self, places: &[i64], ranges: &[(PartNo, PartNo)]) -> Result<Stage> {
+        let mut stage = Stage::default();
+        for place in places {
+            let Some(mut versions) = self.versions_at(*place)? else {
+                continue;
+            };
+            let Some(id) = versions.first().map(|first| first.change.id.clone()) else {
+                continue;
+            };
+            versions.retain(|version| !is_within(version.key, ranges));
+            self.staged_at(&mut stage, *place, &id)?.replace(versions);
+        }
+        Ok(stage)
     }
 
     /// Begins a log that was never here at its line.
@@ -147,4 +214,10 @@ impl Vault {
         }
         self.save_log(id)
     }
+}
+
+/// Whether a part is in one of these ranges.
+pub(crate) fn is_within(part: PartNo, ranges: &[(PartNo, PartNo)]) -> bool {
+    let mut ranges = ranges.iter();
+    ranges.any(|(first, last)| (*first..=*last).contains(&part))
 }

@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::index::parts_in;
 use crate::oplog::{PartNo, op_number};
 use crate::rows::{AheadRow, ErasureRow, HoleRow, LaterRow, Row, UnreadRow};
+use crate::standing::is_within;
 use crate::store::Store;
 use crate::vault::Vault;
 
@@ -11,21 +12,21 @@ use crate::vault::Vault;
 const PIECE: i64 = 4 << 20;
 
 impl Store {
-    /// Whether what any record is depends on a part in these ranges.
-    pub fn are_in_use(&self, ranges: &[(PartNo, PartNo)]) -> Result<bool> {
-        let mut statement = self.sql("SELECT p FROM rec")?;
+    /// Where the records are that depend on a part in these ranges; `None` if they are more than `most`.
+    pub fn in_use(&self, ranges: &[(PartNo, PartNo)], most: usize) -> Result<Option<Vec<i64>>> {
+        let mut statement = self.sql("SELECT k, p FROM rec")?;
         let mut rows = statement.query([])?;
+        let mut places = Vec::new();
         while let Some(row) = rows.next()? {
-            let parts = parts_in(row.get_ref(0)?)?;
-            let within = |part: &PartNo| {
-                let mut ranges = ranges.iter();
-                ranges.any(|(first, last)| (first..=last).contains(&part))
-            };
-            if parts.iter().any(within) {
-                return Ok(true);
+            let parts = parts_in(row.get_ref(1)?)?;
+            if parts.iter().any(|part| is_within(*part, ranges)) {
+                if places.len() == most {
+                    return Ok(None);
+                }
+                places.push(row.get(0)?);
             }
         }
-        Ok(false)
+        Ok(Some(places))
     }
 
     /// Forgets the past parts in a range, of all records.
@@ -116,10 +117,7 @@ impl Vault {
 
     /// Forgets what is known of parts in these ranges beside the ops themselves. Inside a transaction.
     pub(crate) fn forget_superseded(&mut self, ranges: &[(PartNo, PartNo)]) -> Result<()> {
-        let within = |part: i64| {
-            let mut ranges = ranges.iter();
-            ranges.any(|(first, last)| (first.0..=last.0).contains(&part))
-        };
+        let within = |part: i64| is_within(PartNo(part), ranges);
         for range in ranges {
             self.file.store.remove_past_within(*range)?;
         }

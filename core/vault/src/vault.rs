@@ -58,6 +58,8 @@ pub struct Vault {
     pub(crate) slot: u32,
     /// Whether what is being written erases something, or what was could not be taken out of the WAL yet.
     pub(crate) wipe: bool,
+    /// Whether checkpoints that stand and do not cover may by now.
+    pub(crate) look_again: bool,
     /// Whether other programs have written, and may have left in the WAL what they erased.
     others_wrote: bool,
     /// Whether something was seen by the way that nobody was told of yet who asks for it.
@@ -120,6 +122,7 @@ impl Vault {
             pieces: Pieces::default(),
             slot: opened.slot,
             wipe: false,
+            look_again: true,
             others_wrote: true,
             has_news: false,
             fetching: Fetching::default(),

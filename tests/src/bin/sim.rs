@@ -1,5 +1,5 @@
-//! Runs the simulation for a range of seeds: `sim --seeds A..B [--words | --devices] [--trace]`. Each third story has
-//! words in it, unless all are to have them, or none.
+//! Runs the simulation for a range of seeds: `sim --seeds A..B [--words | --devices | --erasing] [--trace]`. Each third
+//! story has words in it, unless all are to have them, or none, or things are to be erased in all.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use twin_tests::sim::{self, Scope};
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let Some((seeds, traced, scope)) = read(&words) else {
-        eprintln!("usage: sim --seeds A..B [--words | --devices] [--trace]");
+        eprintln!("usage: sim --seeds A..B [--words | --devices | --erasing] [--trace]");
         return ExitCode::FAILURE;
     };
     let (start, mut passed, mut failed, mut ops, mut devices) = (Instant::now(), 0, 0, 0, 0);
@@ -56,6 +56,7 @@ fn read(words: &[String]) -> Option<(std::ops::Range<u64>, bool, Option<Scope>)>
             "--trace" => traced = true,
             "--words" => scope = Some(Scope::Words),
             "--devices" => scope = Some(Scope::Devices),
+            "--erasing" => scope = Some(Scope::Erasing),
             _ => return None,
         }
     }

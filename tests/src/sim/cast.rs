@@ -40,6 +40,8 @@ pub struct Cast {
     pub compactions: usize,
     /// Whether people use their words.
     pub words_are_used: bool,
+    /// Whether people erase.
+    pub things_are_erased: bool,
     root: PathBuf,
     homes: usize,
 }
@@ -92,7 +94,7 @@ pub fn born(which: usize) -> Held<&'static Birth> {
 }
 
 /// Whether a device has reason to refuse what its person asks of it.
-fn may_refuse(device: &Device, space: &SpaceName, error: &VaultError) -> bool {
+pub fn may_refuse(device: &Device, space: &SpaceName, error: &VaultError) -> bool {
     let identity = device.vault_ref().identity();
     let me = identity.device(&device.id);
     match error {
@@ -117,6 +119,7 @@ impl Cast {
             },
             compactions: 0,
             words_are_used: false,
+            things_are_erased: false,
             root,
             homes: 0,
         }
@@ -256,7 +259,9 @@ impl Cast {
         let writes =
             self.truth
                 .acknowledge(author.twin, author.vault_ref(), space, changes, head)?;
-        for write in &writes {
+        // When what is erased was written, a device may not have seen.
+        let blurred = |write: &&Write| self.truth.erased.blurs(&write.record);
+        for write in writes.iter().filter(|write| !blurred(write)) {
             for seen in self.truth.writes() {
                 let seen_here = seen.record == write.record && author.view.counts(seen);
                 hold!(
@@ -398,11 +403,21 @@ impl Cast {
         false
     }
 
-    /// The records of which a device does not have to show anything yet. A device whose clock was ahead wrote to them
+    /// The records of which a device does not have to show anything that the changes alone tell: what was erased, and what
+    /// checkpoints are the reason for.
+    pub fn unsettled(&self, device: usize) -> Held<BTreeSet<RecordName>> {
+        let writes = self.truth.writes().map(|write| &write.record);
+        let erased = writes.filter(|record| self.truth.erased.blurs(record));
+        let mut unsettled = self.overtaken(device)?;
+        unsettled.extend(erased.cloned());
+        Ok(unsettled)
+    }
+
+    /// The records of which a device does not have to show anything yet by a checkpoint. A device whose clock was ahead wrote to them
     /// and compacted, and of what that has overtaken nothing is left for one that came later. Or what went by a checkpoint
     /// is missing, for its writer is out now, and the device knows that it is. Or a checkpoint has let go of what a write
     /// had overtaken, and that write counts no more: whoever has put its writer out had never seen it.
-    pub fn unsettled(&self, device: usize) -> Held<BTreeSet<RecordName>> {
+    pub fn overtaken(&self, device: usize) -> Held<BTreeSet<RecordName>> {
         let device = &self.devices[device];
         let vault = device.vault_ref();
         let mut bases = BTreeMap::new();

@@ -53,6 +53,7 @@ impl World {
         self.wait_for_the_clock()?;
         for group in self.groups() {
             self.check_all_merged(&group)?;
+            self.check_erased(&group)?;
         }
         self.check_unreadable()?;
         self.check_secrets()?;

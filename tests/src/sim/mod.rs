@@ -5,6 +5,7 @@
 //! Read top-down:
 //! - [`run`]: one run
 //! - `story`, `members`, `intruders`: what happens, by chance; who comes and goes; who attacks
+//! - `erasing`: people erase, and what is left then
 //! - `ending`, `secrecy`: healing, and what must then be true; what nobody may be able to read or to tell
 //! - `world`, `traffic`, `cable`, `party`: the event loop, what goes over virtual connections, who talks over them
 //! - `linking`: the two sides of a link, and the person between them
@@ -19,6 +20,7 @@ mod cable;
 pub(crate) mod cast;
 pub(crate) mod device;
 mod ending;
+mod erasing;
 pub(crate) mod fault;
 mod intruders;
 mod linking;
@@ -63,6 +65,8 @@ pub enum Scope {
     Devices,
     /// And with their words: they rotate, also while devices are apart.
     Words,
+    /// Instead of that they erase.
+    Erasing,
 }
 
 impl Scope {
@@ -80,6 +84,7 @@ impl Scope {
         match self {
             Self::Devices => "--devices",
             Self::Words => "--words",
+            Self::Erasing => "--erasing",
         }
     }
 }
@@ -101,6 +106,7 @@ pub fn run(seed: u64, traced: bool, scope: Scope) -> Outcome {
     let story = Story::by_chance(&mut dice);
     let mut world = World::new(dice, Cast::new(root.path().to_owned(), traced));
     world.cast.words_are_used = scope == Scope::Words;
+    world.cast.things_are_erased = scope == Scope::Erasing;
     let fault = catch_unwind(AssertUnwindSafe(|| {
         world.live(&story)?;
         world.end()

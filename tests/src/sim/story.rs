@@ -80,6 +80,9 @@ impl World {
         }
         let wanted =
             self.cast.of_twin(0).len() < MOST_DEVICES && self.in_log(device) < story.devices;
+        if self.cast.things_are_erased && self.dice.chance(10) {
+            return self.erase_something(device);
+        }
         match self.dice.below(116) {
             0..20 if wanted => self.link(),
             0..48 => self.write_something(device),
@@ -265,7 +268,7 @@ impl World {
     }
 }
 
-fn some_space(dice: &mut Dice, admin: bool) -> SpaceName {
+pub fn some_space(dice: &mut Dice, admin: bool) -> SpaceName {
     match dice.below(10) {
         0 if admin => SpaceName::keys(),
         1 => SpaceName::members(),

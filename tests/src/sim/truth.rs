@@ -16,6 +16,7 @@ use twin_ops::store::{LogHead, OpStore};
 use twin_vault::{Vault, WriteChange};
 
 use super::asked::says;
+use super::erasing::Erased;
 use super::fault::{Fault, Held, fault, hold};
 use super::reference::{RecordName, Write};
 
@@ -80,6 +81,8 @@ pub struct Truth {
     pub kept: BTreeSet<DeviceId>,
     /// Devices that somebody made an admin.
     pub promoted: BTreeSet<DeviceId>,
+    /// What people have erased.
+    pub erased: Erased,
     keys: BTreeMap<EpochId, Opened>,
     /// What devices have learned from words.
     learned: BTreeMap<DeviceId, BTreeSet<EpochId>>,
@@ -369,7 +372,10 @@ impl Truth {
                     edits: change.edits,
                 }),
                 Change::Seen(_) if index == 0 => {}
-                Change::Checkpoint(_) | Change::Snapshot(_) | Change::Copy(..) => {}
+                Change::Checkpoint(_)
+                | Change::Snapshot(_)
+                | Change::Copy(..)
+                | Change::Erase(_) => {}
                 _ => return Err(fault!("an own op says what nobody asked for")),
             }
         }

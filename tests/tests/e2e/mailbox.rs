@@ -177,6 +177,9 @@ fn what_was_superseded_before_it_was_erased_goes_from_the_relay_too() {
     phone.run(["erase", "home/notes/diary", "--yes"]);
     phone.run(ALONE);
     assert!(envelopes(&folder).is_disjoint(&regret));
+    laptop.run(ALONE);
+    complains(laptop.try_run(["get", "home/notes/diary"]), &["no record"]);
+    is_whole(&laptop);
 }
 
 /// A phone and a laptop that use a relay, and hold the same.

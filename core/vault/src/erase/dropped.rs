@@ -39,6 +39,7 @@ impl Vault {
         if erasures.is_empty() {
             return Ok(());
         }
+        self.look_again = true;
         // What is superseded is no longer known by record.
         self.sweep_all()?;
         let mut dropped = Vec::new();
@@ -206,10 +207,11 @@ impl Vault {
         self.look_for_hole(&log, seq, part.key.op())
     }
 
-    /// Whether content is missing of an op that is here and nobody who may has erased it.
+    /// Whether content is missing of an op that is here and nobody who may has erased it. Of an op in an epoch whose key
+    /// is not here that cannot be told: a companion carries the space of keys, and reads no erasure there.
     pub(crate) fn look_for_hole(&mut self, log: &LogId, seq: u64, number: i64) -> Result<()> {
         let missing = self.file.store.dropped(number)?;
-        let is_hole = !missing.is_empty() && {
+        let is_hole = !missing.is_empty() && self.has_key(number)? && {
             let erased = self.state.erased.get(&(*log, seq));
             let copies = self.erased_copies(number, &self.file.store.op(number)?);
             let mut missing = missing.iter();
@@ -226,6 +228,12 @@ impl Vault {
             self.file.remove::<HoleRow>(&row.natural())?;
         }
         Ok(())
+    }
+
+    fn has_key(&self, number: i64) -> Result<bool> {
+        let header = self.file.store.header(number)?;
+        let space = self.space_of(&header.log)?;
+        Ok(self.state.epochs.contains_key(&(space, header.epoch)))
     }
 
     /// The op without the content that is erased already.

@@ -89,6 +89,7 @@ impl Vault {
         let mut stage = Stage::default();
         let mut filled = self.fill_beginning(&mut stage, origin, old)?;
         filled += self.fill(&mut stage, old)?;
+        self.look_again |= filled > 0;
         for op in new {
             let seq = op.header().seq;
             let number = self.next_op(origin, &id, seq)?;
