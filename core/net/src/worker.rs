@@ -2,9 +2,11 @@
 //!
 //! - `events`: what the swarm tells
 //! - `circuits`: places at relays, and connections through relays that are not needed any more
+//! - `punches`: asking anew for a direct way to who is reached through a relay
 
 mod circuits;
 mod events;
+mod punches;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -31,6 +33,7 @@ use twin_sync::TransportKey;
 
 pub(crate) use circuits::Held;
 use circuits::Reservation;
+use punches::Punches;
 
 use crate::{
     Address, Error, Event, Protocol,
@@ -158,6 +161,7 @@ pub(crate) struct Worker {
     reservations: HashMap<ListenerId, Reservation>,
     /// Connections to be closed once their last stream has ended.
     retiring: FuturesUnordered<BoxFuture<'static, ConnectionId>>,
+    punches: Punches,
 }
 
 impl Worker {
@@ -176,6 +180,7 @@ impl Worker {
             slots: HashMap::new(),
             reservations: HashMap::new(),
             retiring: FuturesUnordered::new(),
+            punches: Punches::default(),
         };
         match worker.listen().await {
             Ok(()) => Ok(worker),
@@ -225,6 +230,7 @@ impl Worker {
                 Some(connection) = self.retiring.next() => {
                     self.swarm.close_connection(connection);
                 }
+                Some((peer, done)) = self.punches.next() => self.punch_again(peer, done),
                 command = self.life.commands.recv() => match command {
                     Some(Command::Shutdown { reply }) => {
                         reply.send(()).ok();

@@ -67,6 +67,24 @@ impl<'a> Home<'a> {
         self.cable.address()
     }
 
+    /// Lets nothing through to this address outside until [`Home::unblock`].
+    pub fn block(&self, address: Ipv4Addr) {
+        let rules = format!(
+            "table ip blocked {{
+                chain through {{
+                    type filter hook forward priority -1; policy accept
+                    ip daddr {address} drop
+                }}
+            }}"
+        );
+        self.within("nft", &["-f", "-"], &rules);
+    }
+
+    /// Lets through again what was blocked.
+    pub fn unblock(&self) {
+        self.within("nft", &["delete", "table", "ip", "blocked"], "");
+    }
+
     fn route(&self, ports: Ports, passing: Passing) {
         let masquerade = match ports {
             Ports::Kept => "masquerade",

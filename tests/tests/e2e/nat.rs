@@ -71,6 +71,29 @@ fn where_no_hole_can_be_punched_the_relay_carries_all() {
     assert_eq!((first.as_str(), last.as_str()), ("relayed", "relayed"));
 }
 
+#[test]
+fn a_way_that_opens_later_is_found() {
+    let internet = Lan::new();
+    let machine = Device::new(&internet, "none");
+    let (_relay, address) = relay(&machine);
+    let [one, other] = [(); 2].map(|()| Home::new(&internet, Ports::Kept, Passing::Both));
+    one.block(other.address());
+    other.block(one.address());
+    let waiting = meet(&one, &["wait", &address]);
+    waiting.expect("key ");
+    let key = waiting.line();
+    let calling = meet(&other, &["call", &address, &key, "110"]);
+    assert_eq!(calling.line(), "relayed");
+    // It is tried again when all attempts of the first time are over.
+    eventually("another circuit", || {
+        (metric(&machine, "twin_relay_circuits_total ") > 1).then_some(())
+    });
+    one.unblock();
+    other.unblock();
+    assert_eq!(calling.line(), "direct");
+    calling.finish().well();
+}
+
 /// One of the relay's numbers.
 fn metric(machine: &Device<'_>, name: &str) -> u64 {
     let mut ask = machine.other(WIRE);

@@ -135,6 +135,7 @@ impl Worker {
             needs: Arc::new(watch::Sender::new(())),
         };
         self.connections.insert(id, connection);
+        self.punches.connected(peer, endpoint);
         let is_direct_now = !is_relayed && self.life.shared.state().direct.insert(key);
         if let Entry::Vacant(slots) = self.slots.entry(peer) {
             slots.insert(Arc::new(Semaphore::new(MAX_STREAMS_PER_PEER)));
@@ -163,6 +164,7 @@ impl Worker {
             self.life.shared.state().direct.remove(&key);
         }
         if left == 0 {
+            self.punches.disconnected(&peer);
             self.slots.remove(&peer);
             self.life.shared.state().connected.remove(&key);
             self.life.teller.tell(Event::Disconnected { peer: key });
