@@ -341,7 +341,8 @@ pub trait OpStore {
     }
 
     /// Takes what a peer has answered for chunks that it was asked for: bytes whose hash is the chunk's id, or that it
-    /// has none. What nobody wants any more is passed over. Returns how many were stored.
+    /// has none. What nobody wants any more is passed over, and so is everything if there is no room for it: then none is
+    /// asked for, for a while. Returns how many were stored.
     /// `now`: milliseconds since the Unix epoch.
     fn add_chunks(
         &mut self,

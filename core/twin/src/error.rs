@@ -219,6 +219,12 @@ pub enum Error {
         "the device that has this file is gone or sends no more, {0} bytes are missing: do this again to go on from here"
     )]
     BrokenOff(u64),
+    /// The disk has no room for a file: so many bytes are to be freed there.
+    #[error(
+        "the disk is too full for this file: free {} MB there and try again; nothing that was saved is lost",
+        .0.div_ceil(1_000_000)
+    )]
+    NoRoom(u64),
     /// Devices were met but did not end up equal.
     #[error("the devices met but could not agree: {0}")]
     NotInSync(String),

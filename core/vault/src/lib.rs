@@ -25,7 +25,7 @@
 //! - [`search`]: finding records by words and by the values of fields; `segment`: what is kept for that
 //! - `left_out`: what of all that is not shown because it is damaged
 //! - [`touched`]: which records have changed, for whoever watches them
-//! - `create`: making a vault, or nothing; `folder`: where it goes
+//! - `create`: making a vault, or nothing; `folder`: where it goes; `disk`: how much room there is
 //! - `upgrade`: versions of the tables; `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops, as
 //!   `frames` pack them; `opened`: those read lately), `index` (records), `past` (what
 //!   they were, for [`history`])
@@ -55,6 +55,7 @@ mod checkpoint;
 mod checksum;
 pub mod compact;
 mod create;
+mod disk;
 mod draft;
 pub mod epochs;
 pub mod erase;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rusqlite::config::DbConfig;
 use rusqlite::{CachedStatement, Connection, OpenFlags};
 
+use crate::disk;
 use crate::error::{Result, VaultError};
 use crate::keys::VaultKeys;
 use crate::upgrade::{self, STEPS, VERSION};
@@ -52,6 +53,8 @@ pub(crate) const SCHEMA: &str = "
 /// too, and the next use opens the file again.
 pub(crate) struct Store {
     path: PathBuf,
+    /// Tells how much room there is where the file is: [`disk::free`], except in tests.
+    pub free: fn(&Path) -> Option<u64>,
     conn: OnceCell<Connection>,
 }
 
@@ -83,6 +86,7 @@ impl Store {
         Ok(Self {
             // It may be opened again, wherever the process has gone meanwhile.
             path: path::absolute(path)?,
+            free: disk::free,
             conn: OnceCell::from(conn),
         })
     }

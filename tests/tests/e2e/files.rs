@@ -349,3 +349,93 @@ fn what_people_have_comes_along() {
     );
     is_whole(&phone);
 }
+
+/// Puts the device's home on a disk of so many MiB, of its own. Only programs of the device see what is there.
+fn on_a_disk(device: &Device<'_>, size: u32) {
+    fs::create_dir(device.home()).unwrap();
+    let size = format!("size={size}m");
+    mount(device, &["-t", "tmpfs", "-o", &size, "tmpfs"]);
+}
+
+fn mount(device: &Device<'_>, words: &[&str]) {
+    let mut mount = device.other("mount");
+    let mounted = mount.args(words).arg(device.home()).status().unwrap();
+    assert!(mounted.success(), "mount {words:?}");
+}
+
+/// How many KiB of that disk are used.
+fn used(device: &Device<'_>) -> u64 {
+    let mut df = device.other("df");
+    let said = df.args(["--output=used"]).arg(device.home());
+    let said = String::from_utf8(said.output().unwrap().stdout).unwrap();
+    said.lines().last().unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn a_file_that_the_disk_has_no_room_for_leaves_room_for_the_rest() {
+    let lan = Lan::new();
+    let phone = Device::new(&lan, "phone");
+    on_a_disk(&phone, 24);
+    settle(&phone, "Ada");
+    let add = |name: &str, len: usize| {
+        let path = phone.file(name);
+        fs::write(&path, content(len)).unwrap();
+        phone.try_run(["file", "add", "home", text(&path)])
+    };
+    add("small", 1 << 20).well();
+    let before = used(&phone);
+    for _ in 0..2 {
+        complains(add("large", 30 << 20), &["disk", "full", "free", " mb"]);
+        let after = used(&phone);
+        assert!(after < before + 512, "{before} KiB, then {after}");
+        is_whole(&phone);
+    }
+    add("other", 1_000_000).well();
+    phone.run(["erase", "home/files/small", "--yes"]);
+    assert_eq!(listed(&phone).len(), 1);
+    assert!(used(&phone) < before + 512);
+    mount(&phone, &["-o", "remount,size=96m"]);
+    add("large", 30 << 20).well();
+    assert_eq!(listed(&phone).len(), 2);
+    is_whole(&phone);
+}
+
+#[test]
+fn what_others_have_comes_once_the_disk_has_room() {
+    let lan = Lan::new();
+    let phone = Device::new(&lan, "phone");
+    let laptop = Device::new(&lan, "laptop");
+    on_a_disk(&laptop, 24);
+    settle(&phone, "Ada");
+    laptop.link(&phone, "laptop", "companion");
+    let film = phone.file("film");
+    fs::write(&film, content(30 << 20)).unwrap();
+    phone.run(["file", "add", "home", text(&film)]);
+    phone.run(["put", "home/notes/three", "word=late"]);
+    let (_online, address) = phone.go_online(["--no-discovery"]);
+    let reach = ["--no-discovery", "--peer", &address];
+    let sync = [&["sync", "--once"], &reach[..]].concat();
+    // A laptop keeps all. Records come.
+    let said = laptop.run(sync.clone());
+    assert!(
+        said.text().contains("the disk is too full"),
+        "{}",
+        said.text()
+    );
+    assert_eq!(laptop.fields("home/notes/three")["word"], "late");
+    is_whole(&laptop);
+    let to = laptop.file("film");
+    let get = ["file", "get", "home/files/film", "--to", text(&to)];
+    let get = [&get[..], &reach].concat();
+    complains(
+        laptop.try_run(get.clone()),
+        &["disk", "full", "free", " mb"],
+    );
+    assert!(used(&laptop) < 20 << 10);
+
+    mount(&laptop, &["-o", "remount,size=96m"]);
+    laptop.run(sync);
+    laptop.run(get);
+    assert_eq!(fs::read(&to).unwrap(), content(30 << 20));
+    is_whole(&laptop);
+}

@@ -7,8 +7,8 @@ use std::time::UNIX_EPOCH;
 
 use twin_ops::change::MAX_RECORD_ID;
 use twin_ops::value::{Fields, Value};
-use twin_vault::WriteChange;
-use twin_vault::files::Added;
+use twin_vault::files::{Added, Collecting};
+use twin_vault::{VaultError, WriteChange};
 use zeroize::Zeroizing;
 
 use super::{CONTENT, MODIFIED, NAME, SIZE, TYPE, media};
@@ -158,7 +158,8 @@ impl Collection {
 }
 
 impl Space {
-    /// Stores a content; no record names it yet. If that fails what was stored waits for a day, to be found again.
+    /// Stores a content; no record names it yet. If that fails what was stored waits for a day, to be found again; if the
+    /// disk has no room for all of it, nothing does.
     pub(crate) fn store(
         &self,
         source: &mut impl Read,
@@ -166,9 +167,8 @@ impl Space {
         watch: &mut Watch<'_>,
     ) -> Result<Added> {
         let twin = self.twin();
-        let mut writer = twin
-            .vault()
-            .begin_file(twin.now(), &mut rng(), self.name())?;
+        let began = twin.now();
+        let mut writer = twin.vault().begin_file(began, &mut rng(), self.name())?;
         let mut buffer = Zeroizing::new(vec![0; STEP]);
         loop {
             let step = read_full(source, &mut buffer).map_err(Error::from);
@@ -183,11 +183,36 @@ impl Space {
                 Ok(_) => {}
                 Err(error) => {
                     twin.vault().abandon_file(writer)?;
-                    return Err(error);
+                    return Err(self.not_stored(error, began, total));
                 }
             }
         }
-        Ok(twin.vault().finish_file(twin.now(), writer)?)
+        let finished = twin.vault().finish_file(twin.now(), writer);
+        finished.map_err(|error| self.not_stored(error.into(), began, total))
+    }
+
+    /// Why a content of `total` bytes was not stored. If the disk has no room for it, what it left goes, and how much room it
+    /// lacks is told, if that is known.
+    fn not_stored(&self, error: Error, began: u64, total: Option<u64>) -> Error {
+        if !matches!(error, Error::Vault(VaultError::DiskFull)) {
+            return error;
+        }
+        let twin = self.twin();
+        let mut collecting = Collecting::since(began);
+        let gone = loop {
+            match twin.collect_some(&mut collecting) {
+                Ok(true) => {}
+                end => break end,
+            }
+        };
+        if let Err(error) = gone {
+            log::warn!("what was stored of a file is still here for a day: {error}");
+        }
+        let lacks = total.map_or(0, |total| twin.vault().lacks_room(total));
+        match lacks {
+            0 => VaultError::DiskFull.into(),
+            lacks => Error::NoRoom(lacks),
+        }
     }
 
     pub(crate) fn drop_content(&self, content: Added) -> Result<()> {

@@ -112,16 +112,35 @@ impl Fetch {
         Ok(self.missing == 0)
     }
 
+    /// Whether the disk has room for all that is missing.
+    fn has_room(&self) -> Result<()> {
+        let left = self.left();
+        match self.twin.vault().lacks_room(left) {
+            0 => Ok(()),
+            lacks => Err(Error::NoRoom(lacks)),
+        }
+    }
+
+    /// Whether more of it comes here, if anybody has it: not where there is no room for any content.
+    fn may_come(&self) -> Result<()> {
+        let is_full = self.twin.vault().lacks_room(0) > 0;
+        if is_full { self.has_room() } else { Ok(()) }
+    }
+
     /// Tells how far it is; whether all of it is here, as far as is known without counting too often.
     fn tell(&mut self, watch: &mut Watch<'_>) -> Result<bool> {
         let is_here =
             (self.missing() == 0 || Instant::now() >= self.next_count) && self.is_here()?;
         tell_of(watch, self.progress())?;
+        if !is_here {
+            self.may_come()?;
+        }
         Ok(is_here)
     }
 
     /// Waits until all of it is here, on a device that is online meanwhile. Ends with [`Error::Stopped`] when whoever
-    /// watches says so, and never by itself before the file has come.
+    /// watches says so, with [`Error::NoRoom`] when the disk has no room for more, and never by itself before the file has
+    /// come.
     pub async fn wait(&mut self, watch: &mut Watch<'_>) -> Result<()> {
         let mut tick = interval(TELL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -162,8 +181,9 @@ impl Twin {
     /// device has sent any of it for as long as `patience`, or when every other device has said that it has not got it.
     ///
     /// # Errors
-    /// Among others [`Error::NobodyMet`], [`Error::NobodyHas`], [`Error::BrokenOff`], and [`Error::Stopped`] when whoever
-    /// watches says so; what has come stays in all of these.
+    /// Among others [`Error::NobodyMet`], [`Error::NobodyHas`], [`Error::BrokenOff`], [`Error::NoRoom`] before anything is
+    /// fetched if the disk has no room for all of it, or later, and [`Error::Stopped`] when whoever watches says so; what has
+    /// come stays in all of these.
     pub async fn fetch_once(
         &self,
         config: OnlineConfig,
@@ -171,6 +191,7 @@ impl Twin {
         patience: Duration,
         watch: &mut Watch<'_>,
     ) -> Result<()> {
+        fetch.has_room()?;
         let config = OnlineConfig {
             stay: Stay::Online,
             ..config
@@ -193,7 +214,7 @@ impl Twin {
                     }
                     if !others.is_empty() && others.is_subset(&reached.lack) {
                         break match fetch.is_here() {
-                            Ok(false) => Err(Error::NobodyHas(fetch.left())),
+                            Ok(false) => fetch.may_come().and(Err(Error::NobodyHas(fetch.left()))),
                             here => here.map(|_| ()),
                         };
                     }

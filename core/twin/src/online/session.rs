@@ -4,9 +4,10 @@ use tokio::sync::mpsc;
 use twin_identity::id::DeviceId;
 use twin_net::{Address, Frames};
 use twin_sync::session::SyncEvent;
+use twin_vault::files::CHUNK_LEN;
 
 use super::{EVENTS, OnlineEvent};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::sync::{self, Meeting};
 use crate::twin::Twin;
 
@@ -51,7 +52,12 @@ pub(super) async fn run_session(
                 SyncEvent::Sent { ops } => OnlineEvent::Sent { device, ops },
                 SyncEvent::Content { bytes, .. } => OnlineEvent::Content { device, bytes },
                 SyncEvent::Gave { bytes, .. } => OnlineEvent::Gave { device, bytes },
-                SyncEvent::Wanting { chunks } => OnlineEvent::Wanting { device, chunks },
+                SyncEvent::Wanting { chunks } => {
+                    if let Some(problem) = no_room(twin, chunks) {
+                        let _ = out.send(problem).await;
+                    }
+                    OnlineEvent::Wanting { device, chunks }
+                }
                 SyncEvent::Progress(progress) => OnlineEvent::Progress { device, progress },
                 SyncEvent::Equal(_) => continue,
                 SyncEvent::InSync => OnlineEvent::InSync(device),
@@ -80,6 +86,14 @@ pub(super) async fn run_session(
         twin.note_equal(&device);
     }
     (device, result)
+}
+
+/// What the person is told if so many chunks are missing and none of them comes here, for there is no room.
+fn no_room(twin: &Twin, chunks: u64) -> Option<OnlineEvent> {
+    let vault = twin.vault();
+    let lacks = vault.lacks_room(chunks.saturating_mul(CHUNK_LEN as u64));
+    (chunks > 0 && vault.lacks_room(0) > 0)
+        .then(|| OnlineEvent::Problem(Error::NoRoom(lacks).to_string()))
 }
 
 /// Keeps the address at which a device was reached, for the next time.

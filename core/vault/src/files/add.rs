@@ -2,7 +2,8 @@
 //!
 //! An add that was broken off leaves chunks that no record names. Done again it finds them and writes what is missing;
 //! else they are garbage after a day. A row says that an add goes on, so that no other process takes its chunks for
-//! garbage, however long it takes.
+//! garbage, however long it takes. An add for which the disk has no room ends while there is room for everything else; what
+//! it leaves can go at once (see [`Collecting::since`](super::Collecting::since)).
 
 use rand_core::CryptoRng;
 use twin_ops::file::{Builder, Root, Sealed as SealedChunk};
@@ -107,7 +108,8 @@ impl Vault {
     /// than `bytes`.
     ///
     /// # Errors
-    /// Among others [`VaultError::AddingEnded`] if nothing was added for more than a day.
+    /// Among others [`VaultError::AddingEnded`] if nothing was added for more than a day, and
+    /// [`VaultError::DiskFull`] while there is still room for everything but content (see [`Vault::lacks_room`]).
     pub fn push_file(&mut self, now: u64, writer: &mut FileWriter, bytes: &[u8]) -> Result<()> {
         let FileWriter { builder, chunks } = writer;
         builder.push(bytes, &mut |chunk| chunks.batch.push(chunk))?;
@@ -117,14 +119,19 @@ impl Vault {
         Ok(())
     }
 
-    /// Writes what is left of a file. Nothing names it yet.
+    /// Writes what is left of a file. Nothing names it yet. If that fails, the add has ended.
     pub fn finish_file(&mut self, now: u64, writer: FileWriter) -> Result<Added> {
         let FileWriter {
             builder,
             mut chunks,
         } = writer;
         let root = builder.finish(&mut |chunk| chunks.batch.push(chunk))?;
-        self.keep_chunks(now, &mut chunks)?;
+        if let Err(error) = self.keep_chunks(now, &mut chunks) {
+            if let Err(error) = self.end_adding(&chunks.add) {
+                log::warn!("an add counts as going on: {error}");
+            }
+            return Err(error);
+        }
         Ok(Added {
             add: chunks.add,
             root,
@@ -170,8 +177,7 @@ impl Vault {
     /// Writes the chunks that are next.
     fn keep_chunks(&mut self, now: u64, chunks: &mut Chunks) -> Result<()> {
         self.now = now;
-        // If this fails they are next still.
-        chunks.stored += self.write(|vault| {
+        let kept = self.write(|vault| {
             let mut row = vault.adding(&chunks.add)?;
             row.touched = now;
             vault.file.put(&row)?;
@@ -183,7 +189,13 @@ impl Vault {
                 stored += u64::from(new);
             }
             Ok(stored)
-        })?;
+        });
+        if let Err(VaultError::DiskFull) = kept {
+            // So there is room for what ends the add.
+            self.file.store.truncate_wal();
+        }
+        // If it failed they are next still.
+        chunks.stored += kept?;
         chunks.batch.clear();
         Ok(())
     }

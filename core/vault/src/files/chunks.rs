@@ -37,6 +37,10 @@ impl Sealed {
 
     /// Keeps a chunk as of `now`. One that is here since `since` stays as it is; one whose bytes are damaged is mended.
     /// `true` if its bytes were written. Inside a transaction.
+    ///
+    /// # Errors
+    /// Among others [`VaultError::DiskFull`] for one that is not here, while there is still room for all but content: see
+    /// [`crate::disk`].
     pub fn keep_chunk(
         &self,
         space: &SpaceId,
@@ -58,6 +62,7 @@ impl Sealed {
         let number = match number {
             Some(number) => number,
             None => {
+                self.store.check_room()?;
                 if let Some(row) = here {
                     self.store.remove_chunk_bytes(row.number)?;
                 }

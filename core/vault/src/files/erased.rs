@@ -10,7 +10,7 @@ use twin_ops::file::{ChunkId, Here, Root, Seek};
 use twin_ops::space::SpaceId;
 
 use super::chunks::chunk_key;
-use super::garbage::Marks;
+use super::garbage::{KEPT, Marks};
 use crate::error::{Result, VaultError};
 use crate::rows::{ChunkRow, ErasedFileRow, Row};
 use crate::vault::Vault;
@@ -68,7 +68,7 @@ impl Vault {
             kept |= self.write(|vault| {
                 vault.wipe = true;
                 vault.follow_new(marks)?;
-                let from = vault.adds_began(now)?;
+                let from = vault.adds_began(now, KEPT)?;
                 let mut kept = false;
                 for id in some.iter().filter(|id| !marks.has(id)) {
                     let Some(row) = vault.file.chunk_row(&space, id)? else {

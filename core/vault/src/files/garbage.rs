@@ -26,6 +26,9 @@ use crate::vault::Vault;
 
 /// How long a chunk is kept that no record names, in milliseconds: a day. An add may pause for as long.
 pub const KEPT: u64 = 24 * 60 * 60 * 1000;
+/// How long an add may pause, in milliseconds, when the disk is full: longer than what goes on takes for 4 MiB. Else one
+/// that was killed would keep what others have left for a day.
+const PAUSE: u64 = 10 * 60 * 1000;
 /// How many chunks are removed in one transaction.
 const BATCH: u32 = 64;
 
@@ -44,10 +47,21 @@ pub struct Collecting {
     marks: Marks,
     /// The last chunk that was looked at, once all ops were.
     after: Option<[u8; NAME_LEN]>,
+    /// What came since then does not wait for a day.
+    since: Option<u64>,
     collected: Collected,
 }
 
 impl Collecting {
+    /// One that lets go, too, of what came at `since` or later, in milliseconds since the Unix epoch, if no add goes on: for
+    /// what an add has left that began then, on a disk that has no room for it.
+    pub fn since(since: u64) -> Self {
+        Self {
+            since: Some(since),
+            ..Self::default()
+        }
+    }
+
     /// What was removed so far.
     pub const fn collected(&self) -> Collected {
         self.collected
@@ -81,14 +95,14 @@ impl Vault {
     ) -> Result<bool> {
         self.catch_up()?;
         if self.file.count::<ChunkRow>()? == 0 {
-            return self.file.store.give_some_back();
+            return self.give_some_back(collecting);
         }
         if collecting.after.is_none() && !self.follow_some(&mut collecting.marks, budget)? {
             return Ok(true);
         }
         let page: Page<ChunkRow> = self.file.items_after(collecting.after, BATCH)?;
         let Some((last, _)) = page.last() else {
-            return self.file.store.give_some_back();
+            return self.give_some_back(collecting);
         };
         collecting.after = Some(*last);
         let rows: Result<Vec<ChunkRow>> = page.into_iter().map(|(_, row)| row).collect();
@@ -97,30 +111,43 @@ impl Vault {
         if !unnamed.is_empty() {
             // What is new is looked at before others are kept from writing.
             self.follow_some(&mut collecting.marks, u64::MAX)?;
-            let marks = &mut collecting.marks;
-            let removed = self.write(|vault| vault.remove_unnamed(now, &unnamed, marks))?;
+            let (marks, since) = (&mut collecting.marks, collecting.since);
+            let removed = self.write(|vault| vault.remove_unnamed(now, since, &unnamed, marks))?;
             collecting.collected.chunks += removed.chunks;
             collecting.collected.bytes += removed.bytes;
         }
         Ok(true)
     }
 
+    /// The last steps: what was removed is the file system's again.
+    fn give_some_back(&self, collecting: &Collecting) -> Result<bool> {
+        let more = self.file.store.give_some_back()?;
+        if !more && collecting.since.is_some() {
+            self.file.store.truncate_wal();
+        }
+        Ok(more)
+    }
+
     /// Removes those of the chunks that are garbage still. Inside a transaction.
     fn remove_unnamed(
         &mut self,
         now: u64,
+        since: Option<u64>,
         unnamed: &[ChunkRow],
         marks: &mut Marks,
     ) -> Result<Collected> {
         self.follow_new(marks)?;
-        let kept_from = self.kept_from(now)?;
+        let began = self.adds_began(now, since.map_or(KEPT, |_| PAUSE))?;
+        let from = now.saturating_sub(KEPT);
+        let from = began.map_or(from, |began| from.min(began));
+        let until = since.filter(|_| began.is_none()).unwrap_or(u64::MAX);
         let mut removed = Collected::default();
         for row in unnamed {
             // What has come again since, or was removed by another, is told by its row of now.
             let Some(row) = self.file.chunk_row(&row.space, &row.id)? else {
                 continue;
             };
-            if row.at >= kept_from || marks.has(&row.id) {
+            if (from..until).contains(&row.at) || marks.has(&row.id) {
                 continue;
             }
             self.file
@@ -131,19 +158,13 @@ impl Vault {
         Ok(removed)
     }
 
-    /// Since when what came is kept.
-    fn kept_from(&self, now: u64) -> Result<u64> {
-        let from = now.saturating_sub(KEPT);
-        let began = self.adds_began(now)?;
-        Ok(began.map_or(from, |began| from.min(began)))
-    }
-
-    /// When the first of the adds began that go on. Forgets those that nothing was heard of for a day.
-    pub(super) fn adds_began(&self, now: u64) -> Result<Option<u64>> {
+    /// When the first of the adds began that go on. Forgets those that nothing was heard of for as long as `pause`, in
+    /// milliseconds.
+    pub(super) fn adds_began(&self, now: u64, pause: u64) -> Result<Option<u64>> {
         let mut first: Option<u64> = None;
         for row in self.file.items::<AddingRow>()? {
             // A clock that was set back ends no add.
-            if row.touched.saturating_add(KEPT) < now {
+            if row.touched.saturating_add(pause) < now {
                 self.file.remove::<AddingRow>(&row.add)?;
             } else {
                 first = Some(first.map_or(row.began, |first| first.min(row.began)));

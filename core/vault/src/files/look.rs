@@ -25,6 +25,8 @@ use crate::vault::Vault;
 const WORK: usize = 2048;
 /// How long nobody else is asked for a chunk that one device was asked for, in milliseconds.
 const CLAIM: u64 = 30_000;
+/// How long no content is asked for once the disk had no room for it, in milliseconds.
+const NO_ROOM: u64 = 60_000;
 /// How many claims are kept before those that are old are let go.
 const MANY: usize = 4096;
 
@@ -35,6 +37,8 @@ pub(crate) struct Fetching {
     wanted: BTreeMap<Vec<u8>, Wanted>,
     /// What devices were asked for.
     claims: BTreeMap<ChunkName, Claim>,
+    /// When the disk had no room for what came.
+    full: Option<u64>,
     /// Changes when more may be wanted.
     pub mark: u64,
 }
@@ -98,6 +102,12 @@ impl Fetching {
         self.wanted.get(row).map_or(0, |wanted| wanted.came)
     }
 
+    /// Whether the disk has had no room for content lately: it may not say itself how much it has.
+    fn is_full(&self, now: u64) -> bool {
+        let since = self.full.filter(|full| *full <= now);
+        since.is_some_and(|full| now < full.saturating_add(NO_ROOM))
+    }
+
     /// Whether a device may be asked for a chunk, which nobody else is then for a while.
     fn claim(&mut self, name: ChunkName, device: &DeviceId, now: u64, file: &[u8]) -> bool {
         let is_old = |claim: &Claim| !(claim.at..claim.at.saturating_add(CLAIM)).contains(&now);
@@ -131,6 +141,7 @@ impl Vault {
     ) -> Result<Sought> {
         self.catch_up()?;
         let mut sought = Sought::default();
+        let is_full = self.fetching.is_full(now) || self.lacks_room(0) > 0;
         for _ in 0..WORK {
             if sought.ask.len() >= limit {
                 break;
@@ -158,7 +169,9 @@ impl Vault {
                     space: file.space,
                     id: lacking.id,
                 };
-                if self.fetching.claim(name, peer, now, &file.row) {
+                if is_full {
+                    // It counts as if nobody had it: it is looked for again later.
+                } else if self.fetching.claim(name, peer, now, &file.row) {
                     sought.ask.push(name);
                 } else {
                     sought.elsewhere += 1;
@@ -250,7 +263,7 @@ impl Vault {
             return Ok(0);
         }
         self.now = now;
-        let stored = self.write(|vault| {
+        let taken = self.write(|vault| {
             let mut stored = Vec::new();
             for (file, space, chunk) in &came {
                 // Else its record was erased meanwhile.
@@ -263,7 +276,15 @@ impl Vault {
                 }
             }
             Ok(stored)
-        })?;
+        });
+        let stored = match taken {
+            Err(VaultError::DiskFull) => {
+                log::warn!("the disk has no room for content of files that has come");
+                self.fetching.full = Some(now);
+                Vec::new()
+            }
+            taken => taken?,
+        };
         for file in &stored {
             if let Some(wanted) = self.fetching.wanted.get_mut(*file) {
                 wanted.came += 1;

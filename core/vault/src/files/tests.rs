@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+mod full;
+
 use std::path::Path;
 
 use tempfile::tempdir;
