@@ -417,11 +417,8 @@ fn what_others_have_comes_once_the_disk_has_room() {
     let sync = [&["sync", "--once"], &reach[..]].concat();
     // A laptop keeps all. Records come.
     let said = laptop.run(sync.clone());
-    assert!(
-        said.text().contains("the disk is too full"),
-        "{}",
-        said.text()
-    );
+    let said = [said.output, said.errors].concat();
+    assert!(said.contains("the disk is too full"), "{said}");
     assert_eq!(laptop.fields("home/notes/three")["word"], "late");
     is_whole(&laptop);
     let to = laptop.file("film");

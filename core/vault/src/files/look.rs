@@ -169,12 +169,13 @@ impl Vault {
                     space: file.space,
                     id: lacking.id,
                 };
-                if is_full {
-                    // It counts as if nobody had it: it is looked for again later.
-                } else if self.fetching.claim(name, peer, now, &file.row) {
-                    sought.ask.push(name);
-                } else {
-                    sought.elsewhere += 1;
+                // Without room it counts as if nobody had it: it is looked for again later.
+                if !is_full {
+                    if self.fetching.claim(name, peer, now, &file.row) {
+                        sought.ask.push(name);
+                    } else {
+                        sought.elsewhere += 1;
+                    }
                 }
             }
             look.file = Some(file);

@@ -160,7 +160,7 @@ fn what_another_add_may_have_found_stays() {
         .push_file(NOON + 3, &mut killed, &content("killed", 70 * CHUNK_LEN))
         .unwrap();
     vault.file.store.free = full;
-    let minutes = |minutes| NOON + 3 + minutes * 60_000;
+    let minutes = |minutes: u64| NOON + 3 + minutes * 60_000;
     let again = content("killed", 71 * CHUNK_LEN);
     assert!(is_refused(try_to_store(&mut vault, minutes(9), &again)));
     assert!(chunks(dir.path()) > named);
