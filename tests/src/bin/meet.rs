@@ -64,8 +64,11 @@ async fn call(
     let first = node.open(peer, Protocol::Sync).await?;
     // The direct connection may have come about already.
     println!("{}", answered(node, peer, first).await?);
+    // For who talks about nothing no direct way is looked for.
+    let talk = node.open(peer, Protocol::Sync).await?;
     let direct = async { while !node.is_direct(&peer) && events.recv().await.is_some() {} };
     timeout(patience, direct).await.ok();
+    drop(talk);
     let second = node.open(peer, Protocol::Sync).await?;
     println!("{}", answered(node, peer, second).await?);
     node.disconnect(peer).await?;
