@@ -1,9 +1,37 @@
-//! A door for those who feed anything to the readers of what people have already: the fuzzers of `tests/fuzz`, and this
-//! crate's own tests. No other build has it.
+//! A door for those who feed anything to the readers of what people have already, and of where devices and relays are: the
+//! fuzzers of `tests/fuzz`, and this crate's own tests. No other build has it.
 //!
-//! Each takes a file, says whether it can be taken in, and panics if it then breaks a rule.
+//! Each takes a file, or what was left or typed, says whether it can be taken in, and panics if it then breaks a rule.
+
+use twin_net::RelayAddress;
 
 pub use crate::import::readers::{cards, lines, list, records, table};
+use crate::relays::presence as places;
+
+/// Where a device is, as it leaves that in a mailbox.
+pub fn presence(bytes: &[u8]) -> bool {
+    let Some((key, addresses)) = places::from_bytes(bytes) else {
+        return false;
+    };
+    let again = places::from_bytes(&places::to_bytes(key, &addresses));
+    let (same, first) = again.expect("what is written can be read");
+    // Written in other words they may take more room than there is.
+    assert!(same == key && addresses.starts_with(&first));
+    true
+}
+
+/// The address of a relay, as a person types it.
+pub fn relay_address(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return false;
+    };
+    let Ok(address) = text.parse::<RelayAddress>() else {
+        return false;
+    };
+    let again = address.to_string().parse::<RelayAddress>();
+    assert!(again.is_ok_and(|again| again == address));
+    true
+}
 
 /// What each of these takes, by its name among the fuzzers.
 pub fn samples() -> Vec<(&'static str, Vec<u8>)> {
@@ -31,6 +59,15 @@ pub fn samples() -> Vec<(&'static str, Vec<u8>)> {
             "{\"format\":\"digital-twin-plain\",\"version\":1}\n\
              {\"space\":\"home\",\"collection\":\"a\",\"id\":\"b\",\"fields\":{\"c\":{\"set\":[1,\"a\"]},\
              \"d\":{\"timestamp\":\"2026-11-23T10:00:00.5Z\"},\"e\":{\"ref\":[\"p\",\"q\"]}},\"changed\":5}\n",
+        ),
+        (
+            "presence",
+            "0707070707070707070707070707070707070707070707070707070707070707\n192.0.2.7:4001\n\
+             quic://[2001:db8::7]:4001\nsomething new",
+        ),
+        (
+            "relay_address",
+            "12D3KooWQYV9dGMFoRzNStwpXztXaBUjtPqi6aU76ZgUriHhKust@[2001:db8::7]:4001",
         ),
     ];
     samples

@@ -1,6 +1,7 @@
-//! The messages of twin-sync, and what is typed to link from afar. Whatever is accepted is written back as it was.
+//! The messages of twin-sync, and what is scanned or typed to link. Whatever is accepted is written back as it was.
 
 use twin_sync::link::afar::{self, Passcode};
+use twin_sync::link::offer::Offer;
 
 use twin_sync::bundle::frames::{Frames, Gathering, Seen};
 use twin_sync::bundle::{is_bundle, is_content};
@@ -16,6 +17,8 @@ pub const TARGETS: &[Target] = &[
     ("bundle", bundle),
     ("bundle_content", bundle_content),
     ("bundle_frames", bundle_frames),
+    ("link_message", link_message),
+    ("link_offer", link_offer),
     ("mailbox_message", mailbox_message),
     ("mailbox_page", mailbox_page),
     ("passcode", passcode),
@@ -101,6 +104,23 @@ pub fn mailbox_page(bytes: &[u8]) -> bool {
 /// A frame of a sync session, before and after the handshake.
 pub fn sync_message(bytes: &[u8]) -> bool {
     twin_sync::session::is_message(bytes)
+}
+
+/// A frame of a link by QR code.
+pub fn link_message(bytes: &[u8]) -> bool {
+    twin_sync::link::is_message(bytes)
+}
+
+/// The text of a QR code by which a device is linked.
+pub fn link_offer(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return false;
+    };
+    let Ok(offer) = Offer::parse(text) else {
+        return false;
+    };
+    assert_eq!(offer.to_text(), text.trim().to_ascii_uppercase());
+    true
 }
 
 /// A frame of a link from afar, until the passcode is proved.

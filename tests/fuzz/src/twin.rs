@@ -1,4 +1,5 @@
-//! The readers of what people have already. Whatever is accepted is read the same each time.
+//! The readers of what people have already, and of where devices and relays are. Whatever is accepted is read the same each
+//! time.
 
 use front_door::readers;
 
@@ -12,6 +13,8 @@ pub const TARGETS: &[Target] = &[
     ("import_list", import_list),
     ("import_records", import_records),
     ("import_table", import_table),
+    ("presence", presence),
+    ("relay_address", relay_address),
 ];
 
 /// What people have: the golden vectors hold none of it.
@@ -38,4 +41,12 @@ pub fn import_records(bytes: &[u8]) -> bool {
 
 pub fn import_table(bytes: &[u8]) -> bool {
     readers::table(bytes)
+}
+
+pub fn presence(bytes: &[u8]) -> bool {
+    readers::presence(bytes)
+}
+
+pub fn relay_address(bytes: &[u8]) -> bool {
+    readers::relay_address(bytes)
 }

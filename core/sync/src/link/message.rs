@@ -103,6 +103,11 @@ pub enum Abort {
     OtherPasscode,
 }
 
+/// Whether bytes are one message of a link by QR code, and what writing it gives: for fuzzers.
+pub fn is_message(frame: &[u8]) -> bool {
+    cbor::decode::<Message>(frame, MAX_FRAME).is_ok_and(|message| message.to_frame() == frame)
+}
+
 impl Message {
     pub fn to_frame(&self) -> Vec<u8> {
         cbor::encode(self)

@@ -36,7 +36,7 @@ use twin_identity::cbor::CborError;
 use twin_identity::log::LogError;
 use twin_ops::grant::GrantError;
 
-pub use message::{Abort, MAX_TWIN_NAME};
+pub use message::{Abort, MAX_TWIN_NAME, is_message};
 
 const LINK_VERSION: u8 = 1;
 /// How many bytes of entries or grants go into one frame before the next is begun.

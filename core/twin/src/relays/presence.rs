@@ -17,7 +17,7 @@ pub fn of(node: &Node) -> Vec<u8> {
 }
 
 /// As many of the addresses as there is room for.
-fn to_bytes(key: TransportKey, addresses: &[Address]) -> Vec<u8> {
+pub fn to_bytes(key: TransportKey, addresses: &[Address]) -> Vec<u8> {
     let mut text = HEXLOWER.encode(key.as_bytes());
     for address in addresses.iter().take(MAX_ADDRESSES) {
         let line = format!("\n{address}");

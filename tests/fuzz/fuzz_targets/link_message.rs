@@ -1,0 +1,2 @@
+#![no_main]
+twin_fuzz::fuzz!(sync::link_message);
