@@ -166,7 +166,7 @@ impl Vault {
     }
 
     /// The changes in an op of a snapshot.
-    fn copies(&self, of: &Checkpointed, number: i64, op: &Op) -> Vec<Version<PartNo>> {
+    pub(crate) fn copies(&self, of: &Checkpointed, number: i64, op: &Op) -> Vec<Version<PartNo>> {
         let originals = self.originals(number, op);
         let mut copies = Vec::with_capacity(originals.len());
         for ((index, original), part) in (1..).zip(originals).zip(op.parts().iter().skip(1)) {

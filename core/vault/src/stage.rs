@@ -548,6 +548,8 @@ impl Vault {
         if self.next_due().is_none_or(|due| due > horizon(self.now)) {
             return Ok(());
         }
+        // Checkpoints may have waited for that.
+        self.look_again = true;
         let mut stage = Stage::default();
         while let Some((stamp, part)) = self.state.ahead.first().copied()
             && stamp <= horizon(self.now)

@@ -1,8 +1,9 @@
 //! When a checkpoint stands, and what it covers then.
 
 use twin_ops::chain::Head;
+use twin_ops::change::Change;
 use twin_ops::checkpoint::Line;
-use twin_ops::op::LogId;
+use twin_ops::op::{LogId, Part};
 use twin_ops::space::SpaceId;
 use twin_ops::store::Hole;
 
@@ -106,8 +107,11 @@ impl Vault {
         let ranges = fitting.iter();
         let ranges = ranges.filter_map(|(log, line)| self.range(log, line.height));
         let ranges: Vec<(PartNo, PartNo)> = ranges.collect();
-        let most = self.most_that_come_up(&known, &fitting);
-        let in_use = self.file.store.in_use(&ranges, most)?;
+        let most = self.erased_up_to(&fitting);
+        let mut in_use = self.file.store.in_use(&ranges, most)?;
+        if in_use.as_ref().is_some_and(|places| !places.is_empty()) && !self.is_merged(&known)? {
+            in_use = None;
+        }
         let left = in_use.map(|places| self.left_without(&places, &ranges));
         let left = left.and_then(|left| match left {
             Err(VaultError::Damaged(_)) => None,
@@ -139,25 +143,55 @@ impl Vault {
         Ok(())
     }
 
-    /// Of how many records something may have come up that a checkpoint with these lines supersedes: at most of as many as
-    /// there are erased changes among what goes by it. None if content of its snapshot is missing that nobody has erased,
-    /// for then it may be that.
-    fn most_that_come_up(&self, known: &Checkpointed, fitting: &[(LogId, Head)]) -> usize {
-        let places = known.ops().map(place_in_log);
-        let mut holes = places.map(|seq| Hole {
-            log: known.log,
-            seq,
+    /// How many changes are erased up to these lines: of at most as many records something may have come up.
+    fn erased_up_to(&self, fitting: &[(LogId, Head)]) -> usize {
+        let erased = fitting.iter().flat_map(|(log, line)| {
+            let places = (*log, 0)..=(*log, line.height);
+            self.state.erased.range(places)
         });
-        if holes.any(|hole| self.state.holes.contains(&hole)) {
-            return 0;
-        }
-        let goes = fitting.iter().flat_map(|(log, line)| {
-            let base = self.state.logs.get(log).and_then(|log| log.base);
-            let first = base.map_or(0, |base| base.height);
-            (first < line.height).then_some((*log, first + 1)..=(*log, line.height))
-        });
-        let erased = goes.flat_map(|places| self.state.erased.range(places));
         erased.map(|(_, parts)| parts.len()).sum()
+    }
+
+    /// Whether every change in a snapshot is erased or decides here what its record is: one that is missing, waits for the
+    /// clock, does not count or cannot be read would leave its record without anything.
+    fn is_merged(&self, known: &Checkpointed) -> Result<bool> {
+        for number in known.ops() {
+            let hole = Hole {
+                log: known.log,
+                seq: place_in_log(number),
+            };
+            if self.state.holes.contains(&hole) {
+                return Ok(false);
+            }
+            let op = self.file.store.op(number)?;
+            let first = op.parts().first().and_then(|first| match first {
+                Part::Sealed(sealed) => {
+                    let key = PartNo::new(number, 0);
+                    self.open_change(op.header(), op.salt(), key, sealed)
+                }
+                Part::Dropped(_) => None,
+            });
+            match first {
+                Some((_, Change::Snapshot(_))) => {}
+                Some((_, Change::Erase(_))) => continue,
+                _ => return Ok(false),
+            }
+            let sealed = op.parts().iter().skip(1);
+            let sealed = sealed
+                .filter(|part| matches!(part, Part::Sealed(_)))
+                .count();
+            let copies = self.copies(known, number, &op);
+            if copies.len() != sealed {
+                return Ok(false);
+            }
+            for copy in &copies {
+                let waits = self.state.ahead.contains(&(copy.at.stamp, copy.key));
+                if waits || !self.counts(copy)? {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// The records at these places as they are without the parts in `ranges`.

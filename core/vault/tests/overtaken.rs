@@ -135,3 +135,69 @@ fn what_a_device_wrote_not_knowing_is_all_that_is_left() {
         assert!(vault.check().unwrap().is_whole());
     }
 }
+
+#[test]
+fn what_only_a_second_checkpoint_overtakes_goes_too() {
+    let (_dirs, mut phone, [mut other, mut laptop]) = family([Role::Admin, Role::Member]);
+    meet(&mut [&mut phone, &mut other, &mut laptop], NOON);
+    put(&mut laptop, NOON + 1, "c", "r", &[("a", "regret")]);
+    put(&mut phone, NOON + 2, "c", "r", &[("a", "joy")]);
+    for text in ["kept", "kept again", "kept anew"] {
+        put(&mut phone, NOON + 3, "c", "keep", &[("a", text)]);
+    }
+    // The other has all that the phone wrote, and not what the laptop did.
+    send(&phone, &mut other, NOON + 3);
+    are_equal(&mut [&mut phone, &mut other], NOON + 3);
+    meet(&mut [&mut phone, &mut laptop], NOON + 3);
+    are_equal(&mut [&mut phone, &mut laptop], NOON + 3);
+    let compact = |phone: &mut Vault, now| {
+        let compacted = phone.compact(now, &mut rng(now), &space("home")).unwrap();
+        assert!(compacted.gone > 0);
+    };
+    compact(&mut phone, NOON + 4);
+    for text in ["kept", "kept anew"] {
+        put(&mut phone, NOON + 5, "c", "keep", &[("a", text)]);
+    }
+    meet(&mut [&mut phone, &mut other, &mut laptop], NOON + 6);
+    are_equal(&mut [&mut phone, &mut other, &mut laptop], NOON + 6);
+    compact(&mut phone, NOON + 7);
+    erase(&mut phone);
+    meet(
+        &mut [&mut phone, &mut other, &mut laptop],
+        NOON + 3 * MINUTE,
+    );
+    is_gone(&mut [&mut phone, &mut other, &mut laptop]);
+}
+
+#[test]
+fn what_waits_for_the_clock_is_not_taken_for_erased() {
+    const DAYS: u64 = 20 * 24 * 60 * MINUTE;
+    let (_dirs, mut phone, [mut other, mut laptop]) = family([Role::Admin, Role::Member]);
+    meet(&mut [&mut phone, &mut other, &mut laptop], NOON);
+    for id in ["s", "t", "u"] {
+        put(&mut phone, NOON, "c", id, &[("a", "one")]);
+    }
+    put(&mut phone, NOON, "c", "slow", &[("a", "one")]);
+    let all = &mut [&mut phone, &mut other, &mut laptop];
+    meet(all, NOON + MINUTE);
+    for id in ["s", "t", "u"] {
+        let erased = all[0].erase(NOON + MINUTE, &mut rng(5), &space("home"), "c", id);
+        assert_eq!(erased.unwrap(), Erasure::Done);
+    }
+    put(all[0], NOON + DAYS, "c", "slow", &[("a", "two")]);
+    meet(all, NOON + 2 * MINUTE);
+    are_equal(all, NOON + 2 * MINUTE);
+    let compacted = all[0].compact(NOON + DAYS, &mut rng(6), &space("home"));
+    assert!(compacted.unwrap().gone > 0);
+    meet(all, NOON + 3 * MINUTE);
+    for vault in &mut all[1..] {
+        let found = vault.get(&space("home"), "c", "slow").unwrap().unwrap();
+        assert_eq!(found.fields, fields(&[("a", "one")]));
+    }
+    // When its time has come it is what the phone says, and what was before goes.
+    for vault in &mut all[1..] {
+        vault.merge_due(NOON + DAYS).unwrap();
+        let found = vault.get(&space("home"), "c", "slow").unwrap().unwrap();
+        assert_eq!(found.fields, fields(&[("a", "two")]));
+    }
+}
