@@ -100,13 +100,18 @@ impl Wreck {
         let mut file = &self.file;
         file.seek(SeekFrom::Start(self.beginning.at))?;
         let mut frame = Vec::with_capacity(FRAME_LEN);
+        let mut is_lost = false;
         for index in 0.. {
             frame.clear();
             file.take(FRAME_LEN as u64).read_to_end(&mut frame)?;
             let at = self.beginning.at + index * FRAME_LEN as u64;
             let Some(chunks) = self.beginning.chunks(index, &frame) else {
-                // Of what is whole the end is all that is left, and that is shorter.
-                return Ok(());
+                // The chunk that says that it is the last has not come: the file was cut off.
+                return if is_lost {
+                    Ok(())
+                } else {
+                    show(Found::Lost(at))
+                };
             };
             let mut opened = None;
             for (chunk, opener) in { chunks.iter() }
@@ -117,6 +122,7 @@ impl Wreck {
                 }
             }
             tell(watch, at, Some(self.len))?;
+            is_lost = opened.is_none();
             match opened {
                 Some((opened, last)) => {
                     show(Found::Chunk(opened))?;
