@@ -13,6 +13,8 @@ use twin::{
 };
 
 const FRAME: usize = twin_ops::backup::FRAME_LEN;
+/// How long what comes after the last of them is, in bytes.
+const TRAILER: usize = 48;
 
 fn quiet(_: Progress) -> ControlFlow<()> {
     ControlFlow::Continue(())
@@ -279,14 +281,14 @@ fn of_a_damaged_file_all_comes_back_that_is_whole() {
         }
     }
     assert!(lost.0 > 0 && lost.1 > 0 && untouched > 1, "{lost:?}");
-    // One that was cut off, between two pieces and within one.
-    for len in [header + 5 * FRAME, header + 5 * FRAME + 99] {
+    // One that was cut off, between two pieces, of which the trailer is none, and within one.
+    for len in [header - TRAILER + 5 * FRAME, header + 5 * FRAME] {
         fs::write(scene.path("torn"), &whole[..len]).unwrap();
         let (dir, file) = (scene.path(&format!("cut {len}")), scene.path("torn"));
         let (means, unlock) = (Means::Words(words()), Unlock::Password("new"));
         let back = Twin::recover_from_damaged(&dir, unlock, &file, means, "new", &mut quiet);
         let (_, damage) = back.unwrap();
-        let cut = header as u64 + 5 * FRAME as u64;
-        assert_eq!((damage.pieces, damage.near.as_slice()), (1, &[cut][..]));
+        assert_eq!(damage.pieces, 1);
+        assert_eq!(damage.near, [(header - TRAILER + 5 * FRAME) as u64]);
     }
 }
