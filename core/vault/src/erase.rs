@@ -46,7 +46,8 @@ type Records = BTreeSet<(String, String)>;
 /// What became of an erasure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Erasure {
-    /// The content is gone here, and goes on every device that hears of it.
+    /// The content is gone here, and goes on every device that hears of it: on one that does not keep the space once it
+    /// keeps it again.
     Done,
     /// This device is a companion: an admin has to confirm it by erasing the record there.
     Asked,

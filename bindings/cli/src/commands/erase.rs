@@ -1,9 +1,10 @@
 //! `twin erase`
 
 use serde_json::json;
-use twin::Erasure;
+use twin::{DeviceInfo, Erasure, Twin};
 
 use crate::args::Erase;
+use crate::commands::device;
 use crate::commands::record::{RecordPath, is_all, printable};
 use crate::error::{CliError, Result};
 use crate::output::{Context, table};
@@ -39,12 +40,23 @@ fn erase(cx: &Context, record: &str, yes: bool) -> Result<()> {
         Erasure::Nothing => return Err(CliError::NoRecord(record.to_owned())),
     };
     let wiped = twin.is_wiped();
-    cx.event(if wiped {
-        json!({event: record})
-    } else {
-        json!({event: record, "wiped": false})
-    });
+    let not_reached = not_reached(&twin, path.space)?;
+    let mut told = json!({event: record});
+    if !wiped {
+        told["wiped"] = json!(false);
+    }
+    if !not_reached.is_empty() {
+        told["not_reached"] = json!(not_reached);
+    }
+    cx.event(told);
     cx.say(says);
+    if event == "erased" && !not_reached.is_empty() {
+        cx.say(format!(
+            "It stays on {}, for as long as that space is not kept there. To let it go there, too:\n\
+             twin device keeps --with SPACE there, then twin sync.",
+            not_reached.join(", ")
+        ));
+    }
     if !wiped {
         cx.say(
             "But not yet from what was written ahead of the file: another program reads the vault, or the disk is full.\n\
@@ -53,6 +65,21 @@ fn erase(cx: &Context, record: &str, yes: bool) -> Result<()> {
     }
     // What is damaged may have been of the record.
     is_all(&twin)
+}
+
+/// The other devices that do not keep a space: they do not hear of what is erased there.
+fn not_reached(twin: &Twin, space: &str) -> Result<Vec<String>> {
+    let not_kept = twin.not_kept()?;
+    let keeps = |device: &DeviceInfo| {
+        let spaces = not_kept.get(&device.id);
+        spaces.is_none_or(|spaces| spaces.iter().all(|name| name.as_str() != space))
+    };
+    let devices = twin.devices()?;
+    let others = devices.iter().filter(|device| !device.is_this);
+    Ok(others
+        .filter(|device| !keeps(device))
+        .map(device::name)
+        .collect())
 }
 
 fn list(cx: &Context) -> Result<()> {

@@ -10,6 +10,7 @@ use crate::output::{Context, table};
 
 /// What is said after a space is kept no more.
 const WITHOUT: &str = "What is here of it stays, and can be read. Nothing new of it comes to this device, and nothing can be written to it here.\n\
+     What is erased of it on another device stays here, too, until this one keeps it again.\n\
      Your other devices hear of it when they sync. To keep it again: twin device keeps --with SPACE";
 /// What is said after a space is kept again.
 const WITH: &str = "All of it comes when this device next meets one that has it: twin sync.";

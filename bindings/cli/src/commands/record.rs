@@ -91,7 +91,7 @@ impl<'a> CollectionPath<'a> {
 
 /// SPACE/COLLECTION/ID; the id may contain further slashes.
 pub struct RecordPath<'a> {
-    space: &'a str,
+    pub space: &'a str,
     collection: &'a str,
     pub id: &'a str,
 }
