@@ -201,3 +201,29 @@ fn what_waits_for_the_clock_is_not_taken_for_erased() {
         assert_eq!(found.fields, fields(&[("a", "two")]));
     }
 }
+
+#[test]
+fn a_device_that_comes_back_from_a_copy_lets_go_of_it_too() {
+    let (dirs, mut phone, [mut laptop]) = family([Role::Member]);
+    meet(&mut [&mut phone, &mut laptop], NOON);
+    put(&mut phone, NOON, "c", "keep", &[("a", "kept")]);
+    put(&mut phone, NOON, "c", "r", &[("a", "regret")]);
+    meet(&mut [&mut phone, &mut laptop], NOON + 1);
+    drop(laptop);
+    let copy = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(dirs[1].path()).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+    }
+    let mut laptop = reopen(dirs[1].path()).unwrap();
+    put(&mut phone, NOON + 2, "c", "r", &[("a", "joy")]);
+    put(&mut phone, NOON + 3, "c", "keep", &[("a", "kept anew")]);
+    meet(&mut [&mut phone, &mut laptop], NOON + MINUTE);
+    are_equal(&mut [&mut phone, &mut laptop], NOON + MINUTE);
+    let compacted = phone.compact(NOON + MINUTE, &mut rng(7), &space("home"));
+    assert!(compacted.unwrap().gone > 2);
+    erase(&mut phone);
+    let mut laptop = reopen(copy.path()).unwrap();
+    meet(&mut [&mut phone, &mut laptop], NOON + 3 * MINUTE);
+    is_gone(&mut [&mut phone, &mut laptop]);
+}
