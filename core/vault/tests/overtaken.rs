@@ -227,3 +227,28 @@ fn a_device_that_comes_back_from_a_copy_lets_go_of_it_too() {
     meet(&mut [&mut phone, &mut laptop], NOON + 3 * MINUTE);
     is_gone(&mut [&mut phone, &mut laptop]);
 }
+
+#[test]
+fn a_device_that_was_suspended_meanwhile_lets_go_of_it_too() {
+    let (_dirs, mut phone, [mut other, mut laptop]) = family([Role::Member, Role::Member]);
+    let all = &mut [&mut phone, &mut other, &mut laptop];
+    meet(all, NOON);
+    put(all[0], NOON, "c", "keep", &[("a", "kept")]);
+    put(all[0], NOON, "c", "r", &[("a", "regret")]);
+    meet(all, NOON + 1);
+    are_equal(all, NOON + 1);
+    phone.suspend(&laptop.device(), &mut rng(1)).unwrap();
+    put(&mut phone, NOON + 2, "c", "r", &[("a", "joy")]);
+    put(&mut phone, NOON + 3, "c", "keep", &[("a", "kept anew")]);
+    meet(&mut [&mut phone, &mut other], NOON + 4);
+    are_equal(&mut [&mut phone, &mut other], NOON + 4);
+    let compacted = phone.compact(NOON + 5, &mut rng(7), &space("home"));
+    assert!(compacted.unwrap().gone > 2);
+    meet(&mut [&mut phone, &mut other], NOON + 6);
+    erase(&mut phone);
+    meet(&mut [&mut phone, &mut other], NOON + 3 * MINUTE);
+    phone.resume(&laptop.device(), &mut rng(2)).unwrap();
+    let all = &mut [&mut phone, &mut other, &mut laptop];
+    meet(all, NOON + 4 * MINUTE);
+    is_gone(all);
+}
