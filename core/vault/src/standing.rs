@@ -59,9 +59,7 @@ impl Vault {
             return Ok(false);
         }
         for number in known.ops() {
-            let head = self.file.store.head(number)?;
-            let epoch = (log.origin.space, head.header.epoch);
-            if !self.state.epochs.contains_key(&epoch) {
+            if !self.has_key(number)? {
                 return Ok(false);
             }
         }
@@ -107,24 +105,14 @@ impl Vault {
         let ranges = fitting.iter();
         let ranges = ranges.filter_map(|(log, line)| self.range(log, line.height));
         let ranges: Vec<(PartNo, PartNo)> = ranges.collect();
-        let most = self.erased_up_to(&fitting);
-        let mut in_use = self.file.store.in_use(&ranges, most)?;
-        if in_use.as_ref().is_some_and(|places| !places.is_empty()) && !self.is_merged(&known)? {
-            in_use = None;
-        }
-        let left = in_use.map(|places| self.left_without(&places, &ranges));
-        let left = left.and_then(|left| match left {
-            Err(VaultError::Damaged(_)) => None,
-            left => Some(left),
-        });
-        let left = left.transpose()?;
+        let left = self.left_without(&known, &ranges, self.erased_up_to(&fitting))?;
         let covers = left.is_some();
-        if !covers {
-            log::warn!("a checkpoint does not hold all that it should: nothing goes by it");
-        }
-        let is_erased = left.as_ref().is_some_and(|left| left.len() > 0);
+        let mut is_erased = false;
         if let Some(left) = left {
+            is_erased = left.len() > 0;
             self.flush(left)?;
+        } else {
+            log::warn!("a checkpoint does not hold all that it should: nothing goes by it");
         }
         let known = self.known(part)?;
         known.covers = covers;
@@ -194,20 +182,36 @@ impl Vault {
         Ok(true)
     }
 
-    /// The records at these places as they are without the parts in `ranges`.
-    fn left_without(&self, places: &[i64], ranges: &[(PartNo, PartNo)]) -> Result<Stage> {
+    /// The records that depend on parts in `ranges`, as they are without those; `None` if they are more than `most`, or
+    /// one is damaged, or the snapshot may hold what takes the place of that.
+    fn left_without(
+        &self,
+        known: &Checkpointed,
+        ranges: &[(PartNo, PartNo)],
+        most: usize,
+    ) -> Result<Option<Stage>> {
+        let Some(places) = self.file.store.in_use(ranges, most)? else {
+            return Ok(None);
+        };
+        if !places.is_empty() && !self.is_merged(known)? {
+            return Ok(None);
+        }
         let mut stage = Stage::default();
         for place in places {
-            let Some(mut versions) = self.versions_at(*place)? else {
+            let found = match self.versions_at(place) {
+                Err(VaultError::Damaged(_)) => return Ok(None),
+                found => found?,
+            };
+            let Some(mut versions) = found else {
                 continue;
             };
             let Some(id) = versions.first().map(|first| first.change.id.clone()) else {
                 continue;
             };
             versions.retain(|version| !is_within(version.key, ranges));
-            self.staged_at(&mut stage, *place, &id)?.replace(versions);
+            self.staged_at(&mut stage, place, &id)?.replace(versions);
         }
-        Ok(stage)
+        Ok(Some(stage))
     }
 
     /// Begins a log that was never here at its line.

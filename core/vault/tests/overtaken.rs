@@ -71,27 +71,24 @@ fn is_gone(vaults: &mut [&mut Vault]) {
             assert!(vault.check().unwrap().is_whole());
             vault.rebuild_index().unwrap();
         }
-        let gone = erased_again(vault);
-        assert_eq!(gone, Erasure::Nothing, "nothing of it is there");
+        let now = NOON + 9 * MINUTE;
+        let again = vault.erase(now, &mut rng(9), &space("home"), "c", "r");
+        assert_eq!(again.unwrap(), Erasure::Nothing, "nothing of it is there");
     }
 }
 
-/// What comes of erasing it once more, for a companion what it would ask for.
-fn erased_again(vault: &mut Vault) -> Erasure {
-    let now = NOON + 9 * MINUTE;
-    let again = vault.erase(now, &mut rng(9), &space("home"), "c", "r");
-    again.unwrap()
+/// The phone erases the record, all meet, and it is gone.
+fn is_gone_once_erased(phone: &mut Vault, other: &mut Vault, laptop: &mut Vault) {
+    erase(phone);
+    let all = &mut [phone, other, laptop];
+    meet(all, NOON + 3 * MINUTE);
+    is_gone(all);
 }
 
 #[test]
 fn all_that_has_happened_comes_at_once() {
     let (_dirs, mut phone, [mut other, mut laptop]) = overtaken();
-    erase(&mut phone);
-    meet(
-        &mut [&mut phone, &mut other, &mut laptop],
-        NOON + 3 * MINUTE,
-    );
-    is_gone(&mut [&mut phone, &mut other, &mut laptop]);
+    is_gone_once_erased(&mut phone, &mut other, &mut laptop);
 }
 
 #[test]
@@ -161,12 +158,7 @@ fn what_only_a_second_checkpoint_overtakes_goes_too() {
     meet(&mut [&mut phone, &mut other, &mut laptop], NOON + 6);
     are_equal(&mut [&mut phone, &mut other, &mut laptop], NOON + 6);
     compact(&mut phone, NOON + 7);
-    erase(&mut phone);
-    meet(
-        &mut [&mut phone, &mut other, &mut laptop],
-        NOON + 3 * MINUTE,
-    );
-    is_gone(&mut [&mut phone, &mut other, &mut laptop]);
+    is_gone_once_erased(&mut phone, &mut other, &mut laptop);
 }
 
 #[test]

@@ -230,7 +230,8 @@ impl Vault {
         Ok(())
     }
 
-    fn has_key(&self, number: i64) -> Result<bool> {
+    /// Whether the key of the epoch that an op is sealed in is here.
+    pub(crate) fn has_key(&self, number: i64) -> Result<bool> {
         let header = self.file.store.header(number)?;
         let space = self.space_of(&header.log)?;
         Ok(self.state.epochs.contains_key(&(space, header.epoch)))
