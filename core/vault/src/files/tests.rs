@@ -4,7 +4,7 @@ mod full;
 
 use std::path::Path;
 
-use tempfile::tempdir;
+use tempfile::{TempDir, tempdir};
 use twin_identity::device::Role;
 use twin_ops::value::Fields;
 
@@ -118,14 +118,20 @@ fn a_file_comes_back_and_is_stored_once() {
     assert!(vault.check().unwrap().is_whole());
 }
 
-#[test]
-fn another_device_fetches_what_it_wants_to_see() {
-    let (one, two) = (tempdir().unwrap(), tempdir().unwrap());
-    let mut phone = phone(one.path());
+/// A phone with a photo of four chunks, a laptop that knows of it and has none of them, and the photo.
+fn photo_elsewhere() -> ([TempDir; 2], Vault, Vault, Vec<u8>) {
+    let dirs = [tempdir().unwrap(), tempdir().unwrap()];
+    let mut phone = phone(dirs[0].path());
     let photo = content("photo", 2 * CHUNK_LEN + 5);
     add(&mut phone, NOON, "photo", &photo);
-    let mut laptop = linked(two.path(), &mut phone, 20, Role::Member);
+    let mut laptop = linked(dirs[1].path(), &mut phone, 20, Role::Member);
     send(&phone, &mut laptop, NOON);
+    (dirs, phone, laptop, photo)
+}
+
+#[test]
+fn another_device_fetches_what_it_wants_to_see() {
+    let (_dirs, mut phone, mut laptop, photo) = photo_elsewhere();
     let lacks = |vault: &mut Vault| match read(vault, "photo") {
         Err(VaultError::NotHere { missing, chunks }) => (missing, chunks),
         other => panic!("{other:?}"),

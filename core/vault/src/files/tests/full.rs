@@ -177,12 +177,7 @@ fn what_another_add_may_have_found_stays() {
 
 #[test]
 fn a_full_disk_asks_nobody_for_content() {
-    let (one, two) = (tempdir().unwrap(), tempdir().unwrap());
-    let mut phone = phone(one.path());
-    let photo = content("photo", 2 * CHUNK_LEN + 5);
-    add(&mut phone, NOON, "photo", &photo);
-    let mut laptop = linked(two.path(), &mut phone, 20, Role::Member);
-    send(&phone, &mut laptop, NOON);
+    let ([_one, two], phone, mut laptop, _) = photo_elsewhere();
     laptop.set_keeps(Keep::All).unwrap();
     let peer = phone.device_keys().id();
     let ask = |laptop: &mut Vault, now| {
