@@ -313,7 +313,11 @@ impl Cast {
         let now = self.tell_time(device, at)?;
         let id = self.devices[device].id;
         if !self.truth.was_set_back_unnoticed(&id) {
-            self.devices[device].vault().tend(now, dice.rng())?;
+            let author = &mut self.devices[device];
+            author.vault().tend(now, dice.rng())?;
+            // A bit that was flipped on the way can make another history of what a peer said that it has.
+            self.truth
+                .acknowledge_own(author.twin, author.vault_ref())?;
             return Ok(());
         }
         self.inspect(device, at)?;
