@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use crate::checksum::{Checksum, fill, words};
+use crate::checksum::{Checksum, Order, fill, words};
 use crate::error::{Result, VaultError};
 use crate::store::SCHEMA;
 
@@ -21,6 +21,8 @@ pub(crate) const VERSION: i32 = STEPS.len() as i32;
 const USER_VERSION: usize = 60;
 /// Length of that header.
 pub(crate) const HEADER: usize = 100;
+/// Length of the pages of our files.
+const PAGE: usize = 4096;
 /// Length of the header of a write-ahead log.
 const WAL_HEADER: usize = 32;
 
@@ -113,34 +115,30 @@ pub(crate) fn look(wal: &mut impl Read) -> io::Result<Logged> {
         return Ok(logged);
     }
     logged.begins = begins;
-    let [magic, _, page_size, _, salt, salt2, _, _] = words(&begins, u32::from_be_bytes);
-    let order = match magic {
-        0x377f_0682 => u32::from_le_bytes,
-        0x377f_0683 => u32::from_be_bytes,
-        _ => return Ok(logged),
-    };
-    if !(512..=65_536).contains(&page_size) || !page_size.is_power_of_two() {
-        return Ok(logged);
-    }
-    let mut sum = Checksum(0, 0);
-    let (head, sealed) = begins.split_at(24);
-    sum.add(head, order);
-    if !sum.is(sealed) {
-        return Ok(logged);
-    }
-    let (mut written, mut sound, mut lost) = (None, true, 0);
-    let mut frame = vec![0; 24 + page_size as usize];
+    let [_, _, _, _, salt, salt2, one, two] = words(&begins, u32::from_be_bytes);
+    let header = wal_header(&begins);
+    let is_whole = header.is_some();
+    // A log whose header is damaged was written by this machine, for a file of ours; its first whole frame says what is of it.
+    let (order, page_size) = header.unwrap_or((u32::from_ne_bytes, PAGE));
+    let mut salts = is_whole.then_some((salt, salt2));
+    let mut sum = Checksum(one, two);
+    let (mut written, mut sound, mut lost) = (None, is_whole, 0);
+    let mut frame = vec![0; 24 + page_size];
     while fill(wal, &mut frame)? {
         let Some((head, page)) = frame.split_first_chunk::<24>() else {
             break;
         };
         let [number, commit, frame_salt, frame_salt2, one, two] =
             words::<6>(head, u32::from_be_bytes);
-        let ours = (frame_salt, frame_salt2) == (salt, salt2);
         sum.add(head.split_at(8).0, order);
         sum.add(page, order);
         let said = Checksum(one, two);
         let whole = sum == said;
+        let own = (frame_salt, frame_salt2);
+        if whole {
+            salts.get_or_insert(own);
+        }
+        let ours = salts == Some(own);
         if sound && !(ours && whole) {
             // From here on it is what an earlier log has left, or was never written whole, or is damaged.
             sound = false;
@@ -158,9 +156,26 @@ pub(crate) fn look(wal: &mut impl Read) -> io::Result<Logged> {
         }
         sum = said;
     }
-    // Of one commit a part may be missing that was never written: the power was gone.
-    logged.damaged = lost > 1;
+    // Of one commit a part may be missing that was never written: the power was gone. A header is durable before any
+    // commit is written.
+    logged.damaged = lost > u32::from(is_whole);
     Ok(logged)
+}
+
+/// What the header of a write-ahead log says if it is whole: the order of bytes in which sums are made, and the length of
+/// pages.
+fn wal_header(header: &[u8; WAL_HEADER]) -> Option<(Order, usize)> {
+    let [magic, _, page_size, ..] = words::<3>(header, u32::from_be_bytes);
+    let order: Order = match magic {
+        0x377f_0682 => u32::from_le_bytes,
+        0x377f_0683 => u32::from_be_bytes,
+        _ => return None,
+    };
+    let (head, sealed) = header.split_at(24);
+    let mut sum = Checksum(0, 0);
+    sum.add(head, order);
+    let fits = (512..=65_536).contains(&page_size) && page_size.is_power_of_two();
+    (fits && sum.is(sealed)).then_some((order, page_size as usize))
 }
 
 #[cfg(test)]
