@@ -222,9 +222,7 @@ fn begin(
         incarnation: new_incarnation(rng),
         mark: Some(FileMark::of(path)?),
     })?;
-    file.put(&GenesisRow {
-        genesis: identity.genesis().to_bytes(),
-    })?;
+    file.put(&GenesisRow::of(identity))?;
     for entry in identity.entries().values() {
         file.put(&EntryRow {
             id: entry.id,

@@ -6,6 +6,7 @@ use minicbor::{Decode, Encode};
 use twin_identity::cbor;
 use twin_identity::device::DEVICE_KEYS_LEN;
 use twin_identity::id::{DeviceId, EntryId};
+use twin_identity::log::IdentityLog;
 use twin_identity::seal::SealingPublic;
 use twin_ops::chain::Head;
 use twin_ops::change::Stamp;
@@ -51,12 +52,27 @@ impl Drop for DeviceRow {
     }
 }
 
-/// The genesis.
+/// The genesis, and the first entry once more: all others hang on it, and a vault without it cannot be salvaged.
 #[derive(Encode, Decode)]
 #[cbor(map)]
 pub(crate) struct GenesisRow {
     #[cbor(n(0), with = "minicbor::bytes")]
     pub genesis: Vec<u8>,
+    /// Vaults of before do not have it.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub first: Option<Vec<u8>>,
+}
+
+impl GenesisRow {
+    /// Of an identity log.
+    pub fn of(identity: &IdentityLog) -> Self {
+        let entries = identity.entries().values();
+        let first = entries.min_by_key(|entry| entry.place.seq);
+        Self {
+            genesis: identity.genesis().to_bytes(),
+            first: first.map(|entry| entry.to_bytes().to_vec()),
+        }
+    }
 }
 
 /// A signed entry of the identity log.

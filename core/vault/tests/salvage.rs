@@ -336,29 +336,53 @@ fn what_is_no_vault_or_of_a_later_version_or_has_one_already_is_refused() {
     assert!(!to.join("in").exists() && to.join(FILE_NAME).exists());
 }
 
+/// The names of the rows of entries of the identity log, in hex.
+fn entries(sample: &Sample) -> Vec<String> {
+    let dir = tempdir().unwrap();
+    fs::write(dir.path().join(FILE_NAME), &sample.db).unwrap();
+    let file = rusqlite::Connection::open(dir.path().join(FILE_NAME)).unwrap();
+    let mut names = file
+        .prepare("SELECT hex(name) FROM item WHERE kind = 3")
+        .unwrap();
+    let names = names.query_map([], |row| row.get(0)).unwrap();
+    names.map(|name| name.unwrap()).collect()
+}
+
+/// All others hang on the first entry: it is there twice.
+#[test]
+fn the_first_entry_comes_again_from_beside_the_genesis() {
+    let sample = sample(false);
+    let mut whole = 0;
+    for name in entries(&sample) {
+        let dir = tempdir().unwrap();
+        fs::write(dir.path().join(FILE_NAME), &sample.db).unwrap();
+        let sql = format!("DELETE FROM item WHERE kind = 3 AND name = x'{name}'");
+        harm(dir.path(), &sql);
+        let (db, wal) = copy(dir.path());
+        let (this, saved) = Try::of(&db, &wal);
+        let saved = saved.unwrap();
+        assert!(saved.vault);
+        if saved.is_all() {
+            assert!(truth(&mut this.vault()) == sample.truth);
+            whole += 1;
+        }
+    }
+    assert_eq!(whole, 1);
+}
+
 /// An entry of the identity log that is lost takes no content with it: what nobody vouches for any more is shown.
 #[test]
 fn what_a_device_wrote_that_no_entry_names_any_more_is_shown() {
     let sample = sample(false);
     let dir = tempdir().unwrap();
-    fs::write(dir.path().join(FILE_NAME), &sample.db).unwrap();
-    let names: Vec<Vec<u8>> = {
-        let file = rusqlite::Connection::open(dir.path().join(FILE_NAME)).unwrap();
-        let mut names = file
-            .prepare("SELECT name FROM item WHERE kind = 3")
-            .unwrap();
-        let names = names.query_map([], |row| row.get(0)).unwrap();
-        names.map(|name| name.unwrap()).collect()
-    };
+    let names = entries(&sample);
     assert_eq!(names.len(), 2, "the phone, and the laptop");
     let mut without_vault = 0;
     for name in names {
         fs::write(dir.path().join(FILE_NAME), &sample.db).unwrap();
-        let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
-        harm(
-            dir.path(),
-            &format!("DELETE FROM item WHERE kind = 3 AND name = x'{name}'"),
-        );
+        // The first one is beside the genesis, too.
+        let sql = format!("DELETE FROM item WHERE kind = 2 OR kind = 3 AND name = x'{name}'");
+        harm(dir.path(), &sql);
         let (db, wal) = copy(dir.path());
         let (this, saved) = Try::of(&db, &wal);
         let saved = saved.unwrap();

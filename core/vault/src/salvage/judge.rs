@@ -100,7 +100,7 @@ impl<'f> Content<'f> {
         match table {
             "op" => self.op(number, bytes, is_own),
             "late" if self.file.is_whole_late(*number, bytes) => Verdict::Keep,
-            "chunk" => self.chunk(number, bytes, is_own),
+            "chunk" => self.chunk(number, bytes),
             _ => Verdict::Refuse,
         }
     }
@@ -129,7 +129,7 @@ impl<'f> Content<'f> {
 
     /// A chunk is what a sealed row says, whatever its number; if none does, because that row is lost, it is one unless it
     /// is something else.
-    fn chunk(&self, number: &mut i64, bytes: &[u8], is_own: bool) -> Verdict {
+    fn chunk(&self, number: &mut i64, bytes: &[u8]) -> Verdict {
         let fits = (MIN_SEALED_CHUNK..=MAX_SEALED_CHUNK).contains(&bytes.len());
         if !fits {
             return Verdict::Refuse;
@@ -150,7 +150,7 @@ impl<'f> Content<'f> {
             let aad = number.to_be_bytes();
             keys.iter().any(|key| key.open(&aad, bytes).is_ok())
         };
-        if is_own || !is_derived() {
+        if !is_derived() {
             Verdict::Keep
         } else {
             Verdict::Refuse

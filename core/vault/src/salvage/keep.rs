@@ -99,8 +99,18 @@ impl Keeper {
                 Err(_) => self.lose_entry(&row.id)?,
             }
         }
-        entries.sort_by_key(|(_, entry)| entry.place.seq);
         let row: Option<GenesisRow> = self.file.item(&[])?;
+        let first = row.as_ref().and_then(|row| row.first.as_ref());
+        if let Some(first) = first.and_then(|first| Entry::from_bytes(first).ok())
+            && !entries.iter().any(|(id, _)| *id == first.id)
+        {
+            self.file.put(&EntryRow {
+                id: first.id,
+                entry: first.to_bytes().to_vec(),
+            })?;
+            entries.push((first.id, first));
+        }
+        entries.sort_by_key(|(_, entry)| entry.place.seq);
         let genesis = row.and_then(|row| Genesis::from_bytes(&row.genesis).ok());
         let genesis = genesis.or_else(|| {
             // The first entry reveals what the genesis has the hash of, and names it.
@@ -111,15 +121,13 @@ impl Keeper {
         let Some(genesis) = genesis else {
             return Ok(None);
         };
-        self.file.put(&GenesisRow {
-            genesis: genesis.to_bytes(),
-        })?;
         let mut identity = IdentityLog::new(genesis);
         for (id, entry) in entries {
             if identity.insert(entry).is_err() {
                 self.lose_entry(&id)?;
             }
         }
+        self.file.put(&GenesisRow::of(&identity))?;
         self.saved.entries = identity.entries().len() as u64;
         Ok((!identity.entries().is_empty()).then_some(identity))
     }
