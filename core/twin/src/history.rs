@@ -22,7 +22,7 @@ impl Collection {
     /// Undoes a delete: the record is again as it was.
     ///
     /// # Errors
-    /// If it is not deleted, or never was there.
+    /// If it is not deleted, was erased, or never was there.
     pub fn restore(&self, id: &str) -> Result<()> {
         let twin = &self.space.twin;
         let now = twin.now();

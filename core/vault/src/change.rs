@@ -14,7 +14,7 @@ use crate::field::Field;
 /// What the names of collections begin with that hold no records of an app.
 pub(crate) const RESERVED: char = '~';
 /// What is said of such a name.
-pub(crate) const RESERVED_NAME: &str =
+pub const RESERVED_NAME: &str =
     "names of collections that begin with '~' are reserved: choose another";
 
 /// A change that an app makes to a record.

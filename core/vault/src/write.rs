@@ -86,7 +86,7 @@ impl Vault {
     /// Undoes a delete: the record is again as it was, with what was written to it meanwhile.
     ///
     /// # Errors
-    /// [`VaultError::InvalidChange`] if it is not deleted, or never was there.
+    /// [`VaultError::InvalidChange`] if it is not deleted, was erased, or never was there.
     pub fn restore(
         &mut self,
         now: u64,
@@ -183,7 +183,7 @@ impl Vault {
             };
             if by == By::Restore && (!gone || record.versions.len() < 2) {
                 return Err(VaultError::InvalidChange(
-                    "this record is not deleted: there is nothing to restore",
+                    "there is nothing to restore: this record is not deleted, was erased, or was never there",
                 ));
             }
             let puts = change.kind == Kind::Put || (change.kind == Kind::Patch && gone);

@@ -9,7 +9,8 @@ use twin_identity::context;
 use twin_ops::change::MAX_RECORD_ID;
 use twin_ops::space::SpaceName;
 use twin_ops::value::{Fields, Value};
-use twin_vault::WriteChange;
+use twin_vault::change::RESERVED_NAME;
+use twin_vault::{VaultError, WriteChange};
 
 use super::{Batch, Imported};
 use crate::error::{Error, Result};
@@ -184,5 +185,8 @@ impl Taking<'_> {
 /// The collection of a twin that foreign files are to go to.
 pub(super) fn collection(twin: &Twin, to: Option<&(SpaceName, String)>) -> Result<Collection> {
     let (space, name) = to.ok_or(Error::ImportWhere)?;
+    if name.starts_with('~') {
+        return Err(VaultError::InvalidChange(RESERVED_NAME).into());
+    }
     Ok(Space::new(twin.clone(), space.clone()).collection(name))
 }

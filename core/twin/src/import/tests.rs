@@ -105,6 +105,19 @@ fn tables_come_as_they_are_cut() {
         let first = fields(&[("isbn", "1".into()), ("title", "a,b;c".into())]);
         assert_eq!(other.records()[0].fields, first);
     }
+    // A quote that nothing closes would take all that comes after it.
+    for text in ["a,b\n1,\"open\n2,3\n4,5\n", "a,b\n1,2\n3,\"open"] {
+        let open = scene.write("open.csv", text);
+        let line = if text.ends_with('n') {
+            "line 3"
+        } else {
+            "line 2"
+        };
+        scene.refuses(&open, None, &[line, "quote", "not closed"]);
+    }
+    let header = scene.write("header.csv", "a,\"b\n1,2\n");
+    scene.refuses(&header, None, &["line 1", "quote", "not closed"]);
+
     let after = scene.write("bad.csv", "sep=;\na;b\n1;2\n1\n");
     scene.refuses(&after, None, &["line 4", "more or fewer"]);
 
