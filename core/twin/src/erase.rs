@@ -25,8 +25,8 @@ impl Collection {
 
 impl Twin {
     /// Whether what was erased here is gone from every file of the vault; see [`twin_vault::Vault::is_wiped`].
-    pub fn is_wiped(&self) -> bool {
-        self.vault().is_wiped()
+    pub fn is_wiped(&self) -> Result<bool> {
+        Ok(self.vault().is_wiped()?)
     }
 
     /// What companions have asked to be erased, in every space.

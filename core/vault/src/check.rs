@@ -36,6 +36,9 @@ pub struct Report {
     pub records: u64,
     /// Chunks of files that are whole.
     pub chunks: u64,
+    /// Files that records name and of which not all content is here. That is no damage: it comes from a device that has
+    /// it.
+    pub absent_files: u64,
     /// How many damages there are.
     pub damages: u64,
     /// How many of them are of the index of records or of what is kept for searching, which [`Vault::rebuild_index`] mends.

@@ -137,8 +137,10 @@ pub enum VaultError {
         /// How many there are.
         chunks: u64,
     },
-    /// Nothing was added to a file for more than a day.
-    #[error("adding this file paused for too long: add it again")]
+    /// Nothing was added to a file for more than a day, or what it had found here was erased.
+    #[error(
+        "adding this file paused for too long, or a file that has something in common with it was erased meanwhile: add it again"
+    )]
     AddingEnded,
     /// A file cannot be sealed or read.
     #[error(transparent)]

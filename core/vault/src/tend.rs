@@ -16,7 +16,7 @@ impl Vault {
     /// To be called after a sync; `now` in milliseconds since the Unix epoch. `true` if others have something to hear of.
     pub fn tend(&mut self, now: u64, rng: &mut impl CryptoRng) -> Result<bool> {
         self.merge_due(now)?;
-        self.try_to_drop_erased_files(now);
+        self.try_to_drop_erased_files();
         let gave_up = self.has_branches()? && self.give_up_branches(rng)?;
         let idle = !self.state.identity.should_acknowledge(&self.device.id())
             && self.stale_spaces().is_empty()

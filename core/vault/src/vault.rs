@@ -167,11 +167,12 @@ impl Vault {
         }
     }
 
-    /// Whether what this `Vault` has erased is out of the write-ahead log, too. If not, another program reads an older
-    /// state of the file, or the disk is full: it goes with what is written here next, when another program that has the
-    /// file open has nothing else to do ([`Vault::wipe_for_others`]), or when the last of them closes it.
-    pub const fn is_wiped(&self) -> bool {
-        !self.wipe
+    /// Whether what this `Vault` has erased is gone, out of the write-ahead log, too. If not, another program reads an
+    /// older state of the file, or the disk is full: it goes with what is written here next, when another program that has
+    /// the file open has nothing else to do ([`Vault::wipe_for_others`]), or when the last of them closes it; content of
+    /// files with the next erasure, sync ([`Vault::tend`]) or collection of garbage.
+    pub fn is_wiped(&self) -> Result<bool> {
+        Ok(!self.wipe && !self.has_erased_files()?)
     }
 
     /// Takes out of the write-ahead log what other programs have erased and could not, if any has written since this was

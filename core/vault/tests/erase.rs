@@ -450,23 +450,3 @@ fn content_that_something_else_names_stays() {
     erase_file(&mut vault, NOON + 2, "letter");
     assert!(sealed_chunks(dir.path()).is_empty());
 }
-
-#[test]
-fn what_an_add_that_goes_on_has_found_waits_for_its_end() {
-    let dir = tempdir().unwrap();
-    let mut vault = phone(dir.path());
-    let film = of_chunks("film", 3);
-    add_file(&mut vault, NOON, "film", &film);
-    let home = space("home");
-    let later = NOON + MINUTE;
-    let mut writer = vault.begin_file(later, &mut rng(5), &home).unwrap();
-    vault.push_file(later, &mut writer, &film).unwrap();
-    let added = vault.finish_file(later, writer).unwrap();
-    assert_eq!(added.stored(), 0, "all of it is here");
-    erase_file(&mut vault, later, "film");
-    assert_eq!(sealed_chunks(dir.path()).len(), 4);
-    // It is given up: then the content goes.
-    vault.drop_file(added).unwrap();
-    vault.tend(later, &mut rng(6)).unwrap();
-    assert!(sealed_chunks(dir.path()).is_empty());
-}

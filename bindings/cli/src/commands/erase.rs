@@ -38,7 +38,7 @@ fn erase(cx: &Context, record: &str, yes: bool) -> Result<()> {
         ),
         Erasure::Nothing => return Err(CliError::NoRecord(record.to_owned())),
     };
-    let wiped = twin.is_wiped();
+    let wiped = twin.is_wiped()?;
     cx.event(if wiped {
         json!({event: record})
     } else {
@@ -47,8 +47,8 @@ fn erase(cx: &Context, record: &str, yes: bool) -> Result<()> {
     cx.say(says);
     if !wiped {
         cx.say(
-            "But not yet from what was written ahead of the file: another program reads the vault, or the disk is full.\n\
-             Close it, or make room; the next command then takes it out.",
+            "But not yet all of it: another program reads the vault, or the disk is full. Close it, or make room; then\n\
+             twin vault clean takes out what is left.",
         );
     }
     // What is damaged may have been of the record.

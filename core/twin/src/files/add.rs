@@ -106,8 +106,15 @@ impl Collection {
     /// Adds the file at `path`, under its name. One that has the same name and other content gets a number behind it;
     /// one that is here just so is left alone. An add that was broken off finds again what it has stored.
     pub fn add_file(&self, path: &Path, watch: &mut Watch<'_>) -> Result<AddedFile> {
-        let (about, mut file) = NewFile::open(path)?;
-        self.add_content(&about, &mut file, watch)
+        let mut add = || {
+            let (about, mut file) = NewFile::open(path)?;
+            self.add_content(&about, &mut file, watch)
+        };
+        match add() {
+            // Something that it has in common with this one was erased meanwhile.
+            Err(Error::Vault(VaultError::AddingEnded)) => add(),
+            added => added,
+        }
     }
 
     /// Adds a file from anything that can be read.

@@ -109,10 +109,16 @@ impl Vault {
             return Ok(());
         }
         self.each_found((i64::MIN, i64::MAX), |place, versions| {
-            let in_place = versions.and_then(|versions| self.is_in_place(place, &versions));
-            match whole(in_place)? {
-                Some(true) => report.records += 1,
-                Some(false) | None => report.add(Damage::Record(place)),
+            let looked_at = versions.and_then(|versions| {
+                let in_place = self.is_in_place(place, &versions)?;
+                Ok((in_place, self.absent_files(collection(place), versions)?))
+            });
+            match whole(looked_at)? {
+                Some((true, absent)) => {
+                    report.records += 1;
+                    report.absent_files += absent;
+                }
+                Some((false, _)) | None => report.add(Damage::Record(place)),
             }
             Ok(ControlFlow::Continue(()))
         })?;

@@ -6,7 +6,7 @@
 //! it leaves can go at once (see [`Collecting::since`](super::Collecting::since)).
 
 use rand_core::CryptoRng;
-use twin_ops::file::{Builder, Root, Sealed as SealedChunk};
+use twin_ops::file::{Builder, FileError, Root, Sealed as SealedChunk};
 use twin_ops::space::{SpaceId, SpaceName};
 use twin_ops::store::LogHead;
 
@@ -127,9 +127,7 @@ impl Vault {
         } = writer;
         let root = builder.finish(&mut |chunk| chunks.batch.push(chunk))?;
         if let Err(error) = self.keep_chunks(now, &mut chunks) {
-            if let Err(error) = self.end_adding(&chunks.add) {
-                log::warn!("an add counts as going on: {error}");
-            }
+            self.try_to_end_adding(&chunks.add);
             return Err(error);
         }
         Ok(Added {
@@ -139,7 +137,11 @@ impl Vault {
         })
     }
 
-    /// As [`Vault::commit`], with records that name files: the changes are written if all chunks are here still.
+    /// As [`Vault::commit`], with records that name files.
+    ///
+    /// # Errors
+    /// Among others [`VaultError::AddingEnded`] if not all chunks are here any more: a file that was here, and has some in
+    /// common with this one, was erased meanwhile. Whatever the error is, the adds have ended.
     pub fn commit_files(
         &mut self,
         now: u64,
@@ -150,13 +152,24 @@ impl Vault {
     ) -> Result<LogHead> {
         check_changes(&changes)?;
         self.now = now;
-        self.write(|vault| {
+        let written = self.write(|vault| {
+            let id = space.id(vault.twin());
             for file in files {
                 vault.adding(&file.add)?;
+                let root = Root::of(&file.root.to_value()).ok_or(FileError::Malformed)?;
+                if !vault.is_whole_here(&id, root, usize::MAX)? {
+                    return Err(VaultError::AddingEnded);
+                }
                 vault.file.remove::<AddingRow>(&file.add)?;
             }
             vault.commit_now(By::App, rng, space, changes)
-        })
+        });
+        if written.is_err() {
+            files
+                .iter()
+                .for_each(|file| self.try_to_end_adding(&file.add));
+        }
+        written
     }
 
     /// Ends an add without a record that names the file, because one does already, or the person has thought better of
@@ -172,6 +185,13 @@ impl Vault {
 
     fn end_adding(&mut self, add: &[u8; ADD_LEN]) -> Result<()> {
         self.write(|vault| vault.file.remove::<AddingRow>(add))
+    }
+
+    /// As [`Vault::end_adding`], where something has gone wrong already.
+    fn try_to_end_adding(&mut self, add: &[u8; ADD_LEN]) {
+        if let Err(error) = self.end_adding(add) {
+            log::warn!("an add counts as going on: {error}");
+        }
     }
 
     /// Writes the chunks that are next.

@@ -10,7 +10,7 @@ use twin_ops::file::{ChunkId, Here, Root, Seek};
 use twin_ops::space::SpaceId;
 
 use super::chunks::chunk_key;
-use super::garbage::{KEPT, Marks};
+use super::garbage::Marks;
 use crate::error::{Result, VaultError};
 use crate::rows::{ChunkRow, ErasedFileRow, Row};
 use crate::vault::Vault;
@@ -35,57 +35,52 @@ impl Vault {
         })
     }
 
-    /// Drops the chunks of erased files that nothing else names. `true` if there were such files.
+    /// Drops the chunks of erased files that no record names.
     ///
-    /// What an add that goes on has found here, or brought, stays until it is over; then it is looked again.
-    pub(crate) fn drop_erased_files(&mut self, now: u64) -> Result<bool> {
+    /// An add that goes on may have found some of them here: it is told when its record is written (see
+    /// [`Vault::commit_files`]).
+    pub(crate) fn drop_erased_files(&mut self) -> Result<()> {
         let rows: Vec<ErasedFileRow> = self.file.items()?;
         if rows.is_empty() {
-            return Ok(false);
+            return Ok(());
         }
         let mut marks = Marks::of(rows.iter().map(|row| row.space).collect());
         for row in rows {
-            self.drop_erased_file(now, &row, &mut marks)?;
+            self.drop_erased_file(&row, &mut marks)?;
         }
-        self.file.store.give_back()?;
-        Ok(true)
+        self.file.store.give_back()
+    }
+
+    /// Whether content of erased files is still here, for the disk had no room to drop it.
+    pub(crate) fn has_erased_files(&self) -> Result<bool> {
+        Ok(self.file.count::<ErasedFileRow>()? > 0)
     }
 
     /// As [`Vault::drop_erased_files`], where it is noted what is to go and there is another time for what cannot go now.
-    pub(crate) fn try_to_drop_erased_files(&mut self, now: u64) {
-        if let Err(error) = self.drop_erased_files(now) {
+    pub(crate) fn try_to_drop_erased_files(&mut self) {
+        if let Err(error) = self.drop_erased_files() {
             log::warn!("content of files that were erased is still here: {error}");
         }
     }
 
-    fn drop_erased_file(&mut self, now: u64, row: &ErasedFileRow, marks: &mut Marks) -> Result<()> {
+    fn drop_erased_file(&mut self, row: &ErasedFileRow, marks: &mut Marks) -> Result<()> {
         let space = row.space;
         let mut chunks = self.chunks_of(&space, &row.root)?;
-        let mut kept = false;
         // What a manifest names goes before the manifest.
         while !chunks.is_empty() {
             let some = chunks.split_off(chunks.len().saturating_sub(BATCH));
-            kept |= self.write(|vault| {
+            self.write(|vault| {
                 vault.wipe = true;
                 vault.follow_new(marks)?;
-                let from = vault.adds_began(now, KEPT)?;
-                let mut kept = false;
                 for id in some.iter().filter(|id| !marks.has(id)) {
                     let Some(row) = vault.file.chunk_row(&space, id)? else {
                         continue;
                     };
-                    if from.is_some_and(|from| row.at >= from) {
-                        kept = true;
-                        continue;
-                    }
                     vault.file.remove::<ChunkRow>(&chunk_key(&space, id))?;
                     vault.file.store.remove_chunk_bytes(row.number)?;
                 }
-                Ok(kept)
+                Ok(())
             })?;
-        }
-        if kept {
-            return Ok(());
         }
         self.write(|vault| {
             vault.wipe = true;

@@ -77,6 +77,7 @@ impl Vault {
     /// Among others [`VaultError::Damaged`] if an op or a manifest is damaged: what it names cannot be known, and
     /// nothing is removed.
     pub fn collect_garbage(&mut self, now: u64) -> Result<Collected> {
+        self.drop_erased_files()?;
         let mut collecting = Collecting::default();
         while self.collect_some(now, &mut collecting, u64::MAX)? {}
         if collecting.collected.chunks > 0 {
@@ -160,7 +161,7 @@ impl Vault {
 
     /// When the first of the adds began that go on. Forgets those that nothing was heard of for as long as `pause`, in
     /// milliseconds.
-    pub(super) fn adds_began(&self, now: u64, pause: u64) -> Result<Option<u64>> {
+    fn adds_began(&self, now: u64, pause: u64) -> Result<Option<u64>> {
         let mut first: Option<u64> = None;
         for row in self.file.items::<AddingRow>()? {
             // A clock that was set back ends no add.

@@ -405,6 +405,34 @@ fn an_add_of_one_process_outlives_the_garbage_of_another() {
     assert_eq!(one.get(&space("home"), "files", "lost").unwrap(), None);
 }
 
+/// However many adds go on, or were killed: nobody waits for them. One that had found what is erased is told.
+#[test]
+fn what_is_erased_goes_whatever_is_being_added() {
+    let dir = tempdir().unwrap();
+    let mut vault = phone(dir.path());
+    let killed = vault.begin_file(NOON, &mut rng(1), &space("home")).unwrap();
+    let photo = content("photo", CHUNK_LEN + 5);
+    add(&mut vault, NOON + 1, "photo", &photo);
+    let film = store(&mut vault, NOON + 2, &content("film", 2 * CHUNK_LEN));
+    let again = store(&mut vault, NOON + 3, &photo);
+    let erased = vault.erase(NOON + 3, &mut rng(2), &space("home"), "files", "photo");
+    assert_eq!(erased.unwrap(), crate::Erasure::Done);
+    assert!(vault.is_wiped().unwrap());
+    assert_eq!(chunks(dir.path()), 3, "the film's");
+
+    let rng = &mut rng(3);
+    let mut name = |vault: &mut Vault, id, added: Added| {
+        let changes = naming(id, added.root());
+        vault.commit_files(NOON + 4, rng, &space("home"), changes, &[added])
+    };
+    let refused = name(&mut vault, "again", again);
+    assert!(matches!(refused, Err(VaultError::AddingEnded)));
+    name(&mut vault, "film", film).unwrap();
+    add(&mut vault, NOON + 5, "again", &photo);
+    assert_eq!(read(&mut vault, "again").unwrap(), photo);
+    drop(killed);
+}
+
 #[test]
 fn a_root_that_lies_hides_no_chunk_from_one_that_does_not() {
     let dir = tempdir().unwrap();

@@ -9,8 +9,9 @@ use twin_ops::file::{ChunkId, Here, Root, Seek};
 use twin_ops::space::{SpaceId, SpaceName};
 
 use crate::error::{Result, VaultError};
-use crate::merge::Version;
+use crate::merge::{Version, fields};
 use crate::oplog::PartNo;
+use crate::read::Versions;
 use crate::rows::{AbsentRow, KeepRow, Row};
 use crate::store::Sealed;
 use crate::vault::Vault;
@@ -105,7 +106,7 @@ impl Vault {
                     collection,
                     id: version.change.id.clone(),
                 };
-                if self.is_surely_here(&space, root)? {
+                if self.is_whole_here(&space, root, GLANCE)? {
                     continue;
                 }
                 self.file.put(&row)?;
@@ -115,10 +116,24 @@ impl Vault {
         Ok(())
     }
 
-    /// Whether all of a file is here, if that can be seen at a glance.
-    fn is_surely_here(&self, space: &SpaceId, root: Root) -> Result<bool> {
+    /// How many of the files that a record names are not, or not all, here.
+    pub(crate) fn absent_files(&self, collection: u16, versions: Versions) -> Result<u64> {
+        let (Some(space), Some(fields)) =
+            (self.state.space_of_collection(collection), fields(versions))
+        else {
+            return Ok(0);
+        };
+        let mut absent = 0;
+        for root in fields.0.values().filter_map(Root::of) {
+            absent += u64::from(!self.is_whole_here(&space, root, usize::MAX)?);
+        }
+        Ok(absent)
+    }
+
+    /// Whether all of a file is here, as far as that can be seen by looking at so many of its chunks: if not, it is not.
+    pub(super) fn is_whole_here(&self, space: &SpaceId, root: Root, chunks: usize) -> Result<bool> {
         let mut seek = Seek::new(*space, root)?;
-        for _ in 0..GLANCE {
+        for _ in 0..chunks {
             match seek.step(|level, id| self.here(space, level, id, false))? {
                 None => return Ok(true),
                 Some(None) => {}
@@ -136,15 +151,17 @@ impl Vault {
         id: &ChunkId,
         closely: bool,
     ) -> Result<Here> {
-        if level == 0 && !closely {
-            let row = self.file.chunk_row(space, id)?;
-            return Ok(row.map_or(Here::No, |_| Here::Yes));
+        let found = if level == 0 && !closely {
+            let row = self.file.chunk_row(space, id);
+            row.map(|row| row.map(|_| Here::Yes))
+        } else {
+            let sealed = self.file.chunk(space, id);
+            sealed.map(|sealed| sealed.map(Here::Manifest))
+        };
+        match found {
+            Err(VaultError::Damaged(_)) => Ok(Here::No),
+            found => Ok(found?.unwrap_or(Here::No)),
         }
-        Ok(match self.file.chunk(space, id) {
-            Ok(Some(sealed)) => Here::Manifest(sealed),
-            Ok(None) | Err(VaultError::Damaged(_)) => Here::No,
-            Err(error) => return Err(error),
-        })
     }
 }
 

@@ -63,7 +63,7 @@ impl Vault {
             }
             Ok(Taken { refused, ..taken })
         })?;
-        self.try_to_drop_erased_files(now);
+        self.try_to_drop_erased_files();
         Ok(taken)
     }
 
