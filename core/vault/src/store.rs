@@ -62,7 +62,7 @@ impl Store {
     /// Makes a new file with empty tables.
     pub fn create(path: &Path) -> Result<Self> {
         private(OpenOptions::new().write(true).create_new(true)).open(path)?;
-        let conn = connect(path)?;
+        let conn = connect(path, Users::Many)?;
         // Order matters: page size and vacuum mode are fixed by the first table.
         conn.execute_batch(&format!(
             "PRAGMA page_size = 4096;
@@ -262,7 +262,16 @@ fn open(path: &Path) -> Result<Connection> {
     if upgrade::is_newer(path, VERSION)? {
         return Err(VaultError::Newer);
     }
-    let conn = connect(path)?;
+    match open_for(path, Users::Many) {
+        // Not even for what processes share there is room. It would be there if another had the file open, and who is
+        // alone can do without: what is in a vault is read on a full disk, too.
+        Err(VaultError::DiskFull) => open_for(path, Users::One),
+        opened => opened,
+    }
+}
+
+fn open_for(path: &Path, users: Users) -> Result<Connection> {
+    let conn = connect(path, users)?;
     // Closing the last connection writes the WAL into the file: not before we know that the file is ours.
     let no_checkpoint = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
     conn.set_db_config(no_checkpoint, true)?;
@@ -307,7 +316,20 @@ fn rollback(conn: &Connection) {
     }
 }
 
-fn connect(path: &Path) -> Result<Connection> {
+/// Who may have the file open at once.
+#[derive(Clone, Copy)]
+enum Users {
+    /// This connection alone: no memory is shared.
+    One,
+    /// Any.
+    Many,
+}
+
+fn connect(path: &Path, users: Users) -> Result<Connection> {
+    let locking = match users {
+        Users::One => "EXCLUSIVE",
+        Users::Many => "NORMAL",
+    };
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(BUSY)?;
@@ -315,7 +337,9 @@ fn connect(path: &Path) -> Result<Connection> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     conn.execute_batch(&format!(
-        "PRAGMA synchronous = FULL;
+        // First, for the others look into the file.
+        "PRAGMA locking_mode = {locking};
+         PRAGMA synchronous = FULL;
          PRAGMA fullfsync = ON;
          PRAGMA checkpoint_fullfsync = ON;
          PRAGMA secure_delete = ON;

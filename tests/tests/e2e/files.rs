@@ -391,6 +391,24 @@ fn a_file_that_the_disk_has_no_room_for_leaves_room_for_the_rest() {
         is_whole(&phone);
     }
     add("other", 1_000_000).well();
+    // Not a byte is left: all is there to be seen, and to be taken along.
+    let rest = phone.home().join("rest");
+    let mut fill = phone.other("dd");
+    let from = ["if=/dev/zero", "bs=4k", "status=none"];
+    let to = format!("of={}", text(&rest));
+    assert!(!fill.args(from).arg(to).status().unwrap().success());
+    assert_eq!(phone.fields("home/notes/one")["word"], "kept");
+    assert_eq!(listed(&phone).len(), 2);
+    assert!(phone.run(["search", "kept"]).output.contains("kept"));
+    phone.run(["export", text(&phone.file("taken.twin"))]);
+    phone.run(["export", "--plain", text(&phone.file("taken"))]);
+    complains(
+        phone.try_run(["put", "home/notes/one", "word=more"]),
+        &["disk", "full"],
+    );
+    let mut remove = phone.other("rm");
+    assert!(remove.arg(&rest).status().unwrap().success());
+
     phone.run(["erase", "home/files/small", "--yes"]);
     assert_eq!(listed(&phone).len(), 1);
     assert!(used(&phone) < before + 512);

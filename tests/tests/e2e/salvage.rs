@@ -191,3 +191,27 @@ fn without_a_way_in_or_its_own_keys_it_says_what_helps() {
     );
     assert!(!new.join("vault.db").exists());
 }
+
+#[test]
+fn content_that_is_lost_is_missed_in_the_new_vault_too() {
+    let lan = Lan::new();
+    let phone = Device::new(&lan, "phone");
+    settle(&phone, "Ada");
+    let (photo, new) = (phone.file("photo.bin"), phone.file("new"));
+    fs::write(&photo, vec![7; 200_000]).unwrap();
+    let add = ["file", "add", "home", photo.to_str().unwrap()];
+    phone.run(add);
+    harm(&phone, "UPDATE chunk SET v = x'00' WHERE n = 1");
+    complains(phone.try_run(["vault", "check"]), &["damage", "salvage"]);
+    let said = phone
+        .run(["vault", "salvage", new.to_str().unwrap()])
+        .output;
+    assert!(said.contains("lost: chunks of files: 1"), "{said}");
+    let check = || in_new(&phone, ["vault", "check"]).finish().well().output;
+    let said = check();
+    for word in ["Nothing is damaged.", "Not all content of 1 files"] {
+        assert!(said.contains(word), "“{word}” is not in: {said}");
+    }
+    in_new(&phone, add).finish().well();
+    assert!(!check().contains("Not all content"));
+}

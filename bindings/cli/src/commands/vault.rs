@@ -30,6 +30,7 @@ fn check(cx: &Context) -> Result<()> {
         "operations": report.ops,
         "records": report.records,
         "chunks": report.chunks,
+        "absent_files": report.absent_files,
         "damages": report.damages,
         "damaged": named,
         "can_be_rebuilt": report.can_be_rebuilt(),
@@ -41,6 +42,13 @@ fn check(cx: &Context) -> Result<()> {
         ("records", report.records),
         ("chunks of files", report.chunks),
     ]));
+    if report.absent_files > 0 {
+        cx.say(format!(
+            "Not all content of {} files is here: it comes from a device that has it when you want to see it (twin file\n\
+             get) or keep all (twin file keep all), or by adding the file again.",
+            report.absent_files
+        ));
+    }
     if report.is_whole() {
         cx.say("Nothing is damaged.");
         return Ok(());

@@ -89,12 +89,16 @@ impl Vault {
         if limit == 0 {
             return Ok(Vec::new());
         }
-        self.index_all()?;
-        match self.read(|vault| vault.find_words(space, &terms, within, limit)) {
+        let find = |vault: &Self| vault.find_words(space, &terms, within, limit);
+        match self.index_all() {
+            Err(VaultError::DiskFull) => return self.index_in_passing(find),
+            ready => ready?,
+        }
+        match self.read(find) {
             Err(error) if is_damage(&error) => {
                 self.drop_segments()?;
                 self.index_all()?;
-                self.read(|vault| vault.find_words(space, &terms, within, limit))
+                self.read(find)
             }
             found => found,
         }

@@ -7,7 +7,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::error::Result;
+use crate::error::{Result, VaultError};
 use crate::index::{collection, places};
 use crate::read::{Record, Versions};
 use crate::schema::SCHEMAS;
@@ -58,6 +58,31 @@ impl Vault {
     pub(super) fn index_all(&mut self) -> Result<()> {
         while self.index_records(STEP)? {}
         Ok(())
+    }
+
+    /// Runs `work` with everything taken up, on a disk that has no room for that: afterwards the file is as it was.
+    ///
+    /// # Errors
+    /// [`VaultError::DiskFull`] if there is more to be taken up than one step does.
+    pub(super) fn index_in_passing<T>(
+        &mut self,
+        work: impl FnOnce(&Self) -> Result<T>,
+    ) -> Result<T> {
+        let mut done = None;
+        let undone: Result<()> = self.write(|vault| {
+            vault.index_some(STEP)?;
+            if !vault.wants_indexing()? {
+                done = Some(work(vault)?);
+            }
+            Err(VaultError::DiskFull)
+        });
+        // They may be of segments that are no more.
+        self.state.blocks.clear();
+        match (done, undone) {
+            (Some(done), _) => Ok(done),
+            (None, Err(error)) => Err(error),
+            (None, Ok(())) => Err(VaultError::DiskFull),
+        }
     }
 
     /// Forgets the segments, of which one is damaged.

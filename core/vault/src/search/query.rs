@@ -158,10 +158,15 @@ impl Vault {
         if is_own || !fields.iter().any(|name| name == field) {
             return Ok(false);
         }
-        self.index_all()?;
-        self.notice_fields(number, &fields)?;
-        self.index_all()?;
-        Ok(true)
+        let ready = self
+            .index_all()
+            .and_then(|()| self.notice_fields(number, &fields))
+            .and_then(|()| self.index_all());
+        match ready {
+            // Without room for what is new all have to be gone through.
+            Err(VaultError::DiskFull) => Ok(false),
+            ready => ready.map(|()| true),
+        }
     }
 
     /// By what is kept for the field.
