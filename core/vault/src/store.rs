@@ -18,6 +18,8 @@ use crate::upgrade::{self, STEPS, VERSION};
 pub(crate) const APPLICATION_ID: i32 = 0x7477_696e;
 /// How long to wait for another process that is writing.
 const BUSY: Duration = Duration::from_secs(10);
+/// How long to wait for others that try a password, one after the other: many may begin at once.
+const TURNS: Duration = Duration::from_secs(60);
 /// How often to look whether a lock is free.
 const POLL: Duration = Duration::from_millis(10);
 /// Page cache, in KiB.
@@ -388,13 +390,13 @@ pub(crate) fn sync(dir: &Path, file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A lock on `path` that ends with the file that is returned; waits for others, but not longer than for one that is
-/// writing.
+/// A lock on `path` that ends with the file that is returned; waits for others, each of which has it for the time that a
+/// password takes.
 pub(crate) fn lock_patiently(path: &Path) -> Result<File> {
     let begun = Instant::now();
     loop {
         match lock(path) {
-            Err(VaultError::Busy) if begun.elapsed() < BUSY => thread::sleep(POLL),
+            Err(VaultError::Busy) if begun.elapsed() < TURNS => thread::sleep(POLL),
             result => return result,
         }
     }

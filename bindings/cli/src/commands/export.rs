@@ -175,7 +175,7 @@ pub fn unreadable(path: &Path, error: twin::Error) -> CliError {
         twin::Error::File(error) => CliError::Unreadable(path.to_owned(), error.to_string()),
         twin::Error::NotAFile => CliError::Unreadable(
             path.to_owned(),
-            "it is neither a file nor a folder; save what it gives to a file first".to_owned(),
+            "it is no file; save what it gives to a file first".to_owned(),
         ),
         other => other.into(),
     }
