@@ -5,8 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use twin_identity::id::DeviceId;
-use twin_ops::op::{Op, Part};
+use twin_ops::op::{Link, Op, Part};
 use twin_ops::space::SpaceName;
 use twin_ops::store::OpStore;
 use twin_vault::Erasure;
@@ -26,8 +25,15 @@ const REQUESTS: &str = "~erase";
 /// What people have erased.
 #[derive(Default)]
 pub struct Erased {
-    /// Of each record the changes that whoever erased it had, and who did.
-    records: BTreeMap<RecordName, (BTreeSet<PartName>, BTreeSet<DeviceId>)>,
+    records: BTreeMap<RecordName, Vec<Done>>,
+}
+
+/// A record was erased.
+struct Done {
+    /// The ops that say so.
+    says: BTreeSet<Link>,
+    /// The changes of it that whoever did it had.
+    known: BTreeSet<PartName>,
 }
 
 impl Erased {
@@ -61,19 +67,23 @@ impl World {
 
     /// What was erased is the same everywhere, and gone where nobody changed it without knowing.
     pub(super) fn check_erased(&mut self, group: &[usize]) -> Held {
-        let ids: BTreeSet<DeviceId> = { group.iter() }
-            .map(|device| self.cast.devices[*device].id)
+        let views: Vec<_> = { group.iter() }
+            .map(|device| &self.cast.devices[*device].view)
             .collect();
-        let truth = &self.cast.truth;
-        let records: Vec<(RecordName, BTreeSet<PartName>)> = { truth.erased.records.iter() }
-            // Of who is out, or has lost what it wrote, the erasure may count no more.
-            .filter(|(_, (_, by))| {
-                by.iter().all(|by| {
-                    ids.contains(by) && !truth.was_ever_out(by) && !truth.was_set_back(by)
-                })
-            })
-            .map(|(name, (known, _))| (name.clone(), known.clone()))
-            .collect();
+        // Of who is out, or has lost what it wrote, it may count no more.
+        let counts = |done: &&Done| {
+            let mut says = done.says.iter();
+            says.all(|op| views.iter().all(|view| view.counts_op(op)))
+        };
+        let mut records = Vec::new();
+        for (name, done) in &self.cast.truth.erased.records {
+            let known: BTreeSet<PartName> = { done.iter().filter(counts) }
+                .flat_map(|done| done.known.iter().copied())
+                .collect();
+            if done.iter().all(|done| counts(&done)) {
+                records.push((name.clone(), known));
+            }
+        }
         for (name, known) in records {
             self.check_erased_record(group, &name, &known)?;
         }
@@ -153,6 +163,7 @@ impl Cast {
         let now = self.tell_time(device, at)?;
         self.inspect(device, at)?;
         let author = &mut self.devices[device];
+        let before = author.vault().heads()?;
         let erased = { author.vault() }.erase(now, dice.rng(), space, &name.collection, &name.id);
         let erased = match erased {
             Err(error) if may_refuse(author, space, &error) => return Ok(()),
@@ -165,12 +176,15 @@ impl Cast {
         let truth = &mut self.truth;
         truth.acknowledge_own(author.twin, author.vault_ref())?;
         if erased == Erasure::Done {
+            let heads = author.vault_ref().heads()?.into_iter();
+            let says = heads.filter(|head| !before.contains(head));
             let writes = truth.writes().filter(|write| write.record == name);
             let here = writes.filter(|write| author.view.holds(&write.op));
-            let here: BTreeSet<PartName> = here.map(|write| (write.op, write.order.4)).collect();
-            let (known, by) = truth.erased.records.entry(name).or_default();
-            known.extend(here);
-            by.insert(author.id);
+            let done = Done {
+                says: says.map(|head| head.head.link).collect(),
+                known: here.map(|write| (write.op, write.order.4)).collect(),
+            };
+            truth.erased.records.entry(name).or_default().push(done);
         }
         self.inspect(device, at)
     }
