@@ -244,6 +244,11 @@ impl Draft {
         make_folder(&self.path.join(name))
     }
 
+    /// Removes a file that was begun in this folder.
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path.join(name))
+    }
+
     /// A new file in this folder.
     fn create(&self, name: &str) -> io::Result<File> {
         create(&self.path.join(name))

@@ -11,6 +11,7 @@ mod entry;
 mod exact;
 mod folder;
 mod objects;
+mod quotes;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod readers;
 mod records;

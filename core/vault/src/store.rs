@@ -65,6 +65,7 @@ impl Store {
     pub fn create(path: &Path) -> Result<Self> {
         private(OpenOptions::new().write(true).create_new(true)).open(path)?;
         let conn = connect(path, Users::Many)?;
+        trust(&conn)?;
         // Order matters: page size and vacuum mode are fixed by the first table.
         conn.execute_batch(&format!(
             "PRAGMA page_size = 4096;
@@ -99,7 +100,15 @@ impl Store {
             return Ok(conn);
         }
         let conn = open(&self.path)?;
+        // Its keys have opened it before.
+        trust(&conn)?;
         Ok(self.conn.get_or_init(|| conn))
+    }
+
+    /// What is in the file was opened with its keys. Until then nothing of its write-ahead log goes into it: that may be of
+    /// another file, which SQLite cannot tell.
+    pub fn trust(&self) -> Result<()> {
+        Ok(trust(self.conn()?)?)
     }
 
     /// Where the file is.
@@ -264,25 +273,26 @@ fn open(path: &Path) -> Result<Connection> {
     if upgrade::is_newer(path, VERSION)? {
         return Err(VaultError::Newer);
     }
-    match open_for(path, Users::Many) {
+    patiently(BUSY, || match open_for(path, Users::Many) {
         // Not even for what processes share there is room. It would be there if another had the file open, and who is
-        // alone can do without: what is in a vault is read on a full disk, too.
+        // alone can do without: what is in a vault is read on a full disk, too, by one program after the other.
         Err(VaultError::DiskFull) => open_for(path, Users::One),
         opened => opened,
-    }
+    })
 }
 
 fn open_for(path: &Path, users: Users) -> Result<Connection> {
     let conn = connect(path, users)?;
-    // Closing the last connection writes the WAL into the file: not before we know that the file is ours.
-    let no_checkpoint = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
-    conn.set_db_config(no_checkpoint, true)?;
     let version = version(&conn)?;
-    conn.set_db_config(no_checkpoint, false)?;
     if version < VERSION {
         take_steps(&conn)?;
     }
     Ok(conn)
+}
+
+fn trust(conn: &Connection) -> rusqlite::Result<()> {
+    let no_checkpoint = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    conn.set_db_config(no_checkpoint, false).map(drop)
 }
 
 /// The version of the tables, of a file that is ours.
@@ -334,6 +344,8 @@ fn connect(path: &Path, users: Users) -> Result<Connection> {
     };
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
+    // Closing the last connection writes the WAL into the file: not before we know that both are ours (see `trust`).
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     conn.busy_timeout(BUSY)?;
     // Else plans depend on bound values, and every statement would be prepared anew each time it is used.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
@@ -393,10 +405,15 @@ pub(crate) fn sync(dir: &Path, file: &Path) -> Result<()> {
 /// A lock on `path` that ends with the file that is returned; waits for others, each of which has it for the time that a
 /// password takes.
 pub(crate) fn lock_patiently(path: &Path) -> Result<File> {
+    patiently(TURNS, || lock(path))
+}
+
+/// Tries again while others are in the way, but not for longer than so.
+fn patiently<T>(patience: Duration, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     let begun = Instant::now();
     loop {
-        match lock(path) {
-            Err(VaultError::Busy) if begun.elapsed() < TURNS => thread::sleep(POLL),
+        match attempt() {
+            Err(VaultError::Busy) if begun.elapsed() < patience => thread::sleep(POLL),
             result => return result,
         }
     }

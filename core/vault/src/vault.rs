@@ -131,6 +131,7 @@ impl Vault {
             branched: BTreeMap::new(),
         };
         vault.read_what_counts()?;
+        vault.file.store.trust()?;
         Ok(vault)
     }
 

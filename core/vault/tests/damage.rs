@@ -182,6 +182,30 @@ fn a_damaged_write_ahead_log_is_not_dropped() {
     }
 }
 
+/// SQLite would take it, and write it into the file when that is closed.
+#[test]
+fn a_log_of_another_vault_does_not_go_into_the_file() {
+    let [one, other] = [(); 2].map(|()| tempdir().unwrap());
+    let mut vault = phone(one.path());
+    put(&mut vault, NOON, "c", "a", &[("a", "1")]);
+    let mut laptop = linked(other.path(), &mut vault, 7, Role::Member);
+    let known = vault.device();
+    laptop.remember_address(known, "/memory/1").unwrap();
+    drop(vault);
+    let path = |name: &str| one.path().join(format!("{FILE_NAME}{name}"));
+    let wal = fs::read(other.path().join(format!("{FILE_NAME}-wal"))).unwrap();
+    assert!(wal.len() > 4096 && !path("-wal").exists());
+    let db = fs::read(path("")).unwrap();
+    fs::write(path("-wal"), &wal).unwrap();
+    assert!(reopen(one.path()).is_err());
+    assert!(fs::read(path("")).unwrap() == db && fs::read(path("-wal")).unwrap() == wal);
+    fs::remove_file(path("-wal")).unwrap();
+    let mut vault = reopen(one.path()).unwrap();
+    let list = vault.list(&space("home"), "c", None, 10).unwrap();
+    assert_eq!(list.len(), 1);
+    assert!(vault.check().unwrap().is_whole());
+}
+
 #[test]
 fn a_file_cut_short_is_noticed() {
     let (bytes, truth) = sample();

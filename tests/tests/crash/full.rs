@@ -122,6 +122,52 @@ fn what_was_written_last_is_found_on_a_full_disk() {
     assert!(vault.check().unwrap().is_whole());
 }
 
+/// A record is erased or it is not; where the disk has no room to drop its file, that is told, and done later.
+#[test]
+fn content_that_a_full_disk_keeps_goes_when_there_is_room() {
+    let home = tempdir().unwrap();
+    let (phone, laptop) = (home.path().join("phone"), home.path().join("laptop"));
+    let (mut vault, _) = begin(&phone, &laptop, 1).unwrap();
+    let mut dice = Dice::new(1);
+    let disk = Disk::under(&phone).unwrap();
+    let space = load::home();
+    let here = vault.check().unwrap().chunks;
+    let mut kept = 0;
+    for after in 0.. {
+        let mut film = vault.begin_file(NOON, dice.rng(), &space).unwrap();
+        vault.push_file(NOON, &mut film, &[7; 300_000]).unwrap();
+        let film = vault.finish_file(NOON, film).unwrap();
+        let fields = [("content".to_owned(), film.root().to_value())];
+        let change = vec![WriteChange::put("films", "film", Fields(fields.into()))];
+        vault
+            .commit_files(NOON, dice.rng(), &space, change, &[film])
+            .unwrap();
+        disk.fail(Fault {
+            trouble: Trouble::Full,
+            after,
+            lasts: true,
+        });
+        let erased = vault.erase(NOON, dice.rng(), &space, "films", "film");
+        let shown = vault.get(&space, "films", "film").unwrap();
+        assert_eq!(shown.is_some(), erased.is_err(), "{after}: {erased:?}");
+        let is_wiped = erased.is_ok() && vault.is_wiped().unwrap();
+        if disk.mend() == 0 {
+            assert!(is_wiped && kept > 0);
+            break;
+        }
+        if erased.is_err() {
+            vault
+                .erase(NOON, dice.rng(), &space, "films", "film")
+                .unwrap();
+        } else if !is_wiped {
+            kept += 1;
+            vault.collect_garbage(NOON).unwrap();
+        }
+        assert!(vault.is_wiped().unwrap());
+        assert_eq!(vault.check().unwrap().chunks, here, "{after}");
+    }
+}
+
 /// What is erased is gone from the write-ahead log, too: on a full disk as soon as there is room.
 #[test]
 fn what_was_erased_on_a_full_disk_leaves_the_log_when_there_is_room() {

@@ -203,6 +203,10 @@ fn content_that_is_lost_is_missed_in_the_new_vault_too() {
     phone.run(add);
     harm(&phone, "UPDATE chunk SET v = x'00' WHERE n = 1");
     complains(phone.try_run(["vault", "check"]), &["damage", "salvage"]);
+    let plain = phone.file("plain");
+    let said = phone.run(["export", "--plain", plain.to_str().unwrap()]);
+    let said = [said.output, said.errors].concat();
+    assert!(said.contains("left out"), "{said}");
     let said = phone
         .run(["vault", "salvage", new.to_str().unwrap()])
         .output;

@@ -6,6 +6,7 @@ use std::io;
 use serde_json::{Map, Value as Json, json};
 use twin_ops::space::SpaceName;
 use twin_ops::value::{Fields, Value};
+use twin_vault::VaultError;
 use twin_vault::files::Root;
 
 use super::names::safe;
@@ -69,7 +70,14 @@ impl<'a> Files<'a> {
                     ..more
                 })
             };
-            let path = self.write_one(space, &name, &mut stored, &mut told)?;
+            let path = match self.write_one(space, &name, &mut stored, &mut told) {
+                // What is damaged keeps the rest from nobody.
+                Err(Error::Vault(VaultError::Damaged(_))) => {
+                    exported.absent += 1;
+                    continue;
+                }
+                path => path?,
+            };
             len += stored.len();
             exported.files += 1;
             fields.0.remove(&field);
@@ -87,7 +95,11 @@ impl<'a> Files<'a> {
     ) -> Result<String> {
         let folder = self.folder(space)?;
         let (path, mut file) = self.first_free(&folder, name, Draft::create)?;
-        stored.copy(&mut file, watch)?;
+        if let Err(error) = stored.copy(&mut file, watch) {
+            drop(file);
+            self.draft.remove(&path)?;
+            return Err(error);
+        }
         file.sync_all()?;
         Ok(path)
     }

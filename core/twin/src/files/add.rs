@@ -19,6 +19,8 @@ use crate::space::{Collection, Space};
 
 /// How many bytes are read at once. The vault is free for others in between.
 const STEP: usize = 1 << 20;
+/// How often an add begins anew, where something that it had found was erased meanwhile.
+const TRIES: usize = 3;
 /// How many files of one name are told apart by a number.
 const MAX_ALIKE: u32 = 10_000;
 
@@ -110,11 +112,16 @@ impl Collection {
             let (about, mut file) = NewFile::open(path)?;
             self.add_content(&about, &mut file, watch)
         };
-        match add() {
-            // Something that it has in common with this one was erased meanwhile.
-            Err(Error::Vault(VaultError::AddingEnded)) => add(),
-            added => added,
+        for _ in 0..TRIES {
+            match add() {
+                // A file that has something in common with this one was erased meanwhile: first all of that goes.
+                Err(Error::Vault(VaultError::AddingEnded)) => {
+                    self.space().twin().vault().drop_erased_files()?;
+                }
+                added => return added,
+            }
         }
+        add()
     }
 
     /// Adds a file from anything that can be read.

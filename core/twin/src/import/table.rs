@@ -8,12 +8,11 @@ use twin_ops::value::{Fields, MAX_FIELD_NAME, Value};
 
 use super::bounded::{Bounded, is_too_long};
 use super::entry::{Entry, MAX_ENTRY, Refusal, Show, field_id, id_of};
+use super::quotes::{Quotes, bad_quote};
 use crate::error::{Error, Result};
 
 /// The most bytes of a line, which may go on for many if a quote is not closed.
 const MAX_LINE: u64 = MAX_ENTRY as u64;
-/// Stands behind a table as a row of its own; where a quote is not closed it is in the last cell.
-const END: &str = "\u{0}end\u{0}";
 const REFUSAL: Refusal = Refusal { what: "line" };
 
 /// The refusal of a line.
@@ -34,11 +33,8 @@ pub(super) fn each(
     let before = u64::from(begins > 0);
     let wrong = |error: &csv::Error, line| wrong(error, line, before);
     let (file, allowance) = Bounded::new(file, MAX_LINE);
-    let end = format!("\n{END}\n");
-    let mut reader = ReaderBuilder::new()
-        .delimiter(delimiter)
-        .flexible(true)
-        .from_reader(file.chain(end.as_bytes()));
+    let file = Quotes::new(file, delimiter);
+    let mut reader = ReaderBuilder::new().delimiter(delimiter).from_reader(file);
     let names = reader.headers().map_err(|error| wrong(&error, 1))?.clone();
     check_names(&names, id_field, 1 + before)?;
     let mut row = StringRecord::new();
@@ -46,20 +42,13 @@ pub(super) fn each(
     loop {
         allowance.renew();
         let line = reader.position().line();
-        reader
+        if !reader
             .read_record(&mut row)
-            .map_err(|error| wrong(&error, line))?;
-        if row == [END][..] {
+            .map_err(|error| wrong(&error, line))?
+        {
             return Ok(empty);
         }
         let line = row.position().map_or(line, csv::Position::line);
-        if row.iter().next_back().is_none_or(|cell| cell.contains(END)) {
-            return Err(REFUSAL.at(line + before, "a quote in it is not closed"));
-        }
-        if row.len() != names.len() {
-            let why = "it has more or fewer cells than the first line";
-            return Err(REFUSAL.at(line + before, why));
-        }
         let cells = names.iter().zip(&row);
         let cells = cells.filter(|(_, cell)| !cell.is_empty());
         let fields = Fields(
@@ -87,10 +76,7 @@ pub(super) fn each(
 }
 
 fn check_names(names: &StringRecord, id_field: Option<&str>, line: u64) -> Result<()> {
-    if names.iter().any(|name| name != END && name.contains(END)) {
-        return Err(REFUSAL.at(line, "a quote in it is not closed"));
-    }
-    let fits = |name: &str| (1..=MAX_FIELD_NAME).contains(&name.len()) && name != END;
+    let fits = |name: &str| (1..=MAX_FIELD_NAME).contains(&name.len());
     if names.is_empty() || !names.iter().all(fits) {
         return Err(REFUSAL.at(line, "it has to name each column, in 1 to 128 bytes"));
     }
@@ -144,6 +130,14 @@ fn beginning(file: impl Read) -> Result<(u8, u64)> {
 
 /// `before`: how many lines were read before.
 fn wrong(error: &csv::Error, line: u64, before: u64) -> Error {
+    if let csv::ErrorKind::Io(io) = error.kind()
+        && let Some(line) = bad_quote(io)
+    {
+        return REFUSAL.at(
+            line + before,
+            "a quote in it is not closed, or text follows it",
+        );
+    }
     let line = error.position().map_or(line, csv::Position::line).max(1) + before;
     let why = match error.kind() {
         csv::ErrorKind::Io(io) if !is_too_long(io) => {
@@ -151,6 +145,7 @@ fn wrong(error: &csv::Error, line: u64, before: u64) -> Error {
         }
         csv::ErrorKind::Io(_) => "it is too long; is a quote not closed?",
         csv::ErrorKind::Utf8 { .. } => "it is not UTF-8 text: save the table as UTF-8",
+        csv::ErrorKind::UnequalLengths { .. } => "it has more or fewer cells than the first line",
         _ => "it is not a line of a table",
     };
     REFUSAL.at(line, why)

@@ -115,6 +115,12 @@ fn tables_come_as_they_are_cut() {
         };
         scene.refuses(&open, None, &[line, "quote", "not closed"]);
     }
+    // Also where a later one seems to.
+    let open = "id,b\r\n1,\"x1\"\r\n2,\"x2\r\n3,\"x3\"\r\n4,5,6\r\n";
+    let hidden = scene.write("hidden.csv", open);
+    scene.refuses(&hidden, None, &["line 3", "quote", "not closed"]);
+    let uneven = scene.write("uneven.csv", "a,b\r\n1,2\r\n3,4,5\r\n");
+    scene.refuses(&uneven, None, &["line 3", "more or fewer"]);
     let header = scene.write("header.csv", "a,\"b\n1,2\n");
     scene.refuses(&header, None, &["line 1", "quote", "not closed"]);
 

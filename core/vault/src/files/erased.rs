@@ -39,7 +39,7 @@ impl Vault {
     ///
     /// An add that goes on may have found some of them here: it is told when its record is written (see
     /// [`Vault::commit_files`]).
-    pub(crate) fn drop_erased_files(&mut self) -> Result<()> {
+    pub fn drop_erased_files(&mut self) -> Result<()> {
         let rows: Vec<ErasedFileRow> = self.file.items()?;
         if rows.is_empty() {
             return Ok(());
@@ -71,6 +71,10 @@ impl Vault {
             let some = chunks.split_off(chunks.len().saturating_sub(BATCH));
             self.write(|vault| {
                 vault.wipe = true;
+                // Another program has done it by now: what is here of it has come since.
+                if vault.file.item::<ErasedFileRow>(&row.natural())?.is_none() {
+                    return Ok(());
+                }
                 vault.follow_new(marks)?;
                 for id in some.iter().filter(|id| !marks.has(id)) {
                     let Some(row) = vault.file.chunk_row(&space, id)? else {
