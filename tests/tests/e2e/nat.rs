@@ -1,5 +1,7 @@
 //! Two devices behind routers of their own, and a relay that both can reach.
 
+use std::time::Duration;
+
 use twin_tests::e2e::{Device, Home, Lan, Passing, Ports, Program, eventually, twin};
 
 use crate::complaints::settle;
@@ -82,9 +84,11 @@ fn a_way_that_opens_later_is_found() {
     let waiting = meet(&one, &["wait", &address]);
     waiting.expect("key ");
     let key = waiting.line();
-    let calling = meet(&other, &["call", &address, &key, "110"]);
+    let mut calling = meet(&other, &["call", &address, &key, "140"]);
     assert_eq!(calling.line(), "relayed");
-    // It is tried again when all attempts of the first time are over.
+    // It is tried again when all attempts of the first time are over. Those of the second may have begun before the way is
+    // open; the third follows a minute later.
+    calling.set_patience(Duration::from_secs(150));
     eventually("another circuit", || {
         (metric(&machine, "twin_relay_circuits_total ") > 1).then_some(())
     });
