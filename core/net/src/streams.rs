@@ -81,7 +81,8 @@ pub(crate) struct Open {
 pub(crate) struct Streams {
     /// What peers may open streams for.
     served: &'static [Protocol],
-    /// The connections of each peer, oldest first, and whether each goes through a relay.
+    /// The connections of each peer, and whether each goes through a relay: the newest last, before all others those
+    /// that only serve when there is no other.
     connections: HashMap<PeerId, Vec<(ConnectionId, bool)>>,
     /// From where peers have connected directly.
     from: HashMap<ConnectionId, IpAddr>,
@@ -105,6 +106,16 @@ impl Streams {
             if all.is_empty() {
                 self.connections.remove(peer);
             }
+        }
+    }
+
+    /// Opens streams on this connection only if there is no other.
+    pub(crate) fn defer(&mut self, peer: &PeerId, connection: ConnectionId) {
+        if let Some(all) = self.connections.get_mut(peer)
+            && let Some(at) = all.iter().position(|(id, _)| *id == connection)
+            && let Some(before) = all.get_mut(..=at)
+        {
+            before.rotate_right(1);
         }
     }
 

@@ -24,6 +24,10 @@ pub enum Passing {
     Udp,
     /// Both.
     Both,
+    /// Both, but the first packet of TCP is lost.
+    LateTcp,
+    /// Both, but the first packets of UDP are lost.
+    LateUdp,
 }
 
 /// A router on a network that stands for the internet, and one device behind it.
@@ -94,6 +98,9 @@ impl<'a> Home<'a> {
             Passing::Tcp => "meta l4proto udp drop",
             Passing::Udp => "meta l4proto tcp drop",
             Passing::Both => "",
+            // More than the first SYN has (60), or the first of what QUIC sends at once (2 x 1228), and less than twice as much.
+            Passing::LateTcp => "meta l4proto tcp quota until 100 bytes drop",
+            Passing::LateUdp => "meta l4proto udp quota until 4000 bytes drop",
         };
         // As routers come from the shop: what nobody inside has asked for is dropped without a word.
         let rules = format!(

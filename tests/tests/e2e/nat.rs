@@ -36,12 +36,11 @@ fn meet(home: &Home<'_>, words: &[&str]) -> Program {
 }
 
 /// How two homes are answered by each other, at first and at last.
-fn how_they_meet(ports: Ports, passing: Passing, patience: &str) -> (String, String) {
+fn how_they_meet(ports: Ports, passing: [Passing; 2], patience: &str) -> (String, String) {
     let internet = Lan::new();
     let machine = Device::new(&internet, "none");
     let (relay, address) = relay(&machine);
-    let one = Home::new(&internet, ports, passing);
-    let other = Home::new(&internet, ports, passing);
+    let [one, other] = passing.map(|passing| Home::new(&internet, ports, passing));
     let waiting = meet(&one, &["wait", &address]);
     waiting.expect("key ");
     let key = waiting.line();
@@ -56,20 +55,26 @@ fn how_they_meet(ports: Ports, passing: Passing, patience: &str) -> (String, Str
 
 #[test]
 fn two_routers_are_passed_by_quic() {
-    let (_, last) = how_they_meet(Ports::Kept, Passing::Udp, "40");
+    let (_, last) = how_they_meet(Ports::Kept, [Passing::Udp; 2], "40");
     assert_eq!(last, "direct");
 }
 
 #[test]
 fn two_routers_are_passed_by_tcp() {
-    let (_, last) = how_they_meet(Ports::Kept, Passing::Tcp, "40");
+    let (_, last) = how_they_meet(Ports::Kept, [Passing::Tcp; 2], "40");
+    assert_eq!(last, "direct");
+}
+
+#[test]
+fn two_that_reach_the_relay_by_different_transports_find_one_they_share() {
+    let (_, last) = how_they_meet(Ports::Kept, [Passing::LateTcp, Passing::LateUdp], "55");
     assert_eq!(last, "direct");
 }
 
 #[test]
 fn where_no_hole_can_be_punched_the_relay_carries_all() {
     // Long enough for each attempt that is made.
-    let (first, last) = how_they_meet(Ports::Random, Passing::Both, "15");
+    let (first, last) = how_they_meet(Ports::Random, [Passing::Both; 2], "15");
     assert_eq!((first.as_str(), last.as_str()), ("relayed", "relayed"));
 }
 

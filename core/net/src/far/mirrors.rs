@@ -75,6 +75,11 @@ impl Mirrors {
         self.relays.insert(relay);
     }
 
+    /// Whether it is asked.
+    pub(crate) fn asks(&self, peer: &PeerId) -> bool {
+        self.relays.contains(peer)
+    }
+
     /// Asks it no more.
     pub(crate) fn leave(&mut self, relay: &PeerId) {
         self.relays.remove(relay);

@@ -147,11 +147,25 @@ impl Worker {
         if let Some((_, reply)) = self.dials.remove(&id)
             && reply.send(Ok(key)).is_err()
         {
-            // Another address was faster, or the caller has given up. It is gone only when the other end agrees.
-            self.swarm.behaviour_mut().streams.forget(&peer, id);
-            self.swarm.close_connection(id);
+            // Another address was faster, or the caller has given up.
+            self.superfluous(&peer, id);
         }
         self.retire_needless(&peer);
+    }
+
+    /// Closes a connection that nobody waits for any more. One to a relay stays until it has been idle for a while: the
+    /// relay tells how this node looks over its transport as well. Of two devices of which one knows that for TCP alone
+    /// and the other for QUIC alone, neither can come towards the other.
+    fn superfluous(&mut self, peer: &PeerId, id: ConnectionId) {
+        let behaviour = self.swarm.behaviour_mut();
+        let far = behaviour.far.as_ref();
+        if far.is_some_and(|far| far.mirrors.asks(peer)) {
+            behaviour.streams.defer(peer, id);
+        } else {
+            // It is gone only when the other end agrees.
+            behaviour.streams.forget(peer, id);
+            self.swarm.close_connection(id);
+        }
     }
 
     fn disconnected(&mut self, peer: PeerId, id: ConnectionId, left: u32) {
