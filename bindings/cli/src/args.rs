@@ -171,6 +171,9 @@ pub enum VaultCommand {
         /// Write records whose newest content could not be kept to this new file, not encrypted
         #[arg(long, value_name = "FILE")]
         rest: Option<PathBuf>,
+        /// A newer version never had this vault, though its header says so: the header is damaged
+        #[arg(long)]
+        not_newer: bool,
     },
     /// Make the index of records anew from the signed operations
     Rebuild,

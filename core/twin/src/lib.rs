@@ -124,7 +124,7 @@ pub use twin_sync::bundle::{BundleError, Carried, Received};
 pub use twin_sync::session::{Amount, Difference, Progress as SyncProgress, Stay};
 pub use twin_vault::check;
 pub use twin_vault::files::{CHUNK_LEN, Collected, Keep};
-pub use twin_vault::salvage::{Loss, Salvaged};
+pub use twin_vault::salvage::{Header, Loss, Salvaged};
 pub use twin_vault::{
     Compacted, Cursor, Erasure, ErasureRequest, FieldEdit, FieldType, Hit, KeyStore, KeyStoreError,
     Order, Page, Query, Record, Revision, RevisionAt, Rule, RuleError, Schema, SchemaFault,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use twin_vault::Unlock;
-use twin_vault::salvage::{RestRecord, Salvaged, salvage};
+use twin_vault::salvage::{Header, RestRecord, Salvaged, salvage};
 
 use crate::error::{Error, Result};
 use crate::export;
@@ -24,6 +24,7 @@ impl Twin {
     pub fn salvage(
         home: &Path,
         unlock: Unlock<'_>,
+        header: Header,
         to: &Path,
         rest: Option<&Path>,
     ) -> Result<Salvaged> {
@@ -32,7 +33,7 @@ impl Twin {
             None => None,
         };
         let now = SystemClock.now();
-        let saved = salvage(home, to, unlock, now, &mut rng(), &mut |record| {
+        let saved = salvage(home, to, unlock, header, now, &mut rng(), &mut |record| {
             lines.as_mut().map_or(Ok(()), |lines| lines.write(&record))
         })?;
         if let Some(lines) = lines {

@@ -3,13 +3,13 @@
 
 use std::fs;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
 use twin::{
-    BackupError, CHUNK_LEN, Error, FILES, Means, NewFile, Progress, RecoverySecret, Scope, Sealed,
-    Twin, Unit, Unlock,
+    BackupError, CHUNK_LEN, Error, FILES, ImportOptions, Means, NewFile, Progress, RecoverySecret,
+    Scope, Sealed, SpaceName, Twin, Unit, Unlock, Watch,
 };
 
 const FRAME: usize = twin_ops::backup::FRAME_LEN;
@@ -291,4 +291,46 @@ fn of_a_damaged_file_all_comes_back_that_is_whole() {
         assert_eq!(damage.pieces, 1);
         assert_eq!(damage.near, [(header - TRAILER + 5 * FRAME) as u64]);
     }
+}
+
+#[test]
+fn an_erasure_in_the_midst_of_an_add_takes_nothing_from_it() {
+    let film = content(2, 5 * CHUNK_LEN + 9);
+    let add = |add: fn(&Scene, &Path, &mut Watch<'_>) -> String| {
+        let scene = Scene::new();
+        scene.add("film", &film);
+        let films = scene.path("films");
+        fs::create_dir(&films).unwrap();
+        fs::write(films.join("copy"), &film).unwrap();
+        let files = scene.twin.space("home").unwrap().collection(FILES);
+        let mut erased = 0;
+        let id = add(&scene, &films, &mut |progress| {
+            // All of it is found here, and then it is gone.
+            if erased == 0 && progress.done > 4 * CHUNK_LEN as u64 {
+                files.erase("film").unwrap();
+                erased += 1;
+            }
+            ControlFlow::Continue(())
+        });
+        assert_eq!(erased, 1);
+        assert!(read(&scene.twin, &scene.folder, "film").is_err());
+        assert!(read(&scene.twin, &scene.folder, &id).unwrap() == film);
+    };
+    add(|scene, films, watch| {
+        let files = scene.twin.space("home").unwrap().collection(FILES);
+        files.add_file(&films.join("copy"), watch).unwrap().id
+    });
+    add(|scene, films, watch| {
+        let files = scene.twin.space("home").unwrap().collection(FILES);
+        let options = ImportOptions {
+            to: Some((SpaceName::new("home").unwrap(), None)),
+            ..ImportOptions::default()
+        };
+        assert_eq!(
+            scene.twin.import(films, &options, watch).unwrap().written,
+            1
+        );
+        let mut all = files.list(None, 10).unwrap().into_iter();
+        all.find(|record| record.id != "film").unwrap().id
+    });
 }

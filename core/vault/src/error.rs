@@ -66,9 +66,9 @@ pub enum VaultError {
     /// The platform's key store failed or refused.
     #[error(transparent)]
     KeyStore(#[from] KeyStoreError),
-    /// The file was written by a later version. It was not touched.
+    /// The file was written by a later version, or its header is damaged. It was not touched.
     #[error(
-        "this vault was made by a newer version of the app, or its header is damaged: update the app to open it, or restore a backup"
+        "this vault was made by a newer version of the app: update the app to open it; if no newer version has ever had it, its header is damaged: salvage it as not newer"
     )]
     Newer,
     /// The file is damaged. It is never deleted.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 use twin::check::Damage;
-use twin::{Loss, Salvaged, Twin};
+use twin::{Header, Loss, Salvaged, Twin};
 
 use crate::args::VaultCommand;
 use crate::commands::activity;
@@ -15,7 +15,18 @@ use crate::output::{Context, table};
 pub fn run(cx: &Context, command: &VaultCommand) -> Result<()> {
     match command {
         VaultCommand::Check => check(cx),
-        VaultCommand::Salvage { folder, rest } => salvage(cx, folder, rest.as_deref()),
+        VaultCommand::Salvage {
+            folder,
+            rest,
+            not_newer,
+        } => {
+            let header = if *not_newer {
+                Header::Doubted
+            } else {
+                Header::Believed
+            };
+            salvage(cx, header, folder, rest.as_deref())
+        }
         VaultCommand::Rebuild => rebuild(cx),
         VaultCommand::Clean => clean(cx),
         VaultCommand::Compact => compact(cx),
@@ -76,8 +87,9 @@ fn check(cx: &Context) -> Result<()> {
     })
 }
 
-fn salvage(cx: &Context, folder: &Path, rest: Option<&Path>) -> Result<()> {
-    let saved = cx.unlocking(|home, unlock| Twin::salvage(home, unlock, folder, rest))??;
+fn salvage(cx: &Context, header: Header, folder: &Path, rest: Option<&Path>) -> Result<()> {
+    let saved =
+        cx.unlocking(|home, unlock| Twin::salvage(home, unlock, header, folder, rest))??;
     let lost: Vec<String> = saved.lost.iter().map(ToString::to_string).collect();
     cx.event(json!({
         "vault": saved.vault,

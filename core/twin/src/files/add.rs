@@ -108,20 +108,10 @@ impl Collection {
     /// Adds the file at `path`, under its name. One that has the same name and other content gets a number behind it;
     /// one that is here just so is left alone. An add that was broken off finds again what it has stored.
     pub fn add_file(&self, path: &Path, watch: &mut Watch<'_>) -> Result<AddedFile> {
-        let mut add = || {
+        self.space().anew_if_erased(|| {
             let (about, mut file) = NewFile::open(path)?;
             self.add_content(&about, &mut file, watch)
-        };
-        for _ in 0..TRIES {
-            match add() {
-                // A file that has something in common with this one was erased meanwhile: first all of that goes.
-                Err(Error::Vault(VaultError::AddingEnded)) => {
-                    self.space().twin().vault().drop_erased_files()?;
-                }
-                added => return added,
-            }
-        }
-        add()
+        })
     }
 
     /// Adds a file from anything that can be read.
@@ -172,6 +162,20 @@ impl Collection {
 }
 
 impl Space {
+    /// Adds a file, and begins anew where a file that has something in common with it was erased meanwhile.
+    pub(crate) fn anew_if_erased<T>(&self, mut add: impl FnMut() -> Result<T>) -> Result<T> {
+        for _ in 0..TRIES {
+            match add() {
+                // First all of what was erased goes.
+                Err(Error::Vault(VaultError::AddingEnded)) => {
+                    self.twin().vault().drop_erased_files()?;
+                }
+                added => return added,
+            }
+        }
+        add()
+    }
+
     /// Stores a content; no record names it yet. If that fails what was stored waits for a day, to be found again; if the
     /// disk has no room for all of it, nothing does.
     pub(crate) fn store(

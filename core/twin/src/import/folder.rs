@@ -31,7 +31,6 @@ pub(super) fn take_in(to: &Collection, folder: &Path, watch: &mut Watch<'_>) -> 
     };
     let mut done = 0;
     for (relative, path) in found.files {
-        let (about, mut file) = NewFile::open(&path)?;
         let mut told = |progress: Progress| {
             watch(Progress {
                 done: done + progress.done,
@@ -39,23 +38,34 @@ pub(super) fn take_in(to: &Collection, folder: &Path, watch: &mut Watch<'_>) -> 
                 ..progress
             })
         };
-        let content = to.space().store(&mut file, about.len, &mut told)?;
-        done += content.root().len();
-        let mut fields = about.fields(&content);
-        fields
-            .0
-            .insert(PATH.to_owned(), Value::from(relative.as_str()));
-        let id = text_id(&relative);
-        if to.get(&id)?.is_some_and(|record| record.fields == fields) {
+        let adding = || add(to, &relative, &path, &mut told);
+        let (len, is_new) = to.space().anew_if_erased(adding)?;
+        done += len;
+        if is_new {
+            imported.written += 1;
+        } else {
             imported.same += 1;
-            to.space().drop_content(content)?;
-            continue;
         }
-        let change = WriteChange::put(to.name(), &id, fields);
-        to.space().commit_files(vec![change], &[content])?;
-        imported.written += 1;
     }
     Ok(imported)
+}
+
+/// Adds one file; its length, and whether it is not here just so already.
+fn add(to: &Collection, relative: &str, path: &Path, watch: &mut Watch<'_>) -> Result<(u64, bool)> {
+    let (about, mut file) = NewFile::open(path)?;
+    let content = to.space().store(&mut file, about.len, watch)?;
+    let len = content.root().len();
+    let mut fields = about.fields(&content);
+    let path = Value::from(relative);
+    fields.0.insert(PATH.to_owned(), path);
+    let id = text_id(relative);
+    if to.get(&id)?.is_some_and(|record| record.fields == fields) {
+        to.space().drop_content(content)?;
+        return Ok((len, false));
+    }
+    let change = WriteChange::put(to.name(), &id, fields);
+    to.space().commit_files(vec![change], &[content])?;
+    Ok((len, true))
 }
 
 #[derive(Default)]

@@ -52,6 +52,15 @@ use crate::vault::{FILE_NAME, Vault};
 /// The file that operations are in which are not kept, until the salvage is done.
 const ASIDE: &str = "vault.db.aside";
 
+/// What to make of a file whose header says that a later version has made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Header {
+    /// It is so: what this version does not know would be taken for damage.
+    Believed,
+    /// The header is damaged: whoever owns the vault knows that no later version has had it.
+    Doubted,
+}
+
 /// Makes a vault in the folder `to` of all that still verifies in the one in the folder `from`, whatever of that is
 /// damaged. Nothing in `from` is changed, and nobody may write to it meanwhile. `now`: milliseconds since the Unix epoch.
 ///
@@ -63,17 +72,19 @@ const ASIDE: &str = "vault.db.aside";
 ///
 /// # Errors
 /// [`VaultError::NoSlotLeft`] if no way to unlock the vault is left, [`VaultError::Exists`] if there is a vault in `to`,
-/// [`VaultError::Busy`] if the damaged one was written to meanwhile. There is no vault in `to` then.
+/// [`VaultError::Busy`] if the damaged one was written to meanwhile, [`VaultError::Newer`] if its `header` is believed and
+/// says so. There is no vault in `to` then.
 pub fn salvage<R: CryptoRng, E: From<VaultError>>(
     from: &Path,
     to: &Path,
     unlock: Unlock<'_>,
+    header: Header,
     now: u64,
     rng: &mut R,
     show: &mut impl FnMut(RestRecord) -> std::result::Result<(), E>,
 ) -> std::result::Result<Salvaged, E> {
     let pages = Pages::open(&from.join(FILE_NAME))?;
-    if pages.is_newer(APPLICATION_ID, VERSION)? {
+    if header == Header::Believed && pages.is_newer(APPLICATION_ID, VERSION)? {
         return Err(VaultError::Newer.into());
     }
     let salvage = || salvage_into(&pages, to, unlock, now, rng, show);

@@ -16,7 +16,7 @@ use twin_ops::file::Root;
 use twin_ops::op::LogId;
 use twin_ops::store::{LogHead, OpStore};
 use twin_ops::value::Fields;
-use twin_vault::salvage::{RestRecord, Salvaged, salvage};
+use twin_vault::salvage::{Header, RestRecord, Salvaged, salvage};
 use twin_vault::{FILE_NAME, Unlock, Vault, VaultError, WriteChange};
 
 use super::common::*;
@@ -164,10 +164,18 @@ impl Try {
         let unlock = Unlock::KeyStore(&store);
         let (from, to) = (this.from.path(), this.to.path());
         let rest = &mut this.rest;
-        let saved = salvage(from, to, unlock, LATER, &mut rng(9), &mut |record| {
-            rest.push(record);
-            Ok::<_, VaultError>(())
-        });
+        let saved = salvage(
+            from,
+            to,
+            unlock,
+            Header::Believed,
+            LATER,
+            &mut rng(9),
+            &mut |record| {
+                rest.push(record);
+                Ok::<_, VaultError>(())
+            },
+        );
         assert!(
             copy(this.from.path()) == (db.to_vec(), wal.to_vec()),
             "it was written to"
