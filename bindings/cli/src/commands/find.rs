@@ -150,6 +150,8 @@ fn condition(text: &str) -> Option<(String, Bound<Value>, Bound<Value>)> {
         .find_map(|sign| Some((*sign, rest.strip_prefix(sign)?)))?;
     let (field, value) = match field.strip_suffix(':') {
         Some(field) => (field, parse_json(value)?),
+        // Whoever means "unlike" is not to be told that there is nothing.
+        None if field.ends_with('!') => return None,
         None => (field, Value::from(value)),
     };
     if field.is_empty() {
@@ -212,6 +214,7 @@ mod tests {
             &["=b"],
             &[":=5"],
             &["a:=b"],
+            &["a!=b"],
             &["a:>[1]"],
             &["a:<5", "b:>1"],
             &["a:<5", "a:<6"],
