@@ -38,6 +38,8 @@ pub enum CliError {
         "“{0}” should be field=text or field:=JSON (a number, true or false), or have <, <=, > or >= for =, each end of a range once"
     )]
     Condition(String),
+    #[error("one field can be asked for at a time: ask for one, and look through what comes")]
+    OneField,
     #[error(
         "“{0}” should be field=text or field:=JSON (a number, true, false or null), or an edit: see twin put --help"
     )]

@@ -294,6 +294,24 @@ fn of_a_damaged_file_all_comes_back_that_is_whole() {
 }
 
 #[test]
+fn of_a_file_that_changes_while_it_is_read_nothing_is_added() {
+    let scene = Scene::new();
+    let files = scene.twin.space("home").unwrap().collection(FILES);
+    let path = scene.path("log");
+    fs::write(&path, content(2, 5 * CHUNK_LEN)).unwrap();
+    let add = |harm: &mut dyn FnMut()| {
+        files.add_file(&path, &mut |_| {
+            harm();
+            ControlFlow::Continue(())
+        })
+    };
+    let shortened = add(&mut || fs::write(&path, b"short").unwrap());
+    assert!(matches!(shortened, Err(Error::File(_))), "{shortened:?}");
+    assert!(files.list(None, 1).unwrap().is_empty());
+    assert_eq!(add(&mut || ()).unwrap().size, 5);
+}
+
+#[test]
 fn an_erasure_in_the_midst_of_an_add_takes_nothing_from_it() {
     let film = content(2, 5 * CHUNK_LEN + 9);
     let add = |add: fn(&Scene, &Path, &mut Watch<'_>) -> String| {

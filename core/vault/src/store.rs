@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::path::{self, Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -265,11 +266,19 @@ impl Store {
     }
 }
 
+/// Whether there is a file. To open what is none, as a pipe, may take until somebody writes to it.
+pub(crate) fn look_for(path: &Path) -> Result<()> {
+    match fs::metadata(path) {
+        Ok(there) if there.is_file() => Ok(()),
+        Ok(_) => Err(VaultError::Damaged("what stands in its place is no file")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(VaultError::Missing),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Opens an existing file: see [`Store::open`].
 fn open(path: &Path) -> Result<Connection> {
-    if !path.try_exists()? {
-        return Err(VaultError::Missing);
-    }
+    look_for(path)?;
     if upgrade::is_newer(path, VERSION)? {
         return Err(VaultError::Newer);
     }

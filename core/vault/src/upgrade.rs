@@ -1,5 +1,6 @@
 //! Versions of the tables: which one a file has, told without touching it, and how an earlier one becomes today's.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
@@ -122,7 +123,8 @@ pub(crate) fn look(wal: &mut impl Read) -> io::Result<Logged> {
     let (order, page_size) = header.unwrap_or((u32::from_ne_bytes, PAGE));
     let mut salts = is_whole.then_some((salt, salt2));
     let mut sum = Checksum(one, two);
-    let (mut written, mut sound, mut lost) = (None, is_whole, 0);
+    let (mut written, mut sound) = (None, is_whole);
+    let mut behind = Behind::default();
     let mut frame = vec![0; 24 + page_size];
     while fill(wal, &mut frame)? {
         let Some((head, page)) = frame.split_first_chunk::<24>() else {
@@ -132,21 +134,17 @@ pub(crate) fn look(wal: &mut impl Read) -> io::Result<Logged> {
             words::<6>(head, u32::from_be_bytes);
         sum.add(head.split_at(8).0, order);
         sum.add(page, order);
+        // The sum that goes on stands in the frame before, whole or not.
         let said = Checksum(one, two);
         let whole = sum == said;
+        sum = said;
         let own = (frame_salt, frame_salt2);
         if whole {
             salts.get_or_insert(own);
         }
         let ours = salts == Some(own);
-        if sound && !(ours && whole) {
-            // From here on it is what an earlier log has left, or was never written whole, or is damaged.
-            sound = false;
-            lost = u32::from(ours && commit != 0);
-        } else if !sound {
-            // The sum that goes on stands in the frame before, whole or not.
-            lost += u32::from(ours && whole && commit != 0);
-        } else {
+        sound &= ours && whole;
+        if sound {
             if number == 1 {
                 written = page.first_chunk().copied();
             }
@@ -154,12 +152,43 @@ pub(crate) fn look(wal: &mut impl Read) -> io::Result<Logged> {
                 logged.header = written;
             }
         }
-        sum = said;
+        behind.take(sound, number, commit != 0, [ours, whole]);
     }
-    // Of one commit a part may be missing that was never written: the power was gone. A header is durable before any
-    // commit is written.
-    logged.damaged = lost > u32::from(is_whole);
+    // A header is durable before any commit is written.
+    logged.damaged = behind.durable || !is_whole && behind.commits;
     Ok(logged)
+}
+
+/// What stands in a write-ahead log behind the frame at which SQLite takes it to end.
+///
+/// That may be what an earlier log has left, or the rest of a commit of which a part was never written: the power was gone.
+/// Or it is damage, if a commit was begun after another that ends there, for that one was durable before.
+#[derive(Default)]
+struct Behind {
+    /// The pages of the commit at which it ends, as far as is known: but for its last one a commit writes none twice.
+    pages: BTreeSet<u32>,
+    /// Whether a commit ends there, by a frame of which enough is whole to tell that it is of this log.
+    ended: bool,
+    /// Whether any ends there by a frame that is whole.
+    commits: bool,
+    /// Whether another was begun after one that ends there.
+    durable: bool,
+}
+
+impl Behind {
+    /// Takes the next frame, of page `number`: whether it and all before it are sound, whether it `ends` a commit, and
+    /// whether it is by its salts, and by its sum, of this log. Either is enough: what an earlier log has left, or what was
+    /// never written whole, has neither.
+    fn take(&mut self, sound: bool, number: u32, ends: bool, [ours, whole]: [bool; 2]) {
+        if sound && ends {
+            self.pages.clear();
+        } else if ours || whole {
+            let is_twice = !self.pages.insert(number);
+            self.durable |= !sound && (self.ended || is_twice && !ends);
+            self.ended |= !sound && ends;
+            self.commits |= !sound && ends && ours && whole;
+        }
+    }
 }
 
 /// What the header of a write-ahead log says if it is whole: the order of bytes in which sums are made, and the length of
@@ -313,5 +342,55 @@ mod tests {
         damaged[40] ^= 1;
         fs::write(&wal, damaged).unwrap();
         assert!(matches!(is_newer(&other, 1), Err(VaultError::Damaged(_))));
+    }
+
+    /// Of the last commit nobody can tell whether it was ever durable. Before it no frame is lost unnoticed, whatever of it is
+    /// damaged.
+    #[test]
+    fn damage_before_the_last_commit_is_noticed() {
+        const FRAME: usize = 24 + PAGE;
+        let dir = tempfile::tempdir().unwrap();
+        let (path, wal) = (dir.path().join("db"), dir.path().join("db-wal"));
+        let conn = Connection::open(&path).unwrap();
+        let tables = "CREATE TABLE a (x); CREATE TABLE b (x)";
+        let begin = format!("PRAGMA page_size = {PAGE}; PRAGMA journal_mode = WAL; {tables}");
+        conn.execute_batch(&begin).unwrap();
+        conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
+            .unwrap();
+        let mut last = 0;
+        for n in 0..5 {
+            last = fs::metadata(&wal).map_or(0, |wal| wal.len() as usize);
+            conn.execute_batch(&format!(
+                "BEGIN; INSERT INTO a VALUES ({n}); INSERT INTO b VALUES ({n}); COMMIT"
+            ))
+            .unwrap();
+        }
+        let whole = fs::read(&wal).unwrap();
+        assert_eq!(whole.len(), WAL_HEADER + 10 * FRAME);
+        let is_damaged = |log: &[u8]| look(&mut &*log).unwrap().damaged;
+        assert!(!is_damaged(&whole));
+        for start in (WAL_HEADER..whole.len()).step_by(FRAME) {
+            let bits = (0..24).map(|at| (at..at + 1, 4)).chain([(1024..1025, 1)]);
+            let zeroed = [
+                (0..24, 0),
+                (0..512, 0),
+                (0..FRAME, 0),
+                (4..8, 0),
+                (8..24, 0),
+            ];
+            for (bytes, bit) in bits.chain(zeroed) {
+                let mut log = whole.clone();
+                for byte in &mut log[start + bytes.start..start + bytes.end] {
+                    *byte = if bit == 0 { 0 } else { *byte ^ bit };
+                }
+                let at = (start / FRAME, bytes, bit);
+                if start < last {
+                    // Some zeros were there before.
+                    assert!(is_damaged(&log) || log == whole, "{at:?}");
+                } else if bit == 0 {
+                    assert!(!is_damaged(&log), "{at:?}: it was never written");
+                }
+            }
+        }
     }
 }

@@ -126,6 +126,43 @@ fn damage_is_looked_for_and_mended_where_it_can_be() {
     let checked = phone.try_run(["vault", "check", "--json"]);
     assert_eq!(checked.json()["can_be_rebuilt"], false);
     complains(checked, &["twin vault salvage", "nothing here is deleted"]);
+    // It may be what was asked for.
+    let file = rusqlite::Connection::open(vault(&phone)).unwrap();
+    file.execute("UPDATE op SET v = zeroblob(length(v))", [])
+        .unwrap();
+    drop(file);
+    for asked in [
+        &["list", "home/notes"][..],
+        &["file", "list"],
+        &["erase", "home/notes/nothing", "--yes"],
+    ] {
+        complains(phone.try_run(asked), &["damaged and left out"]);
+    }
+    let watching = phone.start(["watch", "home/notes"]);
+    watching.expect("damaged and left out");
+    watching.terminate();
+    watching.finish().well();
+}
+
+#[test]
+fn a_pipe_in_its_place_is_not_waited_for() {
+    let lan = Lan::new();
+    let phone = Device::new(&lan, "phone");
+    settle(&phone, "Ada");
+    let (path, aside) = (vault(&phone), phone.file("aside"));
+    fs::rename(&path, &aside).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    for asked in [
+        &["list", "home/notes"][..],
+        &["vault", "check"],
+        &["vault", "salvage", "new"],
+    ] {
+        complains(phone.try_run(asked), &["no file"]);
+    }
+    fs::remove_file(&path).unwrap();
+    fs::rename(&aside, &path).unwrap();
+    is_whole(&phone);
 }
 
 #[test]

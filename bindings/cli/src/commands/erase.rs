@@ -36,7 +36,11 @@ fn erase(cx: &Context, record: &str, yes: bool) -> Result<()> {
             "asked",
             "This device cannot erase for all. It has asked: when the phone has synced, `twin erase` lists it there.",
         ),
-        Erasure::Nothing => return Err(CliError::NoRecord(record.to_owned())),
+        Erasure::Nothing => {
+            // Of what is damaged nobody can tell what it was of.
+            is_all(&twin)?;
+            return Err(CliError::NoRecord(record.to_owned()));
+        }
     };
     let wiped = twin.is_wiped()?;
     cx.event(if wiped {

@@ -11,7 +11,7 @@ use twin::{Collection, FILES, FileInfo, Keep, Space, Stay, Twin};
 use crate::args::{AddFiles, FileCommand, GetFile, KeepFiles};
 use crate::commands::online;
 use crate::commands::progress::Bar;
-use crate::commands::record::{RecordPath, printable};
+use crate::commands::record::{RecordPath, is_all, printable};
 use crate::error::{CliError, Result};
 use crate::output::{Context, table};
 use crate::stop::Stop;
@@ -176,6 +176,7 @@ fn list(cx: &Context, space: Option<&str>) -> Result<()> {
     let json = files.iter().map(|(space, file)| to_json(space, file));
     cx.event(Json::Array(json.collect()));
     if files.is_empty() {
+        is_all(&twin)?;
         cx.say("no files yet");
         return Ok(());
     }
@@ -190,7 +191,7 @@ fn list(cx: &Context, space: Option<&str>) -> Result<()> {
         })
         .collect();
     cx.say(table(&rows).trim_end());
-    Ok(())
+    is_all(&twin)
 }
 
 fn spaces(twin: &Twin, only: Option<&str>) -> Result<Vec<Space>> {

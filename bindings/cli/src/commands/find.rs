@@ -126,7 +126,7 @@ fn conditions(texts: &[String]) -> Result<Asked> {
                 high: one(before.high, high).ok_or_else(wrong)?,
                 ..before
             },
-            Some(_) => return Err(wrong()),
+            Some(_) => return Err(CliError::OneField),
         });
     }
     asked.ok_or_else(|| CliError::Condition(String::new()))

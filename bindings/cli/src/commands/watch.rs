@@ -16,7 +16,7 @@ pub async fn run(cx: &Context, options: &Watch) -> Result<()> {
     let mut stop = Stop::new()?;
     let mut watched = what.watch(&twin)?;
     tokio::select! {
-        ended = watched.show_all(cx) => ended,
+        ended = watched.show_all(cx, &twin) => ended,
         ended = refresh(&twin) => ended,
         () = stop.asked() => Ok(()),
     }
@@ -72,7 +72,8 @@ enum Watched {
 
 impl Watched {
     /// Shows what is there, and what changes, for as long as it can be read.
-    async fn show_all(&mut self, cx: &Context) -> Result<()> {
+    async fn show_all(&mut self, cx: &Context, twin: &Twin) -> Result<()> {
+        let mut told = 0;
         loop {
             match self {
                 Self::One { watch, id } => match watch.next().await? {
@@ -89,6 +90,12 @@ impl Watched {
                 }
                 Self::Found(watch) => found(cx, &watch.next().await?),
             }
+            let left_out = twin.left_out();
+            if left_out != told && left_out > 0 {
+                cx.event(json!({"event": "left_out", "records": left_out}));
+                cx.say(CliError::LeftOut(left_out).to_string());
+            }
+            told = left_out;
         }
     }
 }

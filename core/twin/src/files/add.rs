@@ -1,9 +1,9 @@
 //! Taking files in.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use twin_ops::change::MAX_RECORD_ID;
 use twin_ops::value::{Fields, Value};
@@ -58,6 +58,27 @@ pub(crate) fn open_file(path: &Path) -> Result<File> {
     Ok(File::open(path)?)
 }
 
+/// A file that is not to change while it is read: half of what it was and half of what it is, it never was.
+pub(crate) struct Unchanged {
+    file: File,
+    begun: (u64, Option<SystemTime>),
+}
+
+impl Read for Unchanged {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.file.read(buffer)?;
+        if len == 0 && looks(&self.file.metadata()?) != self.begun {
+            return Err(io::Error::other("it changed while it was read, try again"));
+        }
+        Ok(len)
+    }
+}
+
+/// How long a file is, and when it was last written, if that is known.
+fn looks(metadata: &Metadata) -> (u64, Option<SystemTime>) {
+    (metadata.len(), metadata.modified().ok())
+}
+
 impl NewFile {
     /// A file called `name`.
     pub fn named(name: &str) -> Self {
@@ -69,8 +90,8 @@ impl NewFile {
         }
     }
 
-    /// The file at `path`, opened.
-    pub(crate) fn open(path: &Path) -> Result<(Self, File)> {
+    /// The file at `path`, opened; reading it to its end fails if it has changed meanwhile.
+    pub(crate) fn open(path: &Path) -> Result<(Self, Unchanged)> {
         let file = open_file(path)?;
         let metadata = file.metadata()?;
         let name = path.file_name().ok_or(Error::NotAFile)?;
@@ -81,7 +102,8 @@ impl NewFile {
             len: Some(metadata.len()),
             ..Self::named(&name.to_string_lossy())
         };
-        Ok((about, file))
+        let begun = looks(&metadata);
+        Ok((about, Unchanged { file, begun }))
     }
 
     pub(crate) fn fields(&self, content: &Added) -> Fields {
@@ -106,7 +128,7 @@ impl NewFile {
 
 impl Collection {
     /// Adds the file at `path`, under its name. One that has the same name and other content gets a number behind it;
-    /// one that is here just so is left alone. An add that was broken off finds again what it has stored.
+    /// one that is here just so is left alone, and of one that changes meanwhile nothing is added. An add that was broken off finds again what it has stored.
     pub fn add_file(&self, path: &Path, watch: &mut Watch<'_>) -> Result<AddedFile> {
         self.space().anew_if_erased(|| {
             let (about, mut file) = NewFile::open(path)?;

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use super::wal::{At, Wal};
 use crate::error::{Result, VaultError};
+use crate::store::look_for;
 
 /// The size of a vault's pages, in bytes.
 pub(super) const PAGE: usize = 4096;
@@ -41,12 +42,8 @@ pub(super) struct Pages {
 impl Pages {
     /// Opens the file at `path` and its log for reading.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = match File::open(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(VaultError::Missing);
-            }
-            opened => opened?,
-        };
+        look_for(path)?;
+        let file = File::open(path)?;
         let before = looks(path)?;
         let wal = match File::open(wal(path)) {
             Ok(file) => Some(Wal::read(file)?),
