@@ -26,8 +26,8 @@
 //! - `left_out`: what of all that is not shown because it is damaged
 //! - [`touched`]: which records have changed, for whoever watches them
 //! - `create`: making a vault, or nothing; `folder`: where it goes; `disk`: how much room there is
-//! - `upgrade`: versions of the tables; `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops, as
-//!   `frames` pack them; `opened`: those read lately), `index` (records), `past` (what
+//! - `upgrade`: versions of the tables; `logged`: what a write-ahead log says; `store`: the file itself, and its tables:
+//!   `items` (sealed rows), `oplog` (ops, as `frames` pack them; `opened`: those read lately), `index` (records), `past` (what
 //!   they were, for [`history`])
 
 // The tests inside the crate share what the tests outside it use.
@@ -76,6 +76,7 @@ mod late;
 mod later;
 mod left_out;
 pub mod lines;
+mod logged;
 pub mod members;
 mod merge;
 mod opened;

@@ -9,8 +9,8 @@ use super::carve::{Carver, Verdict};
 use super::pages::{PAGE, Pages};
 use super::wal::Wal;
 use crate::error::Result;
+use crate::logged::{HEADER, look};
 use crate::store::Store;
-use crate::upgrade::{HEADER, look};
 
 /// Where the header of a write-ahead log has the size of pages.
 const PAGE_SIZE: usize = 8;
