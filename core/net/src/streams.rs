@@ -113,9 +113,9 @@ impl Streams {
     pub(crate) fn defer(&mut self, peer: &PeerId, connection: ConnectionId) {
         if let Some(all) = self.connections.get_mut(peer)
             && let Some(at) = all.iter().position(|(id, _)| *id == connection)
-            && let Some(before) = all.get_mut(..=at)
         {
-            before.rotate_right(1);
+            let deferred = all.remove(at);
+            all.insert(0, deferred);
         }
     }
 

@@ -421,8 +421,13 @@ impl Worker {
             .map(|(id, connection)| (*id, connection.peer))
             .collect();
         for (id, peer) in hanging {
-            self.swarm.behaviour_mut().streams.forget(&peer, id);
-            self.swarm.close_connection(id);
+            self.hang_up(&peer, id);
         }
+    }
+
+    /// Closes a connection, and opens no more streams on it: it is gone only when the other end agrees.
+    fn hang_up(&mut self, peer: &PeerId, id: ConnectionId) {
+        self.swarm.behaviour_mut().streams.forget(peer, id);
+        self.swarm.close_connection(id);
     }
 }

@@ -10,6 +10,7 @@ use std::path::Path;
 use crate::error::{Result, VaultError};
 use crate::store::Store;
 use crate::vault::Vault;
+use crate::wal;
 
 /// How many bytes content leaves free, beside as many as the write-ahead log has, for it goes into the file as it is: thrice
 /// a transaction of chunks (4 MiB). One to write ahead, one by which the file grows then, and one to remove
@@ -41,9 +42,7 @@ impl Store {
         let Some(free) = (self.free)(self.path()) else {
             return 0;
         };
-        let mut wal = self.path().as_os_str().to_owned();
-        wal.push("-wal");
-        let wal = fs::metadata(wal).map_or(0, |wal| wal.len());
+        let wal = fs::metadata(wal::path_of(self.path())).map_or(0, |wal| wal.len());
         let content = len.saturating_add(len / OVERHEAD);
         let needed = content.saturating_add(RESERVE + wal);
         needed.saturating_sub(free)

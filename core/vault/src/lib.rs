@@ -26,9 +26,9 @@
 //! - `left_out`: what of all that is not shown because it is damaged
 //! - [`touched`]: which records have changed, for whoever watches them
 //! - `create`: making a vault, or nothing; `folder`: where it goes; `disk`: how much room there is
-//! - `upgrade`: versions of the tables; `logged`: what a write-ahead log says; `store`: the file itself, and its tables:
-//!   `items` (sealed rows), `oplog` (ops, as `frames` pack them; `opened`: those read lately), `index` (records), `past` (what
-//!   they were, for [`history`])
+//! - `upgrade`: versions of the tables; `wal`: a write-ahead log, frame by frame; `logged`: what it says
+//! - `store`: the file itself, and its tables: `items` (sealed rows), `oplog` (ops, as `frames` pack them; `opened`:
+//!   those read lately), `index` (records), `past` (what they were, for [`history`])
 
 // The tests inside the crate share what the tests outside it use.
 #[cfg(test)]
@@ -52,7 +52,6 @@ mod branch;
 pub mod change;
 pub mod check;
 mod checkpoint;
-mod checksum;
 pub mod compact;
 mod create;
 mod disk;
@@ -108,6 +107,7 @@ pub mod touched;
 pub mod unheard;
 mod upgrade;
 mod vault;
+mod wal;
 mod wants;
 pub mod write;
 

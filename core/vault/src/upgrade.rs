@@ -34,8 +34,8 @@ pub(crate) fn take_steps(conn: &Connection, version: i32, steps: &[&str]) -> Res
 /// is not asked: it would make the write-ahead log part of the file, or at least an index of it.
 ///
 /// # Errors
-/// [`VaultError::Damaged`](crate::error::VaultError::Damaged) if commits that were durable stand behind damage in the write-ahead log: SQLite would take the
-/// log to end there, and drop them with it.
+/// [`VaultError::Damaged`](crate::error::VaultError::Damaged) if commits that were durable stand behind damage in the
+/// write-ahead log: SQLite would take the log to end there, and drop them with it.
 pub(crate) fn is_newer(path: &Path, version: i32) -> Result<bool> {
     let mut newest = [0; HEADER];
     let read = File::open(path)?.read_exact(&mut newest);

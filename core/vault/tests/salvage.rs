@@ -16,7 +16,7 @@ use salvaged::*;
 use tempfile::tempdir;
 use twin_ops::op::{LogId, Op};
 use twin_ops::value::Fields;
-use twin_vault::salvage::{Header, Loss, salvage};
+use twin_vault::salvage::{Header, Loss};
 use twin_vault::{FILE_NAME, Unlock, Vault, VaultError, WriteChange};
 
 #[test]
@@ -302,22 +302,9 @@ fn what_is_no_vault_or_of_a_later_version_or_has_one_already_is_refused() {
     let mut newer = sample.db.clone();
     newer[63] += 1;
     assert!(matches!(Try::of(&newer, &[]).1, Err(VaultError::Newer)));
-    let (newer_dir, mended) = (tempdir().unwrap(), tempdir().unwrap());
-    fs::write(newer_dir.path().join(FILE_NAME), &newer).unwrap();
-    let store = SoftKeyStore::new(1);
-    let unlock = Unlock::KeyStore(&store);
-    let (from, to) = (newer_dir.path(), mended.path());
-    let doubted = salvage(
-        from,
-        to,
-        unlock,
-        Header::Doubted,
-        LATER,
-        &mut rng(9),
-        &mut |_| Ok::<_, VaultError>(()),
-    );
+    let (this, doubted) = Try::with(&newer, &[], Header::Doubted);
     assert!(doubted.unwrap().lost.is_empty());
-    Vault::open(to, Unlock::KeyStore(&store), LATER).unwrap();
+    this.vault();
     for nothing in [&b""[..], b"not a vault at all", &[0; 3 * PAGE]] {
         let (_, saved) = Try::of(nothing, &[]);
         assert!(matches!(saved, Err(VaultError::NoSlotLeft)), "{saved:?}");
@@ -326,16 +313,7 @@ fn what_is_no_vault_or_of_a_later_version_or_has_one_already_is_refused() {
     saved.unwrap();
     let store = SoftKeyStore::new(1);
     let again = |from: &Path, to: &Path, key: &SoftKeyStore| {
-        let unlock = Unlock::KeyStore(key);
-        salvage(
-            from,
-            to,
-            unlock,
-            Header::Believed,
-            LATER,
-            &mut rng(9),
-            &mut |_| Ok::<_, VaultError>(()),
-        )
+        salvage_to(from, to, key, Header::Believed, &mut Vec::new())
     };
     let (from, to) = (this.from.path(), this.to.path());
     assert!(matches!(again(from, to, &store), Err(VaultError::Exists)));

@@ -98,7 +98,7 @@ impl<'a> Home<'a> {
             Passing::Tcp => "meta l4proto udp drop",
             Passing::Udp => "meta l4proto tcp drop",
             Passing::Both => "",
-            // More than the first SYN has (60), or the first of what QUIC sends at once (2 x 1228), and less than twice as much.
+            // More than the first SYN has (60), or what QUIC sends at once at first (2 x 1228), and less than twice that.
             Passing::LateTcp => "meta l4proto tcp quota until 100 bytes drop",
             Passing::LateUdp => "meta l4proto udp quota until 4000 bytes drop",
         };

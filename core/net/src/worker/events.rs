@@ -162,9 +162,7 @@ impl Worker {
         if far.is_some_and(|far| far.mirrors.asks(peer)) {
             behaviour.streams.defer(peer, id);
         } else {
-            // It is gone only when the other end agrees.
-            behaviour.streams.forget(peer, id);
-            self.swarm.close_connection(id);
+            self.hang_up(peer, id);
         }
     }
 

@@ -86,8 +86,7 @@ impl Worker {
         }
         if is_used {
             for id in idle {
-                self.swarm.behaviour_mut().streams.forget(&peer, id);
-                self.swarm.close_connection(id);
+                self.hang_up(&peer, id);
             }
         }
         if done == MOST {

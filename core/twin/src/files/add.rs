@@ -93,16 +93,14 @@ impl NewFile {
     /// The file at `path`, opened; reading it to its end fails if it has changed meanwhile.
     pub(crate) fn open(path: &Path) -> Result<(Self, Unchanged)> {
         let file = open_file(path)?;
-        let metadata = file.metadata()?;
+        let begun @ (len, modified) = looks(&file.metadata()?);
         let name = path.file_name().ok_or(Error::NotAFile)?;
-        let modified = metadata.modified().ok();
         let since = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let about = Self {
             modified: since.and_then(|since| u64::try_from(since.as_millis()).ok()),
-            len: Some(metadata.len()),
+            len: Some(len),
             ..Self::named(&name.to_string_lossy())
         };
-        let begun = looks(&metadata);
         Ok((about, Unchanged { file, begun }))
     }
 
@@ -128,7 +126,8 @@ impl NewFile {
 
 impl Collection {
     /// Adds the file at `path`, under its name. One that has the same name and other content gets a number behind it;
-    /// one that is here just so is left alone, and of one that changes meanwhile nothing is added. An add that was broken off finds again what it has stored.
+    /// one that is here just so is left alone, and of one that changes meanwhile nothing is added. An add that was broken
+    /// off finds again what it has stored.
     pub fn add_file(&self, path: &Path, watch: &mut Watch<'_>) -> Result<AddedFile> {
         self.space().anew_if_erased(|| {
             let (about, mut file) = NewFile::open(path)?;

@@ -3,8 +3,9 @@
 
 use rusqlite::types::Value;
 
-use super::pages::{Layer, PAGE, Pages};
+use super::pages::{Layer, Pages};
 use crate::error::Result;
+use crate::wal::PAGE;
 
 /// The longest row that is read: an operation has at most 1 MiB.
 const MAX_ROW: usize = 4 << 20;

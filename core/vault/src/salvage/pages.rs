@@ -9,9 +9,8 @@ use std::time::SystemTime;
 use super::wal::{At, Wal};
 use crate::error::{Result, VaultError};
 use crate::store::look_for;
+use crate::wal::{self, PAGE};
 
-/// The size of a vault's pages, in bytes.
-pub(super) const PAGE: usize = 4096;
 /// Where the first page says how SQLite's file is made, and by which version of us.
 const APPLICATION: usize = 68;
 const VERSION: usize = 60;
@@ -45,7 +44,7 @@ impl Pages {
         look_for(path)?;
         let file = File::open(path)?;
         let before = looks(path)?;
-        let wal = match File::open(wal(path)) {
+        let wal = match File::open(wal::path_of(path)) {
             Ok(file) => Some(Wal::read(file)?),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(error.into()),
@@ -168,12 +167,6 @@ impl Pages {
     }
 }
 
-fn wal(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
-    name.into()
-}
-
 /// How long the files are, and when they were last written.
 fn looks(path: &Path) -> Result<[Option<(u64, SystemTime)>; 2]> {
     let look = |path: &Path| match fs::metadata(path) {
@@ -181,5 +174,5 @@ fn looks(path: &Path) -> Result<[Option<(u64, SystemTime)>; 2]> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(VaultError::from(error)),
     };
-    Ok([look(path)?, look(&wal(path))?])
+    Ok([look(path)?, look(&wal::path_of(path))?])
 }

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::btree::{self, Kind};
 use super::carve::{Carver, Verdict};
-use super::pages::{PAGE, Pages};
+use super::pages::Pages;
 use super::wal::Wal;
 use crate::error::Result;
 use crate::logged::{HEADER, look};
 use crate::store::Store;
+use crate::wal::PAGE;
 
 /// Where the header of a write-ahead log has the size of pages.
 const PAGE_SIZE: usize = 8;

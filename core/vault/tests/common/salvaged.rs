@@ -149,8 +149,35 @@ pub struct Try {
     pub rest: Vec<RestRecord>,
 }
 
+/// A salvage from one folder into another, with this key store.
+pub fn salvage_to(
+    from: &Path,
+    to: &Path,
+    key: &SoftKeyStore,
+    header: Header,
+    rest: &mut Vec<RestRecord>,
+) -> Result<Salvaged, VaultError> {
+    let unlock = Unlock::KeyStore(key);
+    salvage(
+        from,
+        to,
+        unlock,
+        header,
+        LATER,
+        &mut rng(9),
+        &mut |record| {
+            rest.push(record);
+            Ok(())
+        },
+    )
+}
+
 impl Try {
     pub fn of(db: &[u8], wal: &[u8]) -> (Self, Result<Salvaged, VaultError>) {
+        Self::with(db, wal, Header::Believed)
+    }
+
+    pub fn with(db: &[u8], wal: &[u8], header: Header) -> (Self, Result<Salvaged, VaultError>) {
         let mut this = Self {
             from: tempdir().unwrap(),
             to: tempdir().unwrap(),
@@ -160,22 +187,8 @@ impl Try {
         if !wal.is_empty() {
             fs::write(this.from.path().join(format!("{FILE_NAME}-wal")), wal).unwrap();
         }
-        let store = SoftKeyStore::new(1);
-        let unlock = Unlock::KeyStore(&store);
         let (from, to) = (this.from.path(), this.to.path());
-        let rest = &mut this.rest;
-        let saved = salvage(
-            from,
-            to,
-            unlock,
-            Header::Believed,
-            LATER,
-            &mut rng(9),
-            &mut |record| {
-                rest.push(record);
-                Ok::<_, VaultError>(())
-            },
-        );
+        let saved = salvage_to(from, to, &SoftKeyStore::new(1), header, &mut this.rest);
         assert!(
             copy(this.from.path()) == (db.to_vec(), wal.to_vec()),
             "it was written to"
