@@ -247,9 +247,14 @@ impl Program {
 }
 
 impl Drop for Program {
+    #[allow(clippy::print_stderr, reason = "a test's own output, kept with it")]
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            let (said, complaints) = (self.text(), self.complaints());
+            eprintln!("one of its programs had printed:\n{said}\n{complaints}");
+        }
     }
 }
 
