@@ -13,7 +13,7 @@ use crate::{
     dial::{self, Target},
     links::{self, Links},
     state::Shared,
-    worker::{Command, Held},
+    worker::{Command, Held, Opening},
 };
 
 /// How long one attempt to connect, to open a stream, or to be let in by a relay may take.
@@ -123,15 +123,30 @@ impl Caller {
         protocol: Protocol,
     ) -> Result<Frames, Error> {
         let opening = async {
-            let (place, stream) = self
-                .ask(|reply| Command::Open {
-                    peer,
-                    protocol,
-                    reply,
-                })
-                .await??;
-            let stream = stream.await.map_err(|_| Error::NotConnected)??;
-            Ok(Frames::of_node(stream, self.shared.counters.clone(), place))
+            let mut broken = Vec::new();
+            loop {
+                let without = broken.clone();
+                let Opening {
+                    connection,
+                    place,
+                    stream,
+                } = self
+                    .ask(|reply| Command::Open {
+                        peer,
+                        protocol,
+                        without,
+                        reply,
+                    })
+                    .await??;
+                match stream.await.unwrap_or(Err(Error::NotConnected)) {
+                    // That connection has ended at this moment; there may be another.
+                    Err(Error::NotConnected) => broken.push(connection),
+                    stream => {
+                        let counters = self.shared.counters.clone();
+                        return Ok(Frames::of_node(stream?, counters, place));
+                    }
+                }
+            }
         };
         timeout(CONNECT_TIME, opening)
             .await

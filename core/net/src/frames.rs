@@ -78,7 +78,7 @@ pub struct FrameReader {
     /// When the frame being read must be complete.
     deadline: Option<Instant>,
     counters: Counters,
-    _slot: Slot,
+    slot: Slot,
 }
 
 /// The sending half of [`Frames`].
@@ -103,6 +103,7 @@ pub(crate) struct Place {
     /// Tells the node, by its end, that the stream's connection is not needed for it any more, and the stream that its
     /// connection has ended.
     pub(crate) needs: watch::Receiver<()>,
+    pub(crate) is_relayed: bool,
 }
 
 impl Frames {
@@ -129,6 +130,12 @@ impl Frames {
         self.from
     }
 
+    /// Whether they go through a relay; a direct way that comes up meanwhile carries those that are opened from then on.
+    pub fn are_relayed(&self) -> bool {
+        let slot = self.reader.slot.as_ref();
+        slot.is_some_and(|place| place.is_relayed)
+    }
+
     fn new(
         io: impl AsyncRead + AsyncWrite + Send + 'static,
         counters: Counters,
@@ -145,7 +152,7 @@ impl Frames {
                 max: MAX_FRAME,
                 deadline: None,
                 counters: counters.clone(),
-                _slot: slot.clone(),
+                slot: slot.clone(),
             },
             writer: FrameWriter {
                 io: writer,

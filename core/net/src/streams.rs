@@ -119,20 +119,29 @@ impl Streams {
         }
     }
 
-    /// The connection to `peer` to open a stream on: the newest direct one, else the newest.
-    pub(crate) fn best(&self, peer: &PeerId) -> Option<ConnectionId> {
-        let all = self.connections.get(peer)?;
-        let direct = all.iter().rev().find(|(_, is_relayed)| !is_relayed);
-        direct.or(all.last()).map(|(id, _)| *id)
+    /// The connection to `peer` to open a stream on, none of those left out: the newest direct one, else the newest.
+    pub(crate) fn best(&self, peer: &PeerId, without: &[ConnectionId]) -> Option<ConnectionId> {
+        let all = self.to(peer).iter().rev();
+        let mut all = all.filter(|(id, _)| !without.contains(id));
+        let direct = all.clone().find(|(_, is_relayed)| !is_relayed);
+        direct.or_else(|| all.next()).map(|(id, _)| *id)
+    }
+
+    /// Whether a connection to `peer` goes through no relay.
+    pub(crate) fn is_direct(&self, peer: &PeerId) -> bool {
+        self.to(peer).iter().any(|(_, is_relayed)| !is_relayed)
+    }
+
+    fn to(&self, peer: &PeerId) -> &[(ConnectionId, bool)] {
+        self.connections.get(peer).map_or(&[], Vec::as_slice)
     }
 
     /// The connections to `peer` that go through relays, if there is one that does not.
     pub(crate) fn needless(&self, peer: &PeerId) -> Vec<ConnectionId> {
-        let all = self.connections.get(peer).map_or(&[][..], Vec::as_slice);
-        if all.iter().all(|(_, is_relayed)| *is_relayed) {
+        if !self.is_direct(peer) {
             return Vec::new();
         }
-        let relayed = all.iter().filter(|(_, is_relayed)| *is_relayed);
+        let relayed = self.to(peer).iter().filter(|(_, is_relayed)| *is_relayed);
         relayed.map(|(id, _)| *id).collect()
     }
 
@@ -363,5 +372,40 @@ impl OutboundUpgrade<Stream> for Offer {
 
     fn upgrade_outbound(self, stream: Stream, chosen: Named) -> Self::Future {
         ready(Ok((stream, chosen.0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_direct_connection_is_best_that_has_not_failed() {
+        let peer = PeerId::random();
+        let [deferred, old, relayed, new] = [1, 2, 3, 4].map(ConnectionId::new_unchecked);
+        let mut streams = Streams::new(&[]);
+        assert_eq!(streams.best(&peer, &[]), None);
+        assert!(!streams.is_direct(&peer));
+        let all = vec![
+            (old, false),
+            (deferred, false),
+            (relayed, true),
+            (new, false),
+        ];
+        streams.connections.insert(peer, all);
+        streams.defer(&peer, deferred);
+        let mut failed = Vec::new();
+        for best in [new, old, deferred, relayed] {
+            assert_eq!(streams.best(&peer, &failed), Some(best));
+            failed.push(best);
+        }
+        assert_eq!(streams.best(&peer, &failed), None);
+        assert_eq!(streams.needless(&peer), [relayed]);
+        for direct in [old, new, deferred] {
+            assert!(streams.is_direct(&peer));
+            streams.forget(&peer, direct);
+        }
+        assert!(!streams.is_direct(&peer));
+        assert_eq!(streams.needless(&peer), []);
     }
 }

@@ -39,7 +39,7 @@ use crate::{
     Address, Error, Event, Protocol,
     dial::{self, Target},
     frames::Place,
-    keys::peer_of,
+    keys::{key_of, peer_of},
     life::{End, Life},
     links,
     state::Announced,
@@ -55,8 +55,13 @@ const LISTEN_TIME: Duration = Duration::from_secs(5);
 /// How long saying goodbye may take.
 const GOODBYE_TIME: Duration = Duration::from_secs(2);
 
-/// A place for one more stream with a peer, and where the stream will arrive.
-type Opening = (Place, oneshot::Receiver<Result<Stream, Error>>);
+/// A stream that is being opened.
+pub(crate) struct Opening {
+    pub(crate) connection: ConnectionId,
+    pub(crate) place: Place,
+    /// Where it will arrive; an end of that means that the connection has ended.
+    pub(crate) stream: oneshot::Receiver<Result<Stream, Error>>,
+}
 
 /// What the node asks of its worker.
 pub(crate) enum Command {
@@ -68,6 +73,8 @@ pub(crate) enum Command {
     Open {
         peer: TransportKey,
         protocol: Protocol,
+        /// Connections on which that was tried in vain.
+        without: Vec<ConnectionId>,
         reply: oneshot::Sender<Result<Opening, Error>>,
     },
     Disconnect {
@@ -284,9 +291,10 @@ impl Worker {
             Command::Open {
                 peer,
                 protocol,
+                without,
                 reply,
             } => {
-                reply.send(self.open(&peer, protocol)).ok();
+                reply.send(self.open(&peer, protocol, &without)).ok();
             }
             Command::Disconnect { peer, reply } => {
                 if let Some(peer) = peer_of(&peer) {
@@ -359,10 +367,16 @@ impl Worker {
         }
     }
 
-    fn open(&mut self, key: &TransportKey, protocol: Protocol) -> Result<Opening, Error> {
+    fn open(
+        &mut self,
+        key: &TransportKey,
+        protocol: Protocol,
+        without: &[ConnectionId],
+    ) -> Result<Opening, Error> {
         let peer = peer_of(key).ok_or(Error::NotConnected)?;
         let streams = &self.swarm.behaviour().streams;
-        let connection = streams.best(&peer).ok_or(Error::NotConnected)?;
+        let best = streams.best(&peer, without);
+        let connection = best.ok_or(Error::NotConnected)?;
         if !self.slots.contains_key(&peer) {
             return Err(Error::NotConnected);
         }
@@ -370,15 +384,21 @@ impl Worker {
         let (reply, stream) = oneshot::channel();
         let streams = &mut self.swarm.behaviour_mut().streams;
         streams.open(peer, connection, protocol, reply);
-        Ok((place, stream))
+        Ok(Opening {
+            connection,
+            place,
+            stream,
+        })
     }
 
     /// Room for one more stream on this connection, if there is any.
     fn place(&self, peer: &PeerId, connection: ConnectionId) -> Option<Place> {
         let slots = Arc::clone(self.slots.get(peer)?);
+        let connection = self.connections.get(&connection)?;
         Some(Place {
             _permit: slots.try_acquire_owned().ok()?,
-            needs: self.connections.get(&connection)?.needs.subscribe(),
+            needs: connection.needs.subscribe(),
+            is_relayed: connection.is_relayed,
         })
     }
 
@@ -429,5 +449,15 @@ impl Worker {
     fn hang_up(&mut self, peer: &PeerId, id: ConnectionId) {
         self.swarm.behaviour_mut().streams.forget(peer, id);
         self.swarm.close_connection(id);
+        self.see_whether_direct(peer);
+    }
+
+    /// Notes it where no stream to this peer would take a direct way any more.
+    fn see_whether_direct(&self, peer: &PeerId) {
+        if !self.swarm.behaviour().streams.is_direct(peer)
+            && let Some(key) = key_of(peer)
+        {
+            self.life.shared.state().direct.remove(&key);
+        }
     }
 }

@@ -11,9 +11,6 @@ use std::time::Duration;
 use tokio::time::timeout;
 use twin_net::{Config, Event, Events, Frames, Node, Protocol, Reach, RelayAddress, TransportKey};
 
-/// How often it is tried to begin to talk.
-const TRIES: usize = 5;
-
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 #[tokio::main]
@@ -64,30 +61,18 @@ async fn call(
     patience: Duration,
 ) -> Result<()> {
     node.connect_through(relay, peer).await?;
-    let first = open(node, peer).await?;
+    let first = node.open(peer, Protocol::Sync).await?;
     // The direct connection may have come about already.
     println!("{}", answered(node, peer, first).await?);
     // For who talks about nothing no direct way is looked for.
-    let talk = open(node, peer).await?;
+    let talk = node.open(peer, Protocol::Sync).await?;
     let direct = async { while !node.is_direct(&peer) && events.recv().await.is_some() {} };
     timeout(patience, direct).await.ok();
     drop(talk);
-    let second = open(node, peer).await?;
+    let second = node.open(peer, Protocol::Sync).await?;
     println!("{}", answered(node, peer, second).await?);
     node.disconnect(peer).await?;
     Ok(())
-}
-
-/// Begins to talk. A direct connection that comes about and fails at that moment takes with it what was begun on it: as an
-/// app does, it is tried again while another is there.
-async fn open(node: &Node, peer: TransportKey) -> Result<Frames> {
-    for _ in 0..TRIES {
-        match node.open(peer, Protocol::Sync).await {
-            Err(twin_net::Error::NotConnected) => tokio::task::yield_now().await,
-            opened => return Ok(opened?),
-        }
-    }
-    Ok(node.open(peer, Protocol::Sync).await?)
 }
 
 /// Is answered, and tells how.

@@ -171,10 +171,7 @@ impl Worker {
             connection.needs.send_replace(());
         }
         let Some(key) = key_of(&peer) else { return };
-        let mut all = self.connections.values();
-        if !all.any(|connection| connection.peer == peer && !connection.is_relayed) {
-            self.life.shared.state().direct.remove(&key);
-        }
+        self.see_whether_direct(&peer);
         if left == 0 {
             self.punches.disconnected(&peer);
             self.slots.remove(&peer);

@@ -20,6 +20,7 @@ pub(super) struct Sessions(BTreeMap<TransportKey, Session>);
 
 struct Session {
     side: Side,
+    is_relayed: bool,
     task: AbortHandle,
     met: Met,
 }
@@ -30,10 +31,10 @@ impl Sessions {
         self.0.contains_key(peer)
     }
 
-    /// Whether this device has begun the one with this peer.
-    pub fn is_own(&self, peer: &TransportKey) -> bool {
+    /// Whether it is for this device to move the one with this peer to a direct way: it has begun it, through a relay.
+    pub fn may_move(&self, peer: &TransportKey) -> bool {
         let session = self.0.get(peer);
-        session.is_some_and(|session| session.side == Side::Initiator)
+        session.is_some_and(|session| session.is_relayed && session.side == Side::Initiator)
     }
 
     /// Makes room for a new one, if it is to be. Of two that both sides have begun at once, the one by the side with the
@@ -52,8 +53,21 @@ impl Sessions {
     }
 
     /// One has begun.
-    pub fn began(&mut self, peer: TransportKey, side: Side, task: AbortHandle, met: Met) {
-        self.0.insert(peer, Session { side, task, met });
+    pub fn began(
+        &mut self,
+        peer: TransportKey,
+        side: Side,
+        is_relayed: bool,
+        task: AbortHandle,
+        met: Met,
+    ) {
+        let session = Session {
+            side,
+            is_relayed,
+            task,
+            met,
+        };
+        self.0.insert(peer, session);
     }
 
     /// The task with this number has ended; which device it was with, or nothing if another has taken its place.
@@ -111,8 +125,8 @@ mod tests {
         ] {
             let mut sessions = Sessions::default();
             let first = task();
-            sessions.began(peer, running, first.abort_handle(), Met::default());
-            assert_eq!(sessions.is_own(&peer), running == Initiator);
+            sessions.began(peer, running, true, first.abort_handle(), Met::default());
+            assert_eq!(sessions.may_move(&peer), running == Initiator);
             let room = sessions.make_room(me, &peer, new);
             assert_eq!(room.is_some(), new_stays, "{running:?} {new:?}");
             if new_stays {
@@ -128,9 +142,9 @@ mod tests {
         let mut sessions = Sessions::default();
         let (first, second) = (task().abort_handle(), task().abort_handle());
         let (gone, here) = (first.id(), second.id());
-        sessions.began(HIGH, Side::Responder, first, Met::default());
+        sessions.began(HIGH, Side::Responder, false, first, Met::default());
         let met = sessions.make_room(LOW, &HIGH, Side::Responder).unwrap();
-        sessions.began(HIGH, Side::Responder, second, met);
+        sessions.began(HIGH, Side::Responder, false, second, met);
         assert!(sessions.ended(&HIGH, gone).is_none());
         assert!(sessions.with(&HIGH));
         assert!(sessions.ended(&HIGH, here).is_some());

@@ -359,8 +359,7 @@ impl Worker {
                 protocol: Protocol::Sync,
                 frames,
             } => self.begin(Side::Responder, peer, None, frames),
-            // The way through the relay ends when nothing uses it any more.
-            Event::Direct { peer } if self.sessions.is_own(&peer) => self.open(peer, None),
+            Event::Direct { peer } => self.move_from_relay(peer),
             _ => {}
         }
     }
@@ -377,6 +376,14 @@ impl Worker {
         });
     }
 
+    /// Begins the session with this peer anew, if it goes through a relay and need not: that way ends when nothing uses it
+    /// any more.
+    fn move_from_relay(&mut self, peer: TransportKey) {
+        if self.sessions.may_move(&peer) && self.node.is_direct(&peer) {
+            self.open(peer, None);
+        }
+    }
+
     /// Begins a session, unless there is one that stays.
     fn begin(&mut self, side: Side, peer: TransportKey, address: Option<Address>, frames: Frames) {
         let me = self.node.key();
@@ -390,6 +397,7 @@ impl Worker {
             stay: self.stay,
             content: true,
         };
+        let is_relayed = frames.are_relayed();
         let (twin, events, noted) = (self.twin.clone(), self.events.clone(), Arc::clone(&met));
         let task = self.running.spawn(async move {
             let run = |out| async move { run_session(&twin, meeting, address, frames, &out).await };
@@ -400,7 +408,9 @@ impl Worker {
                 result,
             }
         });
-        self.sessions.began(peer, side, task, met);
+        self.sessions.began(peer, side, is_relayed, task, met);
+        // The direct way may have come up while this was being opened.
+        self.move_from_relay(peer);
     }
 
     async fn on_done(&mut self, task: Id, done: Done) {
@@ -422,6 +432,9 @@ impl Worker {
             Done::Opened { peer, call, result } => {
                 self.opening.remove(&peer);
                 match (result, call) {
+                    (Ok(frames), None) if frames.are_relayed() => {
+                        log::info!("a session stays on its way: the direct one has ended");
+                    }
                     (Ok(frames), call) => {
                         let address = call.and_then(|(_, address)| address);
                         self.begin(Side::Initiator, peer, address, frames);
