@@ -1,7 +1,8 @@
 //! What a write-ahead log says, read without SQLite: of which version the file becomes by it, and whether it is damaged.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use crate::error::{Result, VaultError};
@@ -24,8 +25,8 @@ pub(crate) fn logged(path: &Path) -> Result<Logged> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Logged::default()),
             Err(error) => return Err(error.into()),
         };
-        let logged = look(&mut BufReader::new(file))?;
-        if !logged.damaged {
+        let logged = look(&mut BufReader::new(&file))?;
+        if !logged.damaged && (logged.is_whole || all_is_in(path, &file)?) {
             return Ok(logged);
         }
         // A frame that is read before another process writes it, and those behind it after that, look the same. At the
@@ -45,6 +46,8 @@ pub(crate) struct Logged {
     /// Whether there are commits behind a frame that is not as it was written, of which one at least was durable:
     /// nobody writes the next before it is.
     pub damaged: bool,
+    /// Whether its own header is as it was written; if not, nothing else was looked at.
+    is_whole: bool,
     /// Its own header.
     begins: [u8; wal::HEADER],
     /// How many frames are as they were written, up to the first that is not.
@@ -56,6 +59,7 @@ impl Default for Logged {
         Self {
             header: None,
             damaged: false,
+            is_whole: true,
             begins: [0; wal::HEADER],
             sound: 0,
         }
@@ -69,7 +73,10 @@ pub(crate) fn look(wal: &mut impl Read) -> io::Result<Logged> {
         return Ok(logged);
     };
     logged.begins = frames.begins;
-    let is_whole = frames.is_whole;
+    logged.is_whole = frames.is_whole;
+    if !frames.is_whole {
+        return Ok(logged);
+    }
     let mut written = None;
     let mut before: Option<Ending> = None;
     while let Some(frame) = frames.read()? {
@@ -84,10 +91,8 @@ pub(crate) fn look(wal: &mut impl Read) -> io::Result<Logged> {
             }
             continue;
         }
-        // A header is durable before any commit is written.
-        let is_behind_header = !is_whole && frame.whole && ends;
         let is_behind_commit = before.is_some_and(|before| before.is_followed_by(&frame));
-        logged.damaged |= frame.ours && (is_behind_header || is_behind_commit);
+        logged.damaged |= frame.ours && is_behind_commit;
         // What a frame says and its salts may stand in two sectors, of which one was written.
         let is_in_one = frame.at % SECTOR != SECTOR - 8;
         before = ends.then_some(Ending {
@@ -96,6 +101,66 @@ pub(crate) fn look(wal: &mut impl Read) -> io::Result<Logged> {
         });
     }
     Ok(logged)
+}
+
+/// Whether the file at `path` has every page as the last commit has left it in this log, whose header is not as it was
+/// written: SQLite, which reads nothing of it, misses nothing. When a log is begun anew, all of it has come into the file,
+/// and its header is written over; if the power is lost then, the sector may hold anything.
+fn all_is_in(path: &Path, wal: &File) -> io::Result<bool> {
+    let file = File::open(path)?;
+    let mut wal = wal;
+    wal.rewind()?;
+    let Some(mut frames) = Frames::open(BufReader::new(wal), None)? else {
+        return Ok(true);
+    };
+    // The first frames went on from the header, or from a frame that is gone with it: whether they are of this log is known
+    // only later.
+    let mut pages = Vec::new();
+    let (mut last, mut size) = (0, 0);
+    while let Some(frame) = frames.read()? {
+        let is_there = has(&file, frame.number, frame.page)?;
+        pages.push((frame.salts, frame.number, is_there));
+        // A header is durable before any commit is written.
+        if frame.ours && frame.whole && frame.commit != 0 {
+            (last, size) = (pages.len(), frame.commit);
+        }
+    }
+    let Some(salts) = frames.salts else {
+        return Ok(true);
+    };
+    // What can be told to be whole may be left of an earlier log. Whether these were committed nobody can tell then.
+    let mut newer = pages.iter().filter(|page| is_newer(page.0, salts));
+    if let Some((newer, ..)) = newer.next() {
+        let mut all = pages.iter().filter(|page| page.0 == *newer);
+        return Ok(all.all(|(.., is_there)| *is_there));
+    }
+    let committed = pages.into_iter().take(last);
+    let ours = committed.filter(|page| page.0 == salts && page.1 <= size);
+    let newest: BTreeMap<u32, bool> = ours
+        .map(|(_, number, is_there)| (number, is_there))
+        .collect();
+    Ok(newest.into_values().all(|is_there| is_there))
+}
+
+/// Whether a log has taken the place of the one with those salts: the first is counted up.
+const fn is_newer(salts: [u32; 2], than: [u32; 2]) -> bool {
+    let ([salt, _], [than, _]) = (salts, than);
+    // What is no salt at all hardly comes that close.
+    matches!(salt.wrapping_sub(than), 1..=0xffff)
+}
+
+/// Whether the file has this page with this number.
+fn has(mut file: &File, number: u32, page: &[u8]) -> io::Result<bool> {
+    let Some(before) = number.checked_sub(1) else {
+        return Ok(false);
+    };
+    let mut found = vec![0; page.len()];
+    file.seek(SeekFrom::Start(u64::from(before) * page.len() as u64))?;
+    match file.read_exact(&mut found) {
+        Ok(()) => Ok(found == page),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// A frame that says that a commit ends with it, at which or behind which SQLite takes the log to end. It may be left of
@@ -175,6 +240,59 @@ mod tests {
                 let frame = [head, salts.as_flattened(), &self.sum.bytes(), &page];
                 self.bytes.extend(frame.concat());
             }
+        }
+    }
+
+    /// The sector with a log's header holds anything: the power was lost while that was written over, once all that the log
+    /// says was in the file. If not all of it is there, it was damaged.
+    #[test]
+    fn a_log_without_its_header_is_missed_only_where_it_says_what_the_file_has_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, wal) = (dir.path().join("db"), dir.path().join("db-wal"));
+        let conn = Connection::open(&path).unwrap();
+        let begin = format!("PRAGMA page_size = {PAGE}; PRAGMA journal_mode = WAL");
+        conn.execute_batch(&begin).unwrap();
+        conn.execute_batch("CREATE TABLE a (x); CREATE TABLE b (x)")
+            .unwrap();
+        let insert = |n: usize| {
+            let rows = format!("INSERT INTO a VALUES ({n}); INSERT INTO b VALUES (zeroblob({n}))");
+            conn.execute_batch(&format!("BEGIN; {rows}; COMMIT"))
+                .unwrap();
+        };
+        (0..5).map(|n| n * PAGE).for_each(insert);
+        let behead = |bytes: usize| {
+            let mut log = fs::read(&wal).unwrap();
+            log[..bytes].fill(0xa5);
+            fs::write(&wal, log).unwrap();
+        };
+        for bytes in [wal::HEADER, SECTOR as usize] {
+            let whole = fs::read(&wal).unwrap();
+            assert!(logged(&path).is_ok());
+            behead(bytes);
+            assert!(matches!(logged(&path), Err(VaultError::Damaged(_))));
+            fs::write(&wal, whole).unwrap();
+            conn.execute_batch("PRAGMA wal_checkpoint(PASSIVE)")
+                .unwrap();
+            let log = fs::read(&wal).unwrap();
+            behead(bytes);
+            assert!(logged(&path).unwrap().header.is_none());
+            let file = fs::read(&path).unwrap();
+            // What it says of the others is gone with the sector, or was said by the log before.
+            let pages = if bytes == wal::HEADER {
+                0..file.len() / PAGE
+            } else {
+                2..3
+            };
+            for page in pages {
+                let mut other = file.clone();
+                other[page * PAGE + 4000] ^= 1;
+                fs::write(&path, other).unwrap();
+                assert!(logged(&path).is_err(), "page {page}");
+            }
+            fs::write(&path, file).unwrap();
+            fs::write(&wal, log).unwrap();
+            // The log is begun anew, with two frames.
+            insert(1);
         }
     }
 

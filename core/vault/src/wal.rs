@@ -37,7 +37,7 @@ pub(crate) struct Frames<R> {
     pub is_whole: bool,
     order: Order,
     /// What the frames of this log have, and no other's.
-    salts: Option<[u32; 2]>,
+    pub salts: Option<[u32; 2]>,
     sum: Checksum,
     sound: bool,
     at: u64,
@@ -52,6 +52,8 @@ pub(crate) struct Frame<'f> {
     pub commit: u32,
     /// Where it is in the log.
     pub at: u64,
+    /// What the frames of one log have, and no other's.
+    pub salts: [u32; 2],
     /// Whether it is of this log, by its salts.
     pub ours: bool,
     /// Whether its sum is that of its content, going on from what the frame before says.
@@ -111,16 +113,18 @@ impl<R: Read> Frames<R> {
         let ((head, _), said) = (head.split_at(8), Checksum(one, two));
         let is = self.sum.after(&[head, page], self.order);
         let whole = is == said;
+        let salts = [salt, salt2];
         if whole {
-            self.salts.get_or_insert([salt, salt2]);
+            self.salts.get_or_insert(salts);
         }
-        let ours = self.salts == Some([salt, salt2]);
+        let ours = self.salts == Some(salts);
         self.sound &= ours && whole;
         self.sum = said;
         Ok(Some(Frame {
             number,
             commit,
             at,
+            salts,
             ours,
             whole,
             sound: self.sound,
