@@ -2,7 +2,7 @@
 //!
 //! Each card becomes a record. Well-known properties get plain names (`name`, `email`, `phone (cell)`), others keep
 //! theirs in small letters; a property that comes again gets a number. Photos up to 256 KiB stay in the record, larger
-//! ones become files. The record's id is the card's UID or, if it has none, a hash of the card.
+//! ones become files. What a card says of an agent, in a card within it, is called `agent name` and so on. The record's id is the card's UID or, if it has none, a hash of the card.
 
 mod lines;
 
@@ -39,11 +39,16 @@ pub(super) fn each(text: impl BufRead, show: Show<'_>) -> Result<()> {
             return Err(REFUSAL.at(number, "it does not begin with BEGIN:VCARD"));
         }
         let mut card = Card::default();
+        let mut was_agent = false;
         loop {
             let line = next(&mut lines, number)?;
             let line = line.ok_or_else(|| REFUSAL.at(number, "it has no END:VCARD"))?;
+            let is_agent = line.name == "AGENT" && line.value.trim_ascii().is_empty();
+            let follows_agent = std::mem::replace(&mut was_agent, is_agent);
             match line.name.as_str() {
-                "END" => break,
+                "END" if card.depth == 0 => break,
+                "END" => card.depth -= 1,
+                "BEGIN" if follows_agent => card.depth += 1,
                 "BEGIN" => return Err(REFUSAL.at(number, "it has no END:VCARD")),
                 _ => card.add(&line).map_err(|why| REFUSAL.at(number, why))?,
             }
@@ -63,6 +68,8 @@ fn next(lines: &mut Lines<impl BufRead>, number: u64) -> Result<Option<Line>> {
 #[derive(Default)]
 struct Card {
     uid: Option<String>,
+    /// In how many cards within it the next property is: vCard 2.1 has there whoever acts for the person.
+    depth: usize,
     fields: Fields,
     files: Vec<(String, Vec<u8>)>,
     /// The next number to try for a name, so that many alike take no time.
@@ -86,7 +93,7 @@ impl Card {
         match line.name.as_str() {
             // What is true of the file and not of the person.
             "VERSION" | "PRODID" | "REV" => {}
-            "UID" => {
+            "UID" if self.depth == 0 => {
                 let uid = unescaped(text.trim());
                 self.uid = Some(uid).filter(|uid| !uid.is_empty());
             }
@@ -137,6 +144,7 @@ impl Card {
 
     /// A name that no field has yet.
     fn free(&mut self, name: &str) -> String {
+        let name = "agent ".repeat(self.depth) + name;
         let cut = name.floor_char_boundary(MAX_FIELD_NAME - 6);
         let name = name.get(..cut).unwrap_or_default();
         let next = self.numbers.entry(name.to_owned()).or_insert(1);

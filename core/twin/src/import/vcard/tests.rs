@@ -116,6 +116,26 @@ fn one_card_is_one_record_whenever_it_comes() {
 }
 
 #[test]
+fn the_card_of_an_agent_within_a_card_is_kept_apart() {
+    let agent = "AGENT:\r\nBEGIN:VCARD\r\nN:Thomas;Susan\r\nUID:b\r\nAGENT:\r\n\
+                 BEGIN:VCARD\r\nFN:C\r\nEND:VCARD\r\nTEL;CELL:2\r\nEND:VCARD";
+    let text = card(&format!("FN:A\r\nUID:a\r\n{agent}\r\nTEL;CELL:1"));
+    let entries = read(&[text, card("FN:B")].concat()).unwrap();
+    assert_eq!(entries.len(), 2);
+    assert_eq!(entries[0].id, "a");
+    let expected = [
+        ("agent agent name", "C"),
+        ("agent family name", "Thomas"),
+        ("agent given name", "Susan"),
+        ("agent phone (cell)", "2"),
+        ("agent uid", "b"),
+        ("name", "A"),
+        ("phone (cell)", "1"),
+    ];
+    assert_eq!(texts(&entries[0]), BTreeMap::from(expected));
+}
+
+#[test]
 fn what_is_no_card_is_named_by_its_number() {
     let good = card("FN:A");
     let many = "X:1\r\n".repeat(MAX_PROPERTIES) + "FN:A";
@@ -124,6 +144,8 @@ fn what_is_no_card_is_named_by_its_number() {
         ("FN:A", "BEGIN:VCARD"),
         ("BEGIN:VCARD\nFN:B", "END:VCARD"),
         ("BEGIN:VCARD\nBEGIN:VCARD", "END:VCARD"),
+        ("BEGIN:VCARD\nAGENT:\nBEGIN:VCARD\nEND:VCARD", "END:VCARD"),
+        ("BEGIN:VCARD\nAGENT:\nFN:A\nBEGIN:VCARD", "END:VCARD"),
         ("BEGIN:VCARD\nwithout colon\nEND:VCARD", "NAME:value"),
         ("BEGIN:VCARD\nPHOTO;ENCODING=b:*\nEND:VCARD", "damaged"),
         ("BEGIN:VCARD\nN\u{fc}:x\nEND:VCARD", "NAME:value"),
