@@ -126,7 +126,8 @@ fn all_is_in(path: &Path, wal: &File) -> io::Result<bool> {
         }
     }
     let Some(salts) = frames.salts else {
-        return Ok(true);
+        // A commit of ours has two frames at least; of two in all the second goes on from what is gone.
+        return Ok(pages.iter().skip(1).all(|(.., is_there)| *is_there));
     };
     // What can be told to be whole may be left of an earlier log. Whether these were committed nobody can tell then.
     let mut newer = pages.iter().filter(|page| is_newer(page.0, salts));
@@ -149,10 +150,10 @@ const fn is_newer(salts: [u32; 2], than: [u32; 2]) -> bool {
     matches!(salt.wrapping_sub(than), 1..=0xffff)
 }
 
-/// Whether the file has this page with this number.
+/// Whether the file has this page with this number, or it is no page.
 fn has(mut file: &File, number: u32, page: &[u8]) -> io::Result<bool> {
     let Some(before) = number.checked_sub(1) else {
-        return Ok(false);
+        return Ok(true);
     };
     let mut found = vec![0; page.len()];
     file.seek(SeekFrom::Start(u64::from(before) * page.len() as u64))?;
@@ -294,6 +295,19 @@ mod tests {
             // The log is begun anew, with two frames.
             insert(1);
         }
+        // So is one with nothing behind these.
+        conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
+            .unwrap();
+        insert(2);
+        let log = fs::read(&wal).unwrap();
+        assert_eq!(log.len(), wal::HEADER + 2 * FRAME);
+        behead(SECTOR as usize);
+        assert!(logged(&path).is_err());
+        fs::write(&wal, log).unwrap();
+        conn.execute_batch("PRAGMA wal_checkpoint(PASSIVE)")
+            .unwrap();
+        behead(SECTOR as usize);
+        assert!(logged(&path).is_ok());
     }
 
     /// Of the last commit nobody can tell whether it was ever durable. Before it no frame is lost unnoticed, whatever of it
