@@ -427,6 +427,20 @@ fn a_query_tells_what_it_has_read() {
     let page = ask(&mut vault, &fives);
     assert_eq!(ids(&page), expected);
     assert_eq!((page.scanned, page.indexed, &page.next), (5, true, &None));
+    // That a page is full does not mean that there are more.
+    for (limit, more) in [(4, true), (5, false), (6, false)] {
+        let page = ask(
+            &mut vault,
+            &Query {
+                limit,
+                ..fives.clone()
+            },
+        );
+        assert_eq!(
+            (page.records.len(), page.next.is_some()),
+            (limit.min(5), more)
+        );
+    }
     // What has changed since is neither missed nor shown as it was.
     commit(
         &mut vault,

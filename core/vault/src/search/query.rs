@@ -200,6 +200,7 @@ impl Vault {
         let row = self.file.search_row()?;
         let source = self.source(&self.state.blocks);
         let mut found = Merged::new(source, &row.segments, direction, (&key, place))?;
+        let mut last = None;
         while let Some(next) = found.next()? {
             let Some(value) = next.key.strip_prefix(prefix.as_slice()) else {
                 break;
@@ -228,11 +229,13 @@ impl Vault {
             if now.as_deref() != Some(value) {
                 continue;
             }
-            page.records.push(record);
+            // Whether there are more is known only when one more is found.
             if page.records.len() >= query.limit() {
-                page.next = Some(at);
+                page.next = last;
                 break;
             }
+            page.records.push(record);
+            last = Some(at);
         }
         Ok(page)
     }
