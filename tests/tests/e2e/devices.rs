@@ -24,7 +24,7 @@ fn a_removed_laptop_learns_nothing_more() {
     laptop.run(["put", "home/notes/before", "word=kept"]);
     laptop.meet(&phone);
 
-    phone.run(["device", "revoke", "laptop"]);
+    phone.run(["device", "revoke", "--yes", "laptop"]);
     phone.run(["put", "home/notes/secret", "word=new"]);
     laptop.run(["put", "home/notes/late", "word=late"]);
     complains(
@@ -61,7 +61,7 @@ fn what_was_set_aside_can_be_accepted() {
     laptop.link(&phone, "laptop", "companion");
     tablet.link(&phone, "tablet", "may-replace-my-phone");
     tablet.meet(&laptop);
-    phone.run(["device", "revoke", "laptop"]);
+    phone.run(["device", "revoke", "--yes", "laptop"]);
     // The tablet has not heard of it when it meets the laptop.
     laptop.run(["put", "home/notes/late", "word=late"]);
     tablet.meet(&laptop);
@@ -127,7 +127,7 @@ fn devices_are_named_and_promoted_and_mistakes_are_explained() {
     let id = id_of(&phone, "laptop");
 
     complains(
-        on_phone(&["device", "revoke", "printer"]),
+        on_phone(&["device", "revoke", "--yes", "printer"]),
         &["no device is called “printer”"],
     );
     complains(
@@ -136,7 +136,7 @@ fn devices_are_named_and_promoted_and_mistakes_are_explained() {
     );
     complains(on_phone(&["device", "rename", "laptop", ""]), &["name"]);
     complains(
-        on_phone(&["device", "revoke", "phone"]),
+        on_phone(&["device", "revoke", "--yes", "phone"]),
         &["only device that can add or remove"],
     );
     complains(
@@ -144,7 +144,7 @@ fn devices_are_named_and_promoted_and_mistakes_are_explained() {
         &["cannot suspend itself"],
     );
     complains(
-        on_phone(&["device", "replace", "phone"]),
+        on_phone(&["device", "replace", "--yes", "phone"]),
         &["cannot replace itself"],
     );
     on_phone(&["device", "rename", &id[..8], "phone"]).well();
@@ -157,7 +157,7 @@ fn devices_are_named_and_promoted_and_mistakes_are_explained() {
     laptop.meet(&phone);
     assert_eq!(laptop.status()["device_name"], "desk");
     for words in [
-        &["device", "revoke", "phone"][..],
+        &["device", "revoke", "--yes", "phone"][..],
         &["device", "suspend", "phone"],
         &["device", "promote", "desk"],
         &["sites"],
@@ -177,17 +177,17 @@ fn devices_are_named_and_promoted_and_mistakes_are_explained() {
         "{activity}"
     );
     complains(
-        on_phone(&["device", "revoke", "desk"]),
+        on_phone(&["device", "revoke", "--yes", "desk"]),
         &["only the recovery words", "suspend"],
     );
     complains(
-        on_laptop(&["device", "revoke", "phone"]),
+        on_laptop(&["device", "revoke", "--yes", "phone"]),
         &["only the recovery words"],
     );
     // Now it can link others, and the phone can leave by itself.
     let watch = Device::new(&lan, "watch");
     watch.link(&laptop, "watch", "companion");
-    on_phone(&["device", "revoke", "phone"]).well();
+    on_phone(&["device", "revoke", "--yes", "phone"]).well();
     laptop.meet(&watch);
     is_whole(&watch);
 }
@@ -210,12 +210,12 @@ fn a_tablet_that_may_replace_the_phone_takes_its_place() {
     let _ = phone.try_meeting(&tablet);
     assert!(!phone.list("home/notes").to_string().contains("secret"));
     complains(
-        tablet.try_typing(["device", "replace", "phone"], &["zzz"]),
+        tablet.try_typing(["device", "replace", "--yes", "phone"], &["zzz"]),
         &["word number 1"],
     );
     let id = id_of(&tablet, "phone");
     let said = tablet
-        .try_typing(["device", "replace", "phone"], &[&words])
+        .try_typing(["device", "replace", "--yes", "phone"], &[&words])
         .well();
     let out = format!("phone ({}) is out", &id[..8]);
     assert!(said.output.contains(&out), "{}", said.output);
@@ -243,7 +243,7 @@ fn a_companion_takes_over_when_two_are_lost_at_once() {
     laptop.meet(&phone);
 
     complains(laptop.try_run(["activity"]), &["only the phone"]);
-    let replace = ["device", "replace", "phone", "tablet", "--json"];
+    let replace = ["device", "replace", "--yes", "phone", "tablet", "--json"];
     let replaced = laptop.try_typing(replace, &[&words]).well().json();
     assert_eq!(replaced["gone"].as_array().unwrap().len(), 2);
     assert_eq!(laptop.active(), ["laptop", "watch"]);

@@ -213,7 +213,7 @@ fn replaced_words_are_worth_nothing() {
     // Whoever finds the old words can do nothing where the new ones are known.
     assert_eq!(phone.status()["unheard"], true);
     complains(
-        laptop.try_typing(["device", "replace", "phone"], &[&new]),
+        laptop.try_typing(["device", "replace", "--yes", "phone"], &[&new]),
         &["not the words", "has not synced"],
     );
     laptop.meet(&phone);
@@ -221,7 +221,7 @@ fn replaced_words_are_worth_nothing() {
     for (device, words) in [
         (&phone, &["recovery", "rotate"][..]),
         (&phone, &["recovery", "guardians", "dismiss"]),
-        (&laptop, &["device", "replace", "phone"]),
+        (&laptop, &["device", "replace", "--yes", "phone"]),
     ] {
         let words = words.iter().copied();
         complains(

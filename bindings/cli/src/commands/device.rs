@@ -117,7 +117,7 @@ fn revoke(cx: &Context, wanted: &str, yes: bool) -> Result<()> {
             with_id(&device)
         )
     };
-    if !yes && cx.is_interactive() && !cx.confirm(&question)? {
+    if !yes && !cx.confirm(&question)? {
         return Err(CliError::Declined);
     }
     twin.revoke(&device.id)?;
@@ -200,7 +200,7 @@ fn replace(cx: &Context, wanted: &[String], yes: bool) -> Result<()> {
     let names = names.join(" and ");
     let question =
         format!("{names} goes for good, and this device becomes your phone. Is that right?");
-    if !yes && cx.is_interactive() && !cx.confirm(&question)? {
+    if !yes && !cx.confirm(&question)? {
         return Err(CliError::Declined);
     }
     let words = words::ask(cx, "your 24 words")?;

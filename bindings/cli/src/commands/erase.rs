@@ -23,7 +23,7 @@ fn erase(cx: &Context, record: &str, yes: bool) -> Result<()> {
         "Erase {} for good, on all your devices? Nothing brings it back.",
         printable(record)
     );
-    if !yes && cx.is_interactive() && !cx.confirm(&question)? {
+    if !yes && !cx.confirm(&question)? {
         return Err(CliError::Declined);
     }
     let (event, says) = match collection.erase(path.id)? {
