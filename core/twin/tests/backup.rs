@@ -233,6 +233,16 @@ fn a_broken_off_export_is_gone_on_with() {
         .look_into_sealed(&scene.path("linked"), None, &mut quiet())
         .unwrap();
 
+    // Something was erased since: that is not to be in what is made afterwards.
+    scene.export("before").unwrap();
+    let before = fs::read(scene.path("before")).unwrap();
+    unfinished("kept", &before[..before.len() - 1]);
+    assert!(scene.export("kept").unwrap().kept > 0);
+    let notes = scene.twin.space("home").unwrap().collection("notes");
+    notes.erase("07").unwrap();
+    unfinished("erased", &before[..before.len() - 1]);
+    assert_eq!(scene.export("erased").unwrap().kept, 0);
+
     // What another has begun, or anything else, is left alone.
     let other = Scene::new(2);
     for (name, bytes) in [("theirs", &whole[..]), ("text", b"shopping list")] {

@@ -123,6 +123,21 @@ impl Vault {
             .sum()
     }
 
+    /// Whether there is an op that erases others behind these heights of the logs; those that `height` says nothing of are
+    /// not asked.
+    pub fn erases_behind(&self, height: impl Fn(&LogId) -> Option<u64>) -> Result<bool> {
+        for ErasureRow { part } in self.file.items()? {
+            let head = self
+                .state
+                .op_heads
+                .get(&self.file.store, PartNo(part).op())?;
+            if height(&head.header.log).is_some_and(|height| head.header.seq > height) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Whether the content of a part is erased by an operation that counts, and gone here as far as can be told: a copy that
     /// was left elsewhere has it still.
     pub fn is_gone(&self, log: &LogId, seq: u64, part: u16) -> Result<bool> {

@@ -6,10 +6,11 @@ use serde_json::json;
 use twin::{ImportOptions, RECORDS, RecoverySecret, Scope, SpaceName, Twin};
 
 use crate::args::{Check, Export, Import};
+use crate::commands::activity::time;
 use crate::commands::backup::{self, Tenths};
 use crate::commands::carry;
 use crate::commands::progress::Bar;
-use crate::commands::record::{is_all, printable};
+use crate::commands::record::{is_all, place, printable};
 use crate::error::{CliError, Result};
 use crate::output::Context;
 use crate::stop::Asked;
@@ -41,13 +42,17 @@ pub fn export(cx: &Context, options: &Export) -> Result<()> {
         "operations": sealed.operations,
         "bytes": sealed.bytes,
         "kept": sealed.kept,
+        "begun": sealed.begun,
         "chunks": sealed.chunks,
         "damaged_chunks": sealed.damaged,
         "incomplete_files": sealed.incomplete,
         "incomplete": sealed.incomplete_names,
     }));
     if sealed.kept > 0 {
-        cx.say("Went on with an export that had been broken off.");
+        cx.say(format!(
+            "Went on with an export that had been broken off: it holds what was here on {}, and nothing newer.",
+            time(sealed.begun)
+        ));
     }
     let file = path.display();
     if options.without_files {
@@ -195,14 +200,15 @@ pub fn import(cx: &Context, options: &Import) -> Result<()> {
     if Twin::is_bundle(&options.path).map_err(|error| unreadable(&options.path, error))? {
         return carry::import(cx, &options.path);
     }
-    let to = options.to.as_deref().map(|to| match to.split_once('/') {
-        Some((space, collection)) => (space, Some(collection.to_owned())),
-        None => (to, None),
-    });
-    let to =
-        to.map(|(space, collection)| Ok::<_, twin::Error>((SpaceName::new(space)?, collection)));
+    let to = match options.to.as_deref().map(place).transpose()? {
+        Some((space, collection)) => {
+            let space = SpaceName::new(space).map_err(twin::Error::from)?;
+            Some((space, collection.map(str::to_owned)))
+        }
+        None => None,
+    };
     let wanted = ImportOptions {
-        to: to.transpose()?,
+        to,
         id_field: options.id_column.clone(),
     };
     let twin = cx.open()?;

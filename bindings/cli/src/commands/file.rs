@@ -11,7 +11,7 @@ use twin::{Collection, FILES, FileInfo, Keep, Space, Stay, Twin};
 use crate::args::{AddFiles, FileCommand, GetFile, KeepFiles};
 use crate::commands::online;
 use crate::commands::progress::Bar;
-use crate::commands::record::{RecordPath, is_all, printable};
+use crate::commands::record::{RecordPath, is_all, place, printable};
 use crate::error::{CliError, Result};
 use crate::output::{Context, table};
 use crate::stop::Stop;
@@ -26,12 +26,9 @@ pub async fn run(cx: &Context, command: &FileCommand) -> Result<()> {
 }
 
 fn add(cx: &Context, options: &AddFiles) -> Result<()> {
-    let (space, collection) = match options.place.split_once('/') {
-        Some((space, collection)) => (space, collection),
-        None => (options.place.as_str(), FILES),
-    };
+    let (space, collection) = place(&options.place)?;
     let twin = cx.open()?;
-    let collection = twin.space(space)?.collection(collection);
+    let collection = twin.space(space)?.collection(collection.unwrap_or(FILES));
     for path in &options.paths {
         let mut bar = Bar::new(cx);
         let added = collection.add_file(path, &mut |progress| bar.show(progress));

@@ -89,6 +89,15 @@ impl<'a> CollectionPath<'a> {
     }
 }
 
+/// The space that SPACE or SPACE/COLLECTION names, and the collection if one is named.
+pub fn place(text: &str) -> Result<(&str, Option<&str>)> {
+    if !text.contains('/') {
+        return Ok((text, None));
+    }
+    let path = CollectionPath::parse(text)?;
+    Ok((path.space, Some(path.collection)))
+}
+
 /// SPACE/COLLECTION/ID; the id may contain further slashes.
 pub struct RecordPath<'a> {
     space: &'a str,

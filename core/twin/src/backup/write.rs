@@ -29,6 +29,9 @@ const ROWS: usize = 1024;
 /// How many bytes of entries, grants or ops are in one item, or one of them if that is longer.
 pub(super) const RUN: usize = 256 << 10;
 
+/// For how long an export that was broken off is gone on with, in milliseconds.
+const DAY: u64 = 24 * 60 * 60 * 1000;
+
 /// What was exported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sealed {
@@ -38,6 +41,8 @@ pub struct Sealed {
     pub bytes: u64,
     /// How many of them were there already, from an export that was broken off.
     pub kept: u64,
+    /// When it was begun, in milliseconds since the Unix epoch: what was written since is not in it.
+    pub begun: u64,
     /// Chunks of files.
     pub chunks: u64,
     /// How many chunks are damaged here, and so not in it.
@@ -65,7 +70,8 @@ impl Twin {
     /// this device; what is not, is told.
     ///
     /// It is written under the name `file` with `.unfinished` after it. If the work is broken off, that stays, and the
-    /// next call goes on with it, if who is in the twin is as it was; else it begins anew.
+    /// next call goes on with it, if that was begun within a day, who is in the twin is as it was, and nothing was erased
+    /// since; else it begins anew.
     pub fn export_sealed(
         &self,
         file: &Path,
@@ -88,7 +94,7 @@ impl Twin {
     fn export_planned(&self, file: &Path, plan: Plan, watch: &mut Watch<'_>) -> Result<Sealed> {
         let mut draft = Draft::open(file)?;
         let left = draft.kept(self.vault().device_keys())?;
-        let left = left.filter(|kept| plan.goes_on(&self.vault(), &kept.reading));
+        let left = left.filter(|kept| plan.goes_on(&self.vault(), self.now(), &kept.reading));
         let kept = left.as_ref().map_or(0, |kept| kept.place.at());
         let (mut output, reading) = match left {
             Some(kept) => Output::go_on(draft, kept)?,
@@ -106,6 +112,7 @@ impl Twin {
             operations,
             bytes: 0,
             kept,
+            begun: reading.manifest().map_or(0, Manifest::made),
             chunks: 0,
             damaged: 0,
             incomplete: 0,
@@ -126,6 +133,9 @@ impl Twin {
                 sealed.incomplete,
                 !plan.content,
             ))?;
+        }
+        if plan.erases_since(&self.vault(), &reading)? {
+            return Err(Error::ExportChanged);
         }
         // Once more what everything else hangs on, so that no one place that is damaged takes it all.
         for item in opening(&reading) {
@@ -290,14 +300,27 @@ impl Plan {
         Ok(logs)
     }
 
+    /// Whether anything that may be in an export was erased since that was begun.
+    fn erases_since(&self, vault: &Vault, reading: &Reading) -> Result<bool> {
+        let logs = self.logs(vault)?;
+        let erases = vault.erases_behind(|log| match reading.promised().get(log) {
+            Some((_, head)) => Some(head.height),
+            None => logs.contains_key(log).then_some(0),
+        });
+        Ok(erases?)
+    }
+
     /// Whether what is left of an export is this one, begun by this device, and still true.
-    fn goes_on(&self, vault: &Vault, reading: &Reading) -> bool {
+    fn goes_on(&self, vault: &Vault, now: u64, reading: &Reading) -> bool {
         let Some(manifest) = reading.manifest() else {
             return false;
         };
         let promised = reading.promised();
         let table = heights(promised.iter().map(|(log, (_, head))| (log, head)));
-        let counts = |log: &LogId, head: &Head, logs: &Logs| {
+        let Ok(logs) = self.logs(vault) else {
+            return false;
+        };
+        let counts = |log: &LogId, head: &Head| {
             let enough = logs
                 .get(log)
                 .is_some_and(|(_, now)| now.height >= head.height);
@@ -307,6 +330,9 @@ impl Plan {
                     .is_ok_and(|link| link == Some(head.link))
         };
         *manifest.signer() == vault.device_keys().id()
+            && now.abs_diff(manifest.made()) < DAY
+            // It has what is to be nowhere.
+            && self.erases_since(vault, reading).is_ok_and(|erases| !erases)
             && manifest.verify(vault.identity()).is_ok()
             && manifest.space() == self.space.as_ref()
             && (self.content || reading.chunks() == 0)
@@ -315,16 +341,12 @@ impl Plan {
             && *manifest.stand() == Stand::of(vault.identity())
             && *manifest.heights() == table
             // What was written of a log goes on from where it has come to.
-            && promised.keys().all(|log| {
+            && promised.iter().all(|(log, (_, head))| {
                 let base = vault.base(log).ok().flatten();
                 let base = base.map_or(0, |base| base.height);
-                let reached = reading.reached().get(log);
-                reached.is_none_or(|reached| base <= reached.height)
+                base <= reading.reached().get(log).unwrap_or(head).height
             })
-            && self.logs(vault).is_ok_and(|logs| {
-                let mut promised = promised.iter();
-                promised.all(|(log, (_, head))| counts(log, head, &logs))
-            })
+            && promised.iter().all(|(log, (_, head))| counts(log, head))
     }
 }
 
@@ -403,4 +425,28 @@ fn in_runs(all: impl IntoIterator<Item = Vec<u8>>) -> Vec<Vec<ByteVec>> {
         runs.push(run);
     }
     runs
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use twin_vault::Unlock;
+
+    use super::*;
+
+    #[test]
+    fn an_old_one_is_not_gone_on_with() {
+        let dir = tempfile::tempdir().unwrap();
+        let unlock = Unlock::Password("a good one");
+        let words = Twin::new_words();
+        let home = dir.path().join("home");
+        let twin = Twin::create(&home, unlock, words, "Ada", "phone").unwrap();
+        let plan = twin.plan(&Scope::Twin, true).unwrap();
+        let draft = Draft::open(&dir.path().join("export")).unwrap();
+        let (_output, reading) = twin.begin_export(draft, &plan).unwrap();
+        let begun = reading.manifest().unwrap().made();
+        let goes_on = |now| plan.goes_on(&twin.vault(), now, &reading);
+        assert!(goes_on(begun) && goes_on(begun + DAY - 1));
+        assert!(!goes_on(begun + DAY) && !goes_on(begun - DAY));
+    }
 }
