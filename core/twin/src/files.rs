@@ -55,9 +55,9 @@ pub struct FileInfo {
 }
 
 impl FileInfo {
-    /// What a record says; `None` if its field [`CONTENT`] holds no file.
+    /// What a record says; `None` if it holds no file.
     pub fn of(collection: &str, record: &Record) -> Option<Self> {
-        let root = Root::of(record.fields.0.get(CONTENT)?)?;
+        let root = root_of(&record.fields)?;
         Some(Self {
             collection: collection.to_owned(),
             id: record.id.clone(),
@@ -70,6 +70,13 @@ impl FileInfo {
             },
         })
     }
+}
+
+/// The file that a record holds: in its field [`CONTENT`], else in the first that holds one, as a contact does whose photo is
+/// too large for a record.
+fn root_of(fields: &Fields) -> Option<Root> {
+    let content = fields.0.get(CONTENT).and_then(Root::of);
+    content.or_else(|| fields.0.values().find_map(Root::of))
 }
 
 fn text(fields: &Fields, name: &str) -> String {

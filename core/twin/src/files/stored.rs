@@ -9,7 +9,7 @@ use twin_vault::VaultError;
 use twin_vault::files::{FileReader, Root};
 use zeroize::Zeroizing;
 
-use super::CONTENT;
+use super::root_of;
 use crate::error::{Error, Result};
 use crate::progress::{Watch, tell};
 use crate::space::Collection;
@@ -32,8 +32,7 @@ impl Collection {
     /// Among others [`Error::NoSuchFile`] if there is no such record, or it holds no file.
     pub fn open_file(&self, id: &str) -> Result<StoredFile> {
         let record = self.get(id)?.ok_or(Error::NoSuchFile)?;
-        let root = record.fields.0.get(CONTENT).and_then(Root::of);
-        let root = root.ok_or(Error::NoSuchFile)?;
+        let root = root_of(&record.fields).ok_or(Error::NoSuchFile)?;
         StoredFile::new(self.space().twin(), self.space().name(), root)
     }
 

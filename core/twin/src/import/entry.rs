@@ -27,8 +27,8 @@ pub(super) const MAX_INLINE: usize = 256 << 10;
 pub(super) struct Entry {
     /// The line or card that it is made of, from 1 on.
     pub number: u64,
-    /// Its id.
-    pub id: String,
+    /// Its id, if it has one of its own; else it follows from all that it is made of.
+    pub id: Option<String>,
     /// Its fields.
     pub fields: Fields,
     /// Fields that hold what is too large for a record.
@@ -55,11 +55,6 @@ impl Refusal {
             why,
         }
     }
-}
-
-/// The id of a record made of these fields.
-pub(super) fn id_of(fields: &Fields) -> String {
-    short_id(&cbor::encode(fields))
 }
 
 /// The id of a record made of these bytes.
@@ -99,10 +94,12 @@ pub(super) fn take_in(
     mut each: impl FnMut(Show<'_>) -> Result<()>,
 ) -> Result<Imported> {
     let mut seen: HashMap<[u8; 16], [u8; 16]> = HashMap::new();
+    let mut ids = Ids::default();
     each(&mut |entry| {
-        check(to.name(), &entry).map_err(|why| refusal.at(entry.number, why))?;
         let content = content_of(&entry);
-        let before = seen.insert(digest(entry.id.as_bytes()), content);
+        let id = ids.of(&entry, content);
+        check(to.name(), &id, &entry).map_err(|why| refusal.at(entry.number, why))?;
+        let before = seen.insert(digest(id.as_bytes()), content);
         if before.is_some_and(|before| before != content) {
             return Err(refusal.at(entry.number, "another one before it has the same id"));
         }
@@ -110,6 +107,7 @@ pub(super) fn take_in(
     })?;
     let mut taking = Taking {
         to,
+        ids: Ids::default(),
         batch: Batch::default(),
         imported: Imported::default(),
     };
@@ -119,11 +117,15 @@ pub(super) fn take_in(
 }
 
 /// Whether a record can be made of an entry; if not, why.
-pub(super) fn check(collection: &str, entry: &Entry) -> std::result::Result<(), &'static str> {
+pub(super) fn check(
+    collection: &str,
+    id: &str,
+    entry: &Entry,
+) -> std::result::Result<(), &'static str> {
     if cbor::len(&entry.fields) > MAX_ENTRY {
         return Err("it is too large for a record");
     }
-    let change = WriteChange::put(collection, &entry.id, entry.fields.clone());
+    let change = WriteChange::put(collection, id, entry.fields.clone());
     match change.check() {
         Ok(()) => Ok(()),
         Err(twin_vault::VaultError::InvalidChange(why)) => Err(why),
@@ -140,8 +142,32 @@ fn content_of(entry: &Entry) -> [u8; 16] {
     digest(&content)
 }
 
+/// The ids of a file's entries.
+#[derive(Default)]
+struct Ids {
+    /// How many entries without an id of their own there were, by what they are made of.
+    alike: HashMap<[u8; 16], u64>,
+}
+
+impl Ids {
+    /// The id of the next entry. Of those that are alike each is a record: who bought two coffees has two lines.
+    fn of(&mut self, entry: &Entry, content: [u8; 16]) -> String {
+        if let Some(id) = &entry.id {
+            return id.clone();
+        }
+        let id = HEXLOWER.encode(&content);
+        let count = self.alike.entry(content).or_default();
+        *count += 1;
+        match *count {
+            1 => id,
+            count => format!("{id}-{count}"),
+        }
+    }
+}
+
 struct Taking<'a> {
     to: &'a Collection,
+    ids: Ids,
     batch: Batch,
     imported: Imported,
 }
@@ -149,6 +175,7 @@ struct Taking<'a> {
 impl Taking<'_> {
     fn take(&mut self, mut entry: Entry, watch: &mut Watch<'_>) -> Result<()> {
         let space: &Space = self.to.space();
+        let id = self.ids.of(&entry, content_of(&entry));
         self.imported.as_text += entry.as_text;
         let mut stored = Vec::new();
         for (name, bytes) in &entry.files {
@@ -160,8 +187,7 @@ impl Taking<'_> {
                 .insert(name.clone(), content.root().to_value());
             stored.push(content);
         }
-        let here = self.to.get(&entry.id)?;
-        if here.is_some_and(|record| record.fields == entry.fields) {
+        if is_just_so(self.to, &id, &entry.fields)? {
             self.imported.same += 1;
             for content in stored {
                 space.drop_content(content)?;
@@ -170,9 +196,9 @@ impl Taking<'_> {
         }
         self.imported.written += 1;
         let len = cbor::len(&entry.fields);
-        let change = WriteChange::put(self.to.name(), &entry.id, entry.fields);
+        let change = WriteChange::put(self.to.name(), &id, entry.fields);
         if !stored.is_empty() {
-            return space.commit_files(vec![change], &stored);
+            return space.commit_imported_files(vec![change], &stored);
         }
         if self.batch.is_full(space.name(), len) {
             self.batch.write(space.twin())?;
@@ -180,6 +206,13 @@ impl Taking<'_> {
         self.batch.add(space.name().clone(), change, len);
         Ok(())
     }
+}
+
+/// Whether a record is there and has just these fields.
+pub(super) fn is_just_so(collection: &Collection, id: &str, fields: &Fields) -> Result<bool> {
+    // As they are written: a float that is no number is not equal to itself.
+    let here = collection.get(id)?;
+    Ok(here.is_some_and(|record| cbor::encode(&record.fields) == cbor::encode(fields)))
 }
 
 /// The collection of a twin that foreign files are to go to.

@@ -64,7 +64,7 @@ fn add(to: &Collection, relative: &str, path: &Path, watch: &mut Watch<'_>) -> R
         return Ok((len, false));
     }
     let change = WriteChange::put(to.name(), &id, fields);
-    to.space().commit_files(vec![change], &[content])?;
+    to.space().commit_imported_files(vec![change], &[content])?;
     Ok((len, true))
 }
 

@@ -10,7 +10,7 @@ use twin_ops::value::{Fields, Value};
 
 use super::MAX_LINE;
 use super::elements::{Elements, Fault};
-use super::entry::{Entry, Refusal, Show, field_id, id_of};
+use super::entry::{Entry, Refusal, Show, field_id};
 use super::exact::{self, Exact, Why};
 use crate::error::{Error, Result};
 use crate::json::from_json;
@@ -101,8 +101,8 @@ pub(super) fn each_of_list(
 fn entry(exact: &Exact, number: u64, id_field: Option<&str>, refusal: &Refusal) -> Result<Entry> {
     let fields = fields(&exact.json).ok_or_else(|| refusal.at(number, NO_OBJECT))?;
     let id = match id_field {
-        Some(name) => field_id(&fields, name).ok_or_else(|| refusal.at(number, NO_ID))?,
-        None => id_of(&fields),
+        Some(name) => Some(field_id(&fields, name).ok_or_else(|| refusal.at(number, NO_ID))?),
+        None => None,
     };
     Ok(Entry {
         number,

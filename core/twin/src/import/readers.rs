@@ -43,7 +43,8 @@ fn is_read(each: impl Fn(Show<'_>) -> Result<()>) -> bool {
     let read = || {
         let mut ids = Vec::new();
         each(&mut |entry: Entry| {
-            let fits = entry::check("all", &entry).is_ok();
+            let id = entry.id.as_deref().unwrap_or("all");
+            let fits = entry::check("all", id, &entry).is_ok();
             ids.push((entry.id, fits));
             Ok(())
         })

@@ -12,7 +12,7 @@ use twin_ops::space::SpaceName;
 use twin_ops::value::MAX_FIELD_NAME;
 use twin_vault::{VaultError, WriteChange};
 
-use super::entry::Refusal;
+use super::entry::{Refusal, is_just_so};
 use super::objects::next_line;
 use super::{Batch, Imported, MAX_LINE, exact};
 use crate::error::{Error, Result};
@@ -63,10 +63,7 @@ impl Twin {
                 change.fields.0.insert(field, content.root().to_value());
                 stored.push(content);
             }
-            if there
-                .get(&change.id)?
-                .is_some_and(|record| record.fields == change.fields)
-            {
+            if is_just_so(&there, &change.id, &change.fields)? {
                 imported.same += 1;
                 return stored
                     .into_iter()
@@ -74,7 +71,7 @@ impl Twin {
             }
             imported.written += 1;
             if !stored.is_empty() {
-                return there.space().commit_files(vec![change], &stored);
+                return there.space().commit_imported_files(vec![change], &stored);
             }
             if batch.is_full(&space, len) {
                 batch.write(self)?;

@@ -7,7 +7,7 @@ use csv::{ReaderBuilder, StringRecord};
 use twin_ops::value::{Fields, MAX_FIELD_NAME, Value};
 
 use super::bounded::{Bounded, is_too_long};
-use super::entry::{Entry, MAX_ENTRY, Refusal, Show, field_id, id_of};
+use super::entry::{Entry, MAX_ENTRY, Refusal, Show, field_id};
 use super::quotes::{Quotes, bad_quote};
 use crate::error::{Error, Result};
 
@@ -61,9 +61,12 @@ pub(super) fn each(
             continue;
         }
         let id = match id_field {
-            Some(name) => field_id(&fields, name)
-                .ok_or_else(|| REFUSAL.at(line + before, "the column of ids is empty"))?,
-            None => id_of(&fields),
+            Some(name) => {
+                let id = field_id(&fields, name);
+                let why = "the column of ids is empty";
+                Some(id.ok_or_else(|| REFUSAL.at(line + before, why))?)
+            }
+            None => None,
         };
         show(Entry {
             number: line + before,

@@ -90,10 +90,10 @@ fn tables_come_as_they_are_cut() {
     ]);
     assert_eq!(records[0].fields, first);
     assert_eq!(records[1].fields, fields(&[("isbn", "2".into())]));
-    // Without a column of ids the row is its own, and the same row twice is one.
+    // Without a column of ids a row is its own, and the same row twice is two.
     let rows = scene.write("rows.csv", "a,b\n1,2\n1,2\n3,4\n");
     assert_eq!(scene.import(&rows, None).unwrap().written, 3);
-    assert_eq!(scene.records().len(), 4);
+    assert_eq!(scene.records().len(), 5);
     assert_eq!(scene.import(&rows, None).unwrap().same, 3);
 
     // What a spreadsheet says before of what separates them.
@@ -367,6 +367,57 @@ fn cards_come_with_their_pictures() {
     assert_eq!(read, vec![9; 300 << 10]);
     let bad = scene.write("bad.vcf", format!("{text}BEGIN:VCARD\nFN:C\n"));
     scene.refuses(&bad, None, &["card 3", "END:VCARD", "nothing was imported"]);
+}
+
+#[test]
+fn what_is_alike_is_counted_and_the_same_whenever_it_comes() {
+    let scene = Scene::new();
+    let bank = "date,what\n1,coffee\n1,coffee\n2,tea\n1,coffee\n";
+    scene.import_twice(&scene.write("bank.csv", bank), None, 4);
+    assert_eq!(scene.records().len(), 4);
+    // One more of them is new, wherever it stands.
+    let more = scene.write("more.csv", bank.replace("2,tea", "1,coffee\n2,tea"));
+    let more = scene.import(&more, None).unwrap();
+    assert_eq!((more.written, more.same), (1, 4));
+    // What of a card is not of the person makes no other record of it.
+    let card = |lines: &str| format!("BEGIN:VCARD\n{lines}\nEND:VCARD\n");
+    let a = "FN:A\nPHOTO;ENCODING=b:AAEC";
+    scene.import_twice(&scene.write("a.vcf", card(a)), None, 1);
+    let again = card(&format!("VERSION:3.0\n{a}\nREV:now"));
+    let again = scene
+        .import(&scene.write("again.vcf", again), None)
+        .unwrap();
+    assert_eq!((again.written, again.same), (0, 1));
+    let others = ["FN:A\nPHOTO;ENCODING=b:AAED", "FN:B\nPHOTO;ENCODING=b:AAEC"];
+    let others = others.map(card).concat();
+    scene.import_twice(&scene.write("others.vcf", others), None, 2);
+}
+
+#[test]
+fn no_schema_keeps_out_what_is_imported_with_files() {
+    let scene = Scene::new();
+    let rule: twin_vault::Rule = "text required".parse().unwrap();
+    let schema = twin_vault::Schema([("caption".to_owned(), rule)].into());
+    let all = scene.twin.space("home").unwrap().collection("all");
+    all.set_schema(&schema).unwrap();
+    scene.write("album/a.txt", "one");
+    scene.import_twice(&scene.dir.path().join("album"), None, 1);
+    let photo = data_encoding::BASE64.encode(&vec![9; 300 << 10]);
+    let card = format!("BEGIN:VCARD\nUID:a\nPHOTO:data:image/png;base64,{photo}\nEND:VCARD\n");
+    scene.import_twice(&scene.write("a.vcf", card), None, 1);
+    scene.write("files/x", "two");
+    let mut line = serde_json::json!({"space": "home", "collection": "all", "id": "x"});
+    line["fields"] = serde_json::json!({"none": {"float": "NaN"}});
+    line["files"] = serde_json::json!({"content": "files/x"});
+    let line = scene.write("records.jsonl", line.to_string());
+    for (written, same) in [(1, 0), (0, 1)] {
+        let imported = scene.twin.import_plain(&line).unwrap();
+        assert_eq!((imported.written, imported.same), (written, same));
+    }
+    assert_eq!(scene.records().len(), 3);
+    let mut photo = Vec::new();
+    all.open_file("a").unwrap().read_to_end(&mut photo).unwrap();
+    assert_eq!(photo, vec![9; 300 << 10]);
 }
 
 #[test]

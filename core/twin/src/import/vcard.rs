@@ -12,10 +12,9 @@ mod tests;
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
-use twin_identity::cbor;
 use twin_ops::value::{Fields, MAX_FIELD_NAME, Value};
 
-use super::entry::{Entry, MAX_INLINE, Refusal, Show, short_id, text_id};
+use super::entry::{Entry, MAX_INLINE, Refusal, Show, text_id};
 use crate::error::{Error, Result};
 use lines::{Fault, Line, Lines, Why, components, unescaped};
 
@@ -162,20 +161,9 @@ impl Card {
     }
 
     fn entry(self, number: u64) -> Entry {
-        let id = match &self.uid {
-            Some(uid) => text_id(uid),
-            None => {
-                let mut content = cbor::encode(&self.fields);
-                for (name, bytes) in &self.files {
-                    content.extend_from_slice(name.as_bytes());
-                    content.extend_from_slice(bytes);
-                }
-                short_id(&content)
-            }
-        };
         Entry {
             number,
-            id,
+            id: self.uid.as_deref().map(text_id),
             fields: self.fields,
             files: self.files,
             as_text: 0,

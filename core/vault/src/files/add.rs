@@ -150,6 +150,33 @@ impl Vault {
         changes: Vec<WriteChange>,
         files: &[Added],
     ) -> Result<LogHead> {
+        self.commit_files_by(By::App, now, rng, space, changes, files)
+    }
+
+    /// As [`Vault::commit_files`], for what is imported: see [`Vault::commit_imported`].
+    ///
+    /// # Errors
+    /// As [`Vault::commit_files`].
+    pub fn commit_imported_files(
+        &mut self,
+        now: u64,
+        rng: &mut impl CryptoRng,
+        space: &SpaceName,
+        changes: Vec<WriteChange>,
+        files: &[Added],
+    ) -> Result<LogHead> {
+        self.commit_files_by(By::Import, now, rng, space, changes, files)
+    }
+
+    fn commit_files_by(
+        &mut self,
+        by: By,
+        now: u64,
+        rng: &mut impl CryptoRng,
+        space: &SpaceName,
+        changes: Vec<WriteChange>,
+        files: &[Added],
+    ) -> Result<LogHead> {
         check_changes(&changes)?;
         self.now = now;
         let written = self.write(|vault| {
@@ -162,7 +189,7 @@ impl Vault {
                 }
                 vault.file.remove::<AddingRow>(&file.add)?;
             }
-            vault.commit_now(By::App, rng, space, changes)
+            vault.commit_now(by, rng, space, changes)
         });
         if written.is_err() {
             files

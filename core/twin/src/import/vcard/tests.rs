@@ -43,7 +43,7 @@ fn the_card_of_the_standard() {
     );
     let entries = read(&card).unwrap();
     assert_eq!(entries.len(), 1);
-    assert_eq!(entries[0].id, "urn:uuid:4fbe8971");
+    assert_eq!(entries[0].id.as_deref(), Some("urn:uuid:4fbe8971"));
     let expected = [
         (
             "address (work)",
@@ -105,14 +105,10 @@ fn pictures_are_bytes_or_files() {
 }
 
 #[test]
-fn one_card_is_one_record_whenever_it_comes() {
-    let id = |text: &str| read(&card(text)).unwrap()[0].id.clone();
-    let a = "FN:A\r\nPHOTO;ENCODING=b:AAEC";
-    assert_eq!(id(a), id(a));
-    assert_eq!(id(a), id(&format!("VERSION:3.0\r\n{a}\r\nREV:now")));
-    assert_ne!(id(a), id("FN:A\r\nPHOTO;ENCODING=b:AAED"));
-    assert_ne!(id(a), id("FN:B\r\nPHOTO;ENCODING=b:AAEC"));
-    assert!(id(&format!("UID:{}", "u".repeat(1000))).len() <= 256);
+fn a_long_uid_is_cut_to_what_an_id_may_have() {
+    let text = card(&format!("UID:{}\r\nFN:A", "u".repeat(1000)));
+    let id = read(&text).unwrap()[0].id.clone().unwrap();
+    assert!(id.len() <= 256, "{id}");
 }
 
 #[test]
@@ -122,7 +118,7 @@ fn the_card_of_an_agent_within_a_card_is_kept_apart() {
     let text = card(&format!("FN:A\r\nUID:a\r\n{agent}\r\nTEL;CELL:1"));
     let entries = read(&[text, card("FN:B")].concat()).unwrap();
     assert_eq!(entries.len(), 2);
-    assert_eq!(entries[0].id, "a");
+    assert_eq!(entries[0].id.as_deref(), Some("a"));
     let expected = [
         ("agent agent name", "C"),
         ("agent family name", "Thomas"),
