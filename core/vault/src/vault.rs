@@ -94,9 +94,10 @@ impl Vault {
         path.parent().unwrap_or(path)
     }
 
-    /// Whether there is a vault in the folder `dir`.
+    /// Whether there is a vault in the folder `dir`, as far as that can be told: where it may not be looked for, opening it
+    /// says so.
     pub fn exists(dir: &Path) -> bool {
-        dir.join(FILE_NAME).exists()
+        dir.join(FILE_NAME).try_exists().unwrap_or(true)
     }
 
     pub(crate) fn load(store: Store, opened: &Opened) -> Result<Self> {

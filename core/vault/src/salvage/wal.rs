@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Bound;
 
-use crate::error::Result;
+use crate::error::{Result, VaultError};
 use crate::wal::{self, Frames, PAGE};
 
 /// Where versions of a page are in the log.
@@ -109,7 +109,11 @@ impl Wal {
         let mut page = vec![0; PAGE];
         let mut file = &self.file;
         file.seek(SeekFrom::Start(at))?;
-        file.read_exact(&mut page)?;
-        Ok(page)
+        match file.read_exact(&mut page) {
+            Ok(()) => Ok(page),
+            // It was there: whoever has the vault open has begun the log anew.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(VaultError::Busy),
+            Err(error) => Err(error.into()),
+        }
     }
 }
