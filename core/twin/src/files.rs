@@ -16,8 +16,8 @@ use twin_ops::value::{Fields, Value};
 use twin_vault::Record;
 use twin_vault::files::Root;
 
-use crate::error::Result;
-use crate::space::Space;
+use crate::error::{Error, Result};
+use crate::space::{Collection, Space};
 
 pub(crate) use add::open_file;
 pub use add::{AddedFile, NewFile};
@@ -83,6 +83,15 @@ fn text(fields: &Fields, name: &str) -> String {
     match fields.0.get(name) {
         Some(Value::Text(text)) => text.clone(),
         _ => String::new(),
+    }
+}
+
+impl Collection {
+    /// The file that a record holds.
+    fn root_of_file(&self, id: &str) -> Result<Root> {
+        let record = self.get(id)?;
+        let root = record.and_then(|record| root_of(&record.fields));
+        root.ok_or(Error::NoSuchFile)
     }
 }
 

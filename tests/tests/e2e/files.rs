@@ -273,9 +273,14 @@ fn what_people_have_comes_along() {
         fs::write(&path, text).unwrap();
         path
     };
+    // 300,000 zeros: too much for a record.
+    let photo = format!("PHOTO;ENCODING=b:{}", "A".repeat(400_000));
     let cards = write(
         "all.vcf",
-        "BEGIN:VCARD\r\nVERSION:3.0\r\nUID:g\r\nFN:Grace\r\nTEL;TYPE=CELL:+1 2\r\nEND:VCARD\r\n",
+        &format!(
+            "BEGIN:VCARD\r\nVERSION:3.0\r\nUID:g\r\nFN:Grace\r\nTEL;TYPE=CELL:+1 2\r\nEND:VCARD\r\n\
+             BEGIN:VCARD\r\nVERSION:3.0\r\nUID:p\r\n{photo}\r\nEND:VCARD\r\n"
+        ),
     );
     let table = write("books.csv", "isbn,title\n1,One\n,\n2,Two\n");
     let list = write("list.json", r#"[{"a": 1}, {"a": 2}]"#);
@@ -288,7 +293,7 @@ fn what_people_have_comes_along() {
         .to_owned();
     write("album/.hidden", "no");
     for (path, more, written, [skipped, empty, as_text]) in [
-        (&cards, ["--to", "home"].as_slice(), 1, [0, 0, 0]),
+        (&cards, ["--to", "home"].as_slice(), 2, [0, 0, 0]),
         (
             &table,
             &["--to", "home/books", "--id-column", "isbn"],
@@ -324,7 +329,12 @@ fn what_people_have_comes_along() {
         phone.fields("home/books/2"),
         json!({"isbn": "2", "title": "Two"})
     );
-    assert_eq!(listed(&phone), [("home/files/deep/a.txt".to_owned(), 3)]);
+    let files = [("home/contacts/p", 300_000), ("home/files/deep/a.txt", 3)];
+    let files = files.map(|(record, size)| (record.to_owned(), size));
+    assert_eq!(listed(&phone), files);
+    let out = phone.file("photo");
+    phone.run(["file", "get", "home/contacts/p", "--to", text(&out)]);
+    assert_eq!(fs::read(&out).unwrap(), vec![0; 300_000]);
 
     let bad = write("bad.csv", "isbn,title\n3,Three\n4\n");
     complains(

@@ -9,7 +9,6 @@ use twin_ops::space::SpaceName;
 use twin_sync::session::Stay;
 use twin_vault::files::{Keep, Root, WantedFile};
 
-use super::CONTENT;
 use crate::devices::DeviceState;
 use crate::error::{Error, Result};
 use crate::online::{OnlineConfig, OnlineEvent};
@@ -51,9 +50,7 @@ impl Collection {
     /// # Errors
     /// Among others [`Error::NoSuchFile`] if there is no such record, or it holds no file.
     pub fn fetch_file(&self, id: &str) -> Result<Option<Fetch>> {
-        let record = self.get(id)?.ok_or(Error::NoSuchFile)?;
-        let root = record.fields.0.get(CONTENT).and_then(Root::of);
-        let root = root.ok_or(Error::NoSuchFile)?;
+        let root = self.root_of_file(id)?;
         let (twin, space) = (self.space().twin().clone(), self.space().name().clone());
         let mut vault = twin.vault();
         let missing = vault.missing_chunks(&space, &root, 0)?;

@@ -9,7 +9,6 @@ use twin_vault::VaultError;
 use twin_vault::files::{FileReader, Root};
 use zeroize::Zeroizing;
 
-use super::root_of;
 use crate::error::{Error, Result};
 use crate::progress::{Watch, tell};
 use crate::space::Collection;
@@ -31,8 +30,7 @@ impl Collection {
     /// # Errors
     /// Among others [`Error::NoSuchFile`] if there is no such record, or it holds no file.
     pub fn open_file(&self, id: &str) -> Result<StoredFile> {
-        let record = self.get(id)?.ok_or(Error::NoSuchFile)?;
-        let root = root_of(&record.fields).ok_or(Error::NoSuchFile)?;
+        let root = self.root_of_file(id)?;
         StoredFile::new(self.space().twin(), self.space().name(), root)
     }
 
