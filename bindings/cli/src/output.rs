@@ -45,11 +45,8 @@ impl Context {
     /// The folder of a vault that is there: says that there is nothing to unlock before anything is asked.
     fn existing(&self) -> Result<&Path> {
         let home = self.home()?;
-        if Twin::exists(home) {
-            Ok(home)
-        } else {
-            Err(twin::Error::from(twin::VaultError::Missing).into())
-        }
+        Twin::look_for(home)?;
+        Ok(home)
     }
 
     /// Unlocks this device.

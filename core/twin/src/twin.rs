@@ -108,6 +108,14 @@ impl Twin {
         Vault::exists(dir)
     }
 
+    /// Makes sure that there is a twin in `dir`, without opening it.
+    ///
+    /// # Errors
+    /// That there is none, or why nobody can tell.
+    pub fn look_for(dir: &Path) -> Result<()> {
+        Ok(Vault::look_for(dir)?)
+    }
+
     pub(crate) fn new(vault: Vault) -> Self {
         Self {
             vault: Arc::new(Mutex::new(vault)),

@@ -271,7 +271,14 @@ pub(crate) fn look_for(path: &Path) -> Result<()> {
     match fs::metadata(path) {
         Ok(there) if there.is_file() => Ok(()),
         Ok(_) => Err(VaultError::Damaged("what stands in its place is no file")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(VaultError::Missing),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Err(VaultError::Missing)
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -21,7 +21,7 @@ use crate::rows::{AddressRow, DeviceRow};
 use crate::slots::{self, Opened, Unlock};
 use crate::stage::horizon;
 use crate::state::{SpaceEpoch, State};
-use crate::store::{Sealed, Store};
+use crate::store::{self, Sealed, Store};
 use crate::touched::Listener;
 
 /// The name of the file in a vault's folder.
@@ -94,10 +94,17 @@ impl Vault {
         path.parent().unwrap_or(path)
     }
 
-    /// Whether there is a vault in the folder `dir`, as far as that can be told: where it may not be looked for, opening it
-    /// says so.
+    /// Whether there is a vault in the folder `dir`.
     pub fn exists(dir: &Path) -> bool {
-        dir.join(FILE_NAME).try_exists().unwrap_or(true)
+        dir.join(FILE_NAME).exists()
+    }
+
+    /// Makes sure that there is a vault in the folder `dir`, without opening it.
+    ///
+    /// # Errors
+    /// [`VaultError::Missing`], or why nobody can tell.
+    pub fn look_for(dir: &Path) -> Result<()> {
+        store::look_for(&dir.join(FILE_NAME))
     }
 
     pub(crate) fn load(store: Store, opened: &Opened) -> Result<Self> {
