@@ -192,7 +192,7 @@ impl Batch {
         let Self { space, changes, .. } = std::mem::take(self);
         match space {
             Some(space) if !changes.is_empty() => {
-                Space::new(twin.clone(), space).commit_imported(changes)
+                Space::new(twin.clone(), space).commit_imported(changes, &[])
             }
             _ => Ok(()),
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use twin_ops::change::Kind;
 use twin_ops::space::SpaceName;
 use twin_ops::value::Fields;
+use twin_vault::files::Added;
 use twin_vault::{FieldEdit, Record, WriteChange};
 
 use crate::error::Result;
@@ -52,12 +53,13 @@ impl Space {
         Ok(self.twin.vault().collections(&self.name)?)
     }
 
-    /// Commits what was taken along from a twin: no schema is asked, and schemas may be among it.
-    pub(crate) fn commit_imported(&self, changes: Vec<WriteChange>) -> Result<()> {
+    /// Commits what was taken along from a twin, with the contents that it names: no schema is asked, and schemas may be among
+    /// it.
+    pub(crate) fn commit_imported(&self, changes: Vec<WriteChange>, files: &[Added]) -> Result<()> {
         let now = self.twin.now();
         self.twin
             .vault()
-            .commit_imported(now, &mut rng(), &self.name, changes)?;
+            .commit_imported(now, &mut rng(), &self.name, changes, files)?;
         self.twin.notify();
         Ok(())
     }

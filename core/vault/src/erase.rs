@@ -110,7 +110,7 @@ impl Vault {
         let fields = fields.map(|(field, text)| (field.to_owned(), Value::from(text)));
         let name = format!("{:032x}", u128::from_be_bytes(name));
         let asking = WriteChange::put(ASKED, &name, Fields(fields.into()));
-        self.commit_by(By::Vault, now, rng, space, vec![asking])?;
+        self.commit_by(By::Vault, now, rng, space, vec![asking], &[])?;
         Ok(Erasure::Asked)
     }
 

@@ -318,7 +318,7 @@ impl Vault {
             return Ok(None);
         }
         let change = WriteChange::patch(SCHEMAS, collection, difference);
-        self.commit_by(By::Vault, now, rng, space, vec![change])
+        self.commit_by(By::Vault, now, rng, space, vec![change], &[])
             .map(Some)
     }
 

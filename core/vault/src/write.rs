@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use crate::change::{RESERVED_NAME, WriteChange};
 use crate::error::{Result, VaultError};
 use crate::field::Field;
+use crate::files::Added;
 use crate::merge::{Version, Write};
 use crate::snapshot::has_room;
 use crate::stage::{Sought, Stage, horizon};
@@ -68,10 +69,10 @@ impl Vault {
         if changes.iter().any(WriteChange::is_reserved) {
             return Err(VaultError::InvalidChange(RESERVED_NAME));
         }
-        self.commit_by(By::App, now, rng, space, changes)
+        self.commit_by(By::App, now, rng, space, changes, &[])
     }
 
-    /// As [`Vault::commit`], for what was taken along from a twin: schemas are not asked, and they and other reserved
+    /// As [`Vault::commit_files`], for what was taken along from a twin: schemas are not asked, and they and other reserved
     /// collections may be among it.
     pub fn commit_imported(
         &mut self,
@@ -79,8 +80,9 @@ impl Vault {
         rng: &mut impl CryptoRng,
         space: &SpaceName,
         changes: Vec<WriteChange>,
+        files: &[Added],
     ) -> Result<LogHead> {
-        self.commit_by(By::Import, now, rng, space, changes)
+        self.commit_by(By::Import, now, rng, space, changes, files)
     }
 
     /// Undoes a delete: the record is again as it was, with what was written to it meanwhile.
@@ -96,7 +98,7 @@ impl Vault {
         id: &str,
     ) -> Result<LogHead> {
         let change = WriteChange::patch(collection, id, Fields::default());
-        self.commit_by(By::Restore, now, rng, space, vec![change])
+        self.commit_by(By::Restore, now, rng, space, vec![change], &[])
     }
 
     pub(crate) fn commit_by(
@@ -106,10 +108,18 @@ impl Vault {
         rng: &mut impl CryptoRng,
         space: &SpaceName,
         changes: Vec<WriteChange>,
+        files: &[Added],
     ) -> Result<LogHead> {
         check_changes(&changes)?;
         self.now = now;
-        self.write(|vault| vault.commit_now(by, rng, space, changes))
+        let written = self.write(|vault| {
+            vault.end_adds(space, files)?;
+            vault.commit_now(by, rng, space, changes)
+        });
+        if written.is_err() {
+            self.try_to_end_adds(files);
+        }
+        written
     }
 
     /// As [`Vault::commit`], inside a transaction, of changes that were checked.

@@ -111,7 +111,7 @@ fn plant(vault: &mut Vault) {
         &[(FIELD, "text indexed")],
     );
     vault
-        .commit_imported(NOON, &mut rng(3), &space(SPACE), vec![schema])
+        .commit_imported(NOON, &mut rng(3), &space(SPACE), vec![schema], &[])
         .unwrap();
     look(vault);
 }

@@ -108,7 +108,7 @@ fn what_is_written_here_keeps_to_it() {
     write(&mut vault, WriteChange::put("d", "r", Fields::default())).unwrap();
     let taken = vec![WriteChange::put("c", "r", Fields::default())];
     vault
-        .commit_imported(NOON + 200, &mut rng(2), &space("home"), taken)
+        .commit_imported(NOON + 200, &mut rng(2), &space("home"), taken, &[])
         .unwrap();
     assert_eq!(indexed(&mut vault), ["free"]);
     // Reserved collections are not shown among the others, nor written to.
@@ -173,7 +173,7 @@ fn what_later_versions_say_stays_and_asks_nothing() {
     ];
     let change = WriteChange::put(SCHEMAS, "c", Fields(later.clone().into()));
     vault
-        .commit_imported(NOON, &mut rng(1), &space("home"), vec![change])
+        .commit_imported(NOON, &mut rng(1), &space("home"), vec![change], &[])
         .unwrap();
     let mut now = vault.schema(&space("home"), "c").unwrap().unwrap();
     let rules = std::sync::Arc::make_mut(&mut now);

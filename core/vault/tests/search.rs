@@ -47,7 +47,7 @@ fn ids(page: &Page) -> Vec<&str> {
 /// Writes to a collection that is not an app's own.
 fn reserved(vault: &mut Vault, now: u64, change: WriteChange) {
     vault
-        .commit_imported(now, &mut rng(now), &space("home"), vec![change])
+        .commit_imported(now, &mut rng(now), &space("home"), vec![change], &[])
         .unwrap();
 }
 

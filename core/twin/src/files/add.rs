@@ -258,20 +258,6 @@ impl Space {
         Ok(self.twin().vault().drop_file(content)?)
     }
 
-    /// As [`Space::commit_imported`], with records that name contents stored before.
-    pub(crate) fn commit_imported_files(
-        &self,
-        changes: Vec<WriteChange>,
-        files: &[Added],
-    ) -> Result<()> {
-        let twin = self.twin();
-        let now = twin.now();
-        twin.vault()
-            .commit_imported_files(now, &mut rng(), self.name(), changes, files)?;
-        twin.notify();
-        Ok(())
-    }
-
     /// As [`Space::commit`], with records that name contents stored before.
     pub(crate) fn commit_files(&self, changes: Vec<WriteChange>, files: &[Added]) -> Result<()> {
         let twin = self.twin();

@@ -97,7 +97,7 @@ pub(super) fn take_in(
     let mut ids = Ids::default();
     each(&mut |entry| {
         let content = content_of(&entry);
-        let id = ids.of(&entry, content);
+        let id = ids.of(&entry, || content);
         check(to.name(), &id, &entry).map_err(|why| refusal.at(entry.number, why))?;
         let before = seen.insert(digest(id.as_bytes()), content);
         if before.is_some_and(|before| before != content) {
@@ -151,10 +151,11 @@ struct Ids {
 
 impl Ids {
     /// The id of the next entry. Of those that are alike each is a record: who bought two coffees has two lines.
-    fn of(&mut self, entry: &Entry, content: [u8; 16]) -> String {
+    fn of(&mut self, entry: &Entry, content: impl FnOnce() -> [u8; 16]) -> String {
         if let Some(id) = &entry.id {
             return id.clone();
         }
+        let content = content();
         let id = HEXLOWER.encode(&content);
         let count = self.alike.entry(content).or_default();
         *count += 1;
@@ -175,7 +176,7 @@ struct Taking<'a> {
 impl Taking<'_> {
     fn take(&mut self, mut entry: Entry, watch: &mut Watch<'_>) -> Result<()> {
         let space: &Space = self.to.space();
-        let id = self.ids.of(&entry, content_of(&entry));
+        let id = self.ids.of(&entry, || content_of(&entry));
         self.imported.as_text += entry.as_text;
         let mut stored = Vec::new();
         for (name, bytes) in &entry.files {
@@ -198,7 +199,7 @@ impl Taking<'_> {
         let len = cbor::len(&entry.fields);
         let change = WriteChange::put(self.to.name(), &id, entry.fields);
         if !stored.is_empty() {
-            return space.commit_imported_files(vec![change], &stored);
+            return space.commit_imported(vec![change], &stored);
         }
         if self.batch.is_full(space.name(), len) {
             self.batch.write(space.twin())?;

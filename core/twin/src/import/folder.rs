@@ -10,7 +10,7 @@ use twin_ops::value::Value;
 use twin_vault::WriteChange;
 
 use super::Imported;
-use super::entry::{short_id, text_id};
+use super::entry::{is_just_so, short_id, text_id};
 use crate::error::{Error, Result};
 use crate::files::NewFile;
 use crate::progress::{Progress, Watch};
@@ -59,12 +59,12 @@ fn add(to: &Collection, relative: &str, path: &Path, watch: &mut Watch<'_>) -> R
     let path = Value::from(relative);
     fields.0.insert(PATH.to_owned(), path);
     let id = text_id(relative);
-    if to.get(&id)?.is_some_and(|record| record.fields == fields) {
+    if is_just_so(to, &id, &fields)? {
         to.space().drop_content(content)?;
         return Ok((len, false));
     }
     let change = WriteChange::put(to.name(), &id, fields);
-    to.space().commit_imported_files(vec![change], &[content])?;
+    to.space().commit_imported(vec![change], &[content])?;
     Ok((len, true))
 }
 

@@ -100,13 +100,10 @@ pub(super) fn each_of_list(
 
 fn entry(exact: &Exact, number: u64, id_field: Option<&str>, refusal: &Refusal) -> Result<Entry> {
     let fields = fields(&exact.json).ok_or_else(|| refusal.at(number, NO_OBJECT))?;
-    let id = match id_field {
-        Some(name) => Some(field_id(&fields, name).ok_or_else(|| refusal.at(number, NO_ID))?),
-        None => None,
-    };
+    let id = id_field.map(|name| field_id(&fields, name).ok_or_else(|| refusal.at(number, NO_ID)));
     Ok(Entry {
         number,
-        id,
+        id: id.transpose()?,
         fields,
         files: Vec::new(),
         as_text: exact.as_text,

@@ -71,7 +71,7 @@ impl Twin {
             }
             imported.written += 1;
             if !stored.is_empty() {
-                return there.space().commit_imported_files(vec![change], &stored);
+                return there.space().commit_imported(vec![change], &stored);
             }
             if batch.is_full(&space, len) {
                 batch.write(self)?;

@@ -60,17 +60,13 @@ pub(super) fn each(
             empty += 1;
             continue;
         }
-        let id = match id_field {
-            Some(name) => {
-                let id = field_id(&fields, name);
-                let why = "the column of ids is empty";
-                Some(id.ok_or_else(|| REFUSAL.at(line + before, why))?)
-            }
-            None => None,
-        };
+        let id = id_field.map(|name| {
+            let id = field_id(&fields, name);
+            id.ok_or_else(|| REFUSAL.at(line + before, "the column of ids is empty"))
+        });
         show(Entry {
             number: line + before,
-            id,
+            id: id.transpose()?,
             fields,
             files: Vec::new(),
             as_text: 0,

@@ -2,7 +2,8 @@
 //!
 //! Each card becomes a record. Well-known properties get plain names (`name`, `email`, `phone (cell)`), others keep
 //! theirs in small letters; a property that comes again gets a number. Photos up to 256 KiB stay in the record, larger
-//! ones become files. What a card says of an agent, in a card within it, is called `agent name` and so on. The record's id is the card's UID or, if it has none, a hash of the card.
+//! ones become files. What a card says of an agent, in a card within it, is called `agent name` and so on. The record's id
+//! is the card's UID or, if it has none, a hash of the card.
 
 mod lines;
 

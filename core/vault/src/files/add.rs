@@ -15,7 +15,7 @@ use crate::error::{Result, VaultError};
 use crate::rows::AddingRow;
 use crate::state::State;
 use crate::vault::Vault;
-use crate::write::{By, check_changes};
+use crate::write::By;
 
 /// How many chunks are written in one transaction: 4 MiB.
 const BATCH: usize = 64;
@@ -150,53 +150,21 @@ impl Vault {
         changes: Vec<WriteChange>,
         files: &[Added],
     ) -> Result<LogHead> {
-        self.commit_files_by(By::App, now, rng, space, changes, files)
+        self.commit_by(By::App, now, rng, space, changes, files)
     }
 
-    /// As [`Vault::commit_files`], for what is imported: see [`Vault::commit_imported`].
-    ///
-    /// # Errors
-    /// As [`Vault::commit_files`].
-    pub fn commit_imported_files(
-        &mut self,
-        now: u64,
-        rng: &mut impl CryptoRng,
-        space: &SpaceName,
-        changes: Vec<WriteChange>,
-        files: &[Added],
-    ) -> Result<LogHead> {
-        self.commit_files_by(By::Import, now, rng, space, changes, files)
-    }
-
-    fn commit_files_by(
-        &mut self,
-        by: By,
-        now: u64,
-        rng: &mut impl CryptoRng,
-        space: &SpaceName,
-        changes: Vec<WriteChange>,
-        files: &[Added],
-    ) -> Result<LogHead> {
-        check_changes(&changes)?;
-        self.now = now;
-        let written = self.write(|vault| {
-            let id = space.id(vault.twin());
-            for file in files {
-                vault.adding(&file.add)?;
-                let root = Root::of(&file.root.to_value()).ok_or(FileError::Malformed)?;
-                if !vault.is_whole_here(&id, root, usize::MAX)? {
-                    return Err(VaultError::AddingEnded);
-                }
-                vault.file.remove::<AddingRow>(&file.add)?;
+    /// Ends adds with the op that is about to name their files. Inside its transaction.
+    pub(crate) fn end_adds(&mut self, space: &SpaceName, files: &[Added]) -> Result<()> {
+        let id = space.id(self.twin());
+        for file in files {
+            self.adding(&file.add)?;
+            let root = Root::of(&file.root.to_value()).ok_or(FileError::Malformed)?;
+            if !self.is_whole_here(&id, root, usize::MAX)? {
+                return Err(VaultError::AddingEnded);
             }
-            vault.commit_now(by, rng, space, changes)
-        });
-        if written.is_err() {
-            files
-                .iter()
-                .for_each(|file| self.try_to_end_adding(&file.add));
+            self.file.remove::<AddingRow>(&file.add)?;
         }
-        written
+        Ok(())
     }
 
     /// Ends an add without a record that names the file, because one does already, or the person has thought better of
@@ -212,6 +180,13 @@ impl Vault {
 
     fn end_adding(&mut self, add: &[u8; ADD_LEN]) -> Result<()> {
         self.write(|vault| vault.file.remove::<AddingRow>(add))
+    }
+
+    /// Ends adds whose files nothing names.
+    pub(crate) fn try_to_end_adds(&mut self, files: &[Added]) {
+        files
+            .iter()
+            .for_each(|file| self.try_to_end_adding(&file.add));
     }
 
     /// As [`Vault::end_adding`], where something has gone wrong already.
