@@ -130,8 +130,7 @@ fn all_is_in(path: &Path, wal: &File) -> io::Result<bool> {
         return Ok(pages.iter().skip(1).all(|(.., is_there)| *is_there));
     };
     // What can be told to be whole may be left of an earlier log. Whether these were committed nobody can tell then.
-    let mut newer = pages.iter().filter(|page| is_newer(page.0, salts));
-    if let Some((newer, ..)) = newer.next() {
+    if let Some((newer, ..)) = pages.iter().find(|page| is_newer(page.0, salts)) {
         let mut all = pages.iter().filter(|page| page.0 == *newer);
         return Ok(all.all(|(.., is_there)| *is_there));
     }
@@ -157,11 +156,7 @@ fn has(mut file: &File, number: u32, page: &[u8]) -> io::Result<bool> {
     };
     let mut found = vec![0; page.len()];
     file.seek(SeekFrom::Start(u64::from(before) * page.len() as u64))?;
-    match file.read_exact(&mut found) {
-        Ok(()) => Ok(found == page),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(error) => Err(error),
-    }
+    Ok(wal::fill(&mut file, &mut found)? && found == page)
 }
 
 /// A frame that says that a commit ends with it, at which or behind which SQLite takes the log to end. It may be left of

@@ -271,15 +271,10 @@ pub(crate) fn look_for(path: &Path) -> Result<()> {
     match fs::metadata(path) {
         Ok(there) if there.is_file() => Ok(()),
         Ok(_) => Err(VaultError::Damaged("what stands in its place is no file")),
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            Err(VaultError::Missing)
-        }
-        Err(error) => Err(error.into()),
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Err(VaultError::Missing),
+            _ => Err(error.into()),
+        },
     }
 }
 

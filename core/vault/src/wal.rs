@@ -180,7 +180,7 @@ fn words<const N: usize>(bytes: &[u8], order: Order) -> [u32; N] {
 }
 
 /// Fills the buffer; `false` if there is not so much left.
-fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
+pub(crate) fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
     match from.read_exact(buffer) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),

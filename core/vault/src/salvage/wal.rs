@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
+use std::io::{BufReader, Seek, SeekFrom};
 use std::ops::Bound;
 
 use crate::error::{Result, VaultError};
@@ -109,11 +109,10 @@ impl Wal {
         let mut page = vec![0; PAGE];
         let mut file = &self.file;
         file.seek(SeekFrom::Start(at))?;
-        match file.read_exact(&mut page) {
-            Ok(()) => Ok(page),
-            // It was there: whoever has the vault open has begun the log anew.
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(VaultError::Busy),
-            Err(error) => Err(error.into()),
+        // It was there: if it is not, whoever has the vault open has begun the log anew.
+        match wal::fill(&mut file, &mut page)? {
+            true => Ok(page),
+            false => Err(VaultError::Busy),
         }
     }
 }
