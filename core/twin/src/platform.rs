@@ -6,6 +6,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
 
+/// A day, in milliseconds.
+pub(crate) const DAY: u64 = 24 * 60 * 60 * 1000;
+
 /// Milliseconds since the Unix epoch.
 pub trait Clock: Send + Sync + 'static {
     /// The time now.

@@ -20,7 +20,7 @@ use super::draft::Draft;
 use super::output::Output;
 use super::{Scope, content};
 use crate::error::{Error, Result};
-use crate::platform::rng;
+use crate::platform::{DAY, rng};
 use crate::progress::{Progress, Unit, Watch, tell_of};
 use crate::twin::Twin;
 
@@ -28,9 +28,6 @@ use crate::twin::Twin;
 const ROWS: usize = 1024;
 /// How many bytes of entries, grants or ops are in one item, or one of them if that is longer.
 pub(super) const RUN: usize = 256 << 10;
-
-/// For how long an export that was broken off is gone on with, in milliseconds.
-const DAY: u64 = 24 * 60 * 60 * 1000;
 
 /// What was exported.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,7 +131,8 @@ impl Twin {
                 !plan.content,
             ))?;
         }
-        if plan.erases_since(&self.vault(), &reading)? {
+        let logs = plan.logs(&self.vault())?;
+        if erased_since(&self.vault(), &logs, &reading)? {
             return Err(Error::ExportChanged);
         }
         // Once more what everything else hangs on, so that no one place that is damaged takes it all.
@@ -300,16 +298,6 @@ impl Plan {
         Ok(logs)
     }
 
-    /// Whether anything that may be in an export was erased since that was begun.
-    fn erases_since(&self, vault: &Vault, reading: &Reading) -> Result<bool> {
-        let logs = self.logs(vault)?;
-        let erases = vault.erases_behind(|log| match reading.promised().get(log) {
-            Some((_, head)) => Some(head.height),
-            None => logs.contains_key(log).then_some(0),
-        });
-        Ok(erases?)
-    }
-
     /// Whether what is left of an export is this one, begun by this device, and still true.
     fn goes_on(&self, vault: &Vault, now: u64, reading: &Reading) -> bool {
         let Some(manifest) = reading.manifest() else {
@@ -332,7 +320,7 @@ impl Plan {
         *manifest.signer() == vault.device_keys().id()
             && now.abs_diff(manifest.made()) < DAY
             // It has what is to be nowhere.
-            && self.erases_since(vault, reading).is_ok_and(|erases| !erases)
+            && erased_since(vault, &logs, reading).is_ok_and(|erased| !erased)
             && manifest.verify(vault.identity()).is_ok()
             && manifest.space() == self.space.as_ref()
             && (self.content || reading.chunks() == 0)
@@ -348,6 +336,15 @@ impl Plan {
             })
             && promised.iter().all(|(log, (_, head))| counts(log, head))
     }
+}
+
+/// Whether anything that may be in an export of these logs was erased since it was begun.
+fn erased_since(vault: &Vault, logs: &Logs, reading: &Reading) -> Result<bool> {
+    let erases = vault.erases_behind(|log| match reading.promised().get(log) {
+        Some((_, head)) => Some(head.height),
+        None => logs.contains_key(log).then_some(0),
+    });
+    Ok(erases?)
 }
 
 /// What logs begin after, where a checkpoint supersedes what is before: all of a log whose last ops do not count.

@@ -11,14 +11,13 @@ use twin_sync::session::Side;
 
 use crate::activity::What;
 use crate::error::{Error, Result};
-use crate::platform::rng;
+use crate::platform::{DAY, rng};
 use crate::twin::Twin;
 
 use super::Link;
 
 /// The longest time for which a device comes in, in days, if it does not for good.
 pub const MAX_DAYS: u16 = 3650;
-const DAY: u64 = 24 * 60 * 60 * 1000;
 
 /// The phone and the new device know each other's keys; nothing is linked until the person has typed the code.
 pub struct PendingLink {
