@@ -126,6 +126,18 @@ impl Context {
         Ok(matches!(answer.to_lowercase().as_str(), "y" | "yes"))
     }
 
+    /// Makes sure that the person agrees, who has said so (`yes`) or is asked.
+    ///
+    /// # Errors
+    /// [`CliError::Declined`] if not.
+    pub fn agree(&self, yes: bool, question: &str) -> Result<()> {
+        if yes || self.confirm(question)? {
+            Ok(())
+        } else {
+            Err(CliError::Declined)
+        }
+    }
+
     /// Whether a person sits at a terminal.
     pub fn is_interactive(&self) -> bool {
         !self.json && io::stdin().is_terminal() && io::stdout().is_terminal()

@@ -117,9 +117,7 @@ fn revoke(cx: &Context, wanted: &str, yes: bool) -> Result<()> {
             with_id(&device)
         )
     };
-    if !yes && !cx.confirm(&question)? {
-        return Err(CliError::Declined);
-    }
+    cx.agree(yes, &question)?;
     twin.revoke(&device.id)?;
     done(cx, "revoked", &device);
     cx.say(format!(
@@ -200,9 +198,7 @@ fn replace(cx: &Context, wanted: &[String], yes: bool) -> Result<()> {
     let names = names.join(" and ");
     let question =
         format!("{names} goes for good, and this device becomes your phone. Is that right?");
-    if !yes && !cx.confirm(&question)? {
-        return Err(CliError::Declined);
-    }
+    cx.agree(yes, &question)?;
     let words = words::ask(cx, "your 24 words")?;
     let ids: BTreeSet<_> = gone.iter().map(|device| device.id).collect();
     twin.take_over(&words, &ids)?;

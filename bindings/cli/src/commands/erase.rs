@@ -23,9 +23,7 @@ fn erase(cx: &Context, record: &str, yes: bool) -> Result<()> {
         "Erase {} for good, on all your devices? Nothing brings it back.",
         printable(record)
     );
-    if !yes && !cx.confirm(&question)? {
-        return Err(CliError::Declined);
-    }
+    cx.agree(yes, &question)?;
     let (event, says) = match collection.erase(path.id)? {
         Erasure::Done => (
             "erased",

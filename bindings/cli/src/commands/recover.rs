@@ -13,7 +13,7 @@ use crate::commands::guardians::ask_shares;
 use crate::commands::link::show_code;
 use crate::commands::list::quoted;
 use crate::commands::record::printable;
-use crate::error::{CliError, Result};
+use crate::error::Result;
 use crate::output::Context;
 use crate::{password, words};
 
@@ -43,9 +43,7 @@ fn alone(cx: &Context, home: &Path, options: &Recover, name: &str) -> Result<()>
          stranger to the first.\n\
          It takes the words that your twin began with: if you have replaced them since, a device must help.",
     );
-    if !options.yes && !cx.confirm("Is really nothing left?")? {
-        return Err(CliError::Declined);
-    }
+    cx.agree(options.yes, "Is really nothing left?")?;
     let words = words::ask(cx, "your 24 words")?;
     let id = Twin::id_of_words(&words);
     cx.event(json!({"event": "leads_to", "twin": id.to_string()}));
@@ -54,9 +52,7 @@ fn alone(cx: &Context, home: &Path, options: &Recover, name: &str) -> Result<()>
          If you know another id of yours, from a proof or a contact, these words had replaced others: say no, and\n\
          look for those that your twin began with."
     ));
-    if !options.yes && !cx.confirm("Make this twin anew?")? {
-        return Err(CliError::Declined);
-    }
+    cx.agree(options.yes, "Make this twin anew?")?;
     let password = password::choose()?;
     let unlock = Unlock::Password(&password);
     let twin = Twin::recover_alone(home, unlock, words, name, &options.device)?;
