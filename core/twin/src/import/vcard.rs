@@ -2,7 +2,8 @@
 //!
 //! Each card becomes a record. Well-known properties get plain names (`name`, `email`, `phone (cell)`), others keep
 //! theirs in small letters; a property that comes again gets a number. Photos up to 256 KiB stay in the record, larger
-//! ones become files. What a card says of an agent, in a card within it, is called `agent name` and so on. The record's id
+//! ones become files. A label that a card gives a property by their group, as address books of phones do, is its kind:
+//! `phone (boat)`. What a card says of an agent, in a card within it, is called `agent name` and so on. The record's id
 //! is the card's UID or, if it has none, a hash of the card.
 
 mod lines;
@@ -72,12 +73,26 @@ struct Card {
     depth: usize,
     fields: Fields,
     files: Vec<(String, Vec<u8>)>,
+    /// Properties in a group, whose label may come after them.
+    grouped: Vec<Grouped>,
+    labels: BTreeMap<Group, String>,
     /// The next number to try for a name, so that many alike take no time.
     numbers: BTreeMap<String, usize>,
     /// Bytes of all pictures, and of those that stay in the record.
     bytes: usize,
     inline: usize,
     properties: usize,
+}
+
+/// A group of properties: in how many cards within the first it is, and its name.
+type Group = (usize, String);
+
+struct Grouped {
+    group: Group,
+    /// What the property is called by its kind, and without one.
+    label: String,
+    plain: String,
+    text: String,
 }
 
 impl Card {
@@ -113,11 +128,48 @@ impl Card {
                 let parts = components(&text);
                 let parts: Vec<&str> = parts.iter().map(|part| part.trim()).collect();
                 let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-                self.put(&label(line), parts.join(", "));
+                self.put_one(line, parts.join(", "));
             }
-            _ => self.put(&label(line), unescaped(&text)),
+            "X-ABLABEL" if !line.group.is_empty() => {
+                let group = (self.depth, line.group.clone());
+                self.labels.insert(group, own_kind(&unescaped(&text)));
+            }
+            _ => self.put_one(line, unescaped(&text)),
         }
         Ok(())
+    }
+
+    fn put_one(&mut self, line: &Line, text: String) {
+        if line.group.is_empty() {
+            return self.put(&label(line), text);
+        }
+        self.grouped.push(Grouped {
+            group: (self.depth, line.group.clone()),
+            label: label(line),
+            plain: plain_name(&line.name),
+            text,
+        });
+    }
+
+    fn put_grouped(&mut self) {
+        let grouped = std::mem::take(&mut self.grouped);
+        let mut labels = std::mem::take(&mut self.labels);
+        // What it says of a picture, for instance.
+        labels.retain(|group, kind| {
+            let is_used = grouped.iter().any(|one| one.group == *group);
+            if !is_used {
+                self.depth = group.0;
+                self.put("label", std::mem::take(kind));
+            }
+            is_used && !kind.is_empty()
+        });
+        for one in grouped {
+            self.depth = one.group.0;
+            match labels.get(&one.group) {
+                Some(kind) => self.put(&format!("{} ({kind})", one.plain), one.text),
+                None => self.put(&one.label, one.text),
+            }
+        }
     }
 
     fn add_bytes(&mut self, line: &Line, bytes: Vec<u8>) -> std::result::Result<(), Why> {
@@ -161,7 +213,8 @@ impl Card {
         }
     }
 
-    fn entry(self, number: u64) -> Entry {
+    fn entry(mut self, number: u64) -> Entry {
+        self.put_grouped();
         Entry {
             number,
             id: self.uid.as_deref().map(text_id),
@@ -190,6 +243,15 @@ fn label(line: &Line) -> String {
     match kind {
         Some(kind) => format!("{name} ({kind})"),
         None => name,
+    }
+}
+
+/// The kind that a label of the person's own says. Those of an address book itself stand in marks there.
+fn own_kind(label: &str) -> String {
+    let marked = label.trim().strip_prefix("_$!<");
+    match marked.and_then(|label| label.strip_suffix(">!$_")) {
+        Some(label) => label.to_lowercase(),
+        None => label.trim().to_owned(),
     }
 }
 

@@ -6,12 +6,15 @@ use data_encoding::BASE64;
 
 /// The most bytes of a line, unfolded: a photo.
 const MAX_LINE: usize = 16 << 20;
+const NO_UTF8: Why = "it is not UTF-8 text: export it as UTF-8";
 
 /// One property: `group.NAME;PARAM=value:value`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Line {
     /// Its name, in capitals, without group.
     pub name: String,
+    /// The group before its name: what has the same one belongs together (RFC 6350, section 3.3).
+    pub group: String,
     /// Its parameters with names in capitals. One without a name, as vCard 2.1 has them, has an empty one.
     pub params: Vec<(String, String)>,
     /// Its value, as it stands there.
@@ -88,19 +91,39 @@ impl<R: BufRead> Lines<R> {
         Ok(Some(line))
     }
 
+    /// A line as it stands in the file. It ends with CR LF or LF, in files of old programs with CR.
     fn physical(&mut self) -> Result<Option<Vec<u8>>, Fault> {
         let mut line = Vec::new();
-        let most = MAX_LINE as u64 + 2;
-        let len = std::io::Read::take(&mut self.reader, most).read_until(b'\n', &mut line)?;
-        if len == 0 {
+        let end = loop {
+            let there = self.reader.fill_buf()?;
+            if there.is_empty() {
+                break None;
+            }
+            let end = there.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+            let (part, rest) = there.split_at(end.unwrap_or(there.len()));
+            line.extend_from_slice(part);
+            let (len, end) = (part.len(), rest.first().copied());
+            self.reader.consume(len + usize::from(end.is_some()));
+            bound(&line)?;
+            if end.is_some() {
+                break end;
+            }
+        };
+        if end.is_none() && line.is_empty() {
             return Ok(None);
         }
-        let is_first = std::mem::take(&mut self.is_first);
-        bound(&line)?;
-        while let Some(b'\n' | b'\r') = line.last() {
-            line.pop();
+        // Some programs write CR CR LF.
+        let mut last = end;
+        while last == Some(b'\r')
+            && let Some(next @ (b'\r' | b'\n')) = self.reader.fill_buf()?.first().copied()
+        {
+            self.reader.consume(1);
+            last = Some(next);
         }
-        if is_first {
+        if std::mem::take(&mut self.is_first) {
+            if line.starts_with(b"\xff\xfe") || line.starts_with(b"\xfe\xff") {
+                return Err(Fault::Wrong(NO_UTF8));
+            }
             line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line).to_vec();
         }
         Ok(Some(line))
@@ -154,7 +177,7 @@ fn parse(line: &[u8]) -> Result<Line, Why> {
     }
     let mut parts = parts.into_iter();
     let name = parts.next().unwrap_or_default().trim();
-    let name = name.rsplit_once('.').map_or(name, |(_, name)| name);
+    let (group, name) = name.rsplit_once('.').unwrap_or(("", name));
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if name.is_empty() || name.len() > 64 || !name.chars().all(fits) {
         return Err(NO_LINE);
@@ -166,6 +189,7 @@ fn parse(line: &[u8]) -> Result<Line, Why> {
     });
     Ok(Line {
         name: name.to_ascii_uppercase(),
+        group: group.to_ascii_lowercase(),
         params: params.collect(),
         value: value.get(1..).unwrap_or_default().to_vec(),
     })
@@ -225,7 +249,7 @@ impl Line {
         if latin {
             return Ok(bytes.into_iter().map(char::from).collect());
         }
-        String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text: export it as UTF-8")
+        String::from_utf8(bytes).map_err(|_| NO_UTF8)
     }
 }
 

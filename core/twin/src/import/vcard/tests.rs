@@ -105,6 +105,42 @@ fn pictures_are_bytes_or_files() {
 }
 
 #[test]
+fn a_label_of_a_group_is_the_kind_of_what_is_in_it() {
+    let text = card(
+        "FN:A\r\nitem1.TEL;type=pref:1\r\nitem1.X-ABLabel:Boat\r\nTEL:2\r\nitem2.URL;type=work:u\r\n\
+         Item2.X-ABLABEL:_$!<HomePage>!$_\r\nitem3.EMAIL;type=home:e\r\nitem4.X-ABLabel:portrait\r\n\
+         item4.PHOTO;ENCODING=b:AAEC\r\nitem5.ADR:;;Way 1;;;;\r\nitem5.X-ABADR:de\r\nitem5.X-ABLabel:\r\n\
+         X-ABLabel:alone",
+    );
+    let expected = [
+        ("address", "Way 1"),
+        ("email (home)", "e"),
+        ("label", "portrait"),
+        ("name", "A"),
+        ("phone", "2"),
+        ("phone (Boat)", "1"),
+        ("url (homepage)", "u"),
+        ("x-ablabel", "alone"),
+        ("x-abadr", "de"),
+    ];
+    assert_eq!(texts(&read(&text).unwrap()[0]), expected.into());
+}
+
+#[test]
+fn lines_end_as_any_program_ends_them() {
+    let text = card("FN:A\r\nNOTE:long\r\n \x20line\r\nTEL;ENCODING=QUOTED-PRINTABLE:1=\r\n2");
+    let text = String::from_utf8(text).unwrap();
+    let expected = read(text.as_bytes()).unwrap();
+    let expected = texts(&expected[0]);
+    assert_eq!(expected["note"], "long line");
+    assert_eq!(expected["phone"], "12");
+    for end in ["\n", "\r", "\r\r\n"] {
+        let read = read(text.replace("\r\n", end).as_bytes()).unwrap();
+        assert_eq!(texts(&read[0]), expected, "{end:?}");
+    }
+}
+
+#[test]
 fn a_long_uid_is_cut_to_what_an_id_may_have() {
     let text = card(&format!("UID:{}\r\nFN:A", "u".repeat(1000)));
     let id = read(&text).unwrap()[0].id.clone().unwrap();
@@ -161,7 +197,13 @@ fn what_is_no_card_is_named_by_its_number() {
         b"BEGIN:VCARD\nFN:\xfc\nEND:VCARD",
     ]
     .concat();
-    assert!(read(&latin).err().unwrap().to_string().contains("UTF-8"));
+    let wide: Vec<u8> = "\u{feff}BEGIN:VCARD\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    for text in [latin, wide] {
+        assert!(read(&text).err().unwrap().to_string().contains("UTF-8"));
+    }
     assert!(read(b"").unwrap().is_empty());
 }
 
