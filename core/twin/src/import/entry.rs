@@ -72,7 +72,11 @@ pub(super) fn text_id(text: &str) -> String {
     format!("{}-{hash}", text.get(..cut).unwrap_or_default())
 }
 
-fn digest(bytes: &[u8]) -> [u8; 16] {
+/// Tells apart what was read; nobody has an interest in two that are alike but who made the file.
+pub(super) type Digest = [u8; 16];
+
+/// The digest of these bytes.
+pub(super) fn digest(bytes: &[u8]) -> Digest {
     let hash = context::IMPORTED.hash([bytes]);
     hash.first_chunk().copied().unwrap_or_default()
 }
@@ -93,17 +97,14 @@ pub(super) fn take_in(
     watch: &mut Watch<'_>,
     mut each: impl FnMut(Show<'_>) -> Result<()>,
 ) -> Result<Imported> {
-    let mut seen: HashMap<[u8; 16], [u8; 16]> = HashMap::new();
+    let mut seen = Seen::default();
     let mut ids = Ids::default();
     each(&mut |entry| {
         let content = content_of(&entry);
         let id = ids.of(&entry, || content);
         check(to.name(), &id, &entry).map_err(|why| refusal.at(entry.number, why))?;
-        let before = seen.insert(digest(id.as_bytes()), content);
-        if before.is_some_and(|before| before != content) {
-            return Err(refusal.at(entry.number, "another one before it has the same id"));
-        }
-        Ok(())
+        let noted = seen.note(id.as_bytes(), content);
+        noted.map_err(|why| refusal.at(entry.number, why))
     })?;
     let mut taking = Taking {
         to,
@@ -133,7 +134,7 @@ pub(super) fn check(
     }
 }
 
-fn content_of(entry: &Entry) -> [u8; 16] {
+fn content_of(entry: &Entry) -> Digest {
     let mut content = cbor::encode(&entry.fields);
     for (name, bytes) in &entry.files {
         content.extend_from_slice(name.as_bytes());
@@ -142,16 +143,30 @@ fn content_of(entry: &Entry) -> [u8; 16] {
     digest(&content)
 }
 
+/// What the records that were looked at are called, and what is in each.
+#[derive(Default)]
+pub(super) struct Seen(HashMap<Digest, Digest>);
+
+impl Seen {
+    /// Notes a record, or says why not: of two with the same id nobody can say which one was meant.
+    pub fn note(&mut self, id: &[u8], content: Digest) -> std::result::Result<(), &'static str> {
+        match self.0.insert(digest(id), content) {
+            Some(before) if before != content => Err("another one before it has the same id"),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// The ids of a file's entries.
 #[derive(Default)]
 struct Ids {
     /// How many entries without an id of their own there were, by what they are made of.
-    alike: HashMap<[u8; 16], u64>,
+    alike: HashMap<Digest, u64>,
 }
 
 impl Ids {
     /// The id of the next entry. Of those that are alike each is a record: who bought two coffees has two lines.
-    fn of(&mut self, entry: &Entry, content: impl FnOnce() -> [u8; 16]) -> String {
+    fn of(&mut self, entry: &Entry, content: impl FnOnce() -> Digest) -> String {
         if let Some(id) = &entry.id {
             return id.clone();
         }

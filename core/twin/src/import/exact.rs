@@ -32,6 +32,8 @@ pub(super) enum Why {
     /// An object has a name twice: nobody can say which of the two values was meant.
     NameTwice,
     TooMany,
+    /// A text has one half of a pair that stands for a character (RFC 8259, section 8.2), as of an emoji cut in two.
+    HalfCharacter,
 }
 
 impl Why {
@@ -41,6 +43,9 @@ impl Why {
             Self::NoJson => "it is not JSON",
             Self::NameTwice => "an object in it has the same name twice: keep one of the two",
             Self::TooMany => "it is too large for a record",
+            Self::HalfCharacter => {
+                "a text in it has half a character (\\ud800 to \\udfff alone): take that out"
+            }
         }
     }
 }
@@ -58,7 +63,11 @@ pub(super) fn read(text: &[u8]) -> Result<Exact, Fault> {
         Ok(json) => Ok(Exact { json, as_text }),
         Err(error) => Err(Fault {
             line: u64::try_from(error.line()).unwrap_or(u64::MAX).max(1),
-            why: tree.fault,
+            why: match tree.fault {
+                // The reader tells it by its words only.
+                Why::NoJson if error.to_string().contains("hex escape") => Why::HalfCharacter,
+                fault => fault,
+            },
         }),
     }
 }
@@ -221,6 +230,15 @@ mod tests {
         }
         let deep = "[".repeat(1 << 20);
         assert_eq!(fault(&deep), Some((1, Why::NoJson)));
+    }
+
+    #[test]
+    fn half_a_character_is_a_fault_of_its_own() {
+        for half in [r"\ud83d", r"\ud83d!", r"\ude00", r"\ude00\ud83d"] {
+            let text = format!("{{\"a\":\"{half}\"}}");
+            assert_eq!(fault(&text), Some((1, Why::HalfCharacter)), "{text}");
+        }
+        assert_eq!(fault(r#"{"a":"\ud83d\ude00"}"#), None);
     }
 
     #[test]

@@ -8,11 +8,12 @@ use std::ops::ControlFlow;
 use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value as Json;
+use twin_identity::cbor;
 use twin_ops::space::SpaceName;
 use twin_ops::value::MAX_FIELD_NAME;
 use twin_vault::{VaultError, WriteChange};
 
-use super::entry::{Refusal, is_just_so};
+use super::entry::{Digest, Refusal, Seen, digest, is_just_so};
 use super::objects::next_line;
 use super::{Batch, Imported, MAX_LINE, exact};
 use crate::error::{Error, Result};
@@ -28,8 +29,27 @@ pub(super) struct Exported {
     change: WriteChange,
     /// The files that it holds, by field.
     files: Vec<(String, PathBuf)>,
-    /// Bytes of its line.
+    /// The number of its line, and its bytes.
+    number: u64,
     len: usize,
+}
+
+impl Exported {
+    /// All that it is called.
+    fn name(&self) -> Vec<u8> {
+        let WriteChange { collection, id, .. } = &self.change;
+        cbor::encode(&(self.space.as_str(), collection.as_str(), id.as_str()))
+    }
+
+    /// What is in it.
+    fn content(&self) -> Digest {
+        let mut content = cbor::encode(&self.change.fields);
+        for (field, path) in &self.files {
+            content.extend_from_slice(field.as_bytes());
+            content.extend_from_slice(path.as_os_str().as_encoded_bytes());
+        }
+        digest(&content)
+    }
 }
 
 impl Twin {
@@ -44,7 +64,11 @@ impl Twin {
         let each = |take: &mut dyn FnMut(Exported) -> Result<()>| {
             each(BufReader::new(File::open(file)?), beside_it(file), take)
         };
-        each(&mut |_| Ok(()))?;
+        let mut seen = Seen::default();
+        each(&mut |exported| {
+            let noted = seen.note(&exported.name(), exported.content());
+            noted.map_err(|why| LINE.at(exported.number, why))
+        })?;
         let mut imported = Imported::default();
         let mut batch = Batch::default();
         each(&mut |exported| {
@@ -53,6 +77,7 @@ impl Twin {
                 mut change,
                 files,
                 len,
+                ..
             } = exported;
             let there = self.collection_of(space.clone(), &change.collection);
             let mut stored = Vec::new();
@@ -139,13 +164,18 @@ pub(super) fn each(
         if is_about(&exact.json)? {
             continue;
         }
-        take(record(&exact.json, line.len(), folder).map_err(wrong)?)?;
+        take(record(&exact.json, number, line.len(), folder).map_err(wrong)?)?;
     }
     Ok(())
 }
 
 /// The record that a line is; if it is none, why.
-fn record(json: &Json, len: usize, folder: &Path) -> std::result::Result<Exported, &'static str> {
+fn record(
+    json: &Json,
+    number: u64,
+    len: usize,
+    folder: &Path,
+) -> std::result::Result<Exported, &'static str> {
     const MEMBERS: &str = "it is no record: it needs space, collection, id and fields";
     let text = |name| json.get(name).and_then(Json::as_str).ok_or(MEMBERS);
     let (space, collection, id) = (text("space")?, text("collection")?, text("id")?);
@@ -174,6 +204,7 @@ fn record(json: &Json, len: usize, folder: &Path) -> std::result::Result<Exporte
         space,
         change,
         files: files.collect::<std::result::Result<_, _>>()?,
+        number,
         len,
     })
 }

@@ -222,6 +222,8 @@ fn records_of_an_export_are_refused_for_what_is_wrong_with_them() {
         ),
         ("[1]\n".to_owned(), "needs space, collection"),
         ("{\"a\":\n".to_owned(), "not JSON"),
+        (good.replace(":1", ":2"), "the same id"),
+        ("{\"a\":\"\\ud83d\"}".to_owned(), "half a character"),
         ("x".repeat(9 << 20), "too long"),
     ] {
         let said = say(&format!("{good}\n{bad}"));
