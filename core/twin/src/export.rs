@@ -17,6 +17,7 @@ use twin_vault::schema::SCHEMAS;
 use crate::activity::ACTIVITY;
 use crate::devices::DeviceState;
 use crate::error::{Error, Result};
+use crate::files::is_there;
 use crate::json::fields_to_json;
 use crate::progress::{Progress, Watch, tell};
 use crate::space::Space;
@@ -212,7 +213,7 @@ struct Draft {
 
 impl Draft {
     fn new(folder: &Path) -> Result<Self> {
-        if folder.try_exists()? {
+        if is_there(folder)? {
             return Err(Error::ExportExists);
         }
         let mut name = folder.file_name().ok_or(Error::ExportExists)?.to_owned();

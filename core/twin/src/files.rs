@@ -23,6 +23,7 @@ pub(crate) use add::open_file;
 pub use add::{AddedFile, NewFile};
 pub use fetch::Fetch;
 pub use stored::StoredFile;
+pub(crate) use stored::is_there;
 
 /// The collection that files go to if no other is named.
 pub const FILES: &str = "files";

@@ -10,6 +10,7 @@ use twin_vault::salvage::{Header, RestRecord, Salvaged, salvage};
 
 use crate::error::{Error, Result};
 use crate::export;
+use crate::files::is_there;
 use crate::json::fields_to_json;
 use crate::platform::{Clock, SystemClock, rng};
 use crate::twin::Twin;
@@ -56,7 +57,7 @@ impl Lines {
         name.push(".unfinished");
         let unfinished = path.with_file_name(name);
         for there in [path, &unfinished] {
-            if there.try_exists()? {
+            if is_there(there)? {
                 return Err(Error::ExportExists);
             }
         }

@@ -272,6 +272,10 @@ fn only_its_owner_reads_the_file_and_a_link_is_not_followed() {
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o600);
+    // Nor is a link that leads nowhere replaced.
+    symlink(scene.path("nowhere"), scene.path("link")).unwrap();
+    assert!(matches!(scene.export("link"), Err(Error::ExportExists)));
+    assert!(scene.path("link").is_symlink() && !scene.path("nowhere").exists());
 }
 
 #[test]

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::source::{Source, key_of_device};
 use crate::error::{Error, Result};
+use crate::files::is_there;
 
 /// The file that becomes the export when it is finished. Nobody else writes it meanwhile.
 pub(crate) struct Draft {
@@ -38,7 +39,7 @@ pub(super) struct Kept {
 impl Draft {
     /// Makes the file, or takes up what is left of it.
     pub fn open(target: &Path) -> Result<Self> {
-        if target.try_exists()? {
+        if is_there(target)? {
             return Err(Error::ExportExists);
         }
         let mut name = OsString::from(target.file_name().ok_or(Error::ExportExists)?);
@@ -60,7 +61,7 @@ impl Draft {
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
         // Another program may have finished it just now, and then this is the export.
-        if target.try_exists()? {
+        if is_there(target)? {
             return Err(Error::ExportExists);
         }
         #[cfg(unix)]
@@ -117,7 +118,7 @@ impl Draft {
     /// Gives the export its name, once all of it is on the disk.
     pub fn finish(self) -> Result<()> {
         self.file.sync_all()?;
-        if self.target.try_exists()? {
+        if is_there(&self.target)? {
             return Err(Error::ExportExists);
         }
         fs::rename(&self.path, &self.target)?;

@@ -160,7 +160,8 @@ impl StoredFile {
     }
 }
 
-fn is_there(path: &Path) -> Result<bool> {
+/// Whether something has this name: also a link that leads nowhere.
+pub(crate) fn is_there(path: &Path) -> Result<bool> {
     match fs::symlink_metadata(path) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
