@@ -28,6 +28,7 @@ use crate::write::By;
 pub const SCHEMAS: &str = "~schema";
 /// The most fields of a collection that are indexed.
 const MAX_INDEXED: usize = 32;
+const TOO_MANY_INDEXED: &str = "at most 32 fields of a collection can be indexed";
 
 /// How many collections' schemas are remembered.
 const MAX_REMEMBERED: usize = 256;
@@ -293,6 +294,10 @@ impl Vault {
 
     /// Makes this the schema of a collection. Writes the difference to what it was, so that what another device changes
     /// of it at the same time stays. Records that are there already are not looked at. Returns `None` if it was so.
+    ///
+    /// # Errors
+    /// Among others [`VaultError::InvalidChange`] for the name of a collection that has none, and for more than 32 indexed
+    /// fields. Devices that add some at the same time may end with more; then the first 32 by their names are.
     pub fn set_schema(
         &mut self,
         now: u64,
@@ -314,6 +319,10 @@ impl Vault {
         let gone = before.0.keys().filter(|name| !schema.0.contains_key(*name));
         let gone = gone.map(|name| (name.clone(), Value::Null));
         let difference = Fields(new.chain(gone).collect());
+        let indexed = schema.indexed().count();
+        if indexed > MAX_INDEXED && indexed > before.indexed().count() {
+            return Err(VaultError::InvalidChange(TOO_MANY_INDEXED));
+        }
         if difference.0.is_empty() {
             return Ok(None);
         }

@@ -118,6 +118,13 @@ fn what_is_written_here_keeps_to_it() {
     assert!(matches!(of_schemas, Err(VaultError::InvalidChange(_))));
     let nameless = vault.set_schema(NOON, &mut rng(4), &space("home"), "", &schema(&rules));
     assert!(matches!(nameless, Err(VaultError::InvalidChange(_))));
+    let names: Vec<String> = (0..33).map(|number| format!("f{number}")).collect();
+    let many: Vec<(&str, &str)> = names
+        .iter()
+        .map(|name| (name.as_str(), "any indexed"))
+        .collect();
+    let many = vault.set_schema(NOON, &mut rng(5), &space("home"), "m", &schema(&many));
+    assert!(matches!(many, Err(VaultError::InvalidChange(why)) if why.contains("at most 32")));
 }
 
 #[test]
