@@ -44,6 +44,10 @@ pub enum CliError {
         "“{0}” should be field=text or field:=JSON (a number, true, false or null), or an edit: see twin put --help"
     )]
     Field(String),
+    #[error(
+        "what stands after := in “{0}” is JSON, but no value that a field can have (a list, for instance, a set with null in it, or a day that no calendar has): see twin put --help"
+    )]
+    NoValue(String),
     #[error("the field “{0}” is named twice: say once what it is to be, or what is done to it")]
     FieldTwice(String),
     #[error(

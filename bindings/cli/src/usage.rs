@@ -1,9 +1,12 @@
 //! What was typed cannot be understood: said in one line, as every other error.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::CommandFactory;
 use clap::error::ErrorKind;
 
+use crate::args::Args;
 use crate::complaint::complain;
 use crate::output::show;
 
@@ -24,15 +27,17 @@ pub fn explain(error: &clap::Error) -> ExitCode {
             ExitCode::from(USAGE)
         }
         _ => {
-            complain(&sentence(&text));
+            let typed = command(std::env::args_os().skip(1));
+            complain(&sentence(&text, &typed));
             ExitCode::from(USAGE)
         }
     }
 }
 
-/// The parser's words before its usage, in one line, and where to look.
-fn sentence(text: &str) -> String {
-    let (problem, usage) = text.split_once("\nUsage: ").unwrap_or((text, "twin"));
+/// The parser's words before its usage, in one line, and where to look. Of a value it says no usage: then it is the
+/// command that was typed.
+fn sentence(text: &str, typed: &str) -> String {
+    let (problem, usage) = text.split_once("\nUsage: ").unwrap_or((text, typed));
     let problem: Vec<&str> = problem
         .trim_start_matches("error: ")
         .lines()
@@ -44,17 +49,35 @@ fn sentence(text: &str) -> String {
     format!("{}; see {} --help", problem.join(" "), command.join(" "))
 }
 
+/// The command that these words begin with, and what it is a command of.
+fn command(words: impl Iterator<Item = OsString>) -> String {
+    let twin = Args::command();
+    let (mut at, mut names) = (&twin, vec![twin.get_name()]);
+    for word in words {
+        match at.find_subcommand(&word) {
+            Some(command) => at = command,
+            // An option of all commands may stand before them.
+            None if names.len() == 1 => continue,
+            None => break,
+        }
+        names.push(at.get_name());
+    }
+    names.join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::args::Args;
 
     fn said(words: &[&str]) -> String {
+        let typed = command(words.iter().map(OsString::from));
         let words = ["twin"].iter().chain(words);
         let error = Args::try_parse_from(words).err();
-        error.map_or_else(String::new, |error| sentence(&error.render().to_string()))
+        error.map_or_else(String::new, |error| {
+            sentence(&error.render().to_string(), &typed)
+        })
     }
 
     #[test]
@@ -71,6 +94,10 @@ mod tests {
             (
                 &["link", "offer", "--bogus"],
                 "unexpected argument '--bogus' found; see twin link offer --help",
+            ),
+            (
+                &["--home", "h", "list", "home/notes", "--limit", "x"],
+                "invalid value 'x' for '--limit <LIMIT>': invalid digit found in string; see twin list --help",
             ),
         ] {
             assert_eq!(said(words), wanted);

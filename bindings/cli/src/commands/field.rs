@@ -74,6 +74,10 @@ impl Typed {
         if is_json && !keeps_digits(right) {
             return Err(CliError::Digits(text.to_owned()));
         }
+        let json = serde_json::from_str::<Json>(right);
+        if is_json && json.is_ok_and(|json| from_json(&json).is_none()) {
+            return Err(CliError::NoValue(text.to_owned()));
+        }
         self.put(name, operator, right).ok_or_else(wrong)
     }
 
@@ -163,7 +167,7 @@ mod tests {
             "tags+:=5",
             "tags-:=[\"no\"]",
         ]);
-        assert!(matches!(all, Err(CliError::Field(_))), "a list in a set");
+        assert!(matches!(all, Err(CliError::NoValue(_))), "a list in a set");
         let all = typed(&[
             "a=1=2", "b:=5", "t+=x", "t-=y", "t+:=5", "n++=5", "n--=7", "m--=-1",
         ]);
@@ -210,6 +214,16 @@ mod tests {
             assert!(
                 matches!(typed(texts), Err(CliError::FieldTwice(_))),
                 "{texts:?}"
+            );
+        }
+        for text in [
+            "a:=[]",
+            "a:={\"set\":[null]}",
+            "a:={\"timestamp\":\"2026-02-30T00:00:00Z\"}",
+        ] {
+            assert!(
+                matches!(typed(&[text]), Err(CliError::NoValue(_))),
+                "{text}"
             );
         }
         for text in ["a:=12345678901234567890123", "a+:=0.12345678901234567890"] {
