@@ -241,27 +241,53 @@ impl Vault {
             if ops.is_empty() {
                 return Ok(Erasure::Nothing);
             }
-            let ops: Vec<ErasedParts> = ops
-                .into_iter()
-                .map(|((log, seq), parts)| ErasedParts {
-                    log,
-                    seq,
-                    parts: parts.into_iter().collect(),
-                })
-                .collect();
-            for some in ops.chunks(NAMED * PARTS) {
-                let mut stage = Stage::default();
-                let mut draft = vault.begin_op(space, rng)?;
-                for named in some.chunks(NAMED) {
-                    let erase = Erase::new(named.to_vec());
-                    let key = draft.add(Zeroizing::new(Change::Erase(erase.clone()).to_bytes()));
-                    vault.note_erasure(&mut stage, &space_id, key, erase)?;
-                }
-                vault.finish_op(draft, rng)?;
-                vault.flush(stage)?;
-            }
+            vault.write_erasure(rng, space, ops)?;
             Ok(Erasure::Done)
         })
+    }
+
+    /// Erases parts by where they were first written. Inside a transaction.
+    pub(crate) fn erase_parts(
+        &mut self,
+        rng: &mut impl CryptoRng,
+        space: &SpaceName,
+        ops: BTreeMap<(LogId, u64), BTreeSet<u16>>,
+    ) -> Result<()> {
+        self.tell_time()?;
+        self.check_may_write()?;
+        if !self.may_erase(&self.device.id()) {
+            return Err(VaultError::NotAdmin);
+        }
+        self.write_erasure(rng, space, ops)
+    }
+
+    fn write_erasure(
+        &mut self,
+        rng: &mut impl CryptoRng,
+        space: &SpaceName,
+        ops: BTreeMap<(LogId, u64), BTreeSet<u16>>,
+    ) -> Result<()> {
+        let space_id = space.id(self.twin());
+        let ops: Vec<ErasedParts> = ops
+            .into_iter()
+            .map(|((log, seq), parts)| ErasedParts {
+                log,
+                seq,
+                parts: parts.into_iter().collect(),
+            })
+            .collect();
+        for some in ops.chunks(NAMED * PARTS) {
+            let mut stage = Stage::default();
+            let mut draft = self.begin_op(space, rng)?;
+            for named in some.chunks(NAMED) {
+                let erase = Erase::new(named.to_vec());
+                let key = draft.add(Zeroizing::new(Change::Erase(erase.clone()).to_bytes()));
+                self.note_erasure(&mut stage, &space_id, key, erase)?;
+            }
+            self.finish_op(draft, rng)?;
+            self.flush(stage)?;
+        }
+        Ok(())
     }
 
     /// The records that ask for the erasure of this one.

@@ -14,7 +14,9 @@ use std::path::Path;
 use common::*;
 use salvaged::*;
 use tempfile::tempdir;
+use twin_identity::device::Role;
 use twin_ops::op::{LogId, Op};
+use twin_ops::store::{LogHead, OpStore};
 use twin_ops::value::Fields;
 use twin_vault::salvage::{Header, Loss};
 use twin_vault::{FILE_NAME, Unlock, Vault, VaultError, WriteChange};
@@ -121,6 +123,48 @@ fn what_follows_a_lost_operation_is_shown_and_comes_again_by_sync() {
     let whole = reopen(whole.path()).unwrap();
     send(&whole, &mut vault, LATER);
     assert_eq!(truth(&mut vault), sample.truth);
+}
+
+/// Whoever has not heard of an erasure has the content still.
+#[test]
+fn what_was_erased_in_operations_that_are_lost_stays_erased() {
+    let (dir, other) = (tempdir().unwrap(), tempdir().unwrap());
+    let mut vault = phone(dir.path());
+    let mut laptop = linked(other.path(), &mut vault, 10, Role::Member);
+    put(&mut vault, NOON, "c", "gone", &[("a", "one")]);
+    put(&mut vault, NOON, "c", "kept", &[("a", "one")]);
+    send(&vault, &mut laptop, NOON);
+    put(&mut vault, NOON, "c", "other", &[("a", "one")]);
+    let heads = vault.heads().unwrap();
+    let op = heads.iter().find_map(|LogHead { log, head }| {
+        let run = vault.read_run(log, head.height - 1, 0).unwrap();
+        let home = vault.origin(log).unwrap()?.space == space("home").id(vault.twin());
+        home.then(|| Op::from_bytes(&run[0]).unwrap())
+    });
+    let signature = *op.unwrap().signature();
+    vault
+        .erase(NOON, &mut rng(3), &space("home"), "c", "gone")
+        .unwrap();
+    drop(vault);
+    let (mut db, wal) = copy(dir.path());
+    assert!(wal.is_empty());
+    let at = db
+        .windows(signature.len())
+        .position(|window| *window == signature);
+    db[at.unwrap()] ^= 1;
+    let (this, saved) = Try::of(&db, &wal);
+    let lost = saved.unwrap().lost;
+    assert!(matches!(lost.as_slice(), [Loss::Ops { .. }]), "{lost:?}");
+    let mut vault = this.vault();
+    assert!(vault.check().unwrap().is_whole());
+    assert_eq!(vault.holes().unwrap(), []);
+    send(&laptop, &mut vault, LATER);
+    send(&vault, &mut laptop, LATER);
+    for vault in [&mut vault, &mut laptop] {
+        let ids: Vec<String> = records(vault, "c").into_iter().map(|(id, _)| id).collect();
+        assert_eq!(ids, ["kept"]);
+        assert!(vault.check().unwrap().is_whole());
+    }
 }
 
 #[test]

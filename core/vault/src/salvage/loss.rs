@@ -55,6 +55,9 @@ pub enum Loss {
     },
     /// Chunks of files: they come again from a device that has them, or by adding the file again.
     Chunks(u64),
+    /// Parts of operations that were erased, which this device may not erase: their content comes again from a device that
+    /// never heard of it. They are to be erased again.
+    Erasures(u64),
     /// Some of what was written last, before the program that wrote it ended or was stopped.
     Newest,
     /// Rows of whatever kind that cannot be read at all.
@@ -94,6 +97,10 @@ impl fmt::Display for Loss {
                 }
             }
             Self::Chunks(count) => write!(f, "chunks of files: {count}"),
+            Self::Erasures(count) => write!(
+                f,
+                "that {count} changes were erased: erase their records again where that counts"
+            ),
             Self::Newest => write!(
                 f,
                 "perhaps some of what was written last: the log of the file is damaged"

@@ -66,7 +66,7 @@ pub enum Header {
 ///
 /// Operations after a lost one do not continue their log and are not in the new vault; they come again from any device
 /// that has them. What they say is the newest that is known of a record: `show` is shown each such record as it is with
-/// what they say of it.
+/// what they say of it. What they erase is erased again, on a device that may do that.
 ///
 /// A wrong password is not counted, since nothing is written, but who has to wait in `from` waits here too.
 ///
@@ -182,6 +182,7 @@ fn fill<R: CryptoRng, E: From<VaultError>>(
     vault.now = now;
     vault.settle_salvaged(&grants, &mut saved)?;
     let known = Rest::read(&rest, &vault.file, &origins, Some(*vault.twin()))?;
+    vault.erase_again(known.erased(), rng, &mut saved)?;
     saved.rest = known.show(Some(&vault), show)?;
     vault.file.store.close()?;
     saved.vault = true;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use twin_identity::aead::DataKey;
 use twin_identity::id::{DeviceId, TwinId};
 use twin_identity::secret::Secret;
-use twin_ops::change::{Change, Stamp};
+use twin_ops::change::{Change, ErasedParts, Stamp};
 use twin_ops::checkpoint::{Checkpoint, Original};
 use twin_ops::epoch::{EpochId, EpochKey};
 use twin_ops::op::{Header, LogId, Origin, Part};
@@ -52,6 +52,8 @@ pub(super) struct Rest<'s> {
     /// By log, the place of each checkpoint and what it says.
     checkpoints: BTreeMap<LogId, Vec<(u64, Checkpoint)>>,
     records: BTreeMap<[u8; 16], Vec<PartNo>>,
+    /// What was to be erased, by space and by who said so.
+    erased: BTreeMap<(SpaceName, DeviceId), Vec<ErasedParts>>,
 }
 
 /// What a part says, and in which space.
@@ -77,6 +79,7 @@ impl<'s> Rest<'s> {
             epochs: BTreeMap::new(),
             checkpoints: BTreeMap::new(),
             records: BTreeMap::new(),
+            erased: BTreeMap::new(),
         };
         for row in file.items::<EpochRow>()? {
             let key = EpochKey::new(Secret::new(row.key)).part_key();
@@ -103,6 +106,13 @@ impl<'s> Rest<'s> {
                     self.checkpoints.entry(log).or_default().push((seq, said));
                     continue;
                 }
+                Change::Erase(erase) => {
+                    if let Some(origin) = self.origins.get(&log) {
+                        let by = (said.space, origin.device);
+                        self.erased.entry(by).or_default().extend(erase.ops);
+                    }
+                    continue;
+                }
                 _ => continue,
             };
             // What a twin keeps for itself is no app's, and some of it secret.
@@ -112,6 +122,11 @@ impl<'s> Rest<'s> {
             }
         }
         Ok(())
+    }
+
+    /// What was to be erased, by space and by who said so.
+    pub const fn erased(&self) -> &BTreeMap<(SpaceName, DeviceId), Vec<ErasedParts>> {
+        &self.erased
     }
 
     /// Shows each record as it is with what is in `vault`, unless it is there just so. Returns how many were shown.

@@ -1,9 +1,13 @@
 //! A vault that is loaded from the rows that were kept: its keys, its chunks and its index.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use rand_core::CryptoRng;
+use twin_identity::id::DeviceId;
+use twin_ops::change::ErasedParts;
 use twin_ops::file::{ChunkId, Sealed as SealedChunk};
-use twin_ops::space::SpaceId;
+use twin_ops::op::LogId;
+use twin_ops::space::{SpaceId, SpaceName};
 
 use super::loss::{Loss, Salvaged};
 use crate::error::{Result, VaultError};
@@ -27,6 +31,51 @@ impl Vault {
         if keys > 0 {
             saved.lost.retain(|loss| !matches!(loss, Loss::Epochs(_)));
             saved.lost.push(Loss::Epochs(keys));
+        }
+        Ok(())
+    }
+
+    /// Erases again what was erased by operations that cannot be kept: else its content would come again from others.
+    pub(super) fn erase_again(
+        &mut self,
+        erased: &BTreeMap<(SpaceName, DeviceId), Vec<ErasedParts>>,
+        rng: &mut impl CryptoRng,
+        saved: &mut Salvaged,
+    ) -> Result<()> {
+        let mut again: BTreeMap<&SpaceName, BTreeMap<(LogId, u64), BTreeSet<u16>>> =
+            BTreeMap::new();
+        for ((space, by), ops) in erased {
+            for ErasedParts { log, seq, parts } in ops.iter().filter(|_| self.may_erase(by)) {
+                let known = self.state.erased.get(&(*log, *seq));
+                let is_known = |part: &&u16| known.is_some_and(|known| known.contains(*part));
+                let new: Vec<u16> = parts
+                    .iter()
+                    .filter(|part| !is_known(part))
+                    .copied()
+                    .collect();
+                if !new.is_empty() {
+                    let ops = again.entry(space).or_default();
+                    ops.entry((*log, *seq)).or_default().extend(new);
+                }
+            }
+        }
+        let mut lost = 0;
+        for (space, ops) in again {
+            let parts: u64 = ops.values().map(|parts| parts.len() as u64).sum();
+            match self.write(|vault| vault.erase_parts(rng, space, ops)) {
+                Err(
+                    VaultError::NotAdmin
+                    | VaultError::Removed
+                    | VaultError::Waiting
+                    | VaultError::Suspended
+                    | VaultError::NoEpoch
+                    | VaultError::NoKey,
+                ) => lost += parts,
+                written => written?,
+            }
+        }
+        if lost > 0 {
+            saved.lost.push(Loss::Erasures(lost));
         }
         Ok(())
     }
