@@ -152,6 +152,12 @@ pub trait OpStore {
     /// a newer version, a log that was forked. Sync passes it over then and goes on with everything else.
     fn is_refusal(error: &Self::Error) -> bool;
 
+    /// Whether an error says that what was asked for is damaged here: the rest of the replica is not.
+    fn is_damage(error: &Self::Error) -> bool {
+        let _ = error;
+        false
+    }
+
     /// The identity log as this replica has it.
     fn identity(&self) -> &IdentityLog;
 

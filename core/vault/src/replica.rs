@@ -25,6 +25,16 @@ use crate::vault::Vault;
 
 const DAMAGED: VaultError = VaultError::Damaged("an operation");
 
+/// The ops of a run before one that is damaged, but the last: no op shows that it is what was signed.
+fn vouched_for(mut run: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>> {
+    run.pop();
+    if run.is_empty() {
+        Err(DAMAGED)
+    } else {
+        Ok(run)
+    }
+}
+
 impl OpStore for Vault {
     type Error = VaultError;
     type Look = Look;
@@ -39,6 +49,10 @@ impl OpStore for Vault {
                 | VaultError::Op(OpError::Newer)
                 | VaultError::Chain(ChainError::Op(OpError::Newer))
         )
+    }
+
+    fn is_damage(error: &VaultError) -> bool {
+        matches!(error, VaultError::Damaged(_))
     }
 
     fn identity(&self) -> &IdentityLog {
@@ -220,12 +234,18 @@ impl OpStore for Vault {
         let mut run = Vec::new();
         let (mut len, mut prev) = (0, None);
         for seq in after.saturating_add(1)..=counted {
-            let number = self.file.store.op_at(known.number, seq)?.ok_or(DAMAGED)?;
-            let op = self.file.store.op(number)?;
+            let op = match self.file.store.op_at(known.number, seq)? {
+                Some(number) => self.file.store.op(number),
+                None => Err(DAMAGED),
+            };
+            let op = match op {
+                Err(VaultError::Damaged(_)) => return vouched_for(run),
+                op => op?,
+            };
             // The op that no longer fits still vouches for the last that does.
             let header = op.header();
             if (header.log, header.seq) != (*log, seq) || (prev.is_some() && header.prev != prev) {
-                return Err(DAMAGED);
+                return vouched_for(run);
             }
             let bytes = op.to_bytes();
             len += bytes.len();
@@ -236,7 +256,7 @@ impl OpStore for Vault {
             prev = Some(op.link());
         }
         if counted == known.head.height && prev.is_some_and(|link| link != known.head.link) {
-            return Err(DAMAGED);
+            return vouched_for(run);
         }
         Ok(run)
     }

@@ -9,6 +9,7 @@ mod chunks;
 mod common;
 mod compacted;
 mod cost;
+mod damaged;
 #[path = "../../../core/vault/tests/common/files.rs"]
 mod files;
 mod holes;

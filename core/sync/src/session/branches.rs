@@ -10,7 +10,7 @@ use twin_ops::store::{LogHead, OpStore};
 use super::error::SyncError;
 use super::message::{AskLinks, Links, Message, Place};
 use super::short::Told;
-use super::{Session, Side, SyncEvent};
+use super::{Session, Side, SyncEvent, replica};
 
 /// The most links of an answer.
 pub(super) const MAX_LINKS: usize = 64;
@@ -82,7 +82,7 @@ impl<S: OpStore + ?Sized> Session<S> {
             let Some(LogHead { head, .. }) = head else {
                 continue;
             };
-            let ours = store.link_at(log, *height).map_err(SyncError::store)?;
+            let ours = replica::link_at(store, log, *height)?;
             let differs = match ours.filter(|_| *height <= head.height) {
                 Some(ours) if !row.is_at(&ours) => true,
                 None if *height > head.height => false,
@@ -179,7 +179,7 @@ impl<S: OpStore + ?Sized> Session<S> {
         self.progress = true;
         let mut links = Vec::new();
         for height in spread(first, last) {
-            if let Some(link) = store.link_at(&log, height).map_err(SyncError::store)? {
+            if let Some(link) = replica::link_at(store, &log, height)? {
                 links.push(Place { height, link });
             }
         }
@@ -207,7 +207,7 @@ impl<S: OpStore + ?Sized> Session<S> {
             return Err(SyncError::Unexpected);
         }
         for Place { height, link } in places {
-            match store.link_at(&log, *height).map_err(SyncError::store)? {
+            match replica::link_at(store, &log, *height)? {
                 Some(ours) if ours == *link => search.common = *height,
                 Some(_) => {
                     search.differs = *height;

@@ -24,6 +24,8 @@ pub enum Difference {
     NotTaken(Option<DeviceId>),
     /// The peer does not take what is here of a device.
     NotTakenThere(Option<DeviceId>),
+    /// What is here of a device is damaged, so that the peer cannot be given all of it.
+    Damaged(Option<DeviceId>),
     /// The peer has more of a device than is here, and does not send it.
     NotSent(Option<DeviceId>),
     /// Of so many ops content is missing here that nobody erased, and the peer has not given it.
@@ -39,6 +41,7 @@ impl Difference {
             Self::TwoHistories(writer)
             | Self::NotTaken(writer)
             | Self::NotTakenThere(writer)
+            | Self::Damaged(writer)
             | Self::NotSent(writer) => *writer,
             Self::Entries | Self::EntriesThere | Self::Keys | Self::Content(_) | Self::Unknown => {
                 None
@@ -65,7 +68,12 @@ impl fmt::Display for Difference {
                 "it has changes that cannot be taken here: update this device, and if that does not help, compact the vault"
             }
             Self::NotTakenThere(_) => "it does not take changes that are here: update it",
-            Self::NotSent(_) => "it has changes that it does not pass on: update it",
+            Self::Damaged(_) => {
+                "it cannot be given all that is here, for some of it is damaged: check this vault"
+            }
+            Self::NotSent(_) => {
+                "it has changes that it does not pass on: update it, and check its vault"
+            }
             Self::Content(ops) => {
                 return write!(
                     f,
@@ -101,6 +109,7 @@ impl Peer {
             let difference = match (self.is_forked(&log), self.is_passed_over(&log)) {
                 (true, _) => Difference::TwoHistories(writer),
                 (false, true) => Difference::NotTaken(writer),
+                (false, false) if self.damaged.contains(&log) => Difference::Damaged(writer),
                 (false, false) if theirs > ours => Difference::NotSent(writer),
                 (false, false) if theirs < ours => Difference::NotTakenThere(writer),
                 (false, false) => continue,

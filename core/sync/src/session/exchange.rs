@@ -397,24 +397,27 @@ impl<S: OpStore + ?Sized> Session<S> {
                 return Ok(Some(Message::Ops(filling)));
             }
         }
-        let Some(lack) = self.peer.lacks(store)? else {
-            return Ok(None);
-        };
-        // A peer may be linked by entries that are still to come from it: until then it gets no more than the log.
-        let may_have = matches!(lack, Lack::Entries(_)) || self.linked(store);
-        #[cfg(twin_break)]
-        let may_have = may_have || twin_identity::broken::is("table_of_unlinked_answered");
-        if !may_have {
-            return Ok(None);
+        while let Some(lack) = self.peer.lacks(store)? {
+            // A peer may be linked by entries that are still to come from it: until then it gets no more than the log.
+            let may_have = matches!(lack, Lack::Entries(_)) || self.linked(store);
+            #[cfg(twin_break)]
+            let may_have = may_have || twin_identity::broken::is("table_of_unlinked_answered");
+            if !may_have {
+                break;
+            }
+            // Else that is damaged here, and what comes after it is tried.
+            let Some(message) = self.peer.give(lack, store, Room::About(BATCH))? else {
+                continue;
+            };
+            self.progress = true;
+            if let Message::Ops(ops) = &message {
+                self.tally.gave(&ops.ops);
+                let ops = ops.ops.len();
+                self.events.push_back(SyncEvent::Sent { ops });
+            }
+            return Ok(Some(message));
         }
-        self.progress = true;
-        let message = self.peer.give(lack, store, Room::About(BATCH))?;
-        if let Some(Message::Ops(ops)) = &message {
-            self.tally.gave(&ops.ops);
-            let ops = ops.ops.len();
-            self.events.push_back(SyncEvent::Sent { ops });
-        }
-        Ok(message)
+        Ok(None)
     }
 }
 

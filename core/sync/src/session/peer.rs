@@ -16,6 +16,7 @@ pub(crate) use give::{Lack, Room, filling};
 
 use super::error::SyncError;
 use super::message::{Row, Table};
+use super::replica;
 use super::short::{self, Short, ShortTable, Shorts, Told};
 
 /// What short tables have said, and whole ones not yet.
@@ -45,6 +46,8 @@ pub(crate) struct Peer {
     /// Logs of which nothing is sent: the peer has another continuation of them, for their writer was copied or
     /// restored, or this replica cannot take what the peer has of them.
     passed_over: BTreeSet<LogId>,
+    /// The logs of which something is damaged here, so that it cannot be given all of them.
+    pub(super) damaged: BTreeSet<LogId>,
     /// Logs that were sent from the beginning, for the peer had another history than the one that counts.
     renewed: BTreeSet<LogId>,
     /// Grants that there was no room for.
@@ -120,7 +123,7 @@ impl Peer {
             let height = self.heights.get(&log).copied().unwrap_or(0);
             let height = height.min(head.height);
             if height > 0
-                && let Some(link) = store.link_at(&log, height).map_err(SyncError::store)?
+                && let Some(link) = replica::link_at(store, &log, height)?
             {
                 let head = Head { height, link };
                 known.heads.push(LogHead { log, head });
@@ -239,7 +242,7 @@ impl Peer {
         for row in rows {
             let Told { log, height, .. } = row;
             if let Some(counted) = given_up.get(log) {
-                let ours = store.link_at(log, *height).map_err(SyncError::store)?;
+                let ours = replica::link_at(store, log, *height)?;
                 if *height > *counted {
                     self.has_ops(*log, *height);
                 } else if ours.is_none_or(|ours| row.is_at(&ours)) {
@@ -257,7 +260,7 @@ impl Peer {
             if twin_identity::broken::is("resume_skips_one") {
                 *known = known.saturating_add(1);
             }
-            let ours = store.link_at(log, *height).map_err(SyncError::store)?;
+            let ours = replica::link_at(store, log, *height)?;
             if ours.is_none_or(|ours| row.is_at(&ours)) {
                 continue;
             }
@@ -399,7 +402,8 @@ impl Peer {
         let mut shortest: Option<(u64, LogId, u64)> = None;
         for LogHead { log, head } in heads {
             let after = heights.get(&log).copied().unwrap_or(0);
-            if head.height <= after || self.passed_over.contains(&log) {
+            let is_kept_back = self.passed_over.contains(&log) || self.damaged.contains(&log);
+            if head.height <= after || is_kept_back {
                 continue;
             }
             let base = store.base(&log).map_err(SyncError::store)?;

@@ -2,6 +2,7 @@
 //! admins and to the words, and companions carry them unread, so that the words bring everything back from any of them.
 
 use twin_identity::context;
+use twin_ops::op::{Link, LogId};
 use twin_ops::store::{Hole, LogHead, OpStore, Taken};
 
 use super::error::SyncError;
@@ -49,6 +50,18 @@ fn packed(head: &LogHead) -> [u8; 72] {
         .zip(fields)
         .for_each(|(to, from)| *to = from);
     packed
+}
+
+/// The link of an op; `None` if it is not here, or not what it was.
+pub(crate) fn link_at<S: OpStore + ?Sized>(
+    store: &S,
+    log: &LogId,
+    height: u64,
+) -> Result<Option<Link>, SyncError> {
+    match store.link_at(log, height) {
+        Err(error) if S::is_damage(&error) => Ok(None),
+        link => link.map_err(SyncError::store),
+    }
 }
 
 /// Takes ops over; `None` if this replica cannot take them though an honest peer may have them.

@@ -13,6 +13,7 @@ use twin_ops::store::{Hole, OpStore};
 use super::Peer;
 use crate::session::error::SyncError;
 use crate::session::message::{Message, Ops};
+use crate::session::replica;
 
 /// How much of what the peer lacks goes into one message.
 #[derive(Debug, Clone, Copy)]
@@ -36,8 +37,8 @@ pub(crate) enum Lack {
 }
 
 impl Peer {
-    /// As much of what it lacks as there is room for, which it has from then on; `None` if nothing of it fits, and then it
-    /// is passed over.
+    /// As much of what it lacks as there is room for, which it has from then on; `None` if nothing of it fits, or what comes
+    /// next is damaged here, and then it is passed over.
     pub fn give<S: OpStore + ?Sized>(
         &mut self,
         lack: Lack,
@@ -80,8 +81,15 @@ impl Peer {
         let origin = store.origin(&log).map_err(SyncError::store)?;
         let origin = origin.ok_or(SyncError::Unexpected)?;
         let (Room::About(budget) | Room::Within(budget)) = room;
-        let run = store.read_run(&log, after, budget);
-        let run = run.map_err(SyncError::store)?;
+        let run = match store.read_run(&log, after, budget) {
+            Err(error) if S::is_damage(&error) => {
+                // The other logs, and what the peer has, are no worse for it.
+                log::warn!("operations of a log cannot be passed on: {error}");
+                self.damaged.insert(log);
+                return Ok(None);
+            }
+            run => run.map_err(SyncError::store)?,
+        };
         if run.is_empty() {
             return Err(SyncError::Store(
                 "operations are missing in the vault: check it".to_owned(),
@@ -149,11 +157,13 @@ pub(crate) fn filling<S: OpStore + ?Sized>(
     while let Some(hole) = to_fill.pop_last() {
         let Hole { log, seq } = hole;
         let holes = store.holes().map_err(SyncError::store)?;
-        let here = store.link_at(&log, seq).map_err(SyncError::store)?;
+        let here = replica::link_at(store, &log, seq)?;
         let origin = store.origin(&log).map_err(SyncError::store)?;
         if let (Some(_), Some(origin), Err(_)) = (here, origin, holes.binary_search(&hole)) {
-            let run = store.read_run(&log, seq.saturating_sub(1), 0);
-            let run = run.map_err(SyncError::store)?;
+            let run = match store.read_run(&log, seq.saturating_sub(1), 0) {
+                Err(error) if S::is_damage(&error) => continue,
+                run => run.map_err(SyncError::store)?,
+            };
             if let Some(op) = run.into_iter().next() {
                 return Ok(Some(Ops {
                     origin,
