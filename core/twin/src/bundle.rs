@@ -262,15 +262,18 @@ impl Twin {
         let taken = take(self, &mut intake, now);
         let received = taken.and_then(|()| Ok(intake.finish(now, &mut *self.vault())?));
         let chunks = received.as_ref().map_or(1, |received| received.chunks);
-        let taken = TakenIn {
+        let mut taken = TakenIn {
             chunks,
             ..TakenIn::default()
         };
-        let ended = end_taking(&mut self.vault(), now, &taken);
+        let ended = end_taking(&mut self.vault(), now, &mut taken);
         self.notify();
         let received = received?;
         ended?;
-        Ok(received)
+        Ok(Received {
+            chunks: taken.chunks,
+            ..received
+        })
     }
 
     /// Reads a bundle to its end, and shows each of its pieces and where it ends.

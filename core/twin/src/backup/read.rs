@@ -35,8 +35,10 @@ pub struct TakenIn {
     pub here: u64,
     /// Operations, entries and grants that do not count here: of devices that are out, or beyond a limit.
     pub refused: u64,
-    /// Chunks of files that were not here.
+    /// Chunks of files that were not here, without those of what was erased since.
     pub chunks: u64,
+    /// Chunks of files that were here already.
+    pub chunks_here: u64,
     /// Items that a later version of the app has made; this one cannot read them.
     pub unknown: u64,
 }
@@ -142,7 +144,7 @@ impl Twin {
     ) -> Result<TakenIn> {
         let (now, mut taken) = (self.now(), TakenIn::default());
         let read = read(self, now, &mut taken);
-        let ended = end_taking(&mut self.vault(), now, &taken);
+        let ended = end_taking(&mut self.vault(), now, &mut taken);
         self.notify();
         read?;
         ended?;
@@ -172,14 +174,12 @@ impl Twin {
 }
 
 /// After what was taken in at `now`: a backup may be older than an erasure, and what that took away does not come back.
-pub(crate) fn end_taking(vault: &mut Vault, now: u64, taken: &TakenIn) -> Result<()> {
-    if taken.chunks > 0 {
+pub(crate) fn end_taking(vault: &mut Vault, now: u64, taken: &mut TakenIn) -> Result<()> {
+    if taken.chunks + taken.chunks_here > 0 {
         match vault.drop_uncalled(now) {
             // What it names cannot be known: then everything stays.
             Err(VaultError::Damaged(what)) => log::warn!("this vault is damaged: {what}"),
-            dropped => {
-                dropped?;
-            }
+            dropped => taken.chunks = taken.chunks.saturating_sub(dropped?),
         }
     }
     vault.tend(now, &mut rng())?;
@@ -232,8 +232,12 @@ pub(super) fn take_chunks(
     chunks: Chunks,
     taken: &mut TakenIn,
 ) -> Result<()> {
+    let count = chunks.sealed.len() as u64;
     match vault.take_carried(now, chunks.space, to_vecs(chunks.sealed)) {
-        Ok(new) => taken.chunks += new,
+        Ok(new) => {
+            taken.chunks += new;
+            taken.chunks_here += count.saturating_sub(new);
+        }
         Err(VaultError::NoKey) => {}
         Err(error) => return Err(error.into()),
     }

@@ -8,7 +8,7 @@ use twin_ops::space::SpaceId;
 use twin_ops::store::ChunkName;
 
 use super::chunks::chunk_key;
-use super::garbage::Marks;
+use super::garbage::{KEPT, Marks};
 use super::look::check_chunk;
 use crate::error::{Result, VaultError};
 use crate::items::Page;
@@ -135,23 +135,27 @@ impl Vault {
         })
     }
 
-    /// Drops the chunks that came at `now`, in milliseconds since the Unix epoch, and that nothing names: a backup may be
-    /// older than an erasure. Returns how many.
+    /// Drops the chunks that nothing names and that came at `now`, in milliseconds since the Unix epoch, or earlier, as in a
+    /// taking that was broken off: a backup may be older than an erasure. What came since an add began that goes on stays.
+    /// Returns how many of those that came at `now` were dropped.
     pub fn drop_uncalled(&mut self, now: u64) -> Result<u64> {
         self.catch_up()?;
         let mut marks = Marks::default();
         self.follow_new(&mut marks)?;
-        let (mut after, mut dropped) = (None, 0);
+        let began = self.write(|vault| vault.adds_began(now, KEPT))?;
+        let may_go = |row: &ChunkRow| row.at == now || began.is_none_or(|began| row.at < began);
+        let (mut after, mut dropped, mut any) = (None, 0, false);
         loop {
             let page: Page<ChunkRow> = self.file.items_after(after, BATCH)?;
             let Some((last, _)) = page.last() else { break };
             after = Some(*last);
             let rows: Result<Vec<ChunkRow>> = page.into_iter().map(|(_, row)| row).collect();
             let mut uncalled = rows?;
-            uncalled.retain(|row| row.at == now && !marks.has(&row.id));
+            uncalled.retain(|row| may_go(row) && !marks.has(&row.id));
             if uncalled.is_empty() {
                 continue;
             }
+            any = true;
             dropped += self.write(|vault| {
                 vault.wipe = true;
                 vault.follow_new(&mut marks)?;
@@ -160,16 +164,16 @@ impl Vault {
                     let key = chunk_key(&row.space, &row.id);
                     // An add that found it here has said so.
                     let here = vault.file.chunk_row(&row.space, &row.id)?;
-                    if here.is_some_and(|here| here.at == now) {
+                    if here.is_some_and(|here| here.at == row.at) {
                         vault.file.remove::<ChunkRow>(&key)?;
                         vault.file.store.remove_chunk_bytes(row.number)?;
-                        dropped += 1;
+                        dropped += u64::from(row.at == now);
                     }
                 }
                 Ok(dropped)
             })?;
         }
-        if dropped > 0 {
+        if any {
             self.file.store.give_back()?;
         }
         Ok(dropped)
@@ -182,5 +186,60 @@ impl Store {
         let mut statement = self.sql("SELECT n, v FROM chunk WHERE n > ?1 ORDER BY n LIMIT 1")?;
         let found = statement.query_row([number], |row| Ok((row.get(0)?, row.get(1)?)));
         Ok(found.optional()?)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tempfile::tempdir;
+
+    use crate::common::{NOON, phone, put, rng, space};
+
+    /// The chunks of a file that no record names, as they are in a backup.
+    fn of_a_backup() -> Vec<Vec<u8>> {
+        let dir = tempdir().unwrap();
+        let mut vault = phone(dir.path());
+        let mut writer = vault.begin_file(NOON, &mut rng(1), &space("home")).unwrap();
+        vault.push_file(NOON, &mut writer, &[7; 200_000]).unwrap();
+        vault.finish_file(NOON, writer).unwrap();
+        let carried = vault.carry_chunks(None, 0, usize::MAX).unwrap();
+        carried.chunks.into_iter().map(|(_, bytes)| bytes).collect()
+    }
+
+    #[test]
+    fn what_a_taking_left_that_was_broken_off_goes_with_the_next() {
+        let dir = tempdir().unwrap();
+        let mut vault = phone(dir.path());
+        put(&mut vault, NOON, "c", "r", &[("a", "one")]);
+        let home = space("home").id(vault.twin());
+        let chunks = of_a_backup();
+        let (last, first) = chunks.split_last().unwrap();
+        let came = vault.take_carried(NOON, home, first.to_vec()).unwrap();
+        assert_eq!(came, first.len() as u64);
+        // It was killed, and done again.
+        let now = NOON + 5000;
+        let again = [first, std::slice::from_ref(last)].concat();
+        assert_eq!(vault.take_carried(now, home, again).unwrap(), 1);
+        assert_eq!(vault.drop_uncalled(now).unwrap(), 1);
+        assert_eq!(vault.chunk_bytes().unwrap(), 0);
+    }
+
+    #[test]
+    fn what_is_being_added_meanwhile_stays() {
+        let dir = tempdir().unwrap();
+        let mut vault = phone(dir.path());
+        put(&mut vault, NOON, "c", "r", &[("a", "one")]);
+        let home = space("home").id(vault.twin());
+        let mut writer = vault.begin_file(NOON, &mut rng(2), &space("home")).unwrap();
+        // More than waits in memory.
+        let content: Vec<u8> = (0..2_000_000u32).flat_map(u32::to_le_bytes).collect();
+        vault.push_file(NOON + 1, &mut writer, &content).unwrap();
+        let added = vault.chunk_bytes().unwrap();
+        assert!(added > 0);
+        let now = NOON + 5000;
+        vault.take_carried(now, home, of_a_backup()).unwrap();
+        assert!(vault.drop_uncalled(now).unwrap() > 1);
+        assert_eq!(vault.chunk_bytes().unwrap(), added);
     }
 }

@@ -161,7 +161,7 @@ impl Vault {
 
     /// When the first of the adds began that go on. Forgets those that nothing was heard of for as long as `pause`, in
     /// milliseconds.
-    fn adds_began(&self, now: u64, pause: u64) -> Result<Option<u64>> {
+    pub(super) fn adds_began(&self, now: u64, pause: u64) -> Result<Option<u64>> {
         let mut first: Option<u64> = None;
         for row in self.file.items::<AddingRow>()? {
             // A clock that was set back ends no add.
