@@ -460,6 +460,7 @@ impl Vault {
     /// Erases what is to be erased and writes the gathered records, where logs end, and the clock.
     pub(crate) fn flush(&mut self, mut stage: Stage) -> Result<()> {
         self.erase_noted(&mut stage)?;
+        let places: BTreeSet<i64> = stage.records.keys().copied().collect();
         let records = stage.records.iter().filter(|(_, record)| record.changed);
         self.touch(records.map(|(place, record)| (collection(*place), record.id.as_str())));
         let changed = stage
@@ -492,7 +493,7 @@ impl Vault {
         if self.wipe {
             self.settle_late()?;
             // Words of what is gone are kept there, too.
-            self.clear_search()?;
+            self.forget_words(&places)?;
         }
         Ok(())
     }

@@ -5,13 +5,14 @@
 //! records: late ones since [`SearchRow::late`]; places that have left that table; and sweeps over all places, when
 //! there is nothing yet, a collection has other indexed fields, or everything is made anew.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use crate::error::{Result, VaultError};
 use crate::index::{collection, places};
 use crate::read::{Record, Versions};
 use crate::schema::SCHEMAS;
-use crate::segment::{Batch, Blocks, Source, is_damage, merge_some};
+use crate::segment::{Batch, Blocks, Source, forget, is_damage, merge_some};
 use crate::vault::Vault;
 
 use super::row::SearchRow;
@@ -95,6 +96,18 @@ impl Vault {
     pub(crate) fn clear_search(&mut self) -> Result<()> {
         self.state.blocks.clear();
         self.file.clear_search()
+    }
+
+    /// Forgets the words of the records at these places, whose content is erased; what is left of them is taken up anew.
+    /// Inside a transaction.
+    pub(crate) fn forget_words(&mut self, places: &BTreeSet<i64>) -> Result<()> {
+        self.state.blocks.clear();
+        let mut row = self.file.search_row()?;
+        match forget(&self.file, &mut row.segments, places) {
+            Ok(true) => self.file.put(&row),
+            Err(error) if !is_damage(&error) => Err(error),
+            Ok(false) | Err(_) => self.clear_search(),
+        }
     }
 
     /// Where opened blocks are from, and are kept.

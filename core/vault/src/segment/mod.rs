@@ -9,6 +9,7 @@
 
 mod block;
 mod cursor;
+mod forget;
 mod merge;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use crate::store::{Sealed, Store};
 pub(crate) use block::{BLOCK_LEN, Draft, Entry};
 pub(crate) use block::{Block, put_varint, varint};
 pub(crate) use cursor::{Direction, Merged, weight_of};
+pub(crate) use forget::forget;
 pub(crate) use merge::merge_some;
 pub(crate) use writer::Batch;
 

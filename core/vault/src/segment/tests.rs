@@ -115,6 +115,34 @@ proptest! {
     }
 
     #[test]
+    fn what_is_forgotten_is_in_no_block(
+        all in prop::collection::vec(said(), 1..4),
+        which in prop::collection::vec(any::<prop::sample::Index>(), 1..4),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = phone(dir.path());
+        let mut segments: Vec<Segment> = (0..).zip(&all).map(|(n, said)| write(&vault, said, n)).collect();
+        let known: Vec<i64> = all.iter().flat_map(Said::keys).copied().collect();
+        prop_assume!(!known.is_empty());
+        let places: BTreeSet<i64> = which.iter().map(|which| *which.get(&known)).collect();
+        let before = segments.clone();
+        if !forget(&vault.file, &mut segments, &places).unwrap() {
+            // All that is in one of the blocks would go.
+            return Ok(());
+        }
+        let source = Source { file: &vault.file, opened: None };
+        for (said, (segment, before)) in all.iter().zip(segments.iter().zip(&before)) {
+            let mut rest = said.clone();
+            rest.retain(|place, _| !places.contains(place));
+            prop_assert_eq!(segment.records, rest.len() as u64);
+            prop_assert_eq!(segment.blocks, before.blocks);
+            prop_assert!(source.is_whole(segment).unwrap());
+            let read = read(source, std::slice::from_ref(segment), Direction::Up, (&[], i64::MIN));
+            prop_assert!(read.into_iter().eq(model(&[rest])));
+        }
+    }
+
+    #[test]
     fn any_bytes_are_a_block_or_none(start in prop::collection::vec(any::<u8>(), 0..200), count in 0u16..20) {
         let mut bytes = [count.to_be_bytes().to_vec(), start].concat();
         bytes.resize(BLOCK_LEN, 0);
