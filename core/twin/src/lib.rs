@@ -127,6 +127,6 @@ pub use twin_vault::files::{CHUNK_LEN, Collected, Keep};
 pub use twin_vault::salvage::{Header, Loss, Salvaged};
 pub use twin_vault::{
     Compacted, Cursor, Erasure, ErasureRequest, FieldEdit, FieldType, Hit, KeyStore, KeyStoreError,
-    Order, Page, Query, Record, Revision, RevisionAt, Rule, RuleError, Schema, SchemaFault,
-    SlotInfo, SlotKind, Unlock, VaultError, Waiting, WriteChange,
+    MAX_HITS, Order, Page, Query, Record, Revision, RevisionAt, Rule, RuleError, Schema,
+    SchemaFault, SlotInfo, SlotKind, Unlock, VaultError, Waiting, WriteChange,
 };

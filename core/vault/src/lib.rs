@@ -123,6 +123,6 @@ pub use members::Admission;
 pub use read::Record;
 pub use rotation::{Rotation, rotate_body};
 pub use schema::{FieldType, Rule, RuleError, Schema, SchemaFault};
-pub use search::{Cursor, Hit, Order, Page, Query};
+pub use search::{Cursor, Hit, MAX_HITS, Order, Page, Query};
 pub use slots::{KeyStore, KeyStoreError, SlotInfo, SlotKind, Unlock};
 pub use vault::{FILE_NAME, Vault};

@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use serde_json::{Value as Json, json};
-use twin::{Hit, Order, Query as Asked, Record, Space, Twin, Value};
+use twin::{Hit, MAX_HITS, Order, Query as Asked, Record, Space, Twin, Value};
 
 use crate::args::{Answer, OrderArg, Query, Search};
 use crate::commands::field::parse_json;
@@ -15,12 +15,17 @@ pub fn search(cx: &Context, options: &Search) -> Result<()> {
     let twin = cx.open()?;
     let words = options.words.join(" ");
     let mut hits: Vec<(String, Hit)> = Vec::new();
+    let mut more = false;
     for space in spaces(&twin, options.space.as_deref())? {
-        let found = space.search(&words, options.collection.as_deref(), options.limit)?;
+        // One more than is wanted tells that there are more; at most so many are found at all.
+        let wanted = options.limit.saturating_add(1);
+        let found = space.search(&words, options.collection.as_deref(), wanted)?;
+        more |= found.len() == MAX_HITS;
         let name = space.name().to_string();
         hits.extend(found.into_iter().map(|hit| (name.clone(), hit)));
     }
     hits.sort_by(|(_, a), (_, b)| b.score.total_cmp(&a.score));
+    more |= hits.len() > options.limit;
     hits.truncate(options.limit);
     let answers = hits.iter().map(|(space, hit)| {
         let mut json = to_json(&hit.record);
@@ -45,6 +50,9 @@ pub fn search(cx: &Context, options: &Search) -> Result<()> {
         .collect();
     if !rows.is_empty() {
         cx.say(table(&rows).trim_end());
+    }
+    if more {
+        cx.say("there may be more: raise --limit, or search for rarer words");
     }
     is_all(&twin)
 }

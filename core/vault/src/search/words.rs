@@ -23,6 +23,8 @@ const MAX_WORDS: usize = 1 << 15;
 /// A piece of a folded text.
 enum Piece<'t> {
     Word(String),
+    /// What stands before or after an apostrophe, of the word that was shown before: people look for "amour", too.
+    Part(String),
     /// Characters of a script without spaces.
     Run(&'t [char]),
 }
@@ -63,6 +65,7 @@ impl Words {
         each_piece(&fold(text), |piece| {
             match piece {
                 Piece::Word(word) => self.add(word),
+                Piece::Part(part) => self.add(part),
                 Piece::Run(run) => {
                     for at in 0..run.len() {
                         let two = run.iter().skip(at).take(2);
@@ -100,8 +103,13 @@ pub(crate) fn terms(query: &str, most: usize) -> Option<Vec<Term>> {
     let mut pieces = 0;
     let mut last_is_word = false;
     each_piece(&fold(query), |piece| {
+        // With the word itself it is in the record anyway.
+        if matches!(piece, Piece::Part(_)) {
+            return ControlFlow::Continue(());
+        }
         pieces += 1;
         match piece {
+            Piece::Part(_) => {}
             Piece::Word(word) => {
                 last_is_word = true;
                 terms.push(Term {
@@ -224,11 +232,17 @@ fn show_words(
     for word in text.unicode_words() {
         // A host name or a number with a point is one word to UAX #29, and more to whoever looks for a part of it.
         for part in word.split(|c| !(is_of_word(c) || is_apostrophe(c))) {
-            let mut part: String = part.chars().filter(|c| !is_apostrophe(*c)).collect();
-            part.truncate(part.floor_char_boundary(MAX_WORD));
-            if !part.is_empty() {
-                show(Piece::Word(part))?;
+            let mut sides = part.split(is_apostrophe);
+            let word = cut(&sides.clone().collect::<String>());
+            if !word.is_empty() {
+                show(Piece::Word(word))?;
             }
+            // Not the letter of "l'amour" or "Ada's".
+            let is_part = |side: &&str| side.len() < part.len() && side.chars().nth(1).is_some();
+            sides
+                .by_ref()
+                .filter(is_part)
+                .try_for_each(|side| show(Piece::Part(cut(side))))?;
         }
     }
     ControlFlow::Continue(())
@@ -240,6 +254,12 @@ fn is_of_word(c: char) -> bool {
 
 const fn is_apostrophe(c: char) -> bool {
     matches!(c, '\'' | '’')
+}
+
+/// As much of a word as is kept.
+fn cut(word: &str) -> String {
+    let end = word.floor_char_boundary(MAX_WORD);
+    word.get(..end).unwrap_or_default().to_owned()
 }
 
 /// Whether it is of a script that sets no spaces between words, or a picture.

@@ -82,6 +82,27 @@ fn the_last_word_is_a_beginning_and_the_others_are_whole() {
 }
 
 #[test]
+fn a_word_with_an_apostrophe_is_found_by_what_stands_beside_it_too() {
+    for query in [
+        "l'amour",
+        "l’amour",
+        "lamour",
+        "amour",
+        "AMOUR fou",
+        "hui",
+        "aujourd",
+        "aujourd'hui",
+    ] {
+        assert!(finds(query, "L’amour fou, aujourd'hui"), "{query}");
+    }
+    assert!(finds("john car", "John's car"));
+    assert!(finds("brien", "Flann O'Brien"));
+    for query in ["l fou", "lamour", "s car"] {
+        assert!(!finds(query, "L'amitié folle; John's car"), "{query}");
+    }
+}
+
+#[test]
 fn scripts_without_spaces_are_found_from_anywhere() {
     let found = [
         ("東京", "私は東京都に住む"),
