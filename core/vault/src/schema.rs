@@ -94,6 +94,11 @@ pub enum SchemaFault {
         /// What it should be.
         of: FieldType,
     },
+    /// Programs that do not know of it yet could write no more.
+    #[error(
+        "apps and devices that do not know of it yet could write no more: give the field {0:?} another name instead of another type, and let a new one not be required"
+    )]
+    Breaks(String),
 }
 
 /// A text does not say what a field is.
@@ -236,6 +241,19 @@ impl Schema {
         indexed.map(|(name, _)| name.as_str())
     }
 
+    /// A field of which it asks what the schema before did not, so that what was written by that is not allowed by this one.
+    /// The first schema of a collection asks what it likes.
+    fn breaks(&self, before: &Self) -> Option<&String> {
+        let mut rules = self.0.iter().filter(|_| !before.0.is_empty());
+        let breaks = |(name, rule): &(&String, &Rule)| match before.0.get(*name) {
+            Some(was) => {
+                (rule.required && !was.required) || (rule.of != was.of && rule.of != FieldType::Any)
+            }
+            None => rule.required,
+        };
+        rules.find(breaks).map(|(name, _)| name)
+    }
+
     /// Whether it allows a change; `puts`: whether the record is made anew by it.
     pub(crate) fn check(&self, change: &WriteChange, puts: bool) -> Result<()> {
         for (name, rule) in &self.0 {
@@ -296,7 +314,8 @@ impl Vault {
     /// of it at the same time stays. Records that are there already are not looked at. Returns `None` if it was so.
     ///
     /// # Errors
-    /// Among others [`VaultError::InvalidChange`] for the name of a collection that has none, and for more than 32 indexed
+    /// Among others [`SchemaFault::Breaks`] where an app that goes by the schema before could write no more;
+    /// [`VaultError::InvalidChange`] for the name of a collection that has none, and for more than 32 indexed
     /// fields. Devices that add some at the same time may end with more; then the first 32 by their names are.
     pub fn set_schema(
         &mut self,
@@ -319,6 +338,9 @@ impl Vault {
         let gone = before.0.keys().filter(|name| !schema.0.contains_key(*name));
         let gone = gone.map(|name| (name.clone(), Value::Null));
         let difference = Fields(new.chain(gone).collect());
+        if let Some(field) = schema.breaks(&before) {
+            return Err(SchemaFault::Breaks(field.clone()).into());
+        }
         let indexed = schema.indexed().count();
         if indexed > MAX_INDEXED && indexed > before.indexed().count() {
             return Err(VaultError::InvalidChange(TOO_MANY_INDEXED));

@@ -128,6 +128,38 @@ fn what_is_written_here_keeps_to_it() {
 }
 
 #[test]
+fn what_an_older_app_writes_stays_allowed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut vault = phone(dir.path());
+    set(
+        &mut vault,
+        NOON,
+        &[("a", "text required"), ("b", "int"), ("c", "float")],
+    );
+    let mut try_to = |rules: &[(&str, &str)]| {
+        vault.set_schema(NOON + 1, &mut rng(9), &space("home"), "c", &schema(rules))
+    };
+    let (a, b, c) = (("a", "text required"), ("b", "int"), ("c", "float"));
+    for breaks in [
+        &[a, ("b", "int required"), c][..],
+        &[a, b, c, ("d", "text required")],
+        &[a, ("b", "float"), c],
+        &[("a", "int required"), b, c],
+    ] {
+        let refused = try_to(breaks);
+        let is_breach = matches!(refused, Err(VaultError::Schema(SchemaFault::Breaks(_))));
+        assert!(is_breach, "{breaks:?}: {refused:?}");
+    }
+    for goes_on in [
+        &[a, b, ("c", "float indexed"), ("d", "set")][..],
+        &[("a", "text"), ("b", "any"), c],
+        &[("a", "text")],
+    ] {
+        assert!(try_to(goes_on).is_ok(), "{goes_on:?}");
+    }
+}
+
+#[test]
 fn it_travels_merges_and_refuses_nobody_elses_records() {
     let (_dirs, mut phone, [mut laptop]) = family([Role::Member]);
     set(&mut phone, NOON, &[("a", "text required"), ("b", "int")]);

@@ -139,6 +139,8 @@ fn a_schema_is_kept_to_on_every_device_and_taken_along() {
     assert_eq!(phone.run(["schema", "home/notes", "--json"]).json(), rules);
     for (words, says) in [
         (["home/notes", "title=words"], "text required"),
+        (["home/notes", "wanted=int required"], "write no more"),
+        (["home/notes", "due=text"], "another name"),
         (["home/notes", "title"], "field=type"),
         (["home", "title=text"], "space/collection"),
     ] {
@@ -146,7 +148,7 @@ fn a_schema_is_kept_to_on_every_device_and_taken_along() {
     }
 
     // It goes along, and so do records that it would not let in any more.
-    phone.run(["schema", "home/notes", "wanted=int required"]);
+    phone.run(["schema", "home/notes", "wanted=int"]);
     let folder = phone.home().join("taken along");
     phone.run(["export", folder.to_str().unwrap(), "--plain"]);
     let other = Device::new(&lan, "other");
@@ -155,7 +157,7 @@ fn a_schema_is_kept_to_on_every_device_and_taken_along() {
     other.run(["import", file.to_str().unwrap()]);
     assert_eq!(
         other.run(["schema", "home/notes", "--json"]).json()["wanted"],
-        "int required"
+        "int"
     );
     assert_eq!(other.fields(RECORD), json!({"title": "x", "free": "y"}));
 }
