@@ -32,6 +32,7 @@ pub(crate) const ABOUT: &str = "twin.json";
 pub(crate) const FORMAT: &str = "digital-twin-plain";
 pub(crate) const VERSION: u64 = 1;
 
+const SITES: &str = "sites.jsonl";
 const ACTIVITIES: &str = "activity.jsonl";
 const README: &str = "README.txt";
 const PAGE: usize = 500;
@@ -47,6 +48,7 @@ records.jsonl   every record, one JSON object a line: space, collection, id, fie
                 The collection \"~schema\" says what the fields of the others are.
                 If it holds files, then also files: the path of each, by field.
 files           photos, documents and other files, in a folder for each space
+sites.jsonl     where you have signed in, and as whom (only from a device that may replace the phone)
 activity.jsonl  what has happened: logins, links, removals (only from a device that may replace the phone)
 ";
 
@@ -76,7 +78,7 @@ pub struct Exported {
 
 impl Twin {
     /// Writes all records of all spaces into a new folder, **unencrypted**, readable by its owner only, with the list
-    /// of devices and, on a device that may replace the phone, what has happened. No key and no secret is in it.
+    /// of devices and, on a device that may replace the phone, the sites and what has happened. No key and no secret is in it.
     ///
     /// The folder is there when all of it is, or not at all: whoever watches is told of the bytes that are written, and
     /// if they stop it nothing is left. What is written to the twin meanwhile may be in it or not.
@@ -85,6 +87,12 @@ impl Twin {
         draft.write(ABOUT, |file| line(file, &self.about()?).map(drop))?;
         let exported = draft.write(RECORDS, |file| self.write_records(file, &draft, watch))?;
         if self.is_admin() {
+            draft.write(SITES, |file| {
+                self.sites()?.iter().try_for_each(|site| {
+                    let (name, persona) = (&site.site, site.persona);
+                    line(file, &json!({"site": name, "persona": persona})).map(drop)
+                })
+            })?;
             let activity = self.collection_of(SpaceName::keys(), ACTIVITY);
             draft.write(ACTIVITIES, |file| {
                 activity.each(PAGE, |record| {

@@ -47,6 +47,8 @@ const BATCH_LEN: usize = 256 << 10;
 pub struct Imported {
     /// Records that were written.
     pub written: u64,
+    /// How many of these have replaced what was here under their ids.
+    pub replaced: u64,
     /// Records that were here already, just so.
     pub same: u64,
     /// What is in the folder and was passed over: hidden files and folders, links.

@@ -12,7 +12,7 @@ use crate::error::{Result, VaultError};
 use crate::field::Field;
 
 /// What the names of collections begin with that hold no records of an app.
-pub(crate) const RESERVED: char = '~';
+pub const RESERVED: char = '~';
 /// What is said of such a name.
 pub const RESERVED_NAME: &str =
     "names of collections that begin with '~' are reserved: choose another";

@@ -69,6 +69,7 @@ fn what_is_exported_is_imported_elsewhere() {
             .all(|record| record["by"] == about["devices"][0]["id"])
     );
     assert_eq!(lines(&read("activity.jsonl"))[0]["what"], "created");
+    assert_eq!(read("sites.jsonl"), "");
 
     // Elsewhere, twice.
     let file = folder.join("records.jsonl");

@@ -218,6 +218,7 @@ pub fn import(cx: &Context, options: &Import) -> Result<()> {
     let imported = imported.map_err(|error| unreadable(&options.path, error))?;
     cx.event(json!({
         "written": imported.written,
+        "replaced": imported.replaced,
         "same": imported.same,
         "skipped": imported.skipped,
         "empty": imported.empty,
@@ -227,6 +228,12 @@ pub fn import(cx: &Context, options: &Import) -> Result<()> {
         "written: {}, here already: {}",
         imported.written, imported.same
     ));
+    if imported.replaced > 0 {
+        cx.say(format!(
+            "of these, in the place of others that were here (twin history shows them): {}",
+            imported.replaced
+        ));
+    }
     if imported.skipped > 0 {
         cx.say(format!(
             "passed over, hidden or no files: {}",

@@ -10,7 +10,7 @@ use twin_ops::change::MAX_RECORD_ID;
 use twin_ops::space::SpaceName;
 use twin_ops::value::{Fields, Value};
 use twin_vault::change::RESERVED_NAME;
-use twin_vault::{VaultError, WriteChange};
+use twin_vault::{Record, VaultError, WriteChange};
 
 use super::{Batch, Imported};
 use crate::error::{Error, Result};
@@ -203,14 +203,12 @@ impl Taking<'_> {
                 .insert(name.clone(), content.root().to_value());
             stored.push(content);
         }
-        if is_just_so(self.to, &id, &entry.fields)? {
-            self.imported.same += 1;
+        if !self.imported.count(self.to, &id, &entry.fields)? {
             for content in stored {
                 space.drop_content(content)?;
             }
             return Ok(());
         }
-        self.imported.written += 1;
         let len = cbor::len(&entry.fields);
         let change = WriteChange::put(self.to.name(), &id, entry.fields);
         if !stored.is_empty() {
@@ -224,11 +222,25 @@ impl Taking<'_> {
     }
 }
 
-/// Whether a record is there and has just these fields.
-pub(super) fn is_just_so(collection: &Collection, id: &str, fields: &Fields) -> Result<bool> {
-    // As they are written: a float that is no number is not equal to itself.
-    let here = collection.get(id)?;
-    Ok(here.is_some_and(|record| cbor::encode(&record.fields) == cbor::encode(fields)))
+impl Imported {
+    /// Counts a record with these fields by what is here under its id; `true` if it is to be written.
+    pub(super) fn count(
+        &mut self,
+        collection: &Collection,
+        id: &str,
+        fields: &Fields,
+    ) -> Result<bool> {
+        let here = collection.get(id)?;
+        // As they are written: a float that is no number is not equal to itself.
+        let is_same = |record: &Record| cbor::encode(&record.fields) == cbor::encode(fields);
+        if here.as_ref().is_some_and(is_same) {
+            self.same += 1;
+            return Ok(false);
+        }
+        self.written += 1;
+        self.replaced += u64::from(here.is_some());
+        Ok(true)
+    }
 }
 
 /// The collection of a twin that foreign files are to go to.

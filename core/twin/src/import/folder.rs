@@ -10,7 +10,7 @@ use twin_ops::value::Value;
 use twin_vault::WriteChange;
 
 use super::Imported;
-use super::entry::{is_just_so, short_id, text_id};
+use super::entry::{short_id, text_id};
 use crate::error::{Error, Result};
 use crate::files::NewFile;
 use crate::progress::{Progress, Watch};
@@ -38,20 +38,23 @@ pub(super) fn take_in(to: &Collection, folder: &Path, watch: &mut Watch<'_>) -> 
                 ..progress
             })
         };
-        let adding = || add(to, &relative, &path, &mut told);
-        let (len, is_new) = to.space().anew_if_erased(adding)?;
-        done += len;
-        if is_new {
-            imported.written += 1;
-        } else {
-            imported.same += 1;
-        }
+        let before = imported;
+        done += to.space().anew_if_erased(|| {
+            imported = before;
+            add(to, &relative, &path, &mut imported, &mut told)
+        })?;
     }
     Ok(imported)
 }
 
-/// Adds one file; its length, and whether it is not here just so already.
-fn add(to: &Collection, relative: &str, path: &Path, watch: &mut Watch<'_>) -> Result<(u64, bool)> {
+/// Adds one file, and counts it; its length.
+fn add(
+    to: &Collection,
+    relative: &str,
+    path: &Path,
+    imported: &mut Imported,
+    watch: &mut Watch<'_>,
+) -> Result<u64> {
     let (about, mut file) = NewFile::open(path)?;
     let content = to.space().store(&mut file, about.len, watch)?;
     let len = content.root().len();
@@ -59,13 +62,13 @@ fn add(to: &Collection, relative: &str, path: &Path, watch: &mut Watch<'_>) -> R
     let path = Value::from(relative);
     fields.0.insert(PATH.to_owned(), path);
     let id = text_id(relative);
-    if is_just_so(to, &id, &fields)? {
+    if !imported.count(to, &id, &fields)? {
         to.space().drop_content(content)?;
-        return Ok((len, false));
+        return Ok(len);
     }
     let change = WriteChange::put(to.name(), &id, fields);
     to.space().commit_imported(vec![change], &[content])?;
-    Ok((len, true))
+    Ok(len)
 }
 
 #[derive(Default)]

@@ -11,9 +11,11 @@ use serde_json::Value as Json;
 use twin_identity::cbor;
 use twin_ops::space::SpaceName;
 use twin_ops::value::MAX_FIELD_NAME;
+use twin_vault::change::{RESERVED, RESERVED_NAME};
+use twin_vault::schema::SCHEMAS;
 use twin_vault::{VaultError, WriteChange};
 
-use super::entry::{Digest, Refusal, Seen, digest, is_just_so};
+use super::entry::{Digest, Refusal, Seen, digest};
 use super::objects::next_line;
 use super::{Batch, Imported, MAX_LINE, exact};
 use crate::error::{Error, Result};
@@ -88,13 +90,11 @@ impl Twin {
                 change.fields.0.insert(field, content.root().to_value());
                 stored.push(content);
             }
-            if is_just_so(&there, &change.id, &change.fields)? {
-                imported.same += 1;
+            if !imported.count(&there, &change.id, &change.fields)? {
                 return stored
                     .into_iter()
                     .try_for_each(|content| there.space().drop_content(content));
             }
-            imported.written += 1;
             if !stored.is_empty() {
                 return there.space().commit_imported(vec![change], &stored);
             }
@@ -183,6 +183,10 @@ fn record(
     let fields = json.get("fields").filter(|fields| fields.is_object());
     let fields = fields_from_json(fields.ok_or(MEMBERS)?);
     let fields = fields.ok_or("a field in it is no value as an export has them")?;
+    // Of what a twin keeps for itself an export has the schemas.
+    if collection.starts_with(RESERVED) && collection != SCHEMAS {
+        return Err(RESERVED_NAME);
+    }
     let change = WriteChange::put(collection, id, fields);
     change.check().map_err(|error| match error {
         VaultError::InvalidChange(why) => why,
