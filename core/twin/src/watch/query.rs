@@ -13,8 +13,8 @@ pub struct QueryWatch {
     collection: Collection,
     query: Query,
     watched: Arc<Watched>,
-    /// The answer when it was last shown.
-    shown: Option<Vec<Record>>,
+    /// The answer when it was last shown, and whether there were more.
+    shown: Option<(Vec<Record>, bool)>,
 }
 
 impl QueryWatch {
@@ -28,7 +28,8 @@ impl QueryWatch {
         }
     }
 
-    /// First the answer, then the whole new answer whenever other records are in it, or they have changed. Cancel safe.
+    /// First the answer, then the whole new answer whenever other records are in it, they have changed, or there
+    /// are more that it has no room for, or no more. Cancel safe.
     ///
     /// The query is asked again whenever the collection is touched: what that takes, [`Page::scanned`] tells.
     pub async fn next(&mut self) -> Result<Page> {
@@ -36,8 +37,12 @@ impl QueryWatch {
             if self.watched.take().any() {
                 let page = self.collection.query(&self.query);
                 let page = page.inspect_err(|_| self.watched.put_back())?;
-                if self.shown.as_ref() != Some(&page.records) {
-                    self.shown = Some(page.records.clone());
+                let more = page.next.is_some();
+                let is_shown = |(records, was_more): &(Vec<Record>, bool)| {
+                    *records == page.records && *was_more == more
+                };
+                if !self.shown.as_ref().is_some_and(is_shown) {
+                    self.shown = Some((page.records.clone(), more));
                     return Ok(page);
                 }
             }
