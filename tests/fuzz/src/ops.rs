@@ -11,8 +11,8 @@ use twin_identity::log::IdentityLog;
 use twin_identity::secret::Secret;
 use twin_identity::words::RecoverySecret;
 use twin_ops::backup::{
-    Chunks, Container, Content, FileKey, Header as BackupHeader, Item, Items, LogRow, Manifest,
-    Opener, Ops, Piece, Reading, Sealer, heights, recipients,
+    Beginning, Chunks, Container, Content, FRAME_LEN, FileKey, Header as BackupHeader, Item, Items,
+    LogRow, Manifest, Opener, Ops, Piece, Reading, Sealer, heights, recipients,
 };
 use twin_ops::chain::{Head, verify_run};
 use twin_ops::change::Change;
@@ -30,6 +30,7 @@ pub type Target = (&'static str, fn(&[u8]) -> bool);
 /// Every parser here.
 pub const TARGETS: &[Target] = &[
     ("backup", backup),
+    ("backup_damaged", backup_damaged),
     ("backup_items", backup_items),
     ("change", change),
     ("fields", fields),
@@ -71,6 +72,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let grant = Grant::new(log, 0, &[key], &Recipients::All, device, rng).unwrap();
     vec![
         ("backup", backup_file()),
+        ("backup_damaged", backup_file()),
         ("backup_items", backup_content()),
         ("grant", grant.to_bytes().to_vec()),
         ("fields", cbor::encode(&Fields(fields.into()))),
@@ -203,6 +205,37 @@ pub fn backup(bytes: &[u8]) -> bool {
     }
     assert!(rest.is_empty());
     key.is_none() || backup_items(&content)
+}
+
+/// A sealed export of which some is damaged: what of it can still be read.
+pub fn backup_damaged(bytes: &[u8]) -> bool {
+    let Ok(beginning) = Beginning::read(bytes) else {
+        return false;
+    };
+    let device = &sample().device;
+    let key = { &beginning.header }.open(|info, aad, sealed| device.open(info, aad, sealed));
+    let openers = key.map(|key| beginning.places.map(|place| Opener::new(&key, &place)));
+    let at = usize::try_from(beginning.at).unwrap();
+    let (mut items, mut whole) = (Items::default(), 0);
+    for (index, frame) in (0..).zip(bytes.get(at..).unwrap_or_default().chunks(FRAME_LEN)) {
+        let Some(chunks) = beginning.chunks(index, frame) else {
+            break;
+        };
+        let openers = openers.iter().flatten();
+        let mut tried = openers.flat_map(|opener| chunks.iter().map(|chunk| opener.open(chunk)));
+        match tried.find_map(Result::ok) {
+            Some(opened) => items.push_from(opened.content(), opened.begins()),
+            None => items.lose(),
+        }
+        loop {
+            match items.take() {
+                Ok(Some(_)) => whole += 1,
+                Ok(None) => break,
+                Err(_) => items.lose(),
+            }
+        }
+    }
+    whole > 0
 }
 
 /// What is in the chunks of a sealed export.

@@ -2,7 +2,7 @@
 
 use chacha20_rng::ChaCha20Rng;
 use chacha20_rng::rand_core::SeedableRng;
-use twin_vault::readers;
+use twin_vault::{Rule, readers};
 
 /// A reader's name, and the function that feeds it.
 pub type Target = (&'static str, fn(&[u8]) -> bool);
@@ -11,6 +11,7 @@ pub type Target = (&'static str, fn(&[u8]) -> bool);
 pub const TARGETS: &[Target] = &[
     ("salvage_carve", salvage_carve),
     ("salvage_pages", salvage_pages),
+    ("schema_rule", schema_rule),
     ("vault_block", vault_block),
     ("vault_late", vault_late),
     ("vault_op_row", vault_op_row),
@@ -23,7 +24,10 @@ pub const TARGETS: &[Target] = &[
 /// What a vault has written: the golden vectors hold none of it.
 #[allow(dead_code, reason = "for the corpus alone")]
 pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
-    readers::samples(&mut ChaCha20Rng::from_seed([1; 32]))
+    let mut samples = readers::samples(&mut ChaCha20Rng::from_seed([1; 32]));
+    let rule = "timestamp required indexed";
+    samples.push(("schema_rule", rule.as_bytes().to_vec()));
+    samples
 }
 
 pub fn salvage_carve(bytes: &[u8]) -> bool {
@@ -32,6 +36,16 @@ pub fn salvage_carve(bytes: &[u8]) -> bool {
 
 pub fn salvage_pages(bytes: &[u8]) -> bool {
     readers::pages(bytes)
+}
+
+/// What a schema says of a field, as it is typed.
+pub fn schema_rule(bytes: &[u8]) -> bool {
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    let Ok(rule) = text.parse::<Rule>() else {
+        return false;
+    };
+    assert_eq!(rule.to_string().parse(), Ok(rule));
+    true
 }
 
 pub fn vault_block(bytes: &[u8]) -> bool {

@@ -161,8 +161,16 @@ pub fn is_whole(folder: &Path, truth: &Truth) -> Held<()> {
     };
     whole(&mut vault)?;
     for head in vault.heads().map_err(failed)? {
-        let run = vault.read_run(&head.log, 0, usize::MAX).map_err(failed)?;
-        same("ops of a log", &(run.len() as u64), &head.head.height)?;
+        let base = vault.base(&head.log).map_err(failed)?;
+        let base = base.map_or(0, |base| base.height);
+        let run = vault
+            .read_run(&head.log, base, usize::MAX)
+            .map_err(failed)?;
+        same(
+            "ops of a log",
+            &(base + run.len() as u64),
+            &head.head.height,
+        )?;
     }
     for word in WORDS {
         let found = vault.search(&home(), word, None, 1000).map_err(failed)?;

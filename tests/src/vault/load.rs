@@ -63,6 +63,8 @@ pub enum Step {
     Rebuild,
     /// Chunks that no record names go.
     Collect,
+    /// All devices have what is here, and what is superseded goes.
+    Compact,
 }
 
 /// A change of a record: collection, id and what becomes of it.
@@ -192,7 +194,8 @@ impl Load {
                 _ => Step::Admit(dice.below(1 << 30)),
             },
             85..89 => Step::Settle,
-            89..96 => Step::Search(WORDS[dice.index(WORDS.len())]),
+            89..94 => Step::Search(WORDS[dice.index(WORDS.len())]),
+            94..96 => Step::Compact,
             96..98 => Step::Rebuild,
             _ => Step::Collect,
         }
@@ -249,7 +252,8 @@ impl Load {
             }
             Step::RemoveSlot(number) => vault.remove_slot(number, None, rng)?,
             Step::FromLaptop(ops) => {
-                vault.append_run(now, &laptop.origin, &laptop.ops[..ops])?;
+                let new = &laptop.ops[self.truth.of_laptop..ops];
+                vault.append_run(now, &laptop.origin, new)?;
             }
             Step::Admit(device) => {
                 let statement = keys(device).statement(vault.twin(), Role::Member);
@@ -263,6 +267,13 @@ impl Load {
             Step::Rebuild => vault.rebuild_index()?,
             Step::Collect => {
                 vault.collect_garbage(now)?;
+            }
+            Step::Compact => {
+                let devices: Vec<_> = vault.identity().devices().keys().copied().collect();
+                for device in devices {
+                    vault.in_sync(now, &device);
+                }
+                vault.compact(now, rng, &home())?;
             }
         }
         Ok(())

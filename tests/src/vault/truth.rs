@@ -45,7 +45,7 @@ impl Truth {
             Step::Revoke(device) => {
                 self.devices.remove(device);
             }
-            Step::Settle | Step::Search(_) | Step::Rebuild | Step::Collect => {}
+            Step::Settle | Step::Search(_) | Step::Rebuild | Step::Collect | Step::Compact => {}
         }
     }
 

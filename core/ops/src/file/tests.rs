@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use twin_identity::secret::Secret;
 
-use super::chunk::{ChunkRef, REF_LEN};
+use super::chunk::{ChunkRef, REF_LEN, seal};
 use super::tree::FANOUT;
 use super::*;
 use crate::epoch::EpochKey;
@@ -476,6 +476,32 @@ proptest! {
         let last = shape.count(0) - 1;
         prop_assert_eq!(shape.below(0, last), 1);
         prop_assert_eq!(last * CHUNK_LEN as u64 + shape.content_len(0, last), len);
+    }
+
+    /// Whoever has the key of a space's files can seal any manifest, and give any length to what it leads to.
+    #[test]
+    fn any_manifest_gets_an_answer(
+        manifest in prop::collection::vec(any::<u8>(), 0..4 * REF_LEN),
+        len in prop_oneof![0..4 * CHUNK_LEN as u64, 0..=MAX_FILE_LEN],
+        at: u64,
+    ) {
+        let top = Shape::new(len).unwrap().top();
+        let (reference, sealed) = seal(&key(1), &SPACE, top, &manifest).unwrap();
+        let root = Root { len, top: reference };
+        let fetch = &mut |_: &ChunkId| Ok::<_, FileError>(sealed.bytes.clone());
+        let mut reader = Reader::new(SPACE, again(&root)).unwrap();
+        // What it names cannot be itself.
+        prop_assert!(reader.read(at % len.max(1), fetch).is_err() || top == 0);
+        let mut seek = Seek::new(SPACE, root).unwrap();
+        let mut steps = 0;
+        let look = |level| match level == top {
+            true => Here::Manifest(sealed.bytes.clone()),
+            false => Here::No,
+        };
+        while seek.step(|level, _| Ok::<_, FileError>(look(level))).unwrap().is_some() {
+            steps += 1;
+        }
+        prop_assert!(steps <= 1 + manifest.len() / REF_LEN);
     }
 
     #[test]

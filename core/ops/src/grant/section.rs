@@ -109,3 +109,38 @@ pub fn open(
         })
         .collect())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use chacha20_rng::ChaCha20Rng;
+    use chacha20_rng::rand_core::SeedableRng;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whoever grants can seal anything.
+        #[test]
+        fn any_section_gets_an_answer(plain: Vec<u8>, cut: prop::sample::Index) {
+            let (twin, secret) = (TwinId::from_bytes(&[1; 33]).unwrap(), [2; 32]);
+            let rng = &mut ChaCha20Rng::from_seed([3; 32]);
+            let aad = section_aad(Audience::Members, &twin);
+            let key = RawKey {
+                space: SpaceName::members(),
+                key: [4; 32],
+                predecessor: None,
+                heads: Vec::new(),
+                base: EntryId::from_bytes([5; 32]),
+            };
+            let mut whole = cbor::encode(&vec![key]);
+            whole.truncate(cut.index(whole.len()));
+            for plain in [plain, whole] {
+                let sealed = DataKey::new(Secret::new(secret)).seal(&aad, &plain, rng).unwrap();
+                if let Ok(keys) = open(&secret, Audience::Members, &twin, &sealed) {
+                    prop_assert!(keys.is_empty());
+                }
+            }
+        }
+    }
+}

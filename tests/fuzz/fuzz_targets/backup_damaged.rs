@@ -1,0 +1,2 @@
+#![no_main]
+twin_fuzz::fuzz!(ops::backup_damaged);
