@@ -97,7 +97,7 @@ mod tests {
             ),
             (
                 &["--home", "h", "list", "home/notes", "--limit", "x"],
-                "invalid value 'x' for '--limit <LIMIT>': invalid digit found in string; see twin list --help",
+                "invalid value 'x' for '--limit <N>': it should be a number from 1 on; see twin list --help",
             ),
         ] {
             assert_eq!(said(words), wanted);
