@@ -327,6 +327,47 @@ fn what_somebody_leaves_out_is_missed_and_filled() {
 }
 
 /// Of a copy that lies elsewhere it is known which ops are in it.
+/// What others are found by stays, too where it shared an op or a record's past with what is erased.
+#[test]
+fn what_stays_is_found_as_before() {
+    let dirs = [tempdir().unwrap(), tempdir().unwrap()];
+    let mut vault = phone(dirs[0].path());
+    let mut laptop = linked(dirs[1].path(), &mut vault, 10, Role::Member);
+    let put = |id| change(Kind::Put, "c", id, &[("a", "amsel"), ("b", id)]);
+    for round in 0..3 {
+        let all = ["r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7"].map(put);
+        commit(&mut vault, NOON + round, all.to_vec());
+    }
+    send(&vault, &mut laptop, NOON + 5);
+    let found = |vault: &mut Vault| {
+        let hits = vault.search(&space("home"), "amsel", None, 100).unwrap();
+        let mut ids: Vec<String> = hits.into_iter().map(|hit| hit.record.id).collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!((found(&mut vault).len(), found(&mut laptop).len()), (8, 8));
+    let mut left: Vec<String> = found(&mut vault);
+    for (round, id) in ["r3", "r0", "r6"].into_iter().enumerate() {
+        assert_eq!(erase(&mut vault, id), Erasure::Done);
+        left.retain(|other| other != id);
+        assert_eq!(found(&mut vault), left);
+        send(&vault, &mut laptop, NOON + 10 + round as u64);
+        assert_eq!(found(&mut laptop), left);
+        laptop.in_sync(NOON + 10, &vault.device_keys().id());
+        vault.in_sync(NOON + 10, &laptop.device_keys().id());
+        let gone = vault
+            .compact(NOON + 20, &mut rng(30), &space("home"))
+            .unwrap()
+            .gone;
+        assert_eq!(gone > 0, round == 0);
+        assert_eq!(found(&mut vault), left);
+        send(&vault, &mut laptop, NOON + 30 + round as u64);
+        assert_eq!(found(&mut laptop), left);
+    }
+    whole(&mut vault);
+    whole(&mut laptop);
+}
+
 #[test]
 fn it_can_be_told_what_a_copy_holds_of_what_is_erased() {
     let (_dirs, mut vaults) = three();

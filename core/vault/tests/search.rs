@@ -75,6 +75,22 @@ fn harm(dir: &Path, sql: &str) -> usize {
     file.execute(sql, []).unwrap()
 }
 
+/// Before there is anything, what is to be taken up next is all that tells of it.
+#[test]
+fn a_search_in_an_empty_vault_keeps_nothing_from_the_next() {
+    let dir = tempdir().unwrap();
+    let mut vault = phone(dir.path());
+    for round in 0..3 {
+        assert_eq!(found(&mut vault, "amsel").len(), 0);
+        put(&mut vault, NOON + round, "c", "r", &[("a", "amsel")]);
+        vault.settle_index().unwrap();
+        assert_eq!(found(&mut vault, "amsel"), ["r"]);
+        vault
+            .erase(NOON + round, &mut rng(round), &space("home"), "c", "r")
+            .unwrap();
+    }
+}
+
 #[test]
 fn what_is_there_now_is_found() {
     let dir = tempdir().unwrap();

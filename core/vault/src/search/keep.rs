@@ -104,7 +104,12 @@ impl Vault {
         self.state.blocks.clear();
         let mut row = self.file.search_row()?;
         match forget(&self.file, &mut row.segments, places) {
-            Ok(true) => self.file.put(&row),
+            Ok(true) => {
+                self.file.put(&row)?;
+                // Also of those of which only what they were is erased.
+                let all = places.iter().map(|place| (*place, i64::MAX));
+                self.file.put_todo(all)
+            }
             Err(error) if !is_damage(&error) => Err(error),
             Ok(false) | Err(_) => self.clear_search(),
         }
@@ -129,7 +134,7 @@ impl Vault {
     /// Inside a transaction.
     fn index_some(&mut self, budget: usize) -> Result<()> {
         let row = self.file.search_row()?;
-        if row.segments.is_empty() && row.next == 0 {
+        if row.begins() {
             // What no row tells of any more is of no use, and its numbers are given again.
             self.clear_search()?;
         }

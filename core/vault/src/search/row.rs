@@ -17,6 +17,9 @@ const MAX_PLACES: usize = 2048;
 /// bytes in indexed fields, 2 of what stands beside an apostrophe.
 const TAKEN_UP: u8 = 2;
 
+/// All places.
+const ALL: (i64, i64) = (i64::MIN, i64::MAX);
+
 /// How far the segments go.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -47,7 +50,7 @@ impl Default for SearchRow {
         Self {
             segments: Vec::new(),
             next: 0,
-            sweeps: vec![(i64::MIN, i64::MAX)],
+            sweeps: vec![ALL],
             late: 0,
             fields: BTreeMap::new(),
             taken_up: Some(TAKEN_UP),
@@ -56,6 +59,11 @@ impl Default for SearchRow {
 }
 
 impl SearchRow {
+    /// Whether there is nothing yet, and all records are to be gone through.
+    pub fn begins(&self) -> bool {
+        self.segments.is_empty() && self.next == 0 && self.sweeps.contains(&ALL)
+    }
+
     /// Whether what is at this place is still to come up by itself.
     fn will_come(&self, place: i64) -> bool {
         let mut sweeps = self.sweeps.iter();
@@ -83,8 +91,8 @@ impl Sealed {
         self.remove::<SearchRow>(&[])
     }
 
-    /// Remembers which late records were not taken up, now that they leave the table of late ones. Inside a
-    /// transaction.
+    /// Remembers which records, each with the row of late ones that it is in, were not taken up, now that they leave that
+    /// table. Inside a transaction.
     pub fn put_todo(&self, late: impl Iterator<Item = (i64, i64)>) -> Result<()> {
         let mut row = self.search_row()?;
         let fresh = late.filter(|(place, number)| *number > row.late && !row.will_come(*place));
