@@ -80,7 +80,7 @@ fn what_is_exported_is_imported_elsewhere() {
             .run(["import", file.to_str().unwrap(), "--json"])
             .json()
     };
-    let counts = |written: u64, same: u64| json!({"written": written, "same": same, "skipped": 0, "empty": 0, "as_text": 0});
+    let counts = |written: u64, same: u64| json!({"written": written, "replaced": 0, "same": same, "skipped": 0, "empty": 0, "as_text": 0});
     assert_eq!(import(), counts(3, 0));
     assert_eq!(import(), counts(0, 3));
     assert_eq!(other.fields("work/a b/c/d"), phone.fields("work/a b/c/d"));

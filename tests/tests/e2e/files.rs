@@ -312,6 +312,7 @@ fn what_people_have_comes_along() {
         let counts = |written: u64, same: u64| {
             json!({
                 "written": written,
+                "replaced": 0,
                 "same": same,
                 "skipped": skipped,
                 "empty": empty,
