@@ -228,7 +228,7 @@ impl Vault {
             wanted.extend(vault.requests_for(&space_id, collection, id)?);
             let changes = vault.changes_of(&space_id, &wanted)?;
             // By where they were first written: where else they may be is known everywhere.
-            let mut ops: BTreeMap<(LogId, u64), BTreeSet<u16>> = BTreeMap::new();
+            let mut ops = Erased::new();
             for version in changes.values().flatten() {
                 // Elsewhere there is something else in its place, and it goes when its branch does.
                 if vault.is_given_up(&version.at.log, version.at.seq)? {
@@ -251,7 +251,7 @@ impl Vault {
         &mut self,
         rng: &mut impl CryptoRng,
         space: &SpaceName,
-        ops: BTreeMap<(LogId, u64), BTreeSet<u16>>,
+        ops: Erased,
     ) -> Result<()> {
         self.tell_time()?;
         self.check_may_write()?;
@@ -265,7 +265,7 @@ impl Vault {
         &mut self,
         rng: &mut impl CryptoRng,
         space: &SpaceName,
-        ops: BTreeMap<(LogId, u64), BTreeSet<u16>>,
+        ops: Erased,
     ) -> Result<()> {
         let space_id = space.id(self.twin());
         let ops: Vec<ErasedParts> = ops

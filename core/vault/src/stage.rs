@@ -43,6 +43,8 @@ pub(crate) struct Stage {
     records: BTreeMap<i64, Staged>,
     /// Erasures that are still to take place, each in its space.
     pub erasures: Vec<(SpaceId, Erase)>,
+    /// Whether content goes of which nobody knows any more what record it was of.
+    pub unknown_goes: bool,
 }
 
 impl Stage {
@@ -460,7 +462,8 @@ impl Vault {
     /// Erases what is to be erased and writes the gathered records, where logs end, and the clock.
     pub(crate) fn flush(&mut self, mut stage: Stage) -> Result<()> {
         self.erase_noted(&mut stage)?;
-        let places: BTreeSet<i64> = stage.records.keys().copied().collect();
+        let anew = stage.records.iter().filter(|(_, record)| record.anew);
+        let anew: BTreeSet<i64> = anew.map(|(place, _)| *place).collect();
         let records = stage.records.iter().filter(|(_, record)| record.changed);
         self.touch(records.map(|(place, record)| (collection(*place), record.id.as_str())));
         let changed = stage
@@ -493,7 +496,11 @@ impl Vault {
         if self.wipe {
             self.settle_late()?;
             // Words of what is gone are kept there, too.
-            self.forget_words(&places)?;
+            if stage.unknown_goes {
+                self.clear_search()?;
+            } else {
+                self.forget_words(&anew)?;
+            }
         }
         Ok(())
     }

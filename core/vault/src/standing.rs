@@ -110,6 +110,8 @@ impl Vault {
         let mut is_erased = false;
         if let Some(left) = left {
             is_erased = left.len() > 0;
+            // Their words go, too.
+            self.wipe |= is_erased;
             self.flush(left)?;
         } else {
             log::warn!("a checkpoint does not hold all that it should: nothing goes by it");

@@ -107,12 +107,13 @@ impl Vault {
         Ok(())
     }
 
-    /// Removes all that is superseded. Inside a transaction.
-    pub(crate) fn sweep_all(&mut self) -> Result<()> {
+    /// Removes all that is superseded; whether there was anything. Inside a transaction.
+    pub(crate) fn sweep_all(&mut self) -> Result<bool> {
+        let any = self.next_piece()?.is_some();
         while self.next_piece()?.is_some() {
             self.sweep_piece()?;
         }
-        Ok(())
+        Ok(any)
     }
 
     /// Forgets what is known of parts in these ranges beside the ops themselves. Inside a transaction.

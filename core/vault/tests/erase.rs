@@ -326,7 +326,6 @@ fn what_somebody_leaves_out_is_missed_and_filled() {
     }
 }
 
-/// Of a copy that lies elsewhere it is known which ops are in it.
 /// What others are found by stays, too where it shared an op or a record's past with what is erased.
 #[test]
 fn what_stays_is_found_as_before() {
@@ -368,6 +367,7 @@ fn what_stays_is_found_as_before() {
     whole(&mut laptop);
 }
 
+/// Of a copy that lies elsewhere it is known which ops are in it.
 #[test]
 fn it_can_be_told_what_a_copy_holds_of_what_is_erased() {
     let (_dirs, mut vaults) = three();

@@ -41,7 +41,7 @@ impl Vault {
         }
         self.look_again = true;
         // What is superseded is no longer known by record.
-        self.sweep_all()?;
+        stage.unknown_goes |= self.sweep_all()?;
         let mut dropped = Vec::new();
         let mut records: BTreeMap<SpaceId, Records> = BTreeMap::new();
         for (space, erase) in erasures {
@@ -64,6 +64,7 @@ impl Vault {
             }
         }
         for part in dropped {
+            stage.unknown_goes |= part.stamp.is_none();
             self.drop_part(&part)?;
         }
         for (space, records) in records {

@@ -135,15 +135,13 @@ impl Vault {
         })
     }
 
-    /// Drops the chunks that nothing names and that came at `now`, in milliseconds since the Unix epoch, or earlier, as in a
-    /// taking that was broken off: a backup may be older than an erasure. What came since an add began that goes on stays.
-    /// Returns how many of those that came at `now` were dropped.
+    /// Drops the chunks that nothing names and that came at `now`, in milliseconds since the Unix epoch, or before, as in a
+    /// taking that was broken off: a backup may be older than an erasure. While an add goes on, what came later than a day
+    /// before it began stays. Returns how many of those that came at `now` were dropped.
     pub fn drop_uncalled(&mut self, now: u64) -> Result<u64> {
         self.catch_up()?;
         let mut marks = Marks::default();
         self.follow_new(&mut marks)?;
-        let began = self.write(|vault| vault.adds_began(now, KEPT))?;
-        let may_go = |row: &ChunkRow| row.at == now || began.is_none_or(|began| row.at < began);
         let (mut after, mut dropped, mut any) = (None, 0, false);
         loop {
             let page: Page<ChunkRow> = self.file.items_after(after, BATCH)?;
@@ -151,30 +149,40 @@ impl Vault {
             after = Some(*last);
             let rows: Result<Vec<ChunkRow>> = page.into_iter().map(|(_, row)| row).collect();
             let mut uncalled = rows?;
-            uncalled.retain(|row| may_go(row) && !marks.has(&row.id));
+            uncalled.retain(|row| row.at <= now && !marks.has(&row.id));
             if uncalled.is_empty() {
                 continue;
             }
             any = true;
-            dropped += self.write(|vault| {
-                vault.wipe = true;
-                vault.follow_new(&mut marks)?;
-                let mut dropped = 0;
-                for row in uncalled.iter().filter(|row| !marks.has(&row.id)) {
-                    let key = chunk_key(&row.space, &row.id);
-                    // An add that found it here has said so.
-                    let here = vault.file.chunk_row(&row.space, &row.id)?;
-                    if here.is_some_and(|here| here.at == row.at) {
-                        vault.file.remove::<ChunkRow>(&key)?;
-                        vault.file.store.remove_chunk_bytes(row.number)?;
-                        dropped += u64::from(row.at == now);
-                    }
-                }
-                Ok(dropped)
-            })?;
+            dropped += self.write(|vault| vault.drop_those(now, &uncalled, &mut marks))?;
         }
         if any {
             self.file.store.give_back()?;
+        }
+        Ok(dropped)
+    }
+
+    /// Drops those of these chunks that may go still. Inside a transaction.
+    fn drop_those(&mut self, now: u64, chunks: &[ChunkRow], marks: &mut Marks) -> Result<u64> {
+        self.wipe = true;
+        self.follow_new(marks)?;
+        let began = self.adds_began(now, KEPT)?;
+        let may_go = |row: &ChunkRow| {
+            row.at == now || began.is_none_or(|began| row.at.saturating_add(KEPT) < began)
+        };
+        let mut dropped = 0;
+        for row in chunks
+            .iter()
+            .filter(|row| !marks.has(&row.id) && may_go(row))
+        {
+            // An add that found it here has said so.
+            let here = self.file.chunk_row(&row.space, &row.id)?;
+            if here.is_some_and(|here| here.at == row.at) {
+                self.file
+                    .remove::<ChunkRow>(&chunk_key(&row.space, &row.id))?;
+                self.file.store.remove_chunk_bytes(row.number)?;
+                dropped += u64::from(row.at == now);
+            }
         }
         Ok(dropped)
     }

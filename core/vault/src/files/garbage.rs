@@ -80,9 +80,8 @@ impl Vault {
         self.drop_erased_files()?;
         let mut collecting = Collecting::default();
         while self.collect_some(now, &mut collecting, u64::MAX)? {}
-        if collecting.collected.chunks > 0 {
-            self.file.store.truncate_wal();
-        }
+        self.wipe |= collecting.collected.chunks > 0;
+        self.wipe_for_others();
         Ok(collecting.collected)
     }
 

@@ -6,10 +6,10 @@ use rand_core::CryptoRng;
 use twin_identity::id::DeviceId;
 use twin_ops::change::ErasedParts;
 use twin_ops::file::{ChunkId, Sealed as SealedChunk};
-use twin_ops::op::LogId;
 use twin_ops::space::{SpaceId, SpaceName};
 
 use super::loss::{Loss, Salvaged};
+use crate::erase::Erased;
 use crate::error::{Result, VaultError};
 use crate::rows::{ChunkRow, Row, UnreadRow};
 use crate::vault::Vault;
@@ -42,10 +42,12 @@ impl Vault {
         rng: &mut impl CryptoRng,
         saved: &mut Salvaged,
     ) -> Result<()> {
-        let mut again: BTreeMap<&SpaceName, BTreeMap<(LogId, u64), BTreeSet<u16>>> =
-            BTreeMap::new();
+        let mut again: BTreeMap<&SpaceName, Erased> = BTreeMap::new();
         for ((space, by), ops) in erased {
-            for ErasedParts { log, seq, parts } in ops.iter().filter(|_| self.may_erase(by)) {
+            if !self.may_erase(by) {
+                continue;
+            }
+            for ErasedParts { log, seq, parts } in ops {
                 let known = self.state.erased.get(&(*log, *seq));
                 let is_known = |part: &&u16| known.is_some_and(|known| known.contains(*part));
                 let new: Vec<u16> = parts
@@ -63,15 +65,13 @@ impl Vault {
         for (space, ops) in again {
             let parts: u64 = ops.values().map(|parts| parts.len() as u64).sum();
             match self.write(|vault| vault.erase_parts(rng, space, ops)) {
-                Err(
-                    VaultError::NotAdmin
-                    | VaultError::Removed
-                    | VaultError::Waiting
-                    | VaultError::Suspended
-                    | VaultError::NoEpoch
-                    | VaultError::NoKey,
-                ) => lost += parts,
-                written => written?,
+                Ok(()) => {}
+                Err(error @ (VaultError::DiskFull | VaultError::Io(_))) => return Err(error),
+                Err(error) => {
+                    // What was saved is worth more.
+                    log::warn!("what was erased could not be erased again: {error}");
+                    lost += parts;
+                }
             }
         }
         if lost > 0 {

@@ -101,14 +101,17 @@ impl Vault {
     /// Forgets the words of the records at these places, whose content is erased; what is left of them is taken up anew.
     /// Inside a transaction.
     pub(crate) fn forget_words(&mut self, places: &BTreeSet<i64>) -> Result<()> {
-        self.state.blocks.clear();
         let mut row = self.file.search_row()?;
+        if row.begins() {
+            // Of blocks that are here nonetheless no row tells any more.
+            return self.clear_search();
+        }
+        self.state.blocks.clear();
         match forget(&self.file, &mut row.segments, places) {
             Ok(true) => {
                 self.file.put(&row)?;
                 // Also of those of which only what they were is erased.
-                let all = places.iter().map(|place| (*place, i64::MAX));
-                self.file.put_todo(all)
+                self.file.put_todo(places.iter().copied())
             }
             Err(error) if !is_damage(&error) => Err(error),
             Ok(false) | Err(_) => self.clear_search(),

@@ -103,14 +103,11 @@ pub(crate) fn terms(query: &str, most: usize) -> Option<Vec<Term>> {
     let mut pieces = 0;
     let mut last_is_word = false;
     each_piece(&fold(query), |piece| {
-        // With the word itself it is in the record anyway.
-        if matches!(piece, Piece::Part(_)) {
-            return ControlFlow::Continue(());
-        }
-        pieces += 1;
         match piece {
+            // With the word itself it is in the record anyway.
             Piece::Part(_) => {}
             Piece::Word(word) => {
+                pieces += 1;
                 last_is_word = true;
                 terms.push(Term {
                     word,
@@ -118,6 +115,7 @@ pub(crate) fn terms(query: &str, most: usize) -> Option<Vec<Term>> {
                 });
             }
             Piece::Run(run) => {
+                pieces += 1;
                 last_is_word = false;
                 let pairs = run.windows(2).map(|pair| pair.iter().collect());
                 let single = run.first().filter(|_| run.len() == 1);
@@ -232,7 +230,7 @@ fn show_words(
     for word in text.unicode_words() {
         // A host name or a number with a point is one word to UAX #29, and more to whoever looks for a part of it.
         for part in word.split(|c| !(is_of_word(c) || is_apostrophe(c))) {
-            let mut sides = part.split(is_apostrophe);
+            let sides = part.split(is_apostrophe);
             let word = cut(&sides.clone().collect::<String>());
             if !word.is_empty() {
                 show(Piece::Word(word))?;
@@ -240,7 +238,6 @@ fn show_words(
             // Not the letter of "l'amour" or "Ada's".
             let is_part = |side: &&str| side.len() < part.len() && side.chars().nth(1).is_some();
             sides
-                .by_ref()
                 .filter(is_part)
                 .try_for_each(|side| show(Piece::Part(cut(side))))?;
         }

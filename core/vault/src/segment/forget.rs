@@ -10,10 +10,10 @@ use super::cursor::weight_of;
 use super::{DAMAGED, MARK, Segment, Source, block_number};
 
 /// Takes out all that segments say of the records at these places. `false` if that cannot be: a block would have nothing in
-/// it, and then it takes as much to make all of them anew. Inside a transaction.
+/// it; then all of them are to be made anew, for some of it is done. Inside a transaction.
 pub(crate) fn forget(
     file: &Sealed,
-    segments: &mut Vec<Segment>,
+    segments: &mut [Segment],
     places: &BTreeSet<i64>,
 ) -> Result<bool> {
     let source = Source { file, opened: None };
