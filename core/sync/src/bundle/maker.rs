@@ -14,9 +14,9 @@ use super::inside::Inside;
 use super::piece::{Content, HEAD_LEN, MAX_CONTENT, Opening, Sealer, TakenOf, piece_len};
 use super::{Carried, Size};
 use crate::machine::Millis;
-use crate::session::BATCH;
 use crate::session::message::{Message, Piece, Row, Table};
 use crate::session::peer::{Lack, Peer, Room, filling, row};
+use crate::session::{BATCH, SyncError};
 
 /// How many ids or rows are in one message of a table.
 const ROWS: usize = 2048;
@@ -235,6 +235,10 @@ impl Maker {
             let stops = matches!(lack, Lack::Entries(_));
             if let Some(message) = self.peer.give(lack, store, room)? {
                 return Ok(Some(message));
+            }
+            if self.peer.is_damaged() {
+                let damaged = "some of what is here is damaged: check this vault";
+                return Err(SyncError::Store(damaged.to_owned()).into());
             }
             self.more = true;
             if stops {

@@ -109,7 +109,9 @@ impl Peer {
             let difference = match (self.is_forked(&log), self.is_passed_over(&log)) {
                 (true, _) => Difference::TwoHistories(writer),
                 (false, true) => Difference::NotTaken(writer),
-                (false, false) if self.damaged.contains(&log) => Difference::Damaged(writer),
+                (false, false) if theirs < ours && self.damaged.contains(&log) => {
+                    Difference::Damaged(writer)
+                }
                 (false, false) if theirs > ours => Difference::NotSent(writer),
                 (false, false) if theirs < ours => Difference::NotTakenThere(writer),
                 (false, false) => continue,

@@ -112,6 +112,11 @@ impl Peer {
         self
     }
 
+    /// Whether there is a log of which something is damaged here, so that it cannot be given all of it.
+    pub fn is_damaged(&self) -> bool {
+        !self.damaged.is_empty()
+    }
+
     /// What it has by now of what is here.
     pub fn known<S: OpStore + ?Sized>(&self, store: &S) -> Result<Known, SyncError> {
         let mut known = Known {
