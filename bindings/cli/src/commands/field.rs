@@ -74,8 +74,8 @@ impl Typed {
         if is_json && !keeps_digits(right) {
             return Err(CliError::Digits(text.to_owned()));
         }
-        let json = serde_json::from_str::<Json>(right);
-        if is_json && json.is_ok_and(|json| from_json(&json).is_none()) {
+        let is_no_value = |json: Json| from_json(&json).is_none();
+        if is_json && serde_json::from_str(right).is_ok_and(is_no_value) {
             return Err(CliError::NoValue(text.to_owned()));
         }
         self.put(name, operator, right).ok_or_else(wrong)

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use twin_identity::cbor;
 use twin_ops::space::SpaceName;
 use twin_ops::value::MAX_FIELD_NAME;
-use twin_vault::change::{RESERVED, RESERVED_NAME};
+use twin_vault::change::RESERVED;
 use twin_vault::schema::SCHEMAS;
 use twin_vault::{VaultError, WriteChange};
 
@@ -47,8 +47,8 @@ impl Exported {
     fn content(&self) -> Digest {
         let mut content = cbor::encode(&self.change.fields);
         for (field, path) in &self.files {
-            content.extend_from_slice(field.as_bytes());
-            content.extend_from_slice(path.as_os_str().as_encoded_bytes());
+            let path = path.to_string_lossy();
+            content.extend(cbor::encode(&(field.as_str(), &*path)));
         }
         digest(&content)
     }
@@ -185,7 +185,7 @@ fn record(
     let fields = fields.ok_or("a field in it is no value as an export has them")?;
     // Of what a twin keeps for itself an export has the schemas.
     if collection.starts_with(RESERVED) && collection != SCHEMAS {
-        return Err(RESERVED_NAME);
+        return Err("its collection is one that a twin keeps for itself: take that line out");
     }
     let change = WriteChange::put(collection, id, fields);
     change.check().map_err(|error| match error {

@@ -210,7 +210,7 @@ fn records_of_an_export_are_refused_for_what_is_wrong_with_them() {
         (record_line("\"\":1"), "name of a field"),
         (good.replace("home", "~keys"), "its space"),
         (good.replace("\"all\"", "5"), "needs space, collection"),
-        (good.replace("\"all\"", "\"~erase\""), "reserved"),
+        (good.replace("\"all\"", "\"~erase\""), "keeps for itself"),
         (good.replace("\"all\"", "\"\""), "collection"),
         (good.replace("{\"x\":1}", "5"), "needs space, collection"),
         (
