@@ -346,11 +346,11 @@ fn what_stays_is_found_as_before() {
     };
     assert_eq!((found(&mut vault).len(), found(&mut laptop).len()), (8, 8));
     let mut left: Vec<String> = found(&mut vault);
-    for (round, id) in ["r3", "r0", "r6"].into_iter().enumerate() {
+    for (round, id) in (0..).zip(["r3", "r0", "r6"]) {
         assert_eq!(erase(&mut vault, id), Erasure::Done);
         left.retain(|other| other != id);
         assert_eq!(found(&mut vault), left);
-        send(&vault, &mut laptop, NOON + 10 + round as u64);
+        send(&vault, &mut laptop, NOON + 10 + round);
         assert_eq!(found(&mut laptop), left);
         laptop.in_sync(NOON + 10, &vault.device_keys().id());
         vault.in_sync(NOON + 10, &laptop.device_keys().id());
@@ -358,9 +358,9 @@ fn what_stays_is_found_as_before() {
             .compact(NOON + 20, &mut rng(30), &space("home"))
             .unwrap()
             .gone;
-        assert_eq!(gone > 0, round == 0);
+        assert!(gone > 0);
         assert_eq!(found(&mut vault), left);
-        send(&vault, &mut laptop, NOON + 30 + round as u64);
+        send(&vault, &mut laptop, NOON + 30 + round);
         assert_eq!(found(&mut laptop), left);
     }
     whole(&mut vault);
