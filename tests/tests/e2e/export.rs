@@ -51,7 +51,7 @@ fn what_is_exported_is_imported_elsewhere() {
         .unwrap()
         .map(|file| file.unwrap().path())
         .collect();
-    assert_eq!(files.len(), 4);
+    assert_eq!(files.len(), 5);
     assert!(files.into_iter().all(|file| mode(file) == 0o600));
     let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
     let about: Json = serde_json::from_str(&read("twin.json")).unwrap();
