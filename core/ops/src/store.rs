@@ -1,6 +1,6 @@
 //! What sync needs from a device's store, without knowing how it stores.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use minicbor::{Decode, Encode};
 use twin_identity::id::{DeviceId, EntryId};
@@ -201,6 +201,13 @@ pub trait OpStore {
     /// Takes over signed grants.
     fn add_grants(&mut self, grants: &[Vec<u8>]) -> Result<Taken, Self::Error>;
 
+    /// The spaces that a device of the twin, this one or another, does not keep, as far as is known here: nothing of them
+    /// is sent to it, and it takes nothing of them. A store that knows of no such choice says none.
+    fn unselected(&self, device: &DeviceId) -> BTreeSet<SpaceId> {
+        let _ = device;
+        BTreeSet::new()
+    }
+
     /// The keys that this device may have and has not, at most [`MAX_WANTS`], sorted.
     fn wants(&self) -> Result<Vec<Want>, Self::Error>;
 
@@ -239,8 +246,8 @@ pub trait OpStore {
         Vec::new()
     }
 
-    /// Takes note that another device has just been found to have all that counts here. `now`: milliseconds since the
-    /// Unix epoch.
+    /// Takes note that another device has just been found to have all that counts here of the spaces that both keep.
+    /// `now`: milliseconds since the Unix epoch.
     fn in_sync(&mut self, now: u64, device: &DeviceId) {
         let _ = (now, device);
     }

@@ -25,6 +25,7 @@
 //! - [`Exported`], [`Imported`]: taking everything along in the clear, and taking it in; [`json`]: values as JSON
 //! - `erase`: what is to be gone for good
 //! - `schema`, `history`: what a collection says of its records, and what they were
+//! - `selection`: which spaces each device keeps
 //! - `comeback`: a device that comes into its twin by a rotation of its own
 //! - [`Elsewhere`]: waking when another program of this device has written
 //! - `upkeep`: whether anything in the vault is damaged; `salvage`: a new one of what is not
@@ -69,6 +70,7 @@ mod roots;
 mod salvage;
 mod schema;
 mod search;
+mod selection;
 mod sites;
 mod space;
 mod status;

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use twin_identity::id::DeviceId;
 use twin_net::SessionError;
+use twin_ops::space::SpaceName;
 use twin_ops::store::OpStore;
 use twin_sync::session::{self, Difference, SyncEvent};
 use twin_vault::{Beside, Vault};
@@ -31,7 +32,9 @@ pub struct PeerStatus {
     pub name: String,
     /// When this device last learnt what it has, in milliseconds since the Unix epoch; `None` if it never has.
     pub heard: Option<u64>,
-    /// Whether the two are known to hold the same: their digests were equal when they last met, and nothing has come to
+    /// The spaces that not both keep: nothing is said of how the two stand in them.
+    pub apart: Vec<SpaceName>,
+    /// Whether the two are known to hold the same of all that both keep: their digests were equal when they last met, and nothing has come to
     /// this one or was written on it since. What was written there since nobody can know here.
     pub in_sync: bool,
     /// How many changes of here it is not known to have.
@@ -119,8 +122,9 @@ impl Meetings {
     }
 }
 
-fn digest(vault: &Vault) -> Result<[u8; 32]> {
-    session::digest(vault).map_err(|error| Error::Session(SessionError::Machine(error)))
+fn digest(vault: &Vault, device: &DeviceId) -> Result<[u8; 32]> {
+    session::digest_with(vault, device)
+        .map_err(|error| Error::Session(SessionError::Machine(error)))
 }
 
 impl Twin {
@@ -135,9 +139,15 @@ impl Twin {
                 lacks,
                 has_more,
             } = vault.beside(&device.id)?;
-            let digest = digest(&vault)?;
+            let digest = digest(&vault, &device.id)?;
+            let mut apart = vault.unselected_by(&device.id)?;
+            let me = vault.device();
+            apart.extend(vault.unselected_by(&me)?);
+            apart.sort();
+            apart.dedup();
             peers.push(PeerStatus {
                 heard: vault.last_heard(&device.id),
+                apart,
                 in_sync: is_equal || met.equal == Some(digest),
                 device: device.id,
                 name: device.name,
@@ -186,7 +196,7 @@ impl Twin {
         };
         let now = self.now();
         let mut vault = self.vault();
-        let noted = match digest(&vault) {
+        let noted = match digest(&vault, device) {
             Ok(digest) if digest == equal => vault.note_equal_now(now, device).map_err(Error::from),
             other => other.map(|_| ()),
         };

@@ -10,7 +10,7 @@ use crate::vault::Vault;
 /// was set back since, it has at least this.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Beside {
-    /// Whether it is known to have just what is here, by its own word or because both were found equal.
+    /// Whether it is known to have just what is here of the spaces that both keep, by its own word or because both were found equal.
     pub is_equal: bool,
     /// How many operations that count here it is not known to have.
     pub lacks: u64,
@@ -22,10 +22,11 @@ impl Vault {
     /// How far this device and another are from each other.
     pub fn beside(&mut self, device: &DeviceId) -> Result<Beside> {
         self.catch_up()?;
-        let known = self.known(device)?;
-        let heads = self.heads()?;
+        let mut known = self.known(device)?;
+        known.heads.retain(|head| self.shares_log(device, head));
+        let heads = self.shared_heads(device)?;
         let mut beside = Beside {
-            is_equal: self.is_all(&known, &heads)?,
+            is_equal: self.is_all(device, &known, &heads)?,
             ..Beside::default()
         };
         for LogHead { log, head } in &heads {
@@ -44,12 +45,12 @@ impl Vault {
         Ok(beside)
     }
 
-    /// Whether what a device is known to have is all that is here, and nothing else.
-    fn is_all(&self, known: &Known, heads: &[LogHead]) -> Result<bool> {
+    /// Whether what a device is known to have is all that is here of what both keep, and nothing else.
+    fn is_all(&self, device: &DeviceId, known: &Known, heads: &[LogHead]) -> Result<bool> {
         let entries = self.state.identity.entries().keys();
         Ok(known.heads == heads
             && known.holes.is_empty()
-            && self.holes()?.is_empty()
+            && self.shared_holes(device)?.is_empty()
             && known.entries.iter().eq(entries)
             && known.grants == self.grants()?)
     }

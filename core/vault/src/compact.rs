@@ -1,6 +1,6 @@
 //! Compaction: an admin says again what still decides something, so that all else may go.
 //!
-//! What is superseded goes once every device that takes part is known to have it. The lines of logs are drawn as high as
+//! What is superseded goes once every device that takes part and keeps the space is known to have it. The lines of logs are drawn as high as
 //! that allows, the changes up to them that decide something are written into a snapshot after a checkpoint, and the
 //! checkpoint takes effect here as on every device that gets it (see `checkpoint`).
 
@@ -82,9 +82,13 @@ impl Vault {
             if !vault.may_erase(&vault.device.id()) {
                 return Err(VaultError::MayNotCompact);
             }
+            let id = space.id(vault.twin());
+            if !vault.selects(&vault.device.id(), &id) {
+                return Ok(Compacted::default());
+            }
             // The log that the checkpoint comes into is another than the others.
             vault.settle_incarnation(rng)?;
-            let waiting = vault.waiting(&space.id(vault.twin()))?;
+            let waiting = vault.waiting(&id)?;
             let compacted = vault.compact_now(rng, space)?;
             Ok(Compacted {
                 waiting,
@@ -99,6 +103,9 @@ impl Vault {
     pub fn superseded_ops(&mut self, space: &SpaceName) -> Result<(u64, u64)> {
         self.catch_up()?;
         let space = space.id(self.twin());
+        if !self.selects(&self.device.id(), &space) {
+            return Ok((0, 0));
+        }
         let logs = self.state.logs.values();
         let logs = logs.filter(|log| log.origin.space == space);
         let here = logs.map(|log| log.head.height - log.base.map_or(0, |base| base.height));
@@ -123,18 +130,10 @@ impl Vault {
         Ok(compacted)
     }
 
-    /// The devices that take part, but this one.
-    fn others(&self) -> Vec<DeviceId> {
-        let devices = self.state.identity.devices().values();
-        let active = devices.filter(|device| device.is_active(self.now));
-        let ids = active.map(|device| device.public.id);
-        ids.filter(|id| *id != self.device.id()).collect()
-    }
-
-    /// What devices that take part are not known to have.
+    /// What devices that take part and keep a space are not known to have.
     fn waiting(&self, space: &SpaceId) -> Result<Vec<Waiting>> {
         let mut waiting = Vec::new();
-        for device in self.others() {
+        for device in self.others_with(space) {
             let mut ops = 0;
             for (id, log) in &self.state.logs {
                 if log.origin.space == *space && log.origin.device != device {
@@ -158,7 +157,7 @@ impl Vault {
     /// begins with that has nothing of what is before.
     fn lines(&self, space: &SpaceId) -> Result<Option<Lines>> {
         let obscure = self.obscure()?;
-        let others = self.others();
+        let others = self.others_with(space);
         let mut lines = Lines::new();
         for (id, log) in &self.state.logs {
             if log.origin.space != *space {

@@ -224,6 +224,7 @@ impl Vault {
             vault.tell_time()?;
             vault.check_may_write()?;
             let space_id = space.id(vault.twin());
+            vault.check_selected(&space_id)?;
             let mut wanted = Records::from([(collection.to_owned(), id.to_owned())]);
             wanted.extend(vault.requests_for(&space_id, collection, id)?);
             let changes = vault.changes_of(&space_id, &wanted)?;

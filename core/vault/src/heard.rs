@@ -52,6 +52,17 @@ impl Heard {
             .unwrap_or(0)
     }
 
+    /// Forgets what a device has of a space; its row, if there was anything.
+    pub fn forget(&mut self, device: &DeviceId, space: &SpaceId) -> Option<HeardRow> {
+        let has = self.0.remove(&(*device, *space))?;
+        Some(HeardRow {
+            device: *device,
+            space: *space,
+            at: has.at,
+            heights: has.heights,
+        })
+    }
+
     /// When this device last learnt what another has; `None` if it never has.
     pub fn last(&self, device: &DeviceId) -> Option<u64> {
         let of_device = self.0.iter().filter(|((of, _), _)| of == device);
@@ -125,17 +136,18 @@ impl Vault {
             let counted = self.state.counted(&self.file.store, log)?;
             let heard = others
                 .iter()
+                .filter(|device| self.selects(device, &log.origin.space))
                 .map(|device| self.state.heard.height(device, &log.origin.space, id));
             only_here += counted.saturating_sub(heard.max().unwrap_or(0));
         }
         Ok(only_here)
     }
 
-    /// Notes that a device has all that counts here. It is written seldom: two devices that are online are equal again
+    /// Notes that a device has all that counts here of what both keep. It is written seldom: two devices that are online are equal again
     /// after every change.
     pub(crate) fn note_in_sync(&mut self, now: u64, device: &DeviceId) -> Result<()> {
         let mut spaces: BTreeMap<SpaceId, Vec<(LogId, u64)>> = BTreeMap::new();
-        for LogHead { log, head } in self.heads()? {
+        for LogHead { log, head } in self.shared_heads(device)? {
             if let Some(origin) = self.origin(&log)? {
                 let heights = spaces.entry(origin.space).or_default();
                 heights.push((log, head.height));

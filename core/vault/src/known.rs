@@ -64,14 +64,14 @@ impl Vault {
         Ok(known)
     }
 
-    /// Notes that a device has just what is here. Inside a transaction.
+    /// Notes that a device has just what is here of what both keep. Inside a transaction.
     pub(crate) fn note_equal(&mut self, device: &DeviceId) -> Result<()> {
         let before = self.state.known.0.get(device);
         let before = before.cloned().unwrap_or_default();
         let equal = Known {
             entries: self.state.identity.entries().keys().copied().collect(),
             grants: self.grants()?,
-            heads: self.heads()?,
+            heads: self.shared_heads(device)?,
             holes: Vec::new(),
             ..before
         };
@@ -109,6 +109,27 @@ impl Vault {
             said = with(before, said);
         }
         self.keep_known(device, said)
+    }
+
+    /// Counts no more on what a device said that it has of a space. Inside a transaction.
+    pub(crate) fn forget_known(&mut self, device: &DeviceId, space: &SpaceId) -> Result<()> {
+        let Some(mut known) = self.state.known.0.get(device).cloned() else {
+            return Ok(());
+        };
+        known.heads.retain(|head| {
+            let log = self.state.logs.get(&head.log);
+            log.is_none_or(|log| log.origin.space != *space)
+        });
+        self.keep_known(device, known)
+    }
+
+    /// Counts no more on the content of files that a device has taken of this one: it did not take all of it.
+    pub(crate) fn forget_taken(&mut self, device: &DeviceId) -> Result<()> {
+        let Some(mut known) = self.state.known.0.get(device).cloned() else {
+            return Ok(());
+        };
+        known.has_taken = 0;
+        self.keep_known(device, known)
     }
 
     fn keep_known(&mut self, device: &DeviceId, known: Known) -> Result<()> {

@@ -94,6 +94,7 @@ pub mod salvage;
 pub mod schema;
 pub mod search;
 mod segment;
+pub mod selection;
 mod sleep;
 pub mod slots;
 mod snapshot;

@@ -1,7 +1,7 @@
 //! What counts of a device that is out: what it has written up to a line, by log, height and head. What it wrote
 //! afterwards is kept aside, until an admin says that it counts after all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use twin_identity::body::{Body, Line, Removal};
 use twin_identity::id::DeviceId;
@@ -82,6 +82,59 @@ impl Vault {
             }
         }
         Ok(aside)
+    }
+
+    /// What was set aside here only because whoever removed or suspended its writer does not keep the space, and could not
+    /// know how far the writer had come: how far that is here. It came before the removal was heard of here, for later it
+    /// is not taken; so this is the line that would have been drawn here. Nothing on a device that is no admin.
+    pub(crate) fn known_only_to_keepers(&self) -> Result<KnownLines> {
+        let mut lines = KnownLines::new();
+        let (identity, me) = (&self.state.identity, self.device.id());
+        if self.state.unselected.is_empty() || !identity.is_admin(&me) {
+            return Ok(lines);
+        }
+        for (id, log) in &self.state.logs {
+            let (writer, space) = (log.origin.device, log.origin.space);
+            if identity
+                .device(&writer)
+                .is_some_and(|device| !device.suspended)
+                || !self.selects(&me, &space)
+                || self.state.counted(&self.file.store, log)? >= log.head.height
+                || self.state.branch_at(&self.file.store, log)?.is_some()
+            {
+                continue;
+            }
+            let said = identity.entries().values();
+            let by = said.filter_map(|entry| match &entry.body {
+                Body::Revoke(removal) | Body::Suspend(removal) if removal.device == writer => {
+                    entry.signer
+                }
+                _ => None,
+            });
+            let by: BTreeSet<DeviceId> = by.collect();
+            // Of the others somebody knew, and the line is as it should be.
+            if !by.is_empty() && by.iter().all(|device| !self.selects(device, &space)) {
+                lines.entry(writer).or_default().push(Line {
+                    log: *id.as_bytes(),
+                    height: log.head.height,
+                    head: *log.head.link.as_bytes(),
+                });
+            }
+        }
+        Ok(lines)
+    }
+
+    /// Raises the lines of devices to these. Inside a transaction.
+    pub(crate) fn raise_for_keepers(&mut self) -> Result<bool> {
+        let lines = self.known_only_to_keepers()?;
+        let raised = lines
+            .iter()
+            .flat_map(|(device, lines)| chunks(*device, lines));
+        let raised: Vec<Body> = raised.map(|more| Body::Raise(Box::new(more))).collect();
+        if !raised.is_empty() {
+            self.say(&raised)?;
+        }
+        Ok(!raised.is_empty())
     }
 
     /// Lets all count that a device wrote after it was removed or suspended and that is here: its lines are raised.

@@ -163,6 +163,8 @@ impl Vault {
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T>,
     ) -> Result<T> {
+        // Of a device that has just come in, something may be here already.
+        self.selection_changed = true;
         let before = self.state.all_counted(&self.file.store)?;
         let done = work(self)?;
         // Before anybody has told the time, nothing can be said of when anything was seen.

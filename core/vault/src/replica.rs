@@ -4,6 +4,8 @@
 
 mod take;
 
+use std::collections::BTreeSet;
+
 use twin_identity::entry::Entry;
 use twin_identity::id::DeviceId;
 use twin_identity::log::{Counts, IdentityLog, LogError};
@@ -110,6 +112,11 @@ impl OpStore for Vault {
                 Ok(taken)
             })
         })
+    }
+
+    fn unselected(&self, device: &DeviceId) -> BTreeSet<SpaceId> {
+        let unselected = self.state.unselected.get(device);
+        unselected.cloned().unwrap_or_default()
     }
 
     fn grants(&self) -> Result<Vec<GrantId>> {
@@ -295,6 +302,9 @@ impl OpStore for Vault {
             let Some((space, _)) = some.first() else {
                 continue;
             };
+            if !self.selects(&self.device.id(), space) {
+                continue;
+            }
             let sealed = some.iter().map(|(_, sealed)| sealed.clone()).collect();
             match self.take_carried(now, *space, sealed) {
                 Ok(new) => stored += usize::try_from(new).unwrap_or(usize::MAX),

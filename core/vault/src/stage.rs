@@ -461,6 +461,9 @@ impl Vault {
     pub(crate) fn flush(&mut self, mut stage: Stage) -> Result<()> {
         self.erase_noted(&mut stage)?;
         let records = stage.records.iter().filter(|(_, record)| record.changed);
+        let records: Vec<_> = records.collect();
+        self.notice_selection(records.iter().map(|(place, _)| collection(**place)));
+        let records = records.into_iter();
         self.touch(records.map(|(place, record)| (collection(*place), record.id.as_str())));
         let changed = stage
             .records
@@ -638,6 +641,7 @@ impl Vault {
         }
         self.clear_search()?;
         self.touch_all();
+        self.selection_changed = true;
         let counted = self.state.all_counted(&self.file.store)?;
         // What waited for its key was never measured by the clock; all else was.
         let unread = self.file.items::<UnreadRow>()?;

@@ -32,6 +32,7 @@ use crate::rows::{
 };
 use crate::schema::Schemas;
 use crate::segment::Blocks;
+use crate::selection::Unselected;
 use crate::store::{Sealed, Store};
 
 /// What is kept in memory.
@@ -72,6 +73,8 @@ pub(crate) struct State {
     pub schemas: Schemas,
     /// Of what is kept for searching, what was opened lately.
     pub blocks: Blocks,
+    /// What devices do not keep.
+    pub unselected: Unselected,
     /// Entries of the identity log that other devices have seen and this one has not, and who has.
     pub unheard: BTreeMap<EntryId, DeviceId>,
     /// The version of the file that all this is of; `None` once the file was let go, for versions are counted from its
@@ -177,6 +180,7 @@ impl State {
                 grown: BTreeSet::new(),
                 told: BTreeMap::new(),
                 ahead: BTreeSet::new(),
+                unselected: Unselected::new(),
                 unheard: BTreeMap::new(),
                 erased: Erased::new(),
                 holes: file

@@ -12,7 +12,8 @@ const MAX_JOINS: usize = 160;
 
 impl Vault {
     /// Does what has become this device's to do since others have written: acknowledges a rotation, begins epochs where
-    /// somebody is out who has the key, grants keys to who lacks them, drops content of erased files that is still here, gives up branches of its logs.
+    /// somebody is out who has the key, grants keys to who lacks them, draws the lines that who removed a device could not
+    /// know of, drops content of erased files that is still here, gives up branches of its logs.
     /// To be called after a sync; `now` in milliseconds since the Unix epoch. `true` if others have something to hear of.
     pub fn tend(&mut self, now: u64, rng: &mut impl CryptoRng) -> Result<bool> {
         self.merge_due(now)?;
@@ -22,7 +23,8 @@ impl Vault {
             && self.stale_spaces().is_empty()
             && self.orphans()?.is_empty()
             && self.missing().is_empty()
-            && self.unopened().is_empty();
+            && self.unopened().is_empty()
+            && self.known_only_to_keepers()?.is_empty();
         if idle {
             return Ok(gave_up);
         }
@@ -35,6 +37,7 @@ impl Vault {
         if acknowledges {
             self.say(&[Body::Acknowledge])?;
         }
+        let raised = self.raise_for_keepers()?;
         let renewed = self.renew_epochs(rng)?;
         let orphans = self.orphans()?;
         self.grant_to(&orphans, &Recipients::All, rng)?;
@@ -43,7 +46,7 @@ impl Vault {
         self.grant_to(&unopened, &Recipients::Words, rng)?;
         let granted = self.grant_missing(rng)?;
         let given = !orphans.is_empty() || !unopened.is_empty() || granted > 0;
-        Ok(acknowledges | renewed | given)
+        Ok(acknowledges | raised | renewed | given)
     }
 
     pub(crate) fn renew_epochs(&mut self, rng: &mut impl CryptoRng) -> Result<bool> {

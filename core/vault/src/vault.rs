@@ -70,6 +70,8 @@ pub struct Vault {
     pub(crate) listener: Option<Listener>,
     /// What was left out because it is damaged.
     pub(crate) left_out: LeftOut,
+    /// Whether what devices keep may be other than it was read.
+    pub(crate) selection_changed: bool,
     /// The logs of this device that go on differently elsewhere, and how many ops both have in common.
     pub(crate) branched: BTreeMap<LogId, u64>,
 }
@@ -136,10 +138,12 @@ impl Vault {
             fetching: Fetching::default(),
             listener: None,
             left_out: LeftOut::default(),
+            selection_changed: false,
             branched: BTreeMap::new(),
         };
         vault.read_what_counts()?;
         vault.file.store.trust()?;
+        vault.read_selection()?;
         Ok(vault)
     }
 
@@ -151,6 +155,7 @@ impl Vault {
         let owed = std::mem::take(&mut self.wipe);
         let before = self.file.store.changes();
         let result = self.catch_up().and_then(|_| work(self)).and_then(|done| {
+            self.follow_selection()?;
             self.save_late(Vec::new())?;
             self.file.store.commit().map(|()| done)
         });
@@ -229,6 +234,7 @@ impl Vault {
             State::load(file, before)
         })?;
         self.read_what_counts()?;
+        self.read_selection()?;
         self.read_incarnation()?;
         self.stale = false;
         (self.others_wrote, self.has_news) = (true, true);

@@ -132,6 +132,7 @@ impl Vault {
     ) -> Result<LogHead> {
         self.tell_time()?;
         self.check_may_write()?;
+        self.check_selected(&space.id(self.twin()))?;
         self.append(by, rng, space, changes)
     }
 

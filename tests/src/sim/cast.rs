@@ -6,13 +6,14 @@ use std::sync::{Mutex, OnceLock};
 
 use twin_identity::authority::AuthorityKey;
 use twin_identity::birth::{Birth, BirthError};
-use twin_identity::id::TwinId;
+use twin_identity::body::Body;
+use twin_identity::id::{DeviceId, TwinId};
 use twin_identity::words::RecoverySecret;
 use twin_ops::epoch::DiscoveryKey;
 use twin_ops::op::{Link, LogId};
-use twin_ops::space::SpaceName;
+use twin_ops::space::{SpaceId, SpaceName};
 use twin_ops::store::OpStore;
-use twin_ops::value::Fields;
+use twin_ops::value::{Fields, Value};
 use twin_vault::{Vault, VaultError, WriteChange};
 
 use super::device::{Device, Instant};
@@ -100,6 +101,11 @@ pub fn may_refuse(device: &Device, space: &SpaceName, error: &VaultError) -> boo
     match error {
         VaultError::Removed | VaultError::Waiting => me.is_none(),
         VaultError::Suspended => me.is_some_and(|me| me.suspended),
+        VaultError::NotSelected => {
+            let vault = device.vault_ref();
+            let unselected = vault.unselected(&device.id);
+            unselected.contains(&space.id(vault.twin()))
+        }
         VaultError::NoEpoch => space.as_str().starts_with('~') && !device.is_admin(),
         _ => false,
     }
@@ -230,7 +236,89 @@ impl Cast {
         let epochs = self.truth.epochs(device.vault_ref())?;
         let vault = device.vault.as_ref();
         let vault = vault.ok_or_else(|| fault!("a device that does not run is looked at"))?;
-        device.view.hold(now, vault, &epochs, &self.truth)
+        let unselected = vault.unselected(&device.id);
+        let still: BTreeSet<SpaceId> = { unselected.intersection(&device.unselected) }
+            .copied()
+            .collect();
+        let before = (!still.is_empty()).then(|| device.view.clone());
+        device.unselected = unselected;
+        device.view.hold(now, vault, &epochs, &self.truth)?;
+        let Some(before) = before else { return Ok(()) };
+        for (log, tip) in device.view.tips() {
+            let Some(origin) = vault.origin(log)? else {
+                continue;
+            };
+            // What it has given up, a device may write again.
+            let own = origin.device == device.id;
+            hold!(
+                own || before.holds(tip) || !still.contains(&origin.space),
+                "something has come of a space that the device does not keep"
+            );
+        }
+        Ok(())
+    }
+
+    /// A person lets a device keep a space again, or keep it no more.
+    pub fn select(
+        &mut self,
+        device: usize,
+        at: Instant,
+        dice: &mut Dice,
+        space: &SpaceName,
+        keep: bool,
+    ) -> Held {
+        let now = self.tell_time(device, at)?;
+        self.inspect(device, at)?;
+        let author = &mut self.devices[device];
+        let head = match author.vault().select(now, dice.rng(), space, keep) {
+            Err(error) if may_refuse(author, &SpaceName::members(), &error) => return Ok(()),
+            Err(VaultError::OnlyHere(_)) if !keep => return Ok(()),
+            head => head?,
+        };
+        self.trace.say(at, || {
+            let news = head.is_some();
+            format!("device {device} keeps {space}: {keep} (news: {news})")
+        });
+        let Some(head) = head else { return Ok(()) };
+        let fields = Fields([(space.to_string(), Value::Bool(keep))].into());
+        let change = WriteChange::patch("~keeps", &author.id.to_string(), fields);
+        let members = SpaceName::members();
+        let writes =
+            self.truth
+                .acknowledge(author.twin, author.vault_ref(), &members, &[change], head)?;
+        author.view.wrote(&head, &writes);
+        self.inspect(device, at)
+    }
+
+    /// Which lines a device has raised, and of how many devices.
+    fn raised(&self, device: usize) -> Vec<DeviceId> {
+        let device = &self.devices[device];
+        let entries = device.vault_ref().identity().entries().values();
+        let own = entries.filter(|entry| entry.signer == Some(device.id));
+        let raised = own.filter_map(|entry| match &entry.body {
+            Body::Raise(removal) if !removal.lines.is_empty() => Some(removal.device),
+            _ => None,
+        });
+        raised.collect()
+    }
+
+    /// Lets a device tend its vault. Who keeps a space draws the lines that a remover who does not could not draw.
+    fn tend_vault(&mut self, device: usize, now: u64, dice: &mut Dice) -> Held {
+        let before = self.raised(device);
+        self.devices[device].vault().tend(now, dice.rng())?;
+        let after = self.raised(device);
+        if after.len() > before.len() {
+            let chosen = self
+                .devices
+                .iter()
+                .any(|device| !device.unselected.is_empty());
+            hold!(chosen, "a line is raised though all keep everything");
+            for other in after {
+                let vault = self.devices[device].vault_ref();
+                self.truth.draw_lines(vault, &other)?;
+            }
+        }
+        Ok(())
     }
 
     /// A person writes on a device.
@@ -313,8 +401,8 @@ impl Cast {
         let now = self.tell_time(device, at)?;
         let id = self.devices[device].id;
         if !self.truth.was_set_back_unnoticed(&id) {
-            let author = &mut self.devices[device];
-            author.vault().tend(now, dice.rng())?;
+            self.tend_vault(device, now, dice)?;
+            let author = &self.devices[device];
             // A bit that was flipped on the way can make another history of what a peer said that it has.
             self.truth
                 .acknowledge_own(author.twin, author.vault_ref())?;
@@ -323,7 +411,7 @@ impl Cast {
         self.inspect(device, at)?;
         let whole = self.devices[device].view.counts_all(&id, &self.truth);
         let before = self.shown_by(device)?;
-        self.devices[device].vault().tend(now, dice.rng())?;
+        self.tend_vault(device, now, dice)?;
         let author = &self.devices[device];
         if !self
             .truth

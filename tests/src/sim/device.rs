@@ -1,5 +1,6 @@
 //! A device: a real vault in a folder of its own, a clock that may be wrong, and what it must have in it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -7,6 +8,7 @@ use twin_identity::aead::DataKey;
 use twin_identity::birth::Birth;
 use twin_identity::id::DeviceId;
 use twin_identity::secret::Secret;
+use twin_ops::space::SpaceId;
 use twin_ops::store::OpStore;
 use twin_sync::link::new_device::Admitted;
 use twin_vault::{FILE_NAME, KeyStore, KeyStoreError, Unlock, Vault};
@@ -36,6 +38,8 @@ pub struct Device {
     pub skew: i64,
     /// What its vault must hold and show.
     pub view: View,
+    /// The spaces that it did not keep when it was last looked at.
+    pub unselected: BTreeSet<SpaceId>,
     chip: Chip,
     home: PathBuf,
     backup: Option<Backup>,
@@ -117,6 +121,7 @@ impl Device {
             id: vault.device(),
             skew,
             view: View::default(),
+            unselected: BTreeSet::new(),
             chip,
             home,
             backup: None,
@@ -207,6 +212,7 @@ impl Device {
             return Ok(());
         };
         self.view = backup.view.clone();
+        self.unselected.clear();
         self.vault = None;
         on_disk(fs::remove_dir_all(self.folder()))?;
         copy_files(&self.home.join(BACKUP), &self.folder())
@@ -218,6 +224,7 @@ impl Device {
             return Ok(());
         };
         self.view = backup.view.clone();
+        self.unselected.clear();
         self.vault = None;
         overwrite_files(&self.home.join(BACKUP), &self.folder())
     }

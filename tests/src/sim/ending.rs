@@ -26,6 +26,9 @@ impl World {
             self.cast.devices[device].skew = self.dice.below(4000).cast_signed() - 2000;
         }
         self.sync_all()?;
+        // Everybody keeps everything again, and everything comes.
+        self.choose_all()?;
+        self.settle()?;
         // What is written now is written by devices that know all that they can know.
         for device in self.cast.of_twin(0) {
             self.write_something(device)?;

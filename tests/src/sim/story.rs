@@ -83,7 +83,7 @@ impl World {
         if self.cast.things_are_erased && self.dice.chance(10) {
             return self.erase_something(device);
         }
-        match self.dice.below(116) {
+        match self.dice.below(122) {
             0..20 if wanted => self.link(),
             0..48 => self.write_something(device),
             48..60 => self.change_members(device),
@@ -104,6 +104,7 @@ impl World {
                     None => self.back_up(device),
                 }
             }
+            116..122 => self.choose(device),
             96..98 => {
                 self.cast.devices[device].vault().rebuild_index()?;
                 self.cast.check_records(device, self.now)
@@ -130,6 +131,32 @@ impl World {
         });
         self.cast
             .write(device, self.now, &mut self.dice, &space, &changes)
+    }
+
+    /// A person chooses what a device keeps.
+    fn choose(&mut self, device: usize) -> Held {
+        let mut spaces = self.cast.devices[device].vault().spaces()?;
+        spaces.retain(|space| !space.as_str().starts_with('~'));
+        if spaces.is_empty() {
+            return Ok(());
+        }
+        let space = self.dice.pick(&spaces).clone();
+        let keep = self.dice.chance(40);
+        self.cast
+            .select(device, self.now, &mut self.dice, &space, keep)
+    }
+
+    /// Every device keeps everything again.
+    pub fn choose_all(&mut self) -> Held {
+        for device in self.cast.of_twin(0) {
+            let vault = self.cast.devices[device].vault();
+            let me = vault.device_keys().id();
+            for space in vault.unselected_by(&me)? {
+                self.cast
+                    .select(device, self.now, &mut self.dice, &space, true)?;
+            }
+        }
+        Ok(())
     }
 
     /// A person lets go of what was overwritten, on a device that may; mostly after it has met the others.

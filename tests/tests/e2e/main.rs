@@ -27,6 +27,7 @@ mod files;
 mod guardians;
 mod harness;
 mod idle;
+mod keeps;
 mod link_afar;
 mod link_refused;
 mod listing;

@@ -13,6 +13,7 @@ mod cost;
 mod files;
 mod holes;
 mod resumed;
+mod selected;
 mod session;
 mod set_back;
 mod short;

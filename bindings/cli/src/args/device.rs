@@ -49,6 +49,15 @@ pub enum DeviceCommand {
         /// HOST:PORT; let the device listen there: twin run --listen 0.0.0.0:PORT
         place: Option<Place>,
     },
+    /// Show which spaces each device keeps, or choose for this one; it keeps all until you choose otherwise
+    Keeps {
+        /// A space that this device keeps again; several may be given
+        #[arg(long, value_name = "SPACE")]
+        with: Vec<String>,
+        /// A space of which nothing more comes to this device; several may be given
+        #[arg(long, value_name = "SPACE")]
+        without: Vec<String>,
+    },
     /// Put this device in the place of a lost phone, by the 24 words: the old one goes for good
     Replace {
         /// The lost device: its name, or the first digits of its id; several may be given

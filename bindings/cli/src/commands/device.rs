@@ -6,6 +6,7 @@ use serde_json::json;
 use twin::{DeviceId, DeviceInfo, DeviceState, Place, Role, Twin};
 
 use crate::args::DeviceCommand;
+use crate::commands::keeps;
 use crate::commands::record::printable;
 use crate::error::{CliError, Result};
 use crate::output::{Context, table};
@@ -24,6 +25,7 @@ pub fn run(cx: &Context, command: &DeviceCommand) -> Result<()> {
         DeviceCommand::Accept { device } => accept(cx, device),
         DeviceCommand::Rename { device, name } => rename(cx, device, name),
         DeviceCommand::At { device, place } => at(cx, device, place.as_ref()),
+        DeviceCommand::Keeps { with, without } => keeps::run(cx, with, without),
         DeviceCommand::Replace { old, yes } => replace(cx, old, *yes),
     }
 }

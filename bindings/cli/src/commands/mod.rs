@@ -14,6 +14,7 @@ pub mod file;
 pub mod find;
 mod guardians;
 pub mod history;
+mod keeps;
 pub mod link;
 pub mod list;
 pub mod login;

@@ -125,6 +125,7 @@ fn peer(peer: &PeerStatus) -> serde_json::Value {
     json!({
         "device": peer.device.to_string(), "name": peer.name, "heard": peer.heard, "in_sync": peer.in_sync,
         "lacks": peer.lacks, "has_more": peer.has_more,
+        "apart": peer.apart.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 
@@ -149,6 +150,19 @@ fn stands(peer: &PeerStatus) -> Vec<String> {
         (false, lacks, more) => format!(
             "has {more} changes that are not here and is not known to have {lacks} of here, as of {heard}"
         ),
+    };
+    let apart: Vec<String> = peer
+        .apart
+        .iter()
+        .map(|space| printable(space.as_str()))
+        .collect();
+    let stands = if apart.is_empty() {
+        stands
+    } else {
+        format!(
+            "{stands}; but for {}, which not both keep",
+            apart.join(", ")
+        )
     };
     vec![called(peer), stands]
 }

@@ -212,6 +212,11 @@ impl Intake {
         ops: message::Ops,
         store: &mut S,
     ) -> Result<(), BundleError> {
+        // Its maker has not heard that it is not kept here, or another device keeps it for whom the bundle is, too.
+        let unselected = store.unselected(&store.device());
+        if unselected.contains(&ops.origin.space) {
+            return Ok(());
+        }
         let len = ops.ops.len();
         match replica::append(now, ops, store)? {
             Some(taken) => {

@@ -17,6 +17,7 @@ use crate::machine::Millis;
 use crate::session::BATCH;
 use crate::session::message::{Message, Piece, Row, Table};
 use crate::session::peer::{Lack, Peer, Room, filling, row};
+use crate::session::replica;
 
 /// How many ids or rows are in one message of a table.
 const ROWS: usize = 2048;
@@ -80,7 +81,7 @@ impl Maker {
             }));
             let since = files_since.unwrap_or(known.has_taken);
             files_since = Some(since.min(known.has_taken));
-            let mut one = Peer::of(known, store)?;
+            let mut one = Peer::of(known, store)?.without(replica::apart(store, device), store)?;
             if let Some(beyond) = &beyond {
                 one = one.or(&Peer::of(beyond.clone(), store)?);
             }

@@ -107,7 +107,7 @@ impl Peer {
             };
             found.insert(difference);
         }
-        let holes = store.holes().map_err(SyncError::store)?.len();
+        let holes = self.holes(store)?.len();
         if holes > 0 {
             found.insert(Difference::Content(holes));
         }

@@ -119,6 +119,7 @@ impl<S: OpStore + ?Sized> Session<S> {
             return Err(SyncError::NotLinked);
         }
         self.phase = Phase::Open(device);
+        self.peer.set_apart(replica::apart(store, &device), store)?;
         self.deadline = None;
         self.events.push_back(SyncEvent::Met(device));
         if self.linked(store) {
@@ -130,7 +131,7 @@ impl<S: OpStore + ?Sized> Session<S> {
 
     pub(super) fn announce(&mut self, store: &S) -> Result<(), SyncError> {
         self.ask(store)?;
-        let digest = replica::digest(store)?;
+        let digest = replica::digest(store, self.peer.apart())?;
         self.announced = Some(digest);
         self.push(&Message::Digest(Digest {
             digest,
@@ -149,7 +150,7 @@ impl<S: OpStore + ?Sized> Session<S> {
         if !wants.is_empty() {
             self.push(&Message::Wants(wants));
         }
-        let mut holes = store.holes().map_err(SyncError::store)?;
+        let mut holes = self.peer.holes(store)?;
         holes.retain(|hole| !self.holes.contains(hole));
         holes.truncate(MAX_HOLES);
         if !holes.is_empty() {
@@ -169,8 +170,9 @@ impl<S: OpStore + ?Sized> Session<S> {
         Ok(())
     }
 
-    fn send_tables(&mut self, form: Form, store: &S) -> Result<(), SyncError> {
+    pub(super) fn send_tables(&mut self, form: Form, store: &S) -> Result<(), SyncError> {
         self.tables = Some(form);
+        self.hears_anew = false;
         self.progress = false;
         let entries = store.identity().entries();
         let in_short = match form {
@@ -189,7 +191,7 @@ impl<S: OpStore + ?Sized> Session<S> {
         if self.table_sent {
             self.tell_begun(store);
             let form = self.tables.unwrap_or(Form::Whole);
-            let table = replica::table(form, store)?;
+            let table = replica::table(form, store, self.peer.apart())?;
             self.push(&table);
         }
         Ok(())
@@ -324,6 +326,21 @@ impl<S: OpStore + ?Sized> Session<S> {
         }
     }
 
+    /// Sees which spaces both keep by now. What a device keeps may change at any time, here or there.
+    pub(super) fn see_selection(&mut self, store: &S) -> Result<(), SyncError> {
+        let Some(device) = self.device() else {
+            return Ok(());
+        };
+        let apart = replica::apart(store, &device);
+        if apart == *self.peer.apart() {
+            return Ok(());
+        }
+        self.hears_anew |= self.peer.set_apart(apart, store)?;
+        self.wanting = true;
+        self.look_again();
+        Ok(())
+    }
+
     /// After whatever came, the peer may lack something, and in any case wants to hear how things stand.
     pub(super) fn look_again(&mut self) {
         self.dirty = true;
@@ -340,7 +357,7 @@ impl<S: OpStore + ?Sized> Session<S> {
         if !self.linked(store) {
             return Ok(());
         }
-        let same = replica::digest(store)? == theirs.digest;
+        let same = replica::digest(store, self.peer.apart())? == theirs.digest;
         #[cfg(twin_break)]
         let same = same || twin_identity::broken::is("digests_not_compared");
         if same {

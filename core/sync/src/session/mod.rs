@@ -16,7 +16,7 @@
 //! cut leaves what was taken over; the next one goes on from there, because heights say how far each log got.
 //!
 //! - [`handshake`], `naming`: who may talk; `message`: the frames
-//! - `exchange`: what is done with each frame; `replica`, `peer`: what we have, what the other lacks
+//! - `exchange`: what is done with each frame; `replica`, `peer`: what we have, what the other lacks, of what both keep
 //! - `pieces`: long ops, of which what has come is kept
 //! - `short`: tables by the beginnings of hashes
 //! - `branches`: logs of this device that go on differently at the peer
@@ -160,6 +160,8 @@ pub struct Session<S: OpStore + ?Sized> {
     tables: Option<Form>,
     /// Whether grants and logs were among it.
     table_sent: bool,
+    /// Whether what both have of a space is to be listed that they both keep again.
+    hears_anew: bool,
     /// Whether anything has come of the last exchange of tables.
     progress: bool,
     /// Whether there may be something that the peer lacks.
@@ -213,6 +215,7 @@ impl<S: OpStore + ?Sized> Session<S> {
             peer: Peer::default(),
             tables: None,
             table_sent: false,
+            hears_anew: false,
             progress: false,
             dirty: false,
             wanting: true,
@@ -299,7 +302,18 @@ impl<S: OpStore + ?Sized> Session<S> {
 /// # Errors
 /// If the store cannot be read.
 pub fn digest<S: OpStore + ?Sized>(store: &S) -> Result<[u8; 32], SyncError> {
-    replica::digest(store)
+    replica::digest(store, &BTreeSet::new())
+}
+
+/// The same over all that both this device and another keep: what the two compare.
+///
+/// # Errors
+/// If the store cannot be read.
+pub fn digest_with<S: OpStore + ?Sized>(
+    store: &S,
+    device: &DeviceId,
+) -> Result<[u8; 32], SyncError> {
+    replica::digest(store, &replica::apart(store, device))
 }
 
 /// Whether bytes are one message of this protocol, and what writing it gives: what a session asks first of every frame, for
@@ -324,6 +338,7 @@ impl<S: OpStore + ?Sized> Machine for Session<S> {
 
     fn receive(&mut self, now: Millis, frame: &[u8], store: &mut S) -> Result<(), SyncError> {
         self.end_if_out(store)?;
+        self.see_selection(store)?;
         let message = Message::from_frame(frame)?;
         if self.is_counted(&message) {
             self.received += 1;
@@ -391,12 +406,17 @@ impl<S: OpStore + ?Sized> Machine for Session<S> {
 
     fn next_frame(&mut self, now: Millis, store: &mut S) -> Result<Option<Vec<u8>>, SyncError> {
         self.end_if_out(store)?;
+        self.see_selection(store)?;
         let open = matches!(self.phase, Phase::Open(_));
         if self.outbox.is_empty() && open && self.dirty {
             match self.next_lack(store)? {
                 Some(message) => {
                     self.announced = None;
                     self.push_in_pieces(message);
+                }
+                // Before the digest, which differs until then.
+                None if self.hears_anew && self.linked(store) => {
+                    self.send_tables(Form::Short, store)?;
                 }
                 None => {
                     self.dirty = false;

@@ -2,6 +2,7 @@
 
 mod beside;
 mod give;
+mod selected;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,12 +11,14 @@ use twin_identity::log::{MAX_ENTRIES, MAX_ROTATIONS};
 use twin_ops::chain::Head;
 use twin_ops::grant::GrantId;
 use twin_ops::op::LogId;
+use twin_ops::space::SpaceId;
 use twin_ops::store::{Known, LogHead, MAX_GRANTS, MAX_LOGS, OpStore, Standing};
 
 pub(crate) use give::{Lack, Room, filling};
 
 use super::error::SyncError;
 use super::message::{Row, Table};
+use super::replica;
 use super::short::{self, Short, ShortTable, Shorts, Told};
 
 /// What short tables have said, and whole ones not yet.
@@ -34,6 +37,10 @@ struct InShort {
 /// The peer's replica, as far as it is known: from its table, and from what was sent either way since.
 #[derive(Default)]
 pub(crate) struct Peer {
+    /// The spaces of which nothing is compared or sent: this device or the peer does not keep them.
+    apart: BTreeSet<SpaceId>,
+    /// Those of which the peer's logs are to be heard first: both keep them again.
+    unheard: BTreeSet<SpaceId>,
     /// Whether the peer's grants and logs are known at all.
     table: bool,
     in_short: InShort,
@@ -94,6 +101,7 @@ impl Peer {
         // What one of them has gone on with differently, the other may take.
         self.passed_over
             .retain(|log| other.passed_over.contains(log));
+        self.apart.retain(|space| other.apart.contains(space));
         self
     }
 
@@ -116,7 +124,7 @@ impl Peer {
             grants: self.grants.iter().copied().collect(),
             ..Known::default()
         };
-        for LogHead { log, head } in store.heads().map_err(SyncError::store)? {
+        for LogHead { log, head } in replica::heads(store, &self.apart)? {
             let height = self.heights.get(&log).copied().unwrap_or(0);
             let height = height.min(head.height);
             if height > 0
@@ -221,6 +229,7 @@ impl Peer {
     ) -> Result<Vec<LogId>, SyncError> {
         within(self.heights.len(), MAX_LOGS)?;
         self.table = true;
+        self.unheard.clear();
         // What the peer had said that it had of a log counts for nothing there any more: it was another history.
         let told: BTreeSet<&LogId> = rows.iter().map(|row| &row.log).collect();
         for (log, known) in &mut self.heights {
@@ -312,13 +321,13 @@ impl Peer {
         }
     }
 
-    /// The peer has all that we have: the digests are equal.
+    /// The peer has all that we have of what both keep: the digests are equal.
     pub fn equals<S: OpStore + ?Sized>(&mut self, store: &S) -> Result<(), SyncError> {
         self.table = true;
         self.entries.extend(store.identity().entries().keys());
         self.grants
             .extend(store.grants().map_err(SyncError::store)?);
-        for LogHead { log, head } in store.heads().map_err(SyncError::store)? {
+        for LogHead { log, head } in replica::heads(store, &self.apart)? {
             self.heights.insert(log, head.height);
         }
         Ok(())
@@ -394,7 +403,7 @@ impl Peer {
     /// is said there.
     fn lacks_ops<S: OpStore + ?Sized>(&self, store: &S) -> Result<Option<Lack>, SyncError> {
         let checkpoints = store.checkpoints();
-        let heads = store.heads().map_err(SyncError::store)?;
+        let heads = self.to_be_sent(store)?;
         let heights = self.superseded(&checkpoints, &heads);
         let mut shortest: Option<(u64, LogId, u64)> = None;
         for LogHead { log, head } in heads {

@@ -1,7 +1,12 @@
 //! Our own replica as a peer sees it. Every device of the twin holds all ops; those of the keys space are sealed to
 //! admins and to the words, and companions carry them unread, so that the words bring everything back from any of them.
+//! Of a space that one of the two does not keep, nothing is compared, said or sent (`apart`).
+
+use std::collections::BTreeSet;
 
 use twin_identity::context;
+use twin_ops::op::LogId;
+use twin_ops::space::SpaceId;
 use twin_ops::store::{Hole, LogHead, OpStore, Taken};
 
 use super::error::SyncError;
@@ -10,16 +15,70 @@ use super::peer::row;
 use super::short::{Form, ShortTable};
 use crate::machine::Millis;
 
-/// One digest over everything: equal digests, equal replicas.
-pub(crate) fn digest<S: OpStore + ?Sized>(store: &S) -> Result<[u8; 32], SyncError> {
+/// The spaces that this device or another does not keep.
+pub(crate) fn apart<S: OpStore + ?Sized>(
+    store: &S,
+    peer: &twin_identity::id::DeviceId,
+) -> BTreeSet<SpaceId> {
+    let mut apart = store.unselected(&store.device());
+    apart.extend(store.unselected(peer));
+    #[cfg(twin_break)]
+    if twin_identity::broken::is("selection_ignored") {
+        apart.clear();
+    }
+    apart
+}
+
+/// Whether a log that is known here is of none of these spaces.
+fn is_outside<S: OpStore + ?Sized>(
+    log: &LogId,
+    store: &S,
+    apart: &BTreeSet<SpaceId>,
+) -> Result<bool, SyncError> {
+    let origin = store.origin(log).map_err(SyncError::store)?;
+    Ok(origin.is_none_or(|origin| !apart.contains(&origin.space)))
+}
+
+/// The logs that are here, but those of these spaces.
+pub(crate) fn heads<S: OpStore + ?Sized>(
+    store: &S,
+    apart: &BTreeSet<SpaceId>,
+) -> Result<Vec<LogHead>, SyncError> {
+    let mut heads = Vec::new();
+    let all = store.heads().map_err(SyncError::store)?;
+    if apart.is_empty() {
+        return Ok(all);
+    }
+    for head in all {
+        if is_outside(&head.log, store, apart)? {
+            heads.push(head);
+        }
+    }
+    Ok(heads)
+}
+
+/// The holes here, but those in these spaces.
+pub(crate) fn holes<S: OpStore + ?Sized>(
+    store: &S,
+    apart: &BTreeSet<SpaceId>,
+) -> Result<Vec<Hole>, SyncError> {
+    let mut holes = Vec::new();
+    for hole in store.holes().map_err(SyncError::store)? {
+        if is_outside(&hole.log, store, apart)? {
+            holes.push(hole);
+        }
+    }
+    Ok(holes)
+}
+
+/// One digest over everything outside these spaces: equal digests, equal replicas.
+pub(crate) fn digest<S: OpStore + ?Sized>(
+    store: &S,
+    apart: &BTreeSet<SpaceId>,
+) -> Result<[u8; 32], SyncError> {
     let grants = store.grants().map_err(SyncError::store)?;
     let grants = context::GRANTS_DIGEST.hash(grants.iter().map(|id| id.as_bytes().as_slice()));
-    let heads: Vec<[u8; 72]> = store
-        .heads()
-        .map_err(SyncError::store)?
-        .iter()
-        .map(packed)
-        .collect();
+    let heads: Vec<[u8; 72]> = heads(store, apart)?.iter().map(packed).collect();
     let heads = context::HEIGHTS_DIGEST.hash(heads.iter().map(<[u8; 72]>::as_slice));
     #[cfg(twin_break)]
     let heads = if twin_identity::broken::is("digest_without_heads") {
@@ -29,7 +88,7 @@ pub(crate) fn digest<S: OpStore + ?Sized>(store: &S) -> Result<[u8; 32], SyncErr
     };
     let log = store.identity().digest();
     // Who lacks content is not equal to who has it, though both know the same ops.
-    let holes = store.holes().map_err(SyncError::store)?;
+    let holes = holes(store, apart)?;
     let hole = |hole: &Hole| {
         let seq = hole.seq.to_be_bytes();
         [hole.log.as_bytes().as_slice(), &seq].concat()
@@ -72,9 +131,13 @@ pub(crate) fn append<S: OpStore + ?Sized>(
 }
 
 /// The table to send when digests differ; whole, too, if it cannot be said in short.
-pub(crate) fn table<S: OpStore + ?Sized>(form: Form, store: &S) -> Result<Message, SyncError> {
+pub(crate) fn table<S: OpStore + ?Sized>(
+    form: Form,
+    store: &S,
+    apart: &BTreeSet<SpaceId>,
+) -> Result<Message, SyncError> {
     let grants = store.grants().map_err(SyncError::store)?;
-    let heads = store.heads().map_err(SyncError::store)?;
+    let heads = heads(store, apart)?;
     let in_short = match form {
         Form::Short => ShortTable::of(&grants, &heads),
         Form::Whole => None,

@@ -195,6 +195,7 @@ impl Vault {
             };
             look.wanted = Some(key.clone());
             if let Some(row) = self.file.item::<AbsentRow>(key)?
+                && self.selects(&self.device.id(), &row.space)
                 && let Some(file) = LookedAt::of(&row, true)
             {
                 return Ok(Some(file));
@@ -211,6 +212,9 @@ impl Vault {
             look.kept = Some(name);
             // A row that is damaged is named by `check`.
             let Ok(row) = row else { continue };
+            if !self.selects(&self.device.id(), &row.space) {
+                continue;
+            }
             let key = row.natural();
             if self.fetching.wanted.contains_key(&key) {
                 continue;
@@ -270,6 +274,7 @@ impl Vault {
                 // Else its record was erased meanwhile.
                 let wanted = vault.file.item::<AbsentRow>(file)?.is_some();
                 if wanted
+                    && vault.selects(&vault.device.id(), space)
                     && vault.state.newest_epoch(space).is_some()
                     && vault.file.keep_chunk(space, chunk, now, now)?
                 {
@@ -298,6 +303,9 @@ impl Vault {
     pub(crate) fn chunk_for(&self, peer: &DeviceId, name: &ChunkName) -> Result<Option<Vec<u8>>> {
         let keys = SpaceName::keys().id(self.twin());
         if name.space == keys && !self.state.identity.is_admin(peer) {
+            return Ok(None);
+        }
+        if !self.selects(peer, &name.space) {
             return Ok(None);
         }
         match self.file.chunk(&name.space, &name.id) {

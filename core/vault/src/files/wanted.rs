@@ -63,6 +63,7 @@ impl Vault {
     ) -> Result<WantedFile> {
         self.catch_up()?;
         let space = space.id(self.twin());
+        self.check_selected(&space)?;
         let number = self.state.collection(&space, collection);
         let row = AbsentRow {
             space,

@@ -32,6 +32,10 @@ impl Vault {
         self.now = now;
         let taken = self.write(|vault| {
             vault.tell_time()?;
+            if !vault.selects(&vault.device.id(), &origin.space) {
+                // Who sends it has not heard of it yet, or carries it for others too.
+                return Ok(Taken::default());
+            }
             let log = origin.log_id(vault.twin());
             let identity = &vault.state.identity;
             let counts = identity.counts(&origin.device, log.as_bytes());

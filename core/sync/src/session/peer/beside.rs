@@ -8,7 +8,7 @@ use twin_ops::store::{LogHead, OpStore};
 
 use super::Peer;
 use crate::session::error::SyncError;
-use crate::session::short;
+use crate::session::{replica, short};
 
 impl Peer {
     /// How many ops the peer has that are to come, and how many it lacks. Nothing before its table has come.
@@ -16,7 +16,7 @@ impl Peer {
         if !self.table {
             return Ok((0, 0));
         }
-        let heads = store.heads().map_err(SyncError::store)?;
+        let heads = replica::heads(store, &self.apart)?;
         let mut theirs = self.superseded(&store.checkpoints(), &heads);
         let (mut to_take, mut to_give) = (0_u64, 0_u64);
         let in_short = self.in_short.heights.values();
@@ -44,7 +44,7 @@ impl Peer {
         &self,
         store: &S,
     ) -> Result<Vec<(LogId, u64, u64)>, SyncError> {
-        let heads = store.heads().map_err(SyncError::store)?;
+        let heads = replica::heads(store, &self.apart)?;
         let ours: BTreeMap<LogId, u64> = { heads.iter() }
             .map(|row| (row.log, row.head.height))
             .collect();

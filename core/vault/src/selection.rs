@@ -1,0 +1,224 @@
+//! Which spaces each device keeps. A device keeps them all until the person chooses otherwise on it; what the twin itself
+//! needs, the spaces whose names begin with `~`, every device keeps.
+//!
+//! The choice is a record of the members' space, in a collection of its own with the device's id for its id: a field for
+//! each space that was ever chosen about, by its name, with `false` for one that is not kept. So every device hears of it as
+//! of all else. Nothing of such a space is taken here any more, whoever sends it, and nothing can be written to it; what is
+//! here of it stays as it is, readable, until the space is kept again. Others neither send it nor wait for the device.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand_core::CryptoRng;
+use twin_identity::id::DeviceId;
+use twin_ops::space::{SpaceId, SpaceName};
+use twin_ops::store::{Hole, LogHead, OpStore};
+use twin_ops::value::{Fields, Value};
+
+use crate::change::{RESERVED, WriteChange};
+use crate::error::{Result, VaultError};
+use crate::merge::fields;
+use crate::rows::{HeardRow, Row};
+use crate::vault::Vault;
+use crate::write::By;
+
+/// The collection of what devices keep.
+const SELECTION: &str = "~keeps";
+
+/// By device, the spaces that it does not keep.
+pub(crate) type Unselected = BTreeMap<DeviceId, BTreeSet<SpaceId>>;
+
+impl Vault {
+    /// Whether a device keeps a space, as far as is known here.
+    pub(crate) fn selects(&self, device: &DeviceId, space: &SpaceId) -> bool {
+        let unselected = self.state.unselected.get(device);
+        unselected.is_none_or(|spaces| !spaces.contains(space))
+    }
+
+    /// Whether both this device and another keep a space.
+    pub(crate) fn shares(&self, device: &DeviceId, space: &SpaceId) -> bool {
+        self.selects(&self.device.id(), space) && self.selects(device, space)
+    }
+
+    /// The spaces of these names that a device does not keep, sorted.
+    pub fn unselected_by(&mut self, device: &DeviceId) -> Result<Vec<SpaceName>> {
+        self.catch_up()?;
+        let spaces = self.state.spaces.iter();
+        let unselected = spaces.filter(|(_, id)| !self.selects(device, id));
+        Ok(unselected.map(|(name, _)| name.clone()).collect())
+    }
+
+    /// Lets this device keep a space from now on, or keep it no more. What is here of it stays in either case. `now`:
+    /// milliseconds since the Unix epoch. Returns the log in which that is written and its new head; `None` if nothing has
+    /// changed.
+    ///
+    /// # Errors
+    /// [`VaultError::AlwaysKept`] for a space that the twin itself needs, [`VaultError::NoSuchSpace`],
+    /// [`VaultError::OnlyHere`] while something of it is not known to be on another device that keeps it.
+    pub fn select(
+        &mut self,
+        now: u64,
+        rng: &mut impl CryptoRng,
+        space: &SpaceName,
+        keep: bool,
+    ) -> Result<Option<LogHead>> {
+        self.now = now;
+        self.write(|vault| {
+            if space.as_str().starts_with(RESERVED) {
+                return Err(VaultError::AlwaysKept);
+            }
+            let id = *vault
+                .state
+                .spaces
+                .get(space)
+                .ok_or(VaultError::NoSuchSpace)?;
+            let me = vault.device.id();
+            if vault.selects(&me, &id) == keep {
+                return Ok(None);
+            }
+            if !keep {
+                vault.check_is_elsewhere(&id)?;
+            }
+            let field = (space.as_str().to_owned(), Value::Bool(keep));
+            let change = WriteChange::patch(SELECTION, &me.to_string(), Fields([field].into()));
+            let members = SpaceName::members();
+            vault
+                .commit_now(By::Vault, rng, &members, vec![change])
+                .map(Some)
+        })
+    }
+
+    /// Whether all that is here of a space is known to be on another device that takes part and keeps it: what this one
+    /// does not keep it does not pass on either.
+    fn check_is_elsewhere(&self, space: &SpaceId) -> Result<()> {
+        let keepers = self.others_with(space);
+        let mut only_here = 0;
+        for (id, log) in &self.state.logs {
+            if log.origin.space != *space {
+                continue;
+            }
+            let counted = self.state.counted(&self.file.store, log)?;
+            let heard = keepers
+                .iter()
+                .map(|device| self.state.heard.height(device, space, id));
+            only_here += counted.saturating_sub(heard.max().unwrap_or(0));
+        }
+        if only_here > 0 || keepers.is_empty() {
+            return Err(VaultError::OnlyHere(only_here));
+        }
+        Ok(())
+    }
+
+    /// The devices that take part and keep a space, but this one.
+    pub(crate) fn others_with(&self, space: &SpaceId) -> Vec<DeviceId> {
+        let devices = self.state.identity.devices().values();
+        let active = devices.filter(|device| device.is_active(self.now));
+        let ids = active.map(|device| device.public.id);
+        ids.filter(|id| *id != self.device.id() && self.selects(id, space))
+            .collect()
+    }
+
+    /// # Errors
+    /// [`VaultError::NotSelected`] if this device does not keep a space.
+    pub(crate) fn check_selected(&self, space: &SpaceId) -> Result<()> {
+        if self.selects(&self.device.id(), space) {
+            Ok(())
+        } else {
+            Err(VaultError::NotSelected)
+        }
+    }
+
+    /// The logs here that count, of the spaces that both this device and another keep.
+    pub(crate) fn shared_heads(&self, device: &DeviceId) -> Result<Vec<LogHead>> {
+        let mut heads = self.heads()?;
+        heads.retain(|head| self.shares_log(device, head));
+        Ok(heads)
+    }
+
+    /// Whether a log is of a space that both keep; one that is not known here is.
+    pub(crate) fn shares_log(&self, device: &DeviceId, head: &LogHead) -> bool {
+        let log = self.state.logs.get(&head.log);
+        log.is_none_or(|log| self.shares(device, &log.origin.space))
+    }
+
+    /// The ops here that lack content, of the spaces that both keep.
+    pub(crate) fn shared_holes(&self, device: &DeviceId) -> Result<Vec<Hole>> {
+        let mut holes = self.holes()?;
+        holes.retain(|hole| {
+            let log = self.state.logs.get(&hole.log);
+            log.is_none_or(|log| self.shares(device, &log.origin.space))
+        });
+        Ok(holes)
+    }
+
+    /// Reads what devices keep.
+    pub(crate) fn read_selection(&mut self) -> Result<()> {
+        let mut unselected = Unselected::new();
+        let members = SpaceName::members().id(self.twin());
+        if let Some(number) = self.state.collection(&members, SELECTION) {
+            // By device: there are never many, whatever else somebody writes there.
+            for device in self.state.identity.devices().keys() {
+                let found = match self.find_in(number, &device.to_string()) {
+                    Err(VaultError::Damaged(_)) => {
+                        log::warn!("what a device keeps cannot be read: all, then");
+                        None
+                    }
+                    found => found?,
+                };
+                let Some(Fields(chosen)) = found.and_then(|(_, versions)| fields(versions)) else {
+                    continue;
+                };
+                let not_kept = chosen
+                    .iter()
+                    .filter(|(_, kept)| **kept == Value::Bool(false));
+                let spaces = not_kept.filter_map(|(name, _)| SpaceName::new(name).ok());
+                let spaces: BTreeSet<SpaceId> = spaces.map(|name| name.id(self.twin())).collect();
+                if !spaces.is_empty() {
+                    unselected.insert(*device, spaces);
+                }
+            }
+        }
+        self.state.unselected = unselected;
+        Ok(())
+    }
+
+    /// Notices that records of that collection are about to change.
+    pub(crate) fn notice_selection(&mut self, mut collections: impl Iterator<Item = u16>) {
+        let members = SpaceName::members().id(self.twin());
+        let number = self.state.collection(&members, SELECTION);
+        self.selection_changed |=
+            number.is_some_and(|number| collections.any(|other| other == number));
+    }
+
+    /// Follows what devices keep, if that may have changed. Inside a transaction.
+    pub(crate) fn follow_selection(&mut self) -> Result<()> {
+        if !std::mem::take(&mut self.selection_changed) {
+            return Ok(());
+        }
+        let before = std::mem::take(&mut self.state.unselected);
+        self.read_selection()?;
+        let nothing = BTreeSet::new();
+        let after = self.state.unselected.clone();
+        let devices: BTreeSet<&DeviceId> = before.keys().chain(after.keys()).collect();
+        for device in devices {
+            let was = before.get(device).unwrap_or(&nothing);
+            let is = after.get(device).unwrap_or(&nothing);
+            for space in is.difference(was) {
+                self.forget_heard(device, space)?;
+            }
+            if was.difference(is).next().is_some() {
+                self.forget_taken(device)?;
+                // This device may lack content now, if it is this one.
+                self.fetching.mark += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts no more on what a device had of a space.
+    fn forget_heard(&mut self, device: &DeviceId, space: &SpaceId) -> Result<()> {
+        if let Some(row) = self.state.heard.forget(device, space) {
+            self.file.remove::<HeardRow>(&row.natural())?;
+        }
+        self.forget_known(device, space)
+    }
+}
