@@ -123,6 +123,9 @@ pub struct Cable {
     pub pair: Option<[usize; 2]>,
     /// Which end takes the other for a stranger although both are, or were, of one twin.
     pub shuns: [bool; 2],
+    /// Whether one of them has known the other to be out while they were connected: it may have turned it away, and have
+    /// heard since that it is in again.
+    pub was_out: bool,
 }
 
 impl Cable {
@@ -144,6 +147,7 @@ impl Cable {
             is_strange: false,
             pair: None,
             shuns: [false; 2],
+            was_out: false,
         }
     }
 }

@@ -140,6 +140,9 @@ impl World {
         let Some(mut party) = cable.sides[side].party.take() else {
             return Ok(None);
         };
+        cable.was_out |= cable
+            .pair
+            .is_some_and(|[one, two]| self.cast.shuns(one, two) || self.cast.shuns(two, one));
         let mut scene = Scene {
             now: self.now,
             dice: &mut self.dice,
@@ -166,7 +169,7 @@ impl World {
                 let pair = cable.pair;
                 let mutual = pair.is_none_or(|pair| self.cast.are_mutual(pair));
                 hold!(
-                    !cable.must_succeed || cable.shuns.contains(&true) || !mutual,
+                    !cable.must_succeed || cable.was_out || cable.shuns.contains(&true) || !mutual,
                     "two devices of one twin could not sync: {why}"
                 );
                 cable.sides[side].party = Some(party);
