@@ -246,10 +246,10 @@ pub trait OpStore {
         Vec::new()
     }
 
-    /// Takes note that another device has just been found to have all that counts here of the spaces that both keep.
-    /// `now`: milliseconds since the Unix epoch.
-    fn in_sync(&mut self, now: u64, device: &DeviceId) {
-        let _ = (now, device);
+    /// Takes note that another device has just been found to have all that counts here but for these spaces, which not
+    /// both keep. `now`: milliseconds since the Unix epoch.
+    fn in_sync(&mut self, now: u64, device: &DeviceId, apart: &BTreeSet<SpaceId>) {
+        let _ = (now, device, apart);
     }
 
     /// What another device is known to have. A store that takes no note of it knows of nothing.

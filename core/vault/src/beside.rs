@@ -1,6 +1,9 @@
 //! Another device beside this one, by all that is known here of what it has.
 
+use std::collections::BTreeSet;
+
 use twin_identity::id::DeviceId;
+use twin_ops::space::SpaceId;
 use twin_ops::store::{Known, LogHead, OpStore};
 
 use crate::error::Result;
@@ -23,10 +26,13 @@ impl Vault {
     pub fn beside(&mut self, device: &DeviceId) -> Result<Beside> {
         self.catch_up()?;
         let mut known = self.known(device)?;
-        known.heads.retain(|head| self.shares_log(device, head));
-        let heads = self.shared_heads(device)?;
+        let apart = self.apart(device);
+        known
+            .heads
+            .retain(|head| self.is_outside(&head.log, &apart));
+        let heads = self.heads_but(&apart)?;
         let mut beside = Beside {
-            is_equal: self.is_all(device, &known, &heads)?,
+            is_equal: self.is_all(&apart, &known, &heads)?,
             ..Beside::default()
         };
         for LogHead { log, head } in &heads {
@@ -45,12 +51,12 @@ impl Vault {
         Ok(beside)
     }
 
-    /// Whether what a device is known to have is all that is here of what both keep, and nothing else.
-    fn is_all(&self, device: &DeviceId, known: &Known, heads: &[LogHead]) -> Result<bool> {
+    /// Whether what a device is known to have is all that is here but for these spaces, and nothing else.
+    fn is_all(&self, apart: &BTreeSet<SpaceId>, known: &Known, heads: &[LogHead]) -> Result<bool> {
         let entries = self.state.identity.entries().keys();
         Ok(known.heads == heads
             && known.holes.is_empty()
-            && self.shared_holes(device)?.is_empty()
+            && self.holes_but(apart)?.is_empty()
             && known.entries.iter().eq(entries)
             && known.grants == self.grants()?)
     }
@@ -60,7 +66,8 @@ impl Vault {
     pub fn note_equal_now(&mut self, now: u64, device: &DeviceId) -> Result<()> {
         if !self.beside(device)?.is_equal {
             self.noted.remove(device);
-            self.note_in_sync(now, device)?;
+            let apart = self.apart(device);
+            self.note_in_sync(now, device, &apart)?;
         }
         Ok(())
     }
@@ -88,7 +95,7 @@ mod tests {
         put(&mut phone, NOON, "notes", "one", &[("x", "1")]);
         let before = phone.beside(&laptop).unwrap();
         assert!(!before.is_equal && before.lacks > 0, "never met");
-        phone.in_sync(NOON, &laptop);
+        phone.in_sync(NOON, &laptop, &BTreeSet::new());
         let equal = Beside {
             is_equal: true,
             ..Beside::default()
@@ -99,7 +106,7 @@ mod tests {
         put(&mut phone, NOON + 1, "notes", "two", &[("x", "1")]);
         let after = phone.beside(&laptop).unwrap();
         assert_eq!((after.is_equal, after.lacks, after.has_more), (false, 1, 0));
-        phone.in_sync(NOON + 2, &laptop);
+        phone.in_sync(NOON + 2, &laptop, &BTreeSet::new());
         assert!(!phone.beside(&laptop).unwrap().is_equal);
         phone.note_equal_now(NOON + 3, &laptop).unwrap();
         assert_eq!(phone.beside(&laptop).unwrap(), equal);

@@ -143,11 +143,16 @@ impl Vault {
         Ok(only_here)
     }
 
-    /// Notes that a device has all that counts here of what both keep. It is written seldom: two devices that are online are equal again
-    /// after every change.
-    pub(crate) fn note_in_sync(&mut self, now: u64, device: &DeviceId) -> Result<()> {
+    /// Notes that a device has all that counts here but for these spaces. It is written seldom: two devices that are online
+    /// are equal again after every change.
+    pub(crate) fn note_in_sync(
+        &mut self,
+        now: u64,
+        device: &DeviceId,
+        apart: &BTreeSet<SpaceId>,
+    ) -> Result<()> {
         let mut spaces: BTreeMap<SpaceId, Vec<(LogId, u64)>> = BTreeMap::new();
-        for LogHead { log, head } in self.shared_heads(device)? {
+        for LogHead { log, head } in self.heads_but(apart)? {
             if let Some(origin) = self.origin(&log)? {
                 let heights = spaces.entry(origin.space).or_default();
                 heights.push((log, head.height));
@@ -165,7 +170,7 @@ impl Vault {
         self.write(|vault| {
             let mut spaces = spaces.into_iter();
             spaces.try_for_each(|(space, heights)| vault.note_heights(device, &space, heights))?;
-            vault.note_equal(device)
+            vault.note_equal(device, apart)
         })?;
         self.noted.insert(*device, now);
         Ok(())

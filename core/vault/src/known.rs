@@ -64,14 +64,18 @@ impl Vault {
         Ok(known)
     }
 
-    /// Notes that a device has just what is here of what both keep. Inside a transaction.
-    pub(crate) fn note_equal(&mut self, device: &DeviceId) -> Result<()> {
+    /// Notes that a device has just what is here but for these spaces. Inside a transaction.
+    pub(crate) fn note_equal(
+        &mut self,
+        device: &DeviceId,
+        apart: &BTreeSet<SpaceId>,
+    ) -> Result<()> {
         let before = self.state.known.0.get(device);
         let before = before.cloned().unwrap_or_default();
         let equal = Known {
             entries: self.state.identity.entries().keys().copied().collect(),
             grants: self.grants()?,
-            heads: self.shared_heads(device)?,
+            heads: self.heads_but(apart)?,
             holes: Vec::new(),
             ..before
         };
@@ -296,7 +300,7 @@ mod tests {
         let mut vault = phone(dir.path());
         let device = linked(other.path(), &mut vault, 5, Role::Member).device();
         put(&mut vault, NOON, "notes", "a", &[("x", "1")]);
-        vault.in_sync(NOON, &device);
+        vault.in_sync(NOON, &device, &BTreeSet::new());
         let known = vault.known(&device).unwrap();
         assert_eq!(known.heads, vault.heads().unwrap());
         assert_eq!(known.grants, vault.grants().unwrap());

@@ -172,8 +172,8 @@ impl OpStore for Vault {
         self.covering()
     }
 
-    fn in_sync(&mut self, now: u64, device: &DeviceId) {
-        if let Err(error) = self.note_in_sync(now, device) {
+    fn in_sync(&mut self, now: u64, device: &DeviceId, apart: &BTreeSet<SpaceId>) {
+        if let Err(error) = self.note_in_sync(now, device, apart) {
             log::warn!("what a device has could not be noted: {error}");
         }
     }

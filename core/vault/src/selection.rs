@@ -4,12 +4,14 @@
 //! The choice is a record of the members' space, in a collection of its own with the device's id for its id: a field for
 //! each space that was ever chosen about, by its name, with `false` for one that is not kept. So every device hears of it as
 //! of all else. Nothing of such a space is taken here any more, whoever sends it, and nothing can be written to it; what is
-//! here of it stays as it is, readable, until the space is kept again. Others neither send it nor wait for the device.
+//! here of it stays as it is, readable, erased elsewhere or not, until the space is kept again. Others neither send it nor
+//! wait for the device.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand_core::CryptoRng;
 use twin_identity::id::DeviceId;
+use twin_ops::op::LogId;
 use twin_ops::space::{SpaceId, SpaceName};
 use twin_ops::store::{Hole, LogHead, OpStore};
 use twin_ops::value::{Fields, Value};
@@ -32,11 +34,6 @@ impl Vault {
     pub(crate) fn selects(&self, device: &DeviceId, space: &SpaceId) -> bool {
         let unselected = self.state.unselected.get(device);
         unselected.is_none_or(|spaces| !spaces.contains(space))
-    }
-
-    /// Whether both this device and another keep a space.
-    pub(crate) fn shares(&self, device: &DeviceId, space: &SpaceId) -> bool {
-        self.selects(&self.device.id(), space) && self.selects(device, space)
     }
 
     /// The spaces of these names that a device does not keep, sorted.
@@ -127,26 +124,30 @@ impl Vault {
         }
     }
 
-    /// The logs here that count, of the spaces that both this device and another keep.
-    pub(crate) fn shared_heads(&self, device: &DeviceId) -> Result<Vec<LogHead>> {
+    /// The spaces that this device or another does not keep, as far as is known here.
+    pub(crate) fn apart(&self, device: &DeviceId) -> BTreeSet<SpaceId> {
+        let mut apart = self.unselected(device);
+        apart.extend(self.unselected(&self.device.id()));
+        apart
+    }
+
+    /// Whether a log is of none of these spaces; one that is not known here is.
+    pub(crate) fn is_outside(&self, log: &LogId, spaces: &BTreeSet<SpaceId>) -> bool {
+        let log = self.state.logs.get(log);
+        log.is_none_or(|log| !spaces.contains(&log.origin.space))
+    }
+
+    /// The logs here that count, but those of these spaces.
+    pub(crate) fn heads_but(&self, spaces: &BTreeSet<SpaceId>) -> Result<Vec<LogHead>> {
         let mut heads = self.heads()?;
-        heads.retain(|head| self.shares_log(device, head));
+        heads.retain(|head| self.is_outside(&head.log, spaces));
         Ok(heads)
     }
 
-    /// Whether a log is of a space that both keep; one that is not known here is.
-    pub(crate) fn shares_log(&self, device: &DeviceId, head: &LogHead) -> bool {
-        let log = self.state.logs.get(&head.log);
-        log.is_none_or(|log| self.shares(device, &log.origin.space))
-    }
-
-    /// The ops here that lack content, of the spaces that both keep.
-    pub(crate) fn shared_holes(&self, device: &DeviceId) -> Result<Vec<Hole>> {
+    /// The ops here that lack content, but those in these spaces.
+    pub(crate) fn holes_but(&self, spaces: &BTreeSet<SpaceId>) -> Result<Vec<Hole>> {
         let mut holes = self.holes()?;
-        holes.retain(|hole| {
-            let log = self.state.logs.get(&hole.log);
-            log.is_none_or(|log| self.shares(device, &log.origin.space))
-        });
+        holes.retain(|hole| self.is_outside(&hole.log, spaces));
         Ok(holes)
     }
 

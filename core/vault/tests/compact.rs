@@ -6,6 +6,7 @@ mod common;
 #[path = "common/twins.rs"]
 mod twins;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use common::*;
@@ -278,7 +279,7 @@ fn no_peer_makes_a_device_skip_what_no_checkpoint_names() {
 
 /// Lets `phone` believe that `tablet` has everything.
 fn tablet_is_equal(phone: &mut Vault, tablet: &Vault) {
-    phone.in_sync(NOON, &tablet.device());
+    phone.in_sync(NOON, &tablet.device(), &BTreeSet::new());
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub const TARGETS: &[Target] = &[
 #[allow(dead_code, reason = "for the corpus alone")]
 pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     // A question about a log of the asker's own that goes on differently at the peer, and an answer; a name, and an answer;
-    // tables in whole.
+    // tables in whole; a space that is not kept.
     let log = [&[3, 0x58, 32][..], &[1; 32]].concat();
     let place = [&[0x82, 5, 0x58, 32][..], &[2; 32]].concat();
     let named = |number: u8| [&[0x82, number, 0x81, 0x58, 136][..], &[number; 136]].concat();
@@ -48,6 +48,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
             &[2; 32],
         ]
         .concat(),
+        [&[0x82, 22, 0x81, 0x81, 0x58, 32][..], &[6; 32]].concat(),
     ];
     // A page of a mailbox's memory: of a day, with a post that is shown, one that was put by this device, and a presence.
     let known = |state: u8| {

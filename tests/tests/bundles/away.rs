@@ -1,5 +1,6 @@
 //! What goes there and back, and what is known of it.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use twin_identity::device::Role;
@@ -63,7 +64,7 @@ fn what_was_made_for_a_device_is_not_counted_on() {
     assert_eq!((late.new, late.here), (0, 1));
     are_same(&mut phone, &mut laptop);
     // A session counts as much as a bundle.
-    phone.in_sync(NOON + 60_000, &laptop.device());
+    phone.in_sync(NOON + 60_000, &laptop.device(), &BTreeSet::new());
     assert!(make(&phone, &[laptop.device()], NOON + 60_000).1.is_empty());
 }
 
@@ -145,7 +146,7 @@ fn a_grant_that_has_not_come_comes_by_the_word_of_who_lacks_it() {
     write_in(&mut phone, NOON, "work");
     let (origin, run) = log_of(&phone, &phone, "work").unwrap();
     laptop.append_run(NOON, &origin, &run).unwrap();
-    phone.in_sync(NOON, &laptop.device());
+    phone.in_sync(NOON, &laptop.device(), &BTreeSet::new());
     let read = |vault: &mut Vault| vault.get(&space("work"), "c", "r").unwrap().is_some();
     carry(&phone, &mut laptop, NOON + 1);
     assert!(!read(&mut laptop));

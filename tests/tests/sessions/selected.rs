@@ -141,6 +141,66 @@ fn nothing_of_a_space_that_is_not_kept_comes_and_all_of_it_once_it_is_again() {
     }
 }
 
+/// Lets both talk; both say that they are in sync.
+fn agree(one: &mut Vault, two: &mut Vault, now: u64) {
+    for events in sync_counted(one, two, now).0 {
+        assert!(events.contains(&SyncEvent::InSync), "{events:?}");
+        assert!(!events.contains(&SyncEvent::Stuck), "{events:?}");
+    }
+}
+
+#[test]
+fn who_cannot_read_the_choice_yet_hears_it_from_the_device() {
+    const HOUR: u64 = 60 * MINUTE;
+    let (_dirs, mut phone, [mut laptop, mut tablet]) = family([Role::Admin, Role::Member]);
+    file_away(&mut laptop, NOON, "one", "1");
+    meet(&mut [&mut phone, &mut laptop, &mut tablet], NOON);
+    for _ in 0..2 {
+        in_sync(&mut phone, &mut laptop, NOON);
+        in_sync(&mut phone, &mut tablet, NOON);
+        in_sync(&mut laptop, &mut tablet, NOON);
+    }
+    // Its clock is hours ahead, so that the others put off what it writes.
+    select(&mut phone, NOON + 5 * HOUR, false);
+    let before = here(&mut phone);
+    let phone_is = phone.device();
+    for round in 1..3 {
+        let now = NOON + round * MINUTE;
+        file_away(&mut laptop, now, &format!("new {round}"), "1");
+        put(&mut laptop, now, "notes", "a", &[("x", &round.to_string())]);
+        agree(&mut phone, &mut laptop, now);
+        assert_eq!(laptop.unselected_by(&phone_is).unwrap(), []);
+        assert_eq!(here(&mut phone), before);
+        assert_eq!(records(&mut phone, "notes"), records(&mut laptop, "notes"));
+        // The laptop does not take the phone for one that has what it does not keep.
+        let beside = laptop.beside(&phone_is).unwrap();
+        assert_eq!((beside.is_equal, beside.lacks), (false, round));
+    }
+    // Nor does it once nobody else has it.
+    agree(&mut phone, &mut tablet, NOON + 3 * MINUTE);
+    let refused = laptop.select(NOON + 3 * MINUTE, &mut rng(1), &archive(), false);
+    assert!(
+        matches!(refused, Err(VaultError::OnlyHere(2))),
+        "{refused:?}"
+    );
+    // Kept again, all comes, though the others cannot read that either.
+    select(&mut phone, NOON + 5 * HOUR + 1, true);
+    agree(&mut phone, &mut laptop, NOON + 4 * MINUTE);
+    assert_eq!(here(&mut phone), here(&mut laptop));
+    select(&mut phone, NOON + 5 * HOUR + 2, false);
+    agree(&mut phone, &mut laptop, NOON + 5 * MINUTE);
+    assert_eq!(laptop.unselected_by(&phone_is).unwrap(), []);
+    // When the clocks have got there, all read the same.
+    laptop.merge_due(NOON + 5 * HOUR).unwrap();
+    assert_eq!(laptop.unselected_by(&phone_is).unwrap(), [archive()]);
+    in_sync(&mut phone, &mut laptop, NOON + 5 * HOUR);
+    // And where they read that it does not keep the space, its word to keep it again counts.
+    select(&mut phone, NOON + 11 * HOUR, true);
+    agree(&mut phone, &mut laptop, NOON + 5 * HOUR + MINUTE);
+    assert_eq!(laptop.unselected_by(&phone_is).unwrap(), [archive()]);
+    assert_eq!(here(&mut phone), here(&mut laptop));
+}
+
 #[test]
 fn it_may_change_while_both_are_connected() {
     let (_dirs, mut phone, [mut laptop]) = family([Role::Member]);

@@ -81,7 +81,8 @@ impl Maker {
             }));
             let since = files_since.unwrap_or(known.has_taken);
             files_since = Some(since.min(known.has_taken));
-            let mut one = Peer::of(known, store)?.without(replica::apart(store, device), store)?;
+            let mut one = Peer::of(known, store)?
+                .without(replica::apart(store, store.unselected(device)), store)?;
             if let Some(beyond) = &beyond {
                 one = one.or(&Peer::of(beyond.clone(), store)?);
             }

@@ -119,7 +119,7 @@ impl<S: OpStore + ?Sized> Session<S> {
             return Err(SyncError::NotLinked);
         }
         self.phase = Phase::Open(device);
-        self.peer.set_apart(replica::apart(store, &device), store)?;
+        self.peer.set_apart(self.apart(&device, store), store)?;
         self.deadline = None;
         self.events.push_back(SyncEvent::Met(device));
         if self.linked(store) {
@@ -130,6 +130,7 @@ impl<S: OpStore + ?Sized> Session<S> {
     }
 
     pub(super) fn announce(&mut self, store: &S) -> Result<(), SyncError> {
+        self.tell_selection(store);
         self.ask(store)?;
         let digest = replica::digest(store, self.peer.apart())?;
         self.announced = Some(digest);
@@ -189,6 +190,7 @@ impl<S: OpStore + ?Sized> Session<S> {
     fn send_table_if_linked(&mut self, store: &S) -> Result<(), SyncError> {
         self.table_sent = self.linked(store);
         if self.table_sent {
+            self.tell_selection(store);
             self.tell_begun(store);
             let form = self.tables.unwrap_or(Form::Whole);
             let table = replica::table(form, store, self.peer.apart())?;
@@ -326,21 +328,6 @@ impl<S: OpStore + ?Sized> Session<S> {
         }
     }
 
-    /// Sees which spaces both keep by now. What a device keeps may change at any time, here or there.
-    pub(super) fn see_selection(&mut self, store: &S) -> Result<(), SyncError> {
-        let Some(device) = self.device() else {
-            return Ok(());
-        };
-        let apart = replica::apart(store, &device);
-        if apart == *self.peer.apart() {
-            return Ok(());
-        }
-        self.hears_anew |= self.peer.set_apart(apart, store)?;
-        self.wanting = true;
-        self.look_again();
-        Ok(())
-    }
-
     /// After whatever came, the peer may lack something, and in any case wants to hear how things stand.
     pub(super) fn look_again(&mut self) {
         self.dirty = true;
@@ -363,6 +350,10 @@ impl<S: OpStore + ?Sized> Session<S> {
         if same {
             return self.agree(now, theirs.digest, store);
         }
+        if self.hears_anew && self.tables.is_some() {
+            // What both have of a space that they keep again is yet to be listed.
+            return Ok(());
+        }
         let Some(form) = self.tables else {
             return self.send_tables(Form::Short, store);
         };
@@ -384,9 +375,10 @@ impl<S: OpStore + ?Sized> Session<S> {
     /// Both have this digest.
     fn agree(&mut self, now: Millis, digest: [u8; 32], store: &mut S) -> Result<(), SyncError> {
         self.agreed = Some(digest);
+        self.hears_anew = false;
         self.peer.equals(store)?;
         if let Some(device) = self.device() {
-            store.in_sync(now, &device);
+            store.in_sync(now, &device, self.peer.apart());
         }
         self.tell_progress(now, true, store)?;
         self.events

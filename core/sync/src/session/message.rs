@@ -85,6 +85,10 @@ pub(crate) enum Message {
     /// Some bytes of a long op.
     #[n(21)]
     OpPiece(#[n(0)] OpPiece),
+    /// The spaces that this side's device does not keep, sorted; who has said nothing before its first digest or table
+    /// keeps all.
+    #[n(22)]
+    NotKept(#[n(0)] Vec<SpaceId>),
 }
 
 #[derive(Debug, Encode, Decode)]
@@ -289,7 +293,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_get_an_answer(number in 10_u8..22, bytes: Vec<u8>) {
+        fn any_bytes_get_an_answer(number in 10_u8..23, bytes: Vec<u8>) {
             for frame in [bytes.clone(), [&[0x82, number, 0x81], &bytes[..]].concat()] {
                 if let Ok(message) = Message::from_frame(&frame) {
                     prop_assert_eq!(message.to_frame(), frame);

@@ -16,7 +16,8 @@
 //! cut leaves what was taken over; the next one goes on from there, because heights say how far each log got.
 //!
 //! - [`handshake`], `naming`: who may talk; `message`: the frames
-//! - `exchange`: what is done with each frame; `replica`, `peer`: what we have, what the other lacks, of what both keep
+//! - `exchange`: what is done with each frame; `replica`, `peer`: what we have, what the other lacks
+//! - `selection`: which spaces both keep
 //! - `pieces`: long ops, of which what has come is kept
 //! - `short`: tables by the beginnings of hashes
 //! - `branches`: logs of this device that go on differently at the peer
@@ -34,6 +35,7 @@ pub(crate) mod peer;
 mod pieces;
 mod progress;
 pub(crate) mod replica;
+mod selection;
 pub(crate) mod short;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -42,6 +44,7 @@ use std::marker::PhantomData;
 use rand_core::CryptoRng;
 use twin_identity::id::DeviceId;
 use twin_ops::op::LogId;
+use twin_ops::space::SpaceId;
 use twin_ops::store::{Hole, MAX_WANTS, OpStore, Want};
 
 pub use difference::Difference;
@@ -162,6 +165,10 @@ pub struct Session<S: OpStore + ?Sized> {
     table_sent: bool,
     /// Whether what both have of a space is to be listed that they both keep again.
     hears_anew: bool,
+    /// The spaces that this device does not keep, as the peer was told.
+    not_kept_here: BTreeSet<SpaceId>,
+    /// Those that the peer does not keep, by its word.
+    not_kept_there: Option<BTreeSet<SpaceId>>,
     /// Whether anything has come of the last exchange of tables.
     progress: bool,
     /// Whether there may be something that the peer lacks.
@@ -216,6 +223,8 @@ impl<S: OpStore + ?Sized> Session<S> {
             tables: None,
             table_sent: false,
             hears_anew: false,
+            not_kept_here: BTreeSet::new(),
+            not_kept_there: None,
             progress: false,
             dirty: false,
             wanting: true,
@@ -305,7 +314,7 @@ pub fn digest<S: OpStore + ?Sized>(store: &S) -> Result<[u8; 32], SyncError> {
     replica::digest(store, &BTreeSet::new())
 }
 
-/// The same over all that both this device and another keep: what the two compare.
+/// The same over all that both this device and another keep, as far as is known here: what the two compare.
 ///
 /// # Errors
 /// If the store cannot be read.
@@ -313,7 +322,7 @@ pub fn digest_with<S: OpStore + ?Sized>(
     store: &S,
     device: &DeviceId,
 ) -> Result<[u8; 32], SyncError> {
-    replica::digest(store, &replica::apart(store, device))
+    replica::digest(store, &replica::apart(store, store.unselected(device)))
 }
 
 /// Whether bytes are one message of this protocol, and what writing it gives: what a session asks first of every frame, for
@@ -343,6 +352,7 @@ impl<S: OpStore + ?Sized> Machine for Session<S> {
         if self.is_counted(&message) {
             self.received += 1;
         }
+        self.on_first_word(&message, store)?;
         let owned = |list: Vec<minicbor::bytes::ByteVec>| -> Vec<Vec<u8>> {
             list.into_iter().map(Into::into).collect()
         };
@@ -377,6 +387,7 @@ impl<S: OpStore + ?Sized> Machine for Session<S> {
                 self.look_again();
                 Ok(())
             }
+            (Phase::Open(_), Message::NotKept(spaces)) => self.on_not_kept(spaces, store),
             (Phase::Open(_), Message::Holes(holes)) if self.linked(store) => self.on_holes(holes),
             (Phase::Open(_), Message::AskLinks(ask)) if self.linked(store) => {
                 self.on_ask_links(ask)

@@ -324,6 +324,7 @@ impl Peer {
     /// The peer has all that we have of what both keep: the digests are equal.
     pub fn equals<S: OpStore + ?Sized>(&mut self, store: &S) -> Result<(), SyncError> {
         self.table = true;
+        self.unheard.clear();
         self.entries.extend(store.identity().entries().keys());
         self.grants
             .extend(store.grants().map_err(SyncError::store)?);

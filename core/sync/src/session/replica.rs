@@ -15,13 +15,13 @@ use super::peer::row;
 use super::short::{Form, ShortTable};
 use crate::machine::Millis;
 
-/// The spaces that this device or another does not keep.
+/// The spaces that not both keep, this device and another that does not keep these.
 pub(crate) fn apart<S: OpStore + ?Sized>(
     store: &S,
-    peer: &twin_identity::id::DeviceId,
+    theirs: BTreeSet<SpaceId>,
 ) -> BTreeSet<SpaceId> {
-    let mut apart = store.unselected(&store.device());
-    apart.extend(store.unselected(peer));
+    let mut apart = theirs;
+    apart.extend(store.unselected(&store.device()));
     #[cfg(twin_break)]
     if twin_identity::broken::is("selection_ignored") {
         apart.clear();
@@ -30,7 +30,7 @@ pub(crate) fn apart<S: OpStore + ?Sized>(
 }
 
 /// Whether a log that is known here is of none of these spaces.
-fn is_outside<S: OpStore + ?Sized>(
+pub(crate) fn is_outside<S: OpStore + ?Sized>(
     log: &LogId,
     store: &S,
     apart: &BTreeSet<SpaceId>,

@@ -1,6 +1,7 @@
 //! What the tests of the vault share. Each test file uses a part of it.
 #![allow(dead_code, clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use chacha20_rng::ChaCha20Rng;
@@ -138,7 +139,9 @@ pub fn send(from: &Vault, to: &mut Vault, now: u64) {
 pub fn are_equal(vaults: &mut [&mut Vault], now: u64) {
     let devices: Vec<_> = vaults.iter().map(|vault| vault.device()).collect();
     for vault in vaults {
-        devices.iter().for_each(|device| vault.in_sync(now, device));
+        devices
+            .iter()
+            .for_each(|device| vault.in_sync(now, device, &BTreeSet::new()));
     }
 }
 

@@ -48,7 +48,12 @@ impl Peer {
         let ours: BTreeMap<LogId, u64> = { heads.iter() }
             .map(|row| (row.log, row.head.height))
             .collect();
-        let logs: BTreeSet<&LogId> = ours.keys().chain(self.listed_heights.keys()).collect();
+        let mut logs: BTreeSet<&LogId> = ours.keys().collect();
+        for log in self.listed_heights.keys() {
+            if replica::is_outside(log, store, &self.apart)? {
+                logs.insert(log);
+            }
+        }
         let height = |of: &BTreeMap<LogId, u64>, log| of.get(log).copied().unwrap_or(0);
         let rows = logs.into_iter().map(|log| {
             let (ours, theirs) = (height(&ours, log), height(&self.listed_heights, log));

@@ -1,7 +1,5 @@
-//! The spaces that both keep, which are all that the two have to say to each other about.
-//!
-//! What a device keeps is said in the space of the members, which all keep, so that it comes to the peer like all else;
-//! digests, tables and what is sent follow it. Who has not heard of it yet sends what is not taken.
+//! What is compared with a peer, and sent to it, of spaces that both keep. Who has not heard yet that the other does not
+//! keep one sends what is not taken.
 
 use std::collections::BTreeSet;
 
