@@ -115,8 +115,9 @@ impl OpStore for Vault {
     }
 
     fn unselected(&self, device: &DeviceId) -> BTreeSet<SpaceId> {
-        let unselected = self.state.unselected.get(device);
-        unselected.cloned().unwrap_or_default()
+        let unselected = self.state.unselected.get(device).into_iter().flatten();
+        let unselected = unselected.filter(|space| !self.selects(device, space));
+        unselected.copied().collect()
     }
 
     fn grants(&self) -> Result<Vec<GrantId>> {

@@ -6,6 +6,9 @@
 //! of all else. Nothing of such a space is taken here any more, whoever sends it, and nothing can be written to it; what is
 //! here of it stays as it is, readable, erased elsewhere or not, until the space is kept again. Others neither send it nor
 //! wait for the device.
+//!
+//! What this device has written and no other is known to have goes first: until then it keeps the space after all, and says
+//! so to whom it meets.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,15 +35,40 @@ pub(crate) type Unselected = BTreeMap<DeviceId, BTreeSet<SpaceId>>;
 impl Vault {
     /// Whether a device keeps a space, as far as is known here.
     pub(crate) fn selects(&self, device: &DeviceId, space: &SpaceId) -> bool {
-        let unselected = self.state.unselected.get(device);
-        unselected.is_none_or(|spaces| !spaces.contains(space))
+        !self.is_left_out(device, space)
+            || (*device == self.device.id() && self.has_more_than_others(space))
     }
 
-    /// The spaces of these names that a device does not keep, sorted.
+    /// Whether the person has chosen that a device does not keep a space.
+    fn is_left_out(&self, device: &DeviceId, space: &SpaceId) -> bool {
+        let unselected = self.state.unselected.get(device);
+        unselected.is_some_and(|spaces| spaces.contains(space))
+    }
+
+    /// Whether this device has written something in a space that no other is known to have, so that it has to pass that on
+    /// before it can do without the space: it was set back to before the choice and has written since, or has written
+    /// again what was in a branch; or who had it has stopped keeping the space.
+    fn has_more_than_others(&self, space: &SpaceId) -> bool {
+        let me = self.device.id();
+        let others = || {
+            let devices = self.state.identity.devices().keys();
+            devices.filter(|device| **device != me)
+        };
+        let logs = self.state.logs.iter();
+        let mut own = logs.filter(|(_, log)| log.origin.device == me && log.origin.space == *space);
+        own.any(|(id, log)| {
+            // What is damaged cannot be passed on.
+            let counted = self.state.counted(&self.file.store, log).unwrap_or(0);
+            let heard = others().map(|device| self.state.heard.height(device, space, id));
+            counted > heard.max().unwrap_or(0)
+        })
+    }
+
+    /// The spaces of these names that a device does not keep by its person's choice, sorted.
     pub fn unselected_by(&mut self, device: &DeviceId) -> Result<Vec<SpaceName>> {
         self.catch_up()?;
         let spaces = self.state.spaces.iter();
-        let unselected = spaces.filter(|(_, id)| !self.selects(device, id));
+        let unselected = spaces.filter(|(_, id)| self.is_left_out(device, id));
         Ok(unselected.map(|(name, _)| name.clone()).collect())
     }
 
@@ -69,7 +97,7 @@ impl Vault {
                 .get(space)
                 .ok_or(VaultError::NoSuchSpace)?;
             let me = vault.device.id();
-            if vault.selects(&me, &id) == keep {
+            if vault.is_left_out(&me, &id) != keep {
                 return Ok(None);
             }
             if !keep {

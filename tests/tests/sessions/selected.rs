@@ -16,6 +16,7 @@ use twin_vault::{Vault, VaultError, WriteChange};
 use crate::common::*;
 use crate::files::*;
 use crate::session::{Talk, sync, sync_counted};
+use crate::set_back::copy_of;
 use crate::twins::*;
 
 fn archive() -> SpaceName {
@@ -199,6 +200,43 @@ fn who_cannot_read_the_choice_yet_hears_it_from_the_device() {
     agree(&mut phone, &mut laptop, NOON + 5 * HOUR + MINUTE);
     assert_eq!(laptop.unselected_by(&phone_is).unwrap(), [archive()]);
     assert_eq!(here(&mut phone), here(&mut laptop));
+}
+
+#[test]
+fn who_was_set_back_to_before_the_choice_passes_on_what_it_has_written_since() {
+    let (dirs, mut phone, [mut laptop, mut tablet]) = family([Role::Admin, Role::Member]);
+    file_away(&mut phone, NOON, "one", "1");
+    meet(&mut [&mut phone, &mut laptop, &mut tablet], NOON);
+    for _ in 0..2 {
+        in_sync(&mut phone, &mut laptop, NOON);
+        in_sync(&mut phone, &mut tablet, NOON);
+        in_sync(&mut laptop, &mut tablet, NOON);
+    }
+    drop(phone);
+    let copy = copy_of(dirs[0].path());
+    let mut phone = reopen(dirs[0].path()).unwrap();
+    select(&mut phone, NOON + MINUTE, false);
+    in_sync(&mut phone, &mut laptop, NOON + MINUTE);
+    in_sync(&mut laptop, &mut tablet, NOON + MINUTE);
+    drop(phone);
+
+    let mut phone = reopen(copy.path()).unwrap();
+    let phone_is = phone.device();
+    assert_eq!(phone.unselected_by(&phone_is).unwrap(), []);
+    file_away(&mut phone, NOON + 2 * MINUTE, "since", "1");
+    agree(&mut phone, &mut tablet, NOON + 3 * MINUTE);
+    assert_eq!(phone.unselected_by(&phone_is).unwrap(), [archive()]);
+    assert!(here(&mut tablet).0.contains_key("since"));
+    // From then on it does without, as its person has chosen.
+    let before = here(&mut phone);
+    file_away(&mut laptop, NOON + 4 * MINUTE, "later", "1");
+    agree(&mut phone, &mut laptop, NOON + 4 * MINUTE);
+    assert_eq!(here(&mut phone), before);
+    let change = WriteChange::put("old", "x", fields(&[("x", "1")]));
+    let refused = phone.commit(NOON + 5 * MINUTE, &mut rng(3), &archive(), vec![change]);
+    assert!(matches!(refused, Err(VaultError::NotSelected)));
+    in_sync(&mut laptop, &mut tablet, NOON + 5 * MINUTE);
+    assert!(here(&mut laptop).0.contains_key("since"));
 }
 
 #[test]
