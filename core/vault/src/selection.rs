@@ -45,6 +45,13 @@ impl Vault {
         unselected.is_some_and(|spaces| spaces.contains(space))
     }
 
+    /// Whether this device goes on keeping a space that it is not to keep.
+    pub(crate) fn waits_to_leave(&self) -> bool {
+        let left_out = self.state.unselected.get(&self.device.id());
+        let mut left_out = left_out.into_iter().flatten();
+        left_out.any(|space| self.has_more_than_others(space))
+    }
+
     /// Whether this device has written something in a space that no other is known to have, so that it has to pass that on
     /// before it can do without the space: it was set back to before the choice and has written since, or has written
     /// again what was in a branch; or who had it has stopped keeping the space.
@@ -102,6 +109,10 @@ impl Vault {
             }
             if !keep {
                 vault.check_is_elsewhere(&id)?;
+                // The choice goes by it from now on.
+                for heard in vault.state.heard.of_space(&id) {
+                    vault.file.put(&heard)?;
+                }
             }
             let field = (space.as_str().to_owned(), Value::Bool(keep));
             let change = WriteChange::patch(SELECTION, &me.to_string(), Fields([field].into()));
