@@ -208,6 +208,25 @@ pub trait OpStore {
         BTreeSet::new()
     }
 
+    /// The spaces that this device goes on keeping only until another one holds all of them.
+    fn to_leave(&self) -> BTreeSet<SpaceId> {
+        BTreeSet::new()
+    }
+
+    /// Whether this device keeps a space, is not to leave it and lacks nothing of it that is known here, content of files
+    /// neither.
+    fn holds_all(&self, space: &SpaceId) -> Result<bool, Self::Error> {
+        let _ = space;
+        Ok(false)
+    }
+
+    /// Another device, whose replica has just been equal to this one, holds all of these spaces: this one may leave them if
+    /// it is to.
+    fn held(&mut self, now: u64, device: &DeviceId, spaces: &[SpaceId]) -> Result<(), Self::Error> {
+        let _ = (now, device, spaces);
+        Ok(())
+    }
+
     /// The keys that this device may have and has not, at most [`MAX_WANTS`], sorted.
     fn wants(&self) -> Result<Vec<Want>, Self::Error>;
 

@@ -221,6 +221,7 @@ fn begin(
         keys: *device.to_secret().expose(),
         incarnation: new_incarnation(rng),
         mark: Some(FileMark::of(path)?),
+        ended: None,
     })?;
     file.put(&GenesisRow::of(identity))?;
     for entry in identity.entries().values() {

@@ -111,7 +111,7 @@ pub enum VaultError {
     #[error("an operation comes from a device that may not write there and was refused")]
     NotAllowed,
     /// This device does not keep the space.
-    #[error("this device does not keep that space: let it keep the space again first")]
+    #[error("this device does not keep that space: let it keep the space again, and sync")]
     NotSelected,
     /// Every device keeps what the twin itself needs.
     #[error("every device keeps that space: the twin needs it")]
@@ -119,11 +119,6 @@ pub enum VaultError {
     /// No space of this name.
     #[error("there is no space of that name: see which there are")]
     NoSuchSpace,
-    /// What is not on another device that keeps the space would be nowhere else.
-    #[error(
-        "another device has to keep that space first, with all that is here: {0} changes are not known to be on one; sync with it"
-    )]
-    OnlyHere(u64),
     /// Only admins compact.
     #[error("only a device that may replace the phone can let history go: use your phone")]
     MayNotCompact,

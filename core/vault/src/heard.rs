@@ -63,18 +63,6 @@ impl Heard {
         })
     }
 
-    /// What devices have of a space, as it is kept in the file.
-    pub fn of_space(&self, space: &SpaceId) -> Vec<HeardRow> {
-        let of_space = self.0.iter().filter(|((_, of), _)| of == space);
-        let row = |((device, space), has): (&(DeviceId, SpaceId), &Has)| HeardRow {
-            device: *device,
-            space: *space,
-            at: has.at,
-            heights: has.heights.clone(),
-        };
-        of_space.map(row).collect()
-    }
-
     /// When this device last learnt what another has; `None` if it never has.
     pub fn last(&self, device: &DeviceId) -> Option<u64> {
         let of_device = self.0.iter().filter(|((of, _), _)| of == device);
@@ -171,9 +159,7 @@ impl Vault {
             }
         }
         let last = self.noted.get(device);
-        let lately = last.is_some_and(|last| now >= *last && now - *last < OFTEN);
-        // A space may be left because of it: that must not be forgotten.
-        if lately && !self.waits_to_leave() {
+        if last.is_some_and(|last| now >= *last && now - *last < OFTEN) {
             for (space, heights) in spaces {
                 let has = self.state.heard.0.entry((*device, space)).or_default();
                 has.raise(heights);

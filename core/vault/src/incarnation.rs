@@ -66,10 +66,13 @@ impl Vault {
         }
         let row: DeviceRow = self.file.item(&[])?.ok_or(DAMAGED)?;
         let here = FileMark::of(self.file.store.path())?;
+        let ended = row.ended == Some(true);
         let is_copy = row.mark.is_some_and(|mark| mark != here);
         #[cfg(twin_break)]
         let is_copy = is_copy && !twin_identity::broken::is("copies_not_noticed");
-        if is_copy {
+        if ended {
+            self.begin_incarnation(rng)?;
+        } else if is_copy {
             log::info!(
                 "the vault's file is a copy: this device goes on in logs of a new incarnation"
             );
@@ -101,6 +104,7 @@ impl Vault {
     /// Writes under this incarnation from here on, in this file.
     fn keep_incarnation(&mut self, incarnation: [u8; INCARNATION_LEN]) -> Result<()> {
         let mut row: DeviceRow = self.file.item(&[])?.ok_or(DAMAGED)?;
+        row.ended = row.ended.filter(|_| row.incarnation == incarnation);
         row.incarnation = incarnation;
         row.mark = Some(FileMark::of(self.file.store.path())?);
         self.file.put(&row)?;
@@ -112,6 +116,16 @@ impl Vault {
     pub(crate) fn read_incarnation(&mut self) -> Result<()> {
         let row: DeviceRow = self.file.item(&[])?.ok_or(DAMAGED)?;
         self.incarnation = row.incarnation;
+        self.is_settled_in_file &= row.ended != Some(true);
+        Ok(())
+    }
+
+    /// Writes nothing more under this incarnation. Inside a transaction.
+    pub(crate) fn end_incarnation(&mut self) -> Result<()> {
+        let mut row: DeviceRow = self.file.item(&[])?.ok_or(DAMAGED)?;
+        row.ended = Some(true);
+        self.file.put(&row)?;
+        self.is_settled_in_file = false;
         Ok(())
     }
 }

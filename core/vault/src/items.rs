@@ -71,12 +71,14 @@ pub(crate) enum Kind {
     Keep = 31,
     /// A file whose record was erased, and whose chunks are still to go.
     ErasedFile = 32,
+    /// A space that was left.
+    Left = 33,
     /// How far what is kept for searching goes.
     Search = 17,
 }
 
 /// What rows of each kind are about, in words.
-const KINDS: [(Kind, &str); 29] = [
+const KINDS: [(Kind, &str); 30] = [
     (Kind::Device, "this device's keys"),
     (Kind::Genesis, "the beginning of the identity log"),
     (Kind::Entry, "an entry of the identity log"),
@@ -106,6 +108,7 @@ const KINDS: [(Kind, &str); 29] = [
     (Kind::Absent, "a file that is not all here"),
     (Kind::Keep, "which content is kept here"),
     (Kind::ErasedFile, "a file that is to go"),
+    (Kind::Left, "a space that was left"),
 ];
 
 impl Kind {

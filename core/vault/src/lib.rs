@@ -73,6 +73,7 @@ mod keys;
 mod known;
 mod late;
 mod later;
+mod leave;
 mod left_out;
 pub mod lines;
 mod logged;

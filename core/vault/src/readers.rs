@@ -114,6 +114,7 @@ fn sample_rows() -> impl Iterator<Item = Vec<u8>> {
         keys: [0; DEVICE_KEYS_LEN],
         incarnation: [4; INCARNATION_LEN],
         mark: Some(FileMark::sample()),
+        ended: None,
     };
     let head = Head {
         height: 7,

@@ -115,9 +115,24 @@ impl OpStore for Vault {
     }
 
     fn unselected(&self, device: &DeviceId) -> BTreeSet<SpaceId> {
-        let unselected = self.state.unselected.get(device).into_iter().flatten();
-        let unselected = unselected.filter(|space| !self.selects(device, space));
-        unselected.copied().collect()
+        if *device == self.device.id() {
+            return self.state.left.keys().copied().collect();
+        }
+        let unselected = self.state.unselected.get(device);
+        unselected.cloned().unwrap_or_default()
+    }
+
+    fn to_leave(&self) -> BTreeSet<SpaceId> {
+        Self::to_leave(self)
+    }
+
+    fn holds_all(&self, space: &SpaceId) -> Result<bool> {
+        Self::holds_all(self, space)
+    }
+
+    fn held(&mut self, now: u64, device: &DeviceId, spaces: &[SpaceId]) -> Result<()> {
+        self.now = now;
+        self.write(|vault| vault.leave_held(device, spaces))
     }
 
     fn grants(&self) -> Result<Vec<GrantId>> {

@@ -44,6 +44,9 @@ pub(crate) struct DeviceRow {
     /// The file that it wrote to last; none in vaults from before this was noted.
     #[n(2)]
     pub mark: Option<FileMark>,
+    /// Whether a log of this incarnation was let go here, that others go on having.
+    #[n(3)]
+    pub ended: Option<bool>,
 }
 
 impl Drop for DeviceRow {
@@ -429,6 +432,17 @@ impl Drop for ErasedFileRow {
     }
 }
 
+/// A space that this device was to keep no more and has left.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct LeftRow {
+    #[n(0)]
+    pub space: SpaceId,
+    /// Whether chunks of its files may be here still.
+    #[n(1)]
+    pub chunks: bool,
+}
+
 /// A way to unlock the vault; the slot itself, which must be readable before anything is unlocked, has a table of its
 /// own.
 #[derive(Encode, Decode)]
@@ -516,6 +530,7 @@ rows! {
     ].concat();
     KeepRow: Keep, |_row| Vec::new();
     ErasedFileRow: ErasedFile, |row| chunk_key(&row.space, &top(&row.root));
+    LeftRow: Left, |row| row.space.as_bytes().to_vec();
     SlotRow: Slot, |row| SlotRow::name(row.number).to_vec();
     SearchRow: Search, |_row| Vec::new();
 }

@@ -3,12 +3,9 @@
 //!
 //! The choice is a record of the members' space, in a collection of its own with the device's id for its id: a field for
 //! each space that was ever chosen about, by its name, with `false` for one that is not kept. So every device hears of it as
-//! of all else. Nothing of such a space is taken here any more, whoever sends it, and nothing can be written to it; what is
-//! here of it stays as it is, readable, erased elsewhere or not, until the space is kept again. Others neither send it nor
-//! wait for the device.
-//!
-//! What this device has written and no other is known to have goes first: until then it keeps the space after all, and says
-//! so to whom it meets.
+//! of all else: others neither send the space nor wait for the device. The device itself goes on keeping it, and says so to
+//! whom it meets, until it can leave it (see [`leave`](crate::leave)). Then nothing of it is here, nothing of it is taken,
+//! whoever sends it, and nothing can be written to it, until it is kept again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +19,7 @@ use twin_ops::value::{Fields, Value};
 use crate::change::{RESERVED, WriteChange};
 use crate::error::{Result, VaultError};
 use crate::merge::fields;
-use crate::rows::{HeardRow, Row};
+use crate::rows::{HeardRow, LeftRow, Row};
 use crate::vault::Vault;
 use crate::write::By;
 
@@ -35,40 +32,17 @@ pub(crate) type Unselected = BTreeMap<DeviceId, BTreeSet<SpaceId>>;
 impl Vault {
     /// Whether a device keeps a space, as far as is known here.
     pub(crate) fn selects(&self, device: &DeviceId, space: &SpaceId) -> bool {
-        !self.is_left_out(device, space)
-            || (*device == self.device.id() && self.has_more_than_others(space))
+        if *device == self.device.id() {
+            !self.state.left.contains_key(space)
+        } else {
+            !self.is_left_out(device, space)
+        }
     }
 
     /// Whether the person has chosen that a device does not keep a space.
-    fn is_left_out(&self, device: &DeviceId, space: &SpaceId) -> bool {
+    pub(crate) fn is_left_out(&self, device: &DeviceId, space: &SpaceId) -> bool {
         let unselected = self.state.unselected.get(device);
         unselected.is_some_and(|spaces| spaces.contains(space))
-    }
-
-    /// Whether this device goes on keeping a space that it is not to keep.
-    pub(crate) fn waits_to_leave(&self) -> bool {
-        let left_out = self.state.unselected.get(&self.device.id());
-        let mut left_out = left_out.into_iter().flatten();
-        left_out.any(|space| self.has_more_than_others(space))
-    }
-
-    /// Whether this device has written something in a space that no other is known to have, so that it has to pass that on
-    /// before it can do without the space: it was set back to before the choice and has written since, or has written
-    /// again what was in a branch; or who had it has stopped keeping the space.
-    fn has_more_than_others(&self, space: &SpaceId) -> bool {
-        let me = self.device.id();
-        let others = || {
-            let devices = self.state.identity.devices().keys();
-            devices.filter(|device| **device != me)
-        };
-        let logs = self.state.logs.iter();
-        let mut own = logs.filter(|(_, log)| log.origin.device == me && log.origin.space == *space);
-        own.any(|(id, log)| {
-            // What is damaged cannot be passed on.
-            let counted = self.state.counted(&self.file.store, log).unwrap_or(0);
-            let heard = others().map(|device| self.state.heard.height(device, space, id));
-            counted > heard.max().unwrap_or(0)
-        })
     }
 
     /// The spaces of these names that a device does not keep by its person's choice, sorted.
@@ -79,13 +53,21 @@ impl Vault {
         Ok(unselected.map(|(name, _)| name.clone()).collect())
     }
 
-    /// Lets this device keep a space from now on, or keep it no more. What is here of it stays in either case. `now`:
-    /// milliseconds since the Unix epoch. Returns the log in which that is written and its new head; `None` if nothing has
-    /// changed.
+    /// The spaces that this device is to leave, and keeps until another one is known to hold all of them, sorted.
+    pub fn leaving(&mut self) -> Result<Vec<SpaceName>> {
+        self.catch_up()?;
+        let leaving = self.to_leave();
+        let spaces = self.state.spaces.iter();
+        let leaving = spaces.filter(|(_, id)| leaving.contains(id));
+        Ok(leaving.map(|(name, _)| name.clone()).collect())
+    }
+
+    /// Lets this device keep a space from now on, or keep it no more: then all that is here of it goes, once another device
+    /// is known to hold it. `now`: milliseconds since the Unix epoch. Returns the log in which that is written and its new
+    /// head; `None` if nothing has changed.
     ///
     /// # Errors
-    /// [`VaultError::AlwaysKept`] for a space that the twin itself needs, [`VaultError::NoSuchSpace`],
-    /// [`VaultError::OnlyHere`] while something of it is not known to be on another device that keeps it.
+    /// [`VaultError::AlwaysKept`] for a space that the twin itself needs, [`VaultError::NoSuchSpace`].
     pub fn select(
         &mut self,
         now: u64,
@@ -107,13 +89,6 @@ impl Vault {
             if vault.is_left_out(&me, &id) != keep {
                 return Ok(None);
             }
-            if !keep {
-                vault.check_is_elsewhere(&id)?;
-                // The choice goes by it from now on.
-                for heard in vault.state.heard.of_space(&id) {
-                    vault.file.put(&heard)?;
-                }
-            }
             let field = (space.as_str().to_owned(), Value::Bool(keep));
             let change = WriteChange::patch(SELECTION, &me.to_string(), Fields([field].into()));
             let members = SpaceName::members();
@@ -121,27 +96,6 @@ impl Vault {
                 .commit_now(By::Vault, rng, &members, vec![change])
                 .map(Some)
         })
-    }
-
-    /// Whether all that is here of a space is known to be on another device that takes part and keeps it: what this one
-    /// does not keep it does not pass on either.
-    fn check_is_elsewhere(&self, space: &SpaceId) -> Result<()> {
-        let keepers = self.others_with(space);
-        let mut only_here = 0;
-        for (id, log) in &self.state.logs {
-            if log.origin.space != *space {
-                continue;
-            }
-            let counted = self.state.counted(&self.file.store, log)?;
-            let heard = keepers
-                .iter()
-                .map(|device| self.state.heard.height(device, space, id));
-            only_here += counted.saturating_sub(heard.max().unwrap_or(0));
-        }
-        if only_here > 0 || keepers.is_empty() {
-            return Err(VaultError::OnlyHere(only_here));
-        }
-        Ok(())
     }
 
     /// The devices that take part and keep a space, but this one.
@@ -236,6 +190,7 @@ impl Vault {
         }
         let before = std::mem::take(&mut self.state.unselected);
         self.read_selection()?;
+        self.come_back()?;
         let nothing = BTreeSet::new();
         let after = self.state.unselected.clone();
         let devices: BTreeSet<&DeviceId> = before.keys().chain(after.keys()).collect();
@@ -251,11 +206,23 @@ impl Vault {
                 self.fetching.mark += 1;
             }
         }
+        self.leave_empty()
+    }
+
+    /// Keeps again what it has left and is to keep. Inside a transaction.
+    fn come_back(&mut self) -> Result<()> {
+        let me = self.device.id();
+        let left = self.state.left.keys().copied();
+        let again: Vec<SpaceId> = left.filter(|space| !self.is_left_out(&me, space)).collect();
+        for space in again {
+            self.state.left.remove(&space);
+            self.file.remove::<LeftRow>(space.as_bytes())?;
+        }
         Ok(())
     }
 
     /// Counts no more on what a device had of a space.
-    fn forget_heard(&mut self, device: &DeviceId, space: &SpaceId) -> Result<()> {
+    pub(crate) fn forget_heard(&mut self, device: &DeviceId, space: &SpaceId) -> Result<()> {
         if let Some(row) = self.state.heard.forget(device, space) {
             self.file.remove::<HeardRow>(&row.natural())?;
         }

@@ -27,8 +27,8 @@ use crate::late::Late;
 use crate::opened::OpenedOps;
 use crate::oplog::{MAX_SEQ, OpHeads, PartNo, log_number, op_number};
 use crate::rows::{
-    AheadRow, ClockRow, CollectionRow, EntryRow, EpochRow, GenesisRow, GrantRow, HoleRow, LogRow,
-    Predecessor, SeenRow, ToldRow, UnheardRow,
+    AheadRow, ClockRow, CollectionRow, EntryRow, EpochRow, GenesisRow, GrantRow, HoleRow, LeftRow,
+    LogRow, Predecessor, SeenRow, ToldRow, UnheardRow,
 };
 use crate::schema::Schemas;
 use crate::segment::Blocks;
@@ -75,6 +75,8 @@ pub(crate) struct State {
     pub blocks: Blocks,
     /// What devices do not keep.
     pub unselected: Unselected,
+    /// The spaces that this device has left; whether chunks of their files may be here still.
+    pub left: BTreeMap<SpaceId, bool>,
     /// Entries of the identity log that other devices have seen and this one has not, and who has.
     pub unheard: BTreeMap<EntryId, DeviceId>,
     /// The version of the file that all this is of; `None` once the file was let go, for versions are counted from its
@@ -181,6 +183,7 @@ impl State {
                 told: BTreeMap::new(),
                 ahead: BTreeSet::new(),
                 unselected: Unselected::new(),
+                left: BTreeMap::new(),
                 unheard: BTreeMap::new(),
                 erased: Erased::new(),
                 holes: file
@@ -215,6 +218,9 @@ impl State {
             }
             for row in file.items::<AheadRow>()? {
                 state.ahead.insert((row.stamp, PartNo(row.part)));
+            }
+            for row in file.items::<LeftRow>()? {
+                state.left.insert(row.space, row.chunks);
             }
             for row in file.items::<UnheardRow>()? {
                 state.unheard.insert(row.id, row.by);

@@ -55,7 +55,7 @@ impl Store {
     }
 
     /// Forgets the ops `first` to `last` and their parts.
-    fn remove_ops(&self, first: i64, last: i64) -> Result<()> {
+    pub fn remove_ops(&self, first: i64, last: i64) -> Result<()> {
         self.sql("DELETE FROM op WHERE n BETWEEN ?1 AND ?2")?
             .execute((PartNo::new(first, 0).0, PartNo::new(last + 1, 0).0 - 1))?;
         Ok(())
@@ -63,10 +63,14 @@ impl Store {
 }
 
 impl Vault {
-    /// Removes some of the ops that checkpoints supersede, if there are any; `true` if there may be more. To be called
-    /// when nothing else is to be done. After the last of them the file gives back what it no longer needs.
+    /// Removes some of the ops that checkpoints supersede, or of the chunks of spaces that were left, if there are any;
+    /// `true` if there may be more. To be called when nothing else is to be done. After the last of them the file gives
+    /// back what it no longer needs.
     pub fn sweep(&mut self) -> Result<bool> {
         self.catch_up()?;
+        if self.let_some_go()? {
+            return Ok(true);
+        }
         if self.next_piece()?.is_none() {
             return Ok(false);
         }

@@ -15,7 +15,7 @@ use twin_ops::space::SpaceName;
 use crate::change::RESERVED;
 use crate::error::{Result, VaultError};
 use crate::files::Fetching;
-use crate::keys::VaultKeys;
+use crate::keys::{NAME_LEN, VaultKeys};
 use crate::left_out::LeftOut;
 use crate::rows::{AddressRow, DeviceRow};
 use crate::slots::{self, Opened, Unlock};
@@ -72,6 +72,8 @@ pub struct Vault {
     pub(crate) left_out: LeftOut,
     /// Whether what devices keep may be other than it was read.
     pub(crate) selection_changed: bool,
+    /// The name of the last chunk that was looked at, of those that are to go with the spaces that were left.
+    pub(crate) gone_to: Option<[u8; NAME_LEN]>,
     /// The logs of this device that go on differently elsewhere, and how many ops both have in common.
     pub(crate) branched: BTreeMap<LogId, u64>,
 }
@@ -139,6 +141,7 @@ impl Vault {
             listener: None,
             left_out: LeftOut::default(),
             selection_changed: false,
+            gone_to: None,
             branched: BTreeMap::new(),
         };
         vault.read_what_counts()?;

@@ -272,7 +272,6 @@ impl Cast {
         let author = &mut self.devices[device];
         let head = match author.vault().select(now, dice.rng(), space, keep) {
             Err(error) if may_refuse(author, &SpaceName::members(), &error) => return Ok(()),
-            Err(VaultError::OnlyHere(_)) if !keep => return Ok(()),
             head => head?,
         };
         self.trace.say(at, || {

@@ -116,6 +116,11 @@ impl<S: OpStore + ?Sized> Session<S> {
         if self.dirty || self.heard.is_none() || !self.linked(store) {
             return Ok(None);
         }
+        if self.leaving.waits()
+            && let Some(holds) = self.next_holds(store)?
+        {
+            return Ok(Some(holds.to_frame()));
+        }
         let message = match self.next_ask(now, &peer, store)? {
             Some(ask) => Some(ask),
             None => self.next_gift(&peer, store)?,
@@ -171,6 +176,12 @@ impl<S: OpStore + ?Sized> Session<S> {
                 break;
             }
             content.begin();
+        }
+        // With what has come all may be here, and who waits for that is not to go before it knows.
+        if !self.content.concluded
+            && let Some(holds) = self.next_holds(store)?
+        {
+            return Ok(Some(holds));
         }
         Ok(self.conclude(now))
     }

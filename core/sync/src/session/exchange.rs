@@ -131,6 +131,7 @@ impl<S: OpStore + ?Sized> Session<S> {
 
     pub(super) fn announce(&mut self, store: &S) -> Result<(), SyncError> {
         self.tell_selection(store);
+        self.ask_to_leave(store);
         self.ask(store)?;
         let digest = replica::digest(store, self.peer.apart())?;
         self.announced = Some(digest);
@@ -377,6 +378,7 @@ impl<S: OpStore + ?Sized> Session<S> {
         self.agreed = Some(digest);
         self.hears_anew = false;
         self.peer.equals(store)?;
+        self.leaving.equal();
         if let Some(device) = self.device() {
             store.in_sync(now, &device, self.peer.apart());
         }

@@ -89,6 +89,12 @@ pub(crate) enum Message {
     /// keeps all.
     #[n(22)]
     NotKept(#[n(0)] Vec<SpaceId>),
+    /// The spaces that this side's device is to leave once another holds all of them, sorted.
+    #[n(23)]
+    Leaving(#[n(0)] Vec<SpaceId>),
+    /// Those of the spaces that the peer's device is to leave which this side's holds all of.
+    #[n(24)]
+    Holds(#[n(0)] Vec<SpaceId>),
 }
 
 #[derive(Debug, Encode, Decode)]

@@ -17,7 +17,7 @@
 //!
 //! - [`handshake`], `naming`: who may talk; `message`: the frames
 //! - `exchange`: what is done with each frame; `replica`, `peer`: what we have, what the other lacks
-//! - `selection`: which spaces both keep
+//! - `selection`: which spaces both keep; `leaving`: those that one is to leave
 //! - `pieces`: long ops, of which what has come is kept
 //! - `short`: tables by the beginnings of hashes
 //! - `branches`: logs of this device that go on differently at the peer
@@ -29,6 +29,7 @@ mod difference;
 mod error;
 mod exchange;
 pub mod handshake;
+mod leaving;
 pub(crate) mod message;
 mod naming;
 pub(crate) mod peer;
@@ -57,6 +58,7 @@ use crate::transport::TransportKey;
 use branches::Branches;
 use chunks::Content;
 use handshake::Handshake;
+use leaving::Leaving;
 use message::{Hello, Message};
 use peer::Peer;
 use pieces::InPieces;
@@ -169,6 +171,7 @@ pub struct Session<S: OpStore + ?Sized> {
     not_kept_here: BTreeSet<SpaceId>,
     /// Those that the peer does not keep, by its word.
     not_kept_there: Option<BTreeSet<SpaceId>>,
+    leaving: Leaving,
     /// Whether anything has come of the last exchange of tables.
     progress: bool,
     /// Whether there may be something that the peer lacks.
@@ -225,6 +228,7 @@ impl<S: OpStore + ?Sized> Session<S> {
             hears_anew: false,
             not_kept_here: BTreeSet::new(),
             not_kept_there: None,
+            leaving: Leaving::default(),
             progress: false,
             dirty: false,
             wanting: true,
@@ -278,12 +282,16 @@ impl<S: OpStore + ?Sized> Session<S> {
     }
 
     /// Both sides count the frames that can change what the other has to say of its replica: all after the handshake
-    /// but digests, which may cross, and what is about content.
+    /// but digests, which may cross, and what is about content or about leaving spaces.
     fn is_counted(&self, message: &Message) -> bool {
         matches!(self.phase, Phase::Open(_))
             && !matches!(
                 message,
-                Message::Digest(_) | Message::Ask(_) | Message::Chunks(_)
+                Message::Digest(_)
+                    | Message::Ask(_)
+                    | Message::Chunks(_)
+                    | Message::Leaving(_)
+                    | Message::Holds(_)
             )
     }
 
@@ -388,6 +396,12 @@ impl<S: OpStore + ?Sized> Machine for Session<S> {
                 Ok(())
             }
             (Phase::Open(_), Message::NotKept(spaces)) => self.on_not_kept(spaces, store),
+            (Phase::Open(_), Message::Leaving(spaces)) if self.linked(store) => {
+                self.on_leaving(spaces)
+            }
+            (Phase::Open(_), Message::Holds(spaces)) if self.linked(store) => {
+                self.on_holds(now, spaces, store)
+            }
             (Phase::Open(_), Message::Holes(holes)) if self.linked(store) => self.on_holes(holes),
             (Phase::Open(_), Message::AskLinks(ask)) if self.linked(store) => {
                 self.on_ask_links(ask)
@@ -473,6 +487,7 @@ impl<S: OpStore + ?Sized> Machine for Session<S> {
         self.stay == Stay::UntilInSync
             && self.outbox.is_empty()
             && self.is_in_sync()
+            && self.leaving.is_over()
             && self.content.is_over()
     }
 }

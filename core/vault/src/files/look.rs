@@ -195,7 +195,7 @@ impl Vault {
             };
             look.wanted = Some(key.clone());
             if let Some(row) = self.file.item::<AbsentRow>(key)?
-                && self.selects(&self.device.id(), &row.space)
+                && !self.is_left_out(&self.device.id(), &row.space)
                 && let Some(file) = LookedAt::of(&row, true)
             {
                 return Ok(Some(file));
@@ -212,7 +212,7 @@ impl Vault {
             look.kept = Some(name);
             // A row that is damaged is named by `check`.
             let Ok(row) = row else { continue };
-            if !self.selects(&self.device.id(), &row.space) {
+            if self.is_left_out(&self.device.id(), &row.space) {
                 continue;
             }
             let key = row.natural();

@@ -144,6 +144,14 @@ impl Vault {
         Ok(false)
     }
 
+    /// Whether all of the file of a row is here.
+    pub(crate) fn is_row_whole(&self, row: &AbsentRow) -> Result<bool> {
+        let root = Root::from_bytes(&row.root);
+        root.map_or(Ok(false), |root| {
+            self.is_whole_here(&row.space, root, usize::MAX)
+        })
+    }
+
     /// What is here of a chunk. One that is damaged is not.
     pub(super) fn here(
         &self,

@@ -167,6 +167,7 @@ impl Keeper {
             keys: *device.to_secret().expose(),
             incarnation: new_incarnation(rng),
             mark: Some(FileMark::of(self.file.store.path())?),
+            ended: None,
         })?;
         Ok(before)
     }
