@@ -1,6 +1,6 @@
 //! `cargo xtask soak fuzz`: every parser of twin-identity, twin-ops and twin-sync and every reader of a vault's file and of
-//! imports, fed by libFuzzer (`tests/fuzz`). What only comes out of a seal that nobody else can make (manifests of files, sections of
-//! grants) is fed by the unit tests beside it.
+//! imports, fed by libFuzzer (`tests/fuzz`). What only comes out of a seal that nobody else can make (manifests of files,
+//! sections of grants) is fed by the unit tests beside it.
 
 use std::fs;
 use std::num::NonZero;

@@ -265,7 +265,7 @@ impl Sealed {
             self.store.insert_past(*place, *part)?;
         }
         let places = late.records.iter();
-        self.put_late_todo(places.map(|(place, one)| (*place, one.row)))?;
+        self.put_todo(places.map(|(place, one)| (*place, one.row)))?;
         self.clear_late(late)
     }
 

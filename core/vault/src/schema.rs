@@ -244,14 +244,16 @@ impl Schema {
     /// A field of which it asks what the schema before did not, so that what was written by that is not allowed by this one.
     /// The first schema of a collection asks what it likes.
     fn breaks(&self, before: &Self) -> Option<&String> {
-        let mut rules = self.0.iter().filter(|_| !before.0.is_empty());
+        if before.0.is_empty() {
+            return None;
+        }
         let breaks = |(name, rule): &(&String, &Rule)| match before.0.get(*name) {
             Some(was) => {
                 (rule.required && !was.required) || (rule.of != was.of && rule.of != FieldType::Any)
             }
             None => rule.required,
         };
-        rules.find(breaks).map(|(name, _)| name)
+        self.0.iter().find(breaks).map(|(name, _)| name)
     }
 
     /// Whether it allows a change; `puts`: whether the record is made anew by it.

@@ -462,8 +462,6 @@ impl Vault {
     /// Erases what is to be erased and writes the gathered records, where logs end, and the clock.
     pub(crate) fn flush(&mut self, mut stage: Stage) -> Result<()> {
         self.erase_noted(&mut stage)?;
-        let anew = stage.records.iter().filter(|(_, record)| record.anew);
-        let anew: BTreeSet<i64> = anew.map(|(place, _)| *place).collect();
         let records = stage.records.iter().filter(|(_, record)| record.changed);
         self.touch(records.map(|(place, record)| (collection(*place), record.id.as_str())));
         let changed = stage
@@ -474,7 +472,9 @@ impl Vault {
         for (place, record) in &changed {
             self.note_files(collection(*place), &record.versions)?;
         }
-        for (place, _) in changed.iter().filter(|(_, record)| record.anew) {
+        let anew = changed.iter().filter(|(_, record)| record.anew);
+        let anew: BTreeSet<i64> = anew.map(|(place, _)| *place).collect();
+        for place in &anew {
             self.file.forget_past(&mut self.state.late, *place)?;
         }
         let changed: Vec<Changed> = changed

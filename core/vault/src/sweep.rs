@@ -109,9 +109,10 @@ impl Vault {
 
     /// Removes all that is superseded; whether there was anything. Inside a transaction.
     pub(crate) fn sweep_all(&mut self) -> Result<bool> {
-        let any = self.next_piece()?.is_some();
+        let mut any = false;
         while self.next_piece()?.is_some() {
             self.sweep_piece()?;
+            any = true;
         }
         Ok(any)
     }

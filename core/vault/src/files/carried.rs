@@ -7,7 +7,6 @@ use twin_ops::file::{ChunkId, Sealed as SealedChunk};
 use twin_ops::space::SpaceId;
 use twin_ops::store::ChunkName;
 
-use super::chunks::chunk_key;
 use super::garbage::{KEPT, Marks};
 use super::look::check_chunk;
 use crate::error::{Result, VaultError};
@@ -165,26 +164,12 @@ impl Vault {
     /// Drops those of these chunks that may go still. Inside a transaction.
     fn drop_those(&mut self, now: u64, chunks: &[ChunkRow], marks: &mut Marks) -> Result<u64> {
         self.wipe = true;
-        self.follow_new(marks)?;
         let began = self.adds_began(now, KEPT)?;
-        let may_go = |row: &ChunkRow| {
-            row.at == now || began.is_none_or(|began| row.at.saturating_add(KEPT) < began)
-        };
-        let mut dropped = 0;
-        for row in chunks
-            .iter()
-            .filter(|row| !marks.has(&row.id) && may_go(row))
-        {
-            // An add that found it here has said so.
-            let here = self.file.chunk_row(&row.space, &row.id)?;
-            if here.is_some_and(|here| here.at == row.at) {
-                self.file
-                    .remove::<ChunkRow>(&chunk_key(&row.space, &row.id))?;
-                self.file.store.remove_chunk_bytes(row.number)?;
-                dropped += u64::from(row.at == now);
-            }
-        }
-        Ok(dropped)
+        let before =
+            |at: u64| at < now && began.is_none_or(|began| at.saturating_add(KEPT) < began);
+        self.remove_unnamed(chunks, marks, before)?;
+        let came = self.remove_unnamed(chunks, marks, |at| at == now)?;
+        Ok(came.chunks)
     }
 }
 
@@ -200,8 +185,9 @@ impl Store {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use tempfile::tempdir;
+    use tempfile::{TempDir, tempdir};
 
+    use super::*;
     use crate::common::{NOON, phone, put, rng, space};
 
     /// The chunks of a file that no record names, as they are in a backup.
@@ -215,12 +201,18 @@ mod tests {
         carried.chunks.into_iter().map(|(_, bytes)| bytes).collect()
     }
 
-    #[test]
-    fn what_a_taking_left_that_was_broken_off_goes_with_the_next() {
+    /// A vault in which the space `home` has a record, and so a key.
+    fn with_a_record() -> (TempDir, Vault, SpaceId) {
         let dir = tempdir().unwrap();
         let mut vault = phone(dir.path());
         put(&mut vault, NOON, "c", "r", &[("a", "one")]);
         let home = space("home").id(vault.twin());
+        (dir, vault, home)
+    }
+
+    #[test]
+    fn what_a_taking_left_that_was_broken_off_goes_with_the_next() {
+        let (_dir, mut vault, home) = with_a_record();
         let chunks = of_a_backup();
         let (last, first) = chunks.split_last().unwrap();
         let came = vault.take_carried(NOON, home, first.to_vec()).unwrap();
@@ -235,10 +227,7 @@ mod tests {
 
     #[test]
     fn what_is_being_added_meanwhile_stays() {
-        let dir = tempdir().unwrap();
-        let mut vault = phone(dir.path());
-        put(&mut vault, NOON, "c", "r", &[("a", "one")]);
-        let home = space("home").id(vault.twin());
+        let (_dir, mut vault, home) = with_a_record();
         let mut writer = vault.begin_file(NOON, &mut rng(2), &space("home")).unwrap();
         // More than waits in memory.
         let content: Vec<u8> = (0..2_000_000u32).flat_map(u32::to_le_bytes).collect();

@@ -112,7 +112,7 @@ impl Vault {
             // What is new is looked at before others are kept from writing.
             self.follow_some(&mut collecting.marks, u64::MAX)?;
             let (marks, since) = (&mut collecting.marks, collecting.since);
-            let removed = self.write(|vault| vault.remove_unnamed(now, since, &unnamed, marks))?;
+            let removed = self.write(|vault| vault.remove_garbage(now, since, &unnamed, marks))?;
             collecting.collected.chunks += removed.chunks;
             collecting.collected.bytes += removed.bytes;
         }
@@ -129,25 +129,35 @@ impl Vault {
     }
 
     /// Removes those of the chunks that are garbage still. Inside a transaction.
-    fn remove_unnamed(
+    fn remove_garbage(
         &mut self,
         now: u64,
         since: Option<u64>,
         unnamed: &[ChunkRow],
         marks: &mut Marks,
     ) -> Result<Collected> {
-        self.follow_new(marks)?;
         let began = self.adds_began(now, since.map_or(KEPT, |_| PAUSE))?;
         let from = now.saturating_sub(KEPT);
         let from = began.map_or(from, |began| from.min(began));
         let until = since.filter(|_| began.is_none()).unwrap_or(u64::MAX);
+        self.remove_unnamed(unnamed, marks, |at| !(from..until).contains(&at))
+    }
+
+    /// Removes those of the chunks that nothing names still and that may go by when they came. Inside a transaction.
+    pub(super) fn remove_unnamed(
+        &mut self,
+        unnamed: &[ChunkRow],
+        marks: &mut Marks,
+        may_go: impl Fn(u64) -> bool,
+    ) -> Result<Collected> {
+        self.follow_new(marks)?;
         let mut removed = Collected::default();
         for row in unnamed {
             // What has come again since, or was removed by another, is told by its row of now.
             let Some(row) = self.file.chunk_row(&row.space, &row.id)? else {
                 continue;
             };
-            if (from..until).contains(&row.at) || marks.has(&row.id) {
+            if !may_go(row.at) || marks.has(&row.id) {
                 continue;
             }
             self.file

@@ -98,8 +98,8 @@ impl Vault {
         self.file.clear_search()
     }
 
-    /// Forgets the words of the records at these places, whose content is erased; what is left of them is taken up anew.
-    /// Inside a transaction.
+    /// Forgets the words of the records at these places, whose content is erased. What is left of them has changed, and so is
+    /// taken up anew. Inside a transaction.
     pub(crate) fn forget_words(&mut self, places: &BTreeSet<i64>) -> Result<()> {
         let mut row = self.file.search_row()?;
         if row.begins() {
@@ -108,11 +108,7 @@ impl Vault {
         }
         self.state.blocks.clear();
         match forget(&self.file, &mut row.segments, places) {
-            Ok(true) => {
-                self.file.put(&row)?;
-                // Also of those of which only what they were is erased.
-                self.file.put_todo(places.iter().copied())
-            }
+            Ok(true) => self.file.put(&row),
             Err(error) if !is_damage(&error) => Err(error),
             Ok(false) | Err(_) => self.clear_search(),
         }

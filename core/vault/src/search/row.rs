@@ -91,27 +91,19 @@ impl Sealed {
         self.remove::<SearchRow>(&[])
     }
 
-    /// Remembers which late records were not taken up, each with its row, now that they leave the table of late ones.
-    /// Inside a transaction.
-    pub fn put_late_todo(&self, late: impl Iterator<Item = (i64, i64)>) -> Result<()> {
-        let mut row = self.search_row()?;
-        let fresh = late.filter(|(_, number)| *number > row.late);
-        self.put_todo(fresh.map(|(place, _)| place))?;
-        if row.late != 0 {
-            row.late = 0;
-            self.put(&row)?;
-        }
-        Ok(())
-    }
-
-    /// Remembers that the records at these places are to be taken up, but those that come up by themselves. Inside a
+    /// Remembers which late records were not taken up, now that they leave the table of late ones. Inside a
     /// transaction.
-    pub fn put_todo(&self, places: impl Iterator<Item = i64>) -> Result<()> {
-        let row = self.search_row()?;
-        let places: Vec<i64> = places.filter(|place| !row.will_come(*place)).collect();
+    pub fn put_todo(&self, late: impl Iterator<Item = (i64, i64)>) -> Result<()> {
+        let mut row = self.search_row()?;
+        let fresh = late.filter(|(place, number)| *number > row.late && !row.will_come(*place));
+        let places: Vec<i64> = fresh.map(|(place, _)| place).collect();
         for places in places.chunks(MAX_PLACES) {
             let plain = Zeroizing::new(pad(&pack(places)));
             self.seal_block(self.store.next_todo()?, &plain)?;
+        }
+        if row.late != 0 {
+            row.late = 0;
+            self.put(&row)?;
         }
         Ok(())
     }
